@@ -1,0 +1,98 @@
+r"""Bytes of the changelog: part-totals, the marker and the birth record.
+
+Keys: a device_id in UTF-8, or one of two names that no device_id can have (they begin with a
+control character). Values begin with or contain their format version. docs/CHANGELOG_FORMAT.md
+shows each; golden bytes are in tests/unit/test_changelog_bytes.py.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from contract.decimals import Number, canonical, from_canonical
+from contract.errors import CorruptRecord
+
+MARKER_KEY = b"\x00applied"
+BIRTH_KEY = b"\x00birth"
+#: First byte of every key that is not a device's.
+RESERVED_PREFIX = b"\x00"
+
+_TOTAL_VERSION = b"1"
+
+
+class Marker(msgspec.Struct, frozen=True):
+    """How far a partition of the readings topic is applied; the last record of a transaction.
+
+    `counted` and `quarantined` are numbers of records since the start of the view version,
+    `newest_ms` is the largest Kafka timestamp of a counted record, -1 if there is none.
+    """
+
+    applied_offset: int
+    counted: int = 0
+    quarantined: int = 0
+    newest_ms: int = -1
+    v: Literal[1] = 1
+
+
+class Birth(msgspec.Struct, frozen=True):
+    """What a changelog partition was born from; written once, before its first total."""
+
+    cluster_id: str
+    source_topic: str
+    source_topic_id: str
+    changelog_topic_id: str
+    start_offset: int
+    rules_id: str
+    v: Literal[1] = 1
+
+
+_encode_json = msgspec.json.encode
+_decode_marker = msgspec.json.Decoder(Marker, strict=True).decode
+_decode_birth = msgspec.json.Decoder(Birth, strict=True).decode
+
+
+def encode_total(total: Number, readings: int) -> bytes:
+    """Write a part-total: version, number of readings, canonical decimal, split by spaces."""
+    return b"1 %d %b" % (readings, canonical(total).encode())
+
+
+def decode_total(value: bytes) -> tuple[Number, int]:
+    """Read a part-total; returns (exact total, number of readings).
+
+    Raises: CorruptRecord.
+    """
+    try:
+        version, readings, total = value.split(b" ")
+        if version != _TOTAL_VERSION:
+            raise ValueError(f"version {version!r}")
+        return from_canonical(total.decode("ascii")), int(readings)
+    except (ValueError, ArithmeticError) as error:
+        raise CorruptRecord(f"no part-total of ours: {value[:64]!r}") from error
+
+
+def encode_marker(marker: Marker) -> bytes:
+    """Write a marker as JSON."""
+    return _encode_json(marker)
+
+
+def decode_marker(value: bytes) -> Marker:
+    """Read a marker. Raises: CorruptRecord."""
+    try:
+        return _decode_marker(value)
+    except msgspec.DecodeError as error:
+        raise CorruptRecord(f"no marker of ours: {value[:64]!r}") from error
+
+
+def encode_birth(birth: Birth) -> bytes:
+    """Write a birth record as JSON."""
+    return _encode_json(birth)
+
+
+def decode_birth(value: bytes) -> Birth:
+    """Read a birth record. Raises: CorruptRecord."""
+    try:
+        return _decode_birth(value)
+    except msgspec.DecodeError as error:
+        raise CorruptRecord(f"no birth record of ours: {value[:64]!r}") from error

@@ -1,0 +1,120 @@
+"""How to reach Kafka: one set of settings, mapped for both client libraries."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from contract.errors import SettingError
+from contract.settings import Settings
+
+Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+_SERVER = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
+
+
+class KafkaSettings(Settings):
+    """The cluster and how to log in to it."""
+
+    bootstrap_servers: str = Field("127.0.0.1:9092", alias="KAFKA_BOOTSTRAP_SERVERS")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", alias="KAFKA_SECURITY_PROTOCOL"
+    )
+    sasl_mechanism: Mechanism | None = Field(None, alias="KAFKA_SASL_MECHANISM")
+    sasl_username: str | None = Field(None, alias="KAFKA_SASL_USERNAME")
+    sasl_password: SecretStr | None = Field(None, alias="KAFKA_SASL_PASSWORD")
+    sasl_password_file: Path | None = Field(None, alias="KAFKA_SASL_PASSWORD_FILE")
+    ssl_ca_file: Path | None = Field(None, alias="KAFKA_SSL_CA_FILE")
+    ssl_cert_file: Path | None = Field(None, alias="KAFKA_SSL_CERT_FILE")
+    ssl_key_file: Path | None = Field(None, alias="KAFKA_SSL_KEY_FILE")
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _servers(cls, text: str) -> str:
+        servers = [server.strip() for server in text.split(",")]
+        for server in servers:
+            if not _SERVER.fullmatch(server) or not 1 <= int(server.rsplit(":", 1)[1]) <= 65_535:
+                raise ValueError("must be host:port[,host:port...] with ports from 1 to 65535")
+        return ",".join(servers)
+
+    @field_validator("ssl_ca_file", "ssl_cert_file", "ssl_key_file", "sasl_password_file")
+    @classmethod
+    def _file(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_file():
+            raise ValueError("must name a file that exists")
+        return path
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.sasl_password is not None and self.sasl_password_file is not None:
+            raise SettingError(
+                "KAFKA_SASL_PASSWORD_FILE", "must not be set together with KAFKA_SASL_PASSWORD"
+            )
+        if self.security_protocol.startswith("SASL_"):
+            for variable, value in (
+                ("KAFKA_SASL_MECHANISM", self.sasl_mechanism),
+                ("KAFKA_SASL_USERNAME", self.sasl_username),
+                ("KAFKA_SASL_PASSWORD", self.sasl_password or self.sasl_password_file),
+            ):
+                if value is None:
+                    raise SettingError(variable, f"must be set with {self.security_protocol}")
+        if (self.ssl_cert_file is None) != (self.ssl_key_file is None):
+            raise SettingError(
+                "KAFKA_SSL_KEY_FILE", "must be set together with KAFKA_SSL_CERT_FILE"
+            )
+        return self
+
+    def password(self) -> str | None:
+        """Return the SASL password, from its variable or its file (without a final LF)."""
+        if self.sasl_password_file is not None:
+            return self.sasl_password_file.read_text(encoding="utf-8").rstrip("\r\n")
+        return self.sasl_password.get_secret_value() if self.sasl_password else None
+
+    def for_confluent(self) -> dict[str, Any]:
+        """Return the connection part of a confluent-kafka configuration."""
+        config: dict[str, Any] = {
+            "bootstrap.servers": self.bootstrap_servers,
+            "security.protocol": self.security_protocol,
+        }
+        if self.security_protocol.startswith("SASL_"):
+            config |= {
+                "sasl.mechanism": self.sasl_mechanism,
+                "sasl.username": self.sasl_username,
+                "sasl.password": self.password(),
+            }
+        for name, path in (
+            ("ssl.ca.location", self.ssl_ca_file),
+            ("ssl.certificate.location", self.ssl_cert_file),
+            ("ssl.key.location", self.ssl_key_file),
+        ):
+            if path is not None:
+                config[name] = str(path)
+        return config
+
+    def for_aiokafka(self) -> dict[str, Any]:
+        """Return the connection part of an aiokafka client's keyword arguments."""
+        config: dict[str, Any] = {
+            "bootstrap_servers": self.bootstrap_servers,
+            "security_protocol": self.security_protocol,
+        }
+        if self.security_protocol.startswith("SASL_"):
+            config |= {
+                "sasl_mechanism": self.sasl_mechanism,
+                "sasl_plain_username": self.sasl_username,
+                "sasl_plain_password": self.password(),
+            }
+        if self.security_protocol.endswith("SSL"):
+            config["ssl_context"] = self.ssl_context()
+        return config
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """Return a context that verifies the broker, and shows our certificate if we have one."""
+        context = ssl.create_default_context(
+            cafile=str(self.ssl_ca_file) if self.ssl_ca_file else None
+        )
+        if self.ssl_cert_file is not None and self.ssl_key_file is not None:
+            context.load_cert_chain(self.ssl_cert_file, self.ssl_key_file)
+        return context

@@ -1,0 +1,66 @@
+"""The topics: their names, made once, and their configs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Topic(NamedTuple):
+    """A topic as it must be on the broker.
+
+    Shape: `configs` are Kafka's names and values; partitions and replication are settings.
+    """
+
+    name: str
+    configs: dict[str, str]
+
+
+READINGS = Topic(
+    "energy_consumption",
+    {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"},
+)
+QUARANTINE = Topic(
+    "energy_consumption_quarantine",
+    {
+        "cleanup.policy": "delete",
+        "retention.ms": "-1",
+        "retention.bytes": "-1",
+        "max.message.bytes": "2097152",
+    },
+)
+#: One partition: the pointer and the versions have one order.
+VIEWS = Topic("energy_views", {"cleanup.policy": "compact"})
+IMPORTS = Topic("energy_imports", {"cleanup.policy": "compact"})
+
+TABLE = "device_totals"
+_CHANGELOG_CONFIGS = {
+    "cleanup.policy": "compact",
+    "segment.bytes": "67108864",
+    "segment.ms": "600000",
+    "min.cleanable.dirty.ratio": "0.1",
+    "min.compaction.lag.ms": "300000",
+}
+
+
+def app_id(view_version: int) -> str:
+    """Name the Faust app and consumer group of a view version."""
+    return f"energy-v{view_version}"
+
+
+def changelog(view_version: int) -> Topic:
+    """Return the changelog topic of a view version."""
+    return Topic(f"{app_id(view_version)}-{TABLE}-changelog", dict(_CHANGELOG_CONFIGS))
+
+
+def transactional_id(view_version: int, partition: int) -> str:
+    """Name the one writer of a view version's partition; never change it without a drain."""
+    return f"{app_id(view_version)}-{partition}"
+
+
+#: transactional.id of whoever writes view versions and the pointer.
+VIEWS_TRANSACTIONAL_ID = "energy-views"
+
+
+def min_insync_replicas(replication_factor: int) -> int:
+    """Return the min.insync.replicas that goes with a replication factor."""
+    return 2 if replication_factor >= 3 else 1
