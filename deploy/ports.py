@@ -1,0 +1,45 @@
+"""Ports of 127.0.0.1: which are free, which answer."""
+
+import random
+import socket
+
+from deploy.broker_properties import HOST
+from deploy.errors import PortInUse
+
+CHOSEN_PORTS = (15_000, 32_000)
+"""Below the range a kernel takes outgoing ports from: a client that reconnects while a server
+restarts could otherwise be given the server's own port."""
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody has now, outside the range of outgoing connections."""
+    while True:
+        port = random.randint(*CHOSEN_PORTS)
+        if not is_taken(port):
+            return port
+
+
+def is_taken(port: int) -> bool:
+    """Whether the port of 127.0.0.1 cannot be listened on."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return True
+    return False
+
+
+def is_listening(port: int) -> bool:
+    """Whether something on 127.0.0.1 accepts connections there."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def refuse_taken(port: int) -> None:
+    """Raises: PortInUse."""
+    if is_taken(port):
+        raise PortInUse(
+            f"port {port} is taken: stop what listens there, or set ENERGY_BROKER_PORT to another"
+        )
