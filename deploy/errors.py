@@ -28,41 +28,41 @@ class DeployError(Exception):
         super().__init__(self.message)
 
 
-class MissingPart(DeployError):  # noqa: N818 - a state of the machine, named as a user would
+class MissingPart(DeployError):
     """A program or file the local broker needs is missing; run `make run`, which fetches it."""
 
     default_exit_code = 2
 
 
-class PortInUse(DeployError):  # noqa: N818
+class PortInUse(DeployError):
     """The port is taken; stop what listens there or set ENERGY_BROKER_PORT to a free one."""
 
     default_exit_code = 2
 
 
-class DirectoryLocked(DeployError):  # noqa: N818
+class DirectoryLocked(DeployError):
     """Another broker runs on this data directory; stop it, or set ENERGY_HOME to another."""
 
     default_exit_code = 2
 
 
-class BrokerFailed(DeployError):  # noqa: N818
+class BrokerFailed(DeployError):
     """The local broker does not run; its last lines are in broker.log of its data directory."""
 
 
-class NoBroker(DeployError):  # noqa: N818
+class NoBroker(DeployError):
     """No broker answers at the bootstrap servers; start one, or set KAFKA_BOOTSTRAP_SERVERS."""
 
 
-class ClusterRefused(DeployError):  # noqa: N818
+class ClusterRefused(DeployError):
     """Kafka refused what was asked; its own words are in the message."""
 
 
-class NotReadable(DeployError):  # noqa: N818
+class NotReadable(DeployError):
     """A topic could not be read to its end in time; look at its leader, then run it again."""
 
 
-class Refused(DeployError):  # noqa: N818
+class Refused(DeployError):
     """What was found does not fit together; a person must look at it before anything goes on."""
 
     default_exit_code = 3

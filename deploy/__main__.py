@@ -1,0 +1,5 @@
+"""`python -m deploy` is `energy`."""
+
+from deploy.cli import main
+
+main()

@@ -1,0 +1,68 @@
+"""The `energy` command: wires the groups of commands and decides the exit code.
+
+Exit codes: CONTRACT section 2. Guarantees: an error is one line on standard error; a traceback
+is shown only with --debug.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from types import FrameType
+from typing import NoReturn
+
+import typer
+
+from deploy.commands import topics
+from deploy.exits import INTERRUPTED, exit_code_of, one_line
+from deploy.invocation import Invocation
+
+app = typer.Typer(
+    name="energy",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Exact energy totals per device, from Kafka: run it, feed it, look after it.",
+    epilog="Example: energy up --demo",
+)
+app.add_typer(topics.app, name="topics")
+
+
+@app.callback()
+def options(
+    debug: bool = typer.Option(False, "--debug", help="Show where an error comes from."),
+) -> None:
+    """Take the options that stand before the command."""
+
+
+def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run one command; returns its exit code."""
+    # Wherever it stands, also after the command.
+    debug = "--debug" in arguments
+    rest = [argument for argument in arguments if argument != "--debug"]
+    try:
+        app(rest, prog_name="energy", obj=Invocation(environ, debug))
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        print(f"energy: {one_line(error)}", file=sys.stderr)
+        return exit_code_of(error)
+    return 0
+
+
+def _end_at_sigterm(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(0)
+
+
+def main() -> NoReturn:
+    """Run the command line this process was started with."""
+    # Commands that run for long put their own handler here.
+    signal.signal(signal.SIGTERM, _end_at_sigterm)
+    sys.exit(run(sys.argv[1:], os.environ))

@@ -1,0 +1,35 @@
+"""Exit codes of the `energy` command, and the one line an error is told in.
+
+0 done, or SIGTERM    2 wrong use, setting, missing part    75 restart me
+1 failed              3 a person must act                   130 Ctrl-C
+"""
+
+from __future__ import annotations
+
+from contract.errors import CorruptRecord, SettingError
+
+FAILED = 1
+WRONG_USE = 2
+REFUSED = 3
+RESTART_ME = 75
+INTERRUPTED = 130
+
+#: A part that ended so is not started again: it would end so again.
+FINAL = {WRONG_USE, REFUSED}
+
+
+def exit_code_of(error: Exception) -> int:
+    """Return the code a command ends with; errors of the rooms carry it as `exit_code`."""
+    if isinstance(error, SettingError):
+        return WRONG_USE
+    if isinstance(error, CorruptRecord):
+        return REFUSED
+    code = getattr(error, "exit_code", FAILED)
+    return code if isinstance(code, int) else FAILED
+
+
+def one_line(error: Exception) -> str:
+    """Tell an error in one line; one that nobody foresaw says its kind."""
+    text = " ".join(str(error).split())
+    foreseen = hasattr(error, "exit_code") or isinstance(error, (SettingError, CorruptRecord))
+    return text if foreseen else f"{type(error).__name__}: {text} (--debug shows where)"

@@ -1,0 +1,45 @@
+"""What a command knows of the call it serves: the environment, and how to print.
+
+Reads: nothing by itself; the entry point hands in the real environment, a test its own.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One call of `energy`."""
+
+    environ: Mapping[str, str] = field(default_factory=dict)
+    debug: bool = False
+
+
+def environ_of(context: typer.Context) -> Mapping[str, str]:
+    """Return the environment the call came with."""
+    invocation = context.obj
+    assert isinstance(invocation, Invocation)
+    return invocation.environ
+
+
+def console() -> Console:
+    """Return where tables go: standard output, as wide as its terminal."""
+    from rich.console import Console
+
+    # Not a terminal: wide enough that no name of a topic is cut.
+    return Console() if sys.stdout.isatty() else Console(width=140)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document on one line."""
+    typer.echo(json.dumps(value))

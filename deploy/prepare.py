@@ -1,0 +1,33 @@
+"""Makes a cluster ready for workers: its topics, then the birth of the first view version."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from deploy import births, topics
+from deploy.cluster import Cluster
+from deploy.settings import TopicSettings
+from deploy.topics import Difference
+
+
+class Prepared(NamedTuple):
+    """What was made, what differs, and which view version is live (None: not begun)."""
+
+    created: list[str]
+    differences: list[Difference]
+    view_version: int | None
+    is_born_now: bool
+
+
+def prepare(cluster: Cluster, settings: TopicSettings, *, accept_partial: bool = False) -> Prepared:
+    """Make what is missing; safe to repeat, and from several terminals at once.
+
+    Raises: SettingError, NoBroker, ClusterRefused; Refused: a person must look.
+    """
+    created, differences = topics.create(cluster, settings)
+    if topics.has_other_partitions(differences):
+        return Prepared(created, differences, None, False)
+    views, is_born_now = births.ensure_first_view(
+        cluster, topics.FIRST_VIEW_VERSION, accept_partial=accept_partial
+    )
+    return Prepared(created, differences, views.live, is_born_now)

@@ -1,0 +1,51 @@
+"""Settings of the `energy` command: the cluster's topics, the local stack.
+
+Reads: nothing; `load` is handed a mapping, which only the command's entry point takes from the
+environment.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from contract.kafka import KafkaSettings
+from contract.settings import HomeSettings, Integer, Port
+
+#: Hosts on which the one local broker is expected, which cannot keep three copies.
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+REPLICATION_FACTOR = 3
+LOCAL_REPLICATION_FACTOR = 1
+#: A partition costs the worker a RocksDB and a producer; beyond this Kafka needs another plan.
+MOST_PARTITIONS = 1_000
+
+
+class TopicSettings(KafkaSettings):
+    """How the topics are made; replication None: 1 on a local broker, 3 otherwise."""
+
+    partitions: Annotated[Integer, Field(ge=1, le=MOST_PARTITIONS)] = Field(
+        4, alias="ENERGY_PARTITIONS"
+    )
+    replication_factor: Annotated[Integer, Field(ge=1, le=100)] | None = Field(
+        None, alias="ENERGY_REPLICATION_FACTOR"
+    )
+
+    @property
+    def replication(self) -> int:
+        """The replication factor that topics are made with."""
+        if self.replication_factor is not None:
+            return self.replication_factor
+        return LOCAL_REPLICATION_FACTOR if self.is_local else REPLICATION_FACTOR
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the cluster is reached through loopback only."""
+        servers = self.bootstrap_servers.split(",")
+        return all(server.rsplit(":", 1)[0] in LOOPBACK_HOSTS for server in servers)
+
+
+class BrokerSettings(HomeSettings):
+    """The local broker."""
+
+    broker_port: Port = Field(9092, alias="ENERGY_BROKER_PORT")
