@@ -1,0 +1,78 @@
+# Two commands on a fresh machine: `make run` and `make test`. `make` alone lists all.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# Any Python >= 3.11; only .venv is made with it.
+PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,\
+	$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))) python3)
+BIN := .venv/bin
+JARS := deploy/broker/libs
+
+# Before anything else: one line that says what is missing and how to install it, exit 2.
+NEED_BROKER := $(filter run test jars,$(MAKECMDGOALS))
+ifneq (,$(NEED_BROKER)$(filter check format venv lock,$(MAKECMDGOALS)))
+MISSING := $(shell deploy/prerequisites.sh "$(PYTHON)" $(if $(NEED_BROKER),broker))
+# Containers bring their own Java: `make run` takes them where only Java or Maven is missing.
+ifeq (run,$(MAKECMDGOALS)$(filter Python%,$(MISSING)))
+COMPOSE := $(if $(MISSING),$(shell docker compose version >/dev/null 2>&1 && echo docker compose))
+endif
+ifneq (,$(if $(COMPOSE),,$(MISSING)))
+$(error $(MISSING))
+endif
+endif
+
+.PHONY: run test check format venv jars lock help
+
+ifneq (,$(COMPOSE))
+run:
+	@echo "$(MISSING)"
+	@echo "Using containers instead: $(COMPOSE) up"
+	@exec $(COMPOSE) up
+else
+run: venv jars ## Start everything with a simulated fleet; prints the URL, a token, two curl lines
+	@exec $(BIN)/energy up --demo
+endif
+
+test: venv jars ## Run the suite against a real broker, tier by tier; TIERS="unit broker" picks
+	@$(BIN)/python -m tests.tiers $(TIERS)
+
+check: venv ## Lint, formatting, types and imports, in seconds
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy $(wildcard contract record_batches producer stream_app api deploy)
+	@$(BIN)/lint-imports
+
+format: venv ## Let ruff format the code and mend what it safely can
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format --quiet .
+
+venv: .venv/installed ## Make .venv from the lock file
+
+.venv/installed: requirements.lock pyproject.toml
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| "$(PYTHON)" -m venv --clear .venv
+	@echo "Installing the locked packages into .venv"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+jars: $(JARS)/fetched ## Fetch Apache Kafka's jars with Maven
+
+# Into an empty directory first: two versions of Kafka on one class path would be neither, and a
+# download that fails leaves the jars there were.
+$(JARS)/fetched: deploy/broker/pom.xml | .venv/installed
+	@echo "Fetching Apache Kafka's jars with Maven"
+	@rm -rf $(JARS).new
+	@mvn -q -B -ntp -Dstyle.color=never -f deploy/broker/pom.xml -Dlibs=$(CURDIR)/$(JARS).new
+	@rm -rf $(JARS) && mv $(JARS).new $(JARS)
+	@$(BIN)/python -m deploy.broker_archive
+	@touch $@
+
+lock: venv ## Renew requirements.lock from pyproject.toml
+	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
+	@env -u PIP_FIND_LINKS UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet \
+		--universal --generate-hashes --python-version 3.11 --extra dev \
+		--no-emit-index-url --no-annotate pyproject.toml -o requirements.lock
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1@\2/p' Makefile | awk -F@ '{printf "%-14s %s\n", $$1, $$2}'
