@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import typer
 
-from deploy.commands import topics
+from deploy.commands import status, topics
 from deploy.exits import INTERRUPTED, exit_code_of, one_line
 from deploy.invocation import Invocation
 
@@ -29,6 +29,7 @@ app = typer.Typer(
     epilog="Example: energy up --demo",
 )
 app.add_typer(topics.app, name="topics")
+app.command(epilog="Example: energy status --json")(status.status)
 
 
 @app.callback()

@@ -32,8 +32,8 @@ from deploy.errors import ClusterRefused, NoBroker
 
 Answer = TypeVar("Answer")
 
-#: CONTRACT: no broker at start ends a command within 15 s.
-DEADLINE_SECONDS = 10.0
+#: CONTRACT: no broker at start ends a command within 15 s; `status` within 10 s.
+DEADLINE_SECONDS = 9.0
 _AWAY = {
     KafkaError._TRANSPORT,
     KafkaError._ALL_BROKERS_DOWN,

@@ -16,6 +16,9 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+#: The option of commands whose output a program would read.
+AS_JSON = typer.Option(False, "--json", help="Print one JSON document instead.")
+
 
 @dataclass(frozen=True)
 class Invocation:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from deploy.invocation import console, environ_of, print_json
+from deploy.invocation import AS_JSON, console, environ_of, print_json
 
 if TYPE_CHECKING:
     from deploy.cluster import Cluster
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from deploy.topics import Difference
 
 app = typer.Typer(no_args_is_help=True, help="Make the topics, or compare them with what is due.")
-
-AS_JSON = typer.Option(False, "--json", help="Print one JSON document instead.")
 
 
 @app.command(epilog="Example: ENERGY_PARTITIONS=16 energy topics create")

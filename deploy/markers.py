@@ -1,0 +1,46 @@
+"""Finds the newest marker of each changelog partition without reading the changelog.
+
+Reads: the tails of the partitions, committed records only. The marker is the last record of a
+transaction and stands before its commit's control record, so it is nearly always two offsets
+before the end; what lies behind it (an aborted transaction, control records) makes the search
+go further back, at last to the first offset.
+"""
+
+from __future__ import annotations
+
+from confluent_kafka import Consumer
+
+from contract.changelog import MARKER_KEY, Marker, decode_marker
+from contract.topics import changelog
+from deploy.cluster import Cluster
+from deploy.log_reader import read_to_end, reader
+
+#: How many offsets before the end a search begins; None: at the first one.
+_STEPS_BACK = (2, 64, 4_096, None)
+
+
+def read_markers(cluster: Cluster, view_version: int, partitions: int) -> dict[int, Marker]:
+    """Return the marker of each partition that has one. Raises: NotReadable, CorruptRecord."""
+    name = changelog(view_version).name
+    ends = cluster.end_offsets(name, partitions, committed=True)
+    found: dict[int, Marker] = {}
+    with reader(cluster.settings) as consumer:
+        for step in _STEPS_BACK:
+            starts = {
+                partition: 0 if step is None else max(0, end - step)
+                for partition, end in enumerate(ends)
+                if partition not in found and end > 0
+            }
+            if not starts:
+                break
+            found |= _last_markers(consumer, name, starts)
+    return found
+
+
+def _last_markers(consumer: Consumer, topic: str, starts: dict[int, int]) -> dict[int, Marker]:
+    values = {
+        record.partition: record.value
+        for record in read_to_end(consumer, topic, starts)
+        if record.key == MARKER_KEY and record.value is not None
+    }
+    return {partition: decode_marker(value) for partition, value in values.items()}

@@ -1,0 +1,106 @@
+"""Tells how far the live view has come, who works on it, and what is wrong.
+
+Reads: Kafka alone, no worker and no API is asked, so it is right when they are dead. Writes:
+nothing. Shape: CONTRACT section 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from contract.changelog import Marker
+from contract.topics import READINGS, app_id, changelog
+from contract.views import Views
+from deploy.births import verify_births
+from deploy.cluster import Cluster
+from deploy.errors import Refused
+from deploy.markers import read_markers
+from deploy.settings import TopicSettings
+from deploy.topics import check, current_views
+
+
+class PartitionStatus(msgspec.Struct, frozen=True):
+    """One partition of the readings topic, as the live view has applied it."""
+
+    partition: int
+    end_offset: int
+    applied_offset: int
+    lag_records: int
+    owner: str | None
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The whole of `energy status`; `view_version` None: no view is live yet."""
+
+    view_version: int | None
+    freshness_seconds: float | None
+    partitions: list[PartitionStatus]
+    #: Filled while a replay runs.
+    replay: None
+    problems: list[str]
+
+
+def read_status(cluster: Cluster, settings: TopicSettings, now_ms: int) -> Status:
+    """Ask Kafka for everything. Raises: NoBroker, ClusterRefused, NotReadable."""
+    cluster.brokers()
+    problems = [
+        f"{difference.topic}: {difference.what} is {difference.found or 'missing'}, declared is"
+        f" {difference.declared}"
+        for difference in check(cluster, settings)
+    ]
+    views = current_views(cluster)
+    if views is None or views.live is None:
+        problems.append("no view version is live; run `energy topics create`")
+        return Status(None, None, [], None, problems)
+    return _of_live(cluster, views, views.live, now_ms, problems)
+
+
+def _of_live(cluster: Cluster, views: Views, live: int, now_ms: int, problems: list[str]) -> Status:
+    table = changelog(live).name
+    topics = cluster.topics([READINGS.name, table])
+    if len(topics) < 2:
+        return Status(live, None, [], None, problems)
+    try:
+        verify_births(cluster, views.versions[live])
+    except Refused as error:
+        problems.append(str(error))
+    count = topics[READINGS.name].partitions
+    markers = read_markers(cluster, live, min(count, topics[table].partitions))
+    # Asked for after the markers: an end can only have grown, so no lag is ever negative.
+    ends = cluster.end_offsets(READINGS.name, count)
+    owners = {
+        assigned.partition: owner
+        for assigned, owner in cluster.owners(app_id(live)).items()
+        if assigned.topic == READINGS.name
+    }
+    partitions = [
+        _partition(partition, end, markers.get(partition), owners.get(partition))
+        for partition, end in enumerate(ends)
+    ]
+    problems += [
+        f"partition {p.partition}: no worker has it, {p.lag_records} records wait"
+        for p in partitions
+        if p.owner is None
+    ]
+    problems += [
+        f"partition {partition}: no marker in {table}, nothing of it is counted"
+        for partition in range(count)
+        if partition not in markers
+    ]
+    return Status(live, freshness(markers.values(), now_ms), partitions, None, problems)
+
+
+def _partition(
+    partition: int, end_offset: int, marker: Marker | None, owner: str | None
+) -> PartitionStatus:
+    applied = marker.applied_offset if marker else -1
+    return PartitionStatus(partition, end_offset, applied, end_offset - applied - 1, owner)
+
+
+def freshness(markers: Iterable[Marker], now_ms: int) -> float | None:
+    """Return the age of the newest counted reading in seconds; None if none is counted."""
+    newest = max((marker.newest_ms for marker in markers), default=-1)
+    # A device's clock may run ahead of ours.
+    return None if newest < 0 else max(0, now_ms - newest) / 1000
