@@ -30,6 +30,7 @@ class RecordChunk:
 
     __slots__ = (
         "__weakref__",
+        "max_timestamp_ms",
         "next_offset",
         "partition",
         "records",
@@ -38,14 +39,21 @@ class RecordChunk:
     )
 
     def __init__(
-        self, topic: str, partition: int, start_offset: int, next_offset: int, records: list[Any]
+        self,
+        topic: str,
+        partition: int,
+        start_offset: int,
+        next_offset: int,
+        records: list[Any],
+        max_timestamp_ms: int = -1,
     ) -> None:
-        """Keep what a fetch brought."""
+        """Keep what a fetch brought; `max_timestamp_ms` is that of its batches, -1 if none."""
         self.topic = topic
         self.partition = partition
         self.start_offset = start_offset
         self.next_offset = next_offset
         self.records: list[Record] = records
+        self.max_timestamp_ms = max_timestamp_ms
 
     @property
     def offset(self) -> int:

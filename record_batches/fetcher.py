@@ -44,6 +44,7 @@ class ChunkRecords:
         read_committed = fetched._isolation_level == READ_COMMITTED
         start = following = self.next_fetch_offset
         records: list[Any] = []
+        newest = -1
         while batches.has_next():
             batch = batches.next_batch()
             if fetched._check_crcs and not batch.validate_crc():
@@ -61,16 +62,17 @@ class ChunkRecords:
                     records += [record for record in batch if record.offset >= start]
                 else:
                     records += batch
+                newest = max(newest, batch.max_timestamp)
             following = batch.next_offset
         self.next_fetch_offset = following
         if following == start:
             raise StopIteration
         return RecordChunk(
-            topic_partition.topic, topic_partition.partition, start, following, records
+            topic_partition.topic, topic_partition.partition, start, following, records, newest
         )
 
 
-class ChunkFetcher(Fetcher):  # type: ignore[misc]
+class ChunkFetcher(Fetcher):
     """A Fetcher whose results are lists of one RecordChunk for each partition."""
 
     is_chunked: Callable[[str], bool]
@@ -80,17 +82,17 @@ class ChunkFetcher(Fetcher):  # type: ignore[misc]
     ) -> dict[Any, list[Any]]:
         """Return chunks by partition; `max_records` does not apply to chunks."""
         self._wrap()
-        ready: dict[Any, list[Any]] = await super().fetched_records(partitions, 0, None)
+        ready: dict[Any, list[Any]] = await super().fetched_records(partitions, 0, None)  # type: ignore[no-untyped-call]
         if ready or not timeout:
             return ready
-        waiter = self._create_fetch_waiter()
+        waiter = self._create_fetch_waiter()  # type: ignore[no-untyped-call]
         done, _ = await asyncio.wait([waiter], timeout=timeout)
         if not done or self._closed:
             waiter.cancel()
             return {}
         waiter.result()  # raises what the coordinator found: authorisation, lost group
         self._wrap()
-        return await super().fetched_records(partitions, 0, None)  # type: ignore[no-any-return]
+        return await super().fetched_records(partitions, 0, None)  # type: ignore[no-untyped-call,no-any-return]
 
     def _wrap(self) -> None:
         for topic_partition, result in self._records.items():
@@ -109,7 +111,7 @@ def deliver_chunks(
 
     Safe to call again; does nothing the second time.
     """
-    fetcher = consumer._fetcher
+    fetcher: Any = consumer._fetcher
     if not isinstance(fetcher, ChunkFetcher):
         fetcher.__class__ = ChunkFetcher
         fetcher.is_chunked = is_chunked

@@ -61,9 +61,8 @@ class ChunkReader:
 
         aiokafka caches metadata for up to five minutes; this asks the broker.
         """
-        client = self._consumer._client
-        await client.fetch_all_metadata()
-        return sorted(client.cluster.partitions_for_topic(self._topic) or ())
+        cluster = await self._consumer._client.fetch_all_metadata()
+        return sorted(cluster.partitions_for_topic(self._topic) or ())
 
     async def beginning_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
         """Return the first offset still there, by partition."""
@@ -86,7 +85,9 @@ class ChunkReader:
 
         Raises: aiokafka.errors.OffsetOutOfRangeError when a position is no longer in the log.
         """
-        got = await self._consumer.getmany(timeout_ms=int(timeout_seconds * 1000))
+        got: dict[Any, list[Any]] = await self._consumer.getmany(
+            timeout_ms=int(timeout_seconds * 1000)
+        )
         return [chunk for chunks in got.values() for chunk in chunks]
 
     async def position(self, partition: int) -> int:

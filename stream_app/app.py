@@ -1,0 +1,106 @@
+"""Builds the Faust app of one worker from its settings and the ground it stands on."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from faust import SASLCredentials, SSLCredentials
+from faust.types.auth import SASLMechanism
+
+from contract.topics import READINGS, TABLE, app_id, changelog
+from stream_app.agent import fold_readings
+from stream_app.cluster import Cluster
+from stream_app.doctor import Ground
+from stream_app.faust_seams.app import ChunkApp, ChunkSchema
+from stream_app.faust_seams.table import TotalsTable
+from stream_app.ownership import Ownership
+from stream_app.recovery import ChangelogRecovery
+from stream_app.settings import WorkerSettings
+from stream_app.transaction import TransactionWriter
+from stream_app.watch import watch
+
+#: Chunks that wait between Faust's fetcher and the agent: each can be megabytes.
+BUFFERED_CHUNKS = 8
+
+
+def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
+    """Return the app; nothing is connected yet."""
+    app = ChunkApp(
+        app_id(ground.view_version),
+        broker=[f"kafka://{server}" for server in settings.bootstrap_servers.split(",")],
+        broker_credentials=_credentials(settings),
+        broker_client_id=f"worker-{os.getpid()}-{socket.gethostname()}",
+        broker_session_timeout=settings.session_timeout_seconds,
+        broker_heartbeat_interval=min(1.0, settings.session_timeout_seconds / 3),
+        broker_rebalance_timeout=20.0,
+        broker_request_timeout=max(40.0, settings.session_timeout_seconds + 1),
+        broker_commit_interval=1.0,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=settings.fetch_bytes,
+        store="rocksdb://",
+        datadir=str(settings.state_directory()),
+        stream_buffer_maxsize=BUFFERED_CHUNKS,
+        stream_wait_empty=False,
+        stream_recovery_delay=0.0,
+        table_standby_replicas=0,
+        topic_partitions=ground.partitions,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+        worker_redirect_stdouts=False,
+        Table=TotalsTable,
+        version=1,
+    )
+    app.settings = settings
+    app.source_topic = READINGS.name
+    table = app.Table(TABLE, partitions=ground.partitions, key_type=bytes, value_type=bytes)
+    app.ownership = _ownership(settings, ground, app, table)
+    readings = app.topic(READINGS.name, schema=ChunkSchema(), partitions=ground.partitions)
+    app.agent(readings, name="fold_readings")(fold_readings(app.ownership))
+    cluster = Cluster(settings)
+
+    async def watch_ground() -> None:
+        await watch(settings, cluster, ground)
+
+    app.task(watch_ground)
+    return app
+
+
+def _ownership(
+    settings: WorkerSettings, ground: Ground, app: ChunkApp, table: TotalsTable
+) -> Ownership:
+    connection = settings.for_aiokafka()
+
+    def new_writer(partition: int) -> TransactionWriter:
+        return TransactionWriter(
+            connection,
+            ground.view_version,
+            partition,
+            transaction_timeout_seconds=settings.transaction_timeout_seconds,
+        )
+
+    return Ownership(
+        new_writer=new_writer,
+        recovery=ChangelogRecovery(
+            connection,
+            changelog(ground.view_version).name,
+            table.data.open_partition,
+        ),
+        expected_birth=ground.expected_birth,
+        target_readings=settings.target_readings,
+    )
+
+
+def _credentials(settings: WorkerSettings) -> SASLCredentials | SSLCredentials | None:
+    """Map the login to Faust's own classes."""
+    protocol = settings.security_protocol
+    context = settings.ssl_context() if protocol.endswith("SSL") else None
+    if protocol.startswith("SASL_"):
+        return SASLCredentials(
+            username=settings.sasl_username,
+            password=settings.password(),
+            mechanism=SASLMechanism(settings.sasl_mechanism),
+            ssl_context=context,
+        )
+    return SSLCredentials(context) if context is not None else None

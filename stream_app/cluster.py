@@ -1,0 +1,204 @@
+"""Asks a Kafka cluster about topics, ids, configs, offsets and groups; each within a deadline.
+
+Reads: the cluster. Writes: only the topics that `create_topics` is asked for. Guarantees: every
+failure leaves here as one of this room's errors, with Kafka's own words in it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeVar
+
+from confluent_kafka import (
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import (
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+from contract.kafka import KafkaSettings
+from stream_app.errors import NoBroker, Refusal
+
+Answer = TypeVar("Answer")
+
+#: CONTRACT: no broker at start ends a command within 15 s.
+DEADLINE_SECONDS = 10.0
+_AWAY = {
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TIMED_OUT,
+    KafkaError._RESOLVE,
+    KafkaError.REQUEST_TIMED_OUT,
+}
+#: Right after a topic is made, brokers may not have heard of it yet.
+_NOT_YET = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+}
+_PAUSE_SECONDS = 0.1
+
+
+class TopicOnBroker(NamedTuple):
+    """A topic as the cluster has it; `topic_id` changes when it is deleted and made again."""
+
+    name: str
+    topic_id: str
+    partitions: int
+    replication: int
+
+
+class Cluster:
+    """One cluster, asked through one admin client; blocking."""
+
+    def __init__(self, settings: KafkaSettings, deadline_seconds: float = DEADLINE_SECONDS) -> None:
+        self.settings = settings
+        self.deadline_seconds = deadline_seconds
+        self._last_problem = ""
+        config = settings.for_confluent() | {"log_level": 0, "error_cb": self._note}
+        with self.translated():
+            self._admin = AdminClient(config)
+
+    def brokers(self) -> int:
+        """How many brokers there are; the first question to ask, it finds an absent cluster."""
+        with self.translated():
+            return len(self._admin.list_topics(timeout=self.deadline_seconds).brokers)
+
+    def cluster_id(self) -> str:
+        """The id the cluster was formatted with."""
+        described = self._ask(lambda: {0: self._admin.describe_cluster(**self._within())})
+        return str(described[0].cluster_id)
+
+    def topics(self, names: Iterable[str]) -> dict[str, TopicOnBroker]:
+        """Those of the topics that exist."""
+        with self.translated():
+            present = self._admin.list_topics(timeout=self.deadline_seconds).topics
+        wanted = [name for name in names if name in present]
+        if not wanted:
+            return {}
+        described = self._ask(
+            lambda: self._admin.describe_topics(TopicCollection(wanted), **self._within())
+        )
+        return {
+            name: TopicOnBroker(
+                name,
+                str(topic.topic_id),
+                len(topic.partitions),
+                min(len(partition.replicas) for partition in topic.partitions),
+            )
+            for name, topic in described.items()
+        }
+
+    def topic_names(self) -> set[str]:
+        """The names of all topics."""
+        with self.translated():
+            return set(self._admin.list_topics(timeout=self.deadline_seconds).topics)
+
+    def configs(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
+        """Every config of the topics, defaults included."""
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+        if not resources:
+            return {}
+        found = self._ask(lambda: self._admin.describe_configs(resources, **self._within()))
+        return {
+            resource.name: {name: str(entry.value) for name, entry in entries.items()}
+            for resource, entries in found.items()
+        }
+
+    def create_topics(self, topics: list[NewTopic]) -> set[str]:
+        """Create topics; returns the names of those that were really new."""
+        made: set[str] = set()
+        for name, done in self._admin.create_topics(topics, **self._within()).items():
+            with self.translated():
+                try:
+                    done.result()
+                except KafkaException as error:
+                    if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                        raise
+                else:
+                    made.add(name)
+        return made
+
+    def first_offsets(self, topic: str, partitions: int) -> list[int]:
+        """The first offset of each partition that is still in the log."""
+        return self._offsets(topic, partitions, OffsetSpec.earliest(), committed=False)
+
+    def end_offsets(self, topic: str, partitions: int, *, committed: bool = False) -> list[int]:
+        """The next offset of each partition: high watermark, or last stable if `committed`."""
+        return self._offsets(topic, partitions, OffsetSpec.latest(), committed=committed)
+
+    def owners(self, group: str) -> dict[TopicPartition, str]:
+        """Who in a consumer group has which partition, as `client-id@host`; empty: nobody."""
+        described = self._ask(
+            lambda: self._admin.describe_consumer_groups([group], **self._within())
+        )
+        return {
+            TopicPartition(assigned.topic, assigned.partition): f"{member.client_id}@{host}"
+            for member in described[group].members
+            for host in [str(member.host).lstrip("/")]
+            for assigned in (member.assignment.topic_partitions if member.assignment else ())
+        }
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turn Kafka's exceptions into this room's."""
+        try:
+            yield
+        except KafkaException as error:
+            raise self.failure(error) from error
+
+    def failure(self, error: KafkaException) -> NoBroker | Refusal:
+        """This room's error for one of Kafka's."""
+        cause = error.args[0]
+        if cause.code() in _AWAY:
+            self._admin.poll(0)
+            return NoBroker(
+                f"no broker answers at {self.settings.bootstrap_servers}"
+                f" ({self._last_problem or cause.str()}): start one, or set "
+                "KAFKA_BOOTSTRAP_SERVERS"
+            )
+        return Refusal(f"Kafka at {self.settings.bootstrap_servers} says: {cause.str()}")
+
+    def _note(self, problem: KafkaError) -> None:
+        # "all brokers are down" says less than what was said of each before it.
+        if problem.code() != KafkaError._ALL_BROKERS_DOWN:
+            self._last_problem = problem.str()
+
+    def _within(self) -> dict[str, float]:
+        return {"request_timeout": self.deadline_seconds}
+
+    def _ask(self, question: Callable[[], Mapping[Any, Future[Any]]]) -> dict[Any, Any]:
+        deadline = time.monotonic() + self.deadline_seconds
+        with self.translated():
+            while True:
+                try:
+                    return {asked: future.result() for asked, future in question().items()}
+                except KafkaException as error:
+                    if error.args[0].code() not in _NOT_YET or time.monotonic() > deadline:
+                        raise
+                time.sleep(_PAUSE_SECONDS)
+
+    def _offsets(
+        self, topic: str, partitions: int, spec: OffsetSpec, *, committed: bool
+    ) -> list[int]:
+        level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
+        wanted = {TopicPartition(topic, partition): spec for partition in range(partitions)}
+        found = self._ask(
+            lambda: self._admin.list_offsets(wanted, isolation_level=level, **self._within())
+        )
+        by_partition = {asked.partition: int(info.offset) for asked, info in found.items()}
+        return [by_partition[partition] for partition in range(partitions)]

@@ -1,0 +1,45 @@
+"""Errors of the worker, each with the exit code it ends with.
+
+WorkerError
++-- NoBroker            1   no broker answered at the start
++-- DirectoryInUse      2   another worker has the state directory
++-- Refusal             3   what was found needs a person
++-- RestartNeeded      75   fenced, outcome unknown, view switched: a restart is safe
+QuarantineRefused           Kafka refuses the quarantine topic: that partition waits
+"""
+
+from __future__ import annotations
+
+
+class WorkerError(Exception):
+    """The worker has to end."""
+
+    exit_code = 1
+
+
+class NoBroker(WorkerError):
+    """No broker answered; start one, or correct KAFKA_BOOTSTRAP_SERVERS."""
+
+    exit_code = 1
+
+
+class DirectoryInUse(WorkerError):
+    """Another worker has this state directory; give each its own STREAM_APP_DATADIR."""
+
+    exit_code = 2
+
+
+class Refusal(WorkerError):
+    """What was found cannot be worked on without losing or doubling readings."""
+
+    exit_code = 3
+
+
+class RestartNeeded(WorkerError):
+    """Going on is not safe, starting again is."""
+
+    exit_code = 75
+
+
+class QuarantineRefused(Exception):
+    """Kafka refuses the quarantine topic, so a partition with bad records cannot go on."""

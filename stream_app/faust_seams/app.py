@@ -1,0 +1,65 @@
+"""The Faust App that carries our transport, recovery and table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import faust
+
+from stream_app.faust_seams.consumer import ChunkTransport
+from stream_app.faust_seams.recovery import FencedTableManager
+from stream_app.ownership import Ownership
+from stream_app.settings import WorkerSettings
+
+
+class ChunkSchema(faust.Schema):  # type: ignore[misc]
+    """Hands the chunk through undecoded."""
+
+    def compile(self, app: Any, **_: Any) -> Any:
+        """Return a decoder that only wraps the chunk into an event."""
+        create_event = app.create_event
+
+        async def decode(message: Any, *, propagate: bool = False) -> Any:
+            return create_event(None, message.value, message.headers, message)
+
+        return decode
+
+
+class SourceOfConsumer:
+    """What a pipe asks of its source, answered by whatever consumer Faust has now."""
+
+    def __init__(self, app: ChunkApp) -> None:
+        """Keep the app, whose consumer is made later."""
+        self._app = app
+
+    def end_offset(self, partition: int) -> int | None:
+        """Return the high watermark that the last fetch brought."""
+        return self._app.consumer.end_offset(partition)  # type: ignore[no-any-return]
+
+    async def seek(self, partition: int, offset: int) -> None:
+        """Fetch next from this offset."""
+        await self._app.consumer.seek_partition(partition, offset)
+
+    async def first_offset(self, partition: int) -> int:
+        """Return the first offset that is still in the log."""
+        return int(await self._app.consumer.first_offset(partition))
+
+
+class ChunkApp(faust.App):  # type: ignore[misc]
+    """A Faust App whose source topic comes in chunks and whose table is recovered in bulk."""
+
+    settings: WorkerSettings
+    source_topic: str
+    ownership: Ownership
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Build Faust's app with our table manager."""
+        super().__init__(*args, TableManager=FencedTableManager, **kwargs)
+        self.source = SourceOfConsumer(self)
+
+    def _new_transport(self) -> ChunkTransport:
+        return ChunkTransport(self.conf.broker_consumer, self)
+
+    def is_chunked(self, topic: str) -> bool:
+        """Tell which topic comes in chunks."""
+        return topic == self.source_topic

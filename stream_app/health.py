@@ -1,0 +1,58 @@
+"""`/health`, `/ready` and `/metrics` of a worker, on loopback, from a thread of its own.
+
+A thread, because liveness must stay true while the event loop folds or recovers.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from stream_app.ownership import Ownership
+
+
+def not_ready_because(ownership: Ownership) -> list[str]:
+    """Return the reasons why the worker does not work on all it should; empty: ready."""
+    if ownership.is_recovering:
+        return ["recovering from the changelog"]
+    return [
+        f"partition {partition} waits: {pipe.waiting_for}"
+        for partition, pipe in list(ownership.pipes.items())
+        if pipe.waiting_for is not None
+    ]
+
+
+def serve(port: int, ownership: Ownership) -> ThreadingHTTPServer:
+    """Start the server in a daemon thread. Raises: OSError when the port is taken."""
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 5
+
+        def do_GET(self) -> None:
+            if self.path == "/health":
+                self._answer(200, "application/json", b'{"status":"alive"}')
+            elif self.path == "/ready":
+                reasons = not_ready_because(ownership)
+                body = json.dumps({"ready": not reasons, "reasons": reasons}).encode()
+                self._answer(503 if reasons else 200, "application/json", body)
+            elif self.path == "/metrics":
+                self._answer(200, CONTENT_TYPE_LATEST, generate_latest())
+            else:
+                self._answer(404, "application/json", b'{"error":"no such page"}')
+
+        def _answer(self, status: int, content_type: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Keep probes out of the log."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+    return server

@@ -1,0 +1,42 @@
+"""Every metric of the worker, with what it counts; one place, documented in docs/METRICS.md."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+READINGS_FOLDED = Counter(
+    "stream_app_readings_folded", "Readings counted in a committed transaction.", ["partition"]
+)
+RECORDS_QUARANTINED = Counter(
+    "stream_app_records_quarantined",
+    "Records written to the quarantine in a committed transaction.",
+    ["partition"],
+)
+CHUNKS_REDELIVERED = Counter(
+    "stream_app_chunks_redelivered", "Chunks dropped because all of them was folded already."
+)
+CHUNKS_STRADDLING = Counter(
+    "stream_app_chunks_straddling", "Chunks of which a part was folded already and cut off."
+)
+CHUNKS_STALE = Counter(
+    "stream_app_chunks_stale", "Chunks dropped because they were fetched before a rebalance."
+)
+RESEEKS = Counter("stream_app_reseeks", "Seeks back because a chunk was missing.", ["partition"])
+TRANSACTIONS = Counter("stream_app_transactions", "Committed transactions.", ["partition"])
+TRANSACTION_SECONDS = Histogram(
+    "stream_app_transaction_seconds",
+    "From begin to commit of a transaction.",
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 15),
+)
+APPLIED_OFFSET = Gauge("stream_app_applied_offset", "Applied offset.", ["partition"])
+FENCES = Counter("stream_app_fences", "Times this worker fenced its partitions.")
+RECORDS_RECOVERED = Counter(
+    "stream_app_records_recovered", "Changelog records read back into the store."
+)
+STORES_SET_ASIDE = Counter(
+    "stream_app_stores_set_aside", "Local stores that were not to be trusted and were rebuilt."
+)
+PARTITIONS_WAITING = Gauge(
+    "stream_app_partition_waiting", "1 while a partition waits for a named reason.", ["partition"]
+)
+QUARANTINE_RETRIES = Counter(
+    "stream_app_quarantine_retries", "Transactions aborted because Kafka refused the quarantine."
+)

@@ -1,0 +1,173 @@
+"""Which partitions this worker owns, and how it takes them over and lets them go.
+
+Taking over, in this order, because each step stands on the one before:
+
+1. `fence`: a new transactional writer for each partition; nobody else can commit any more.
+2. `recover`: the changelog's end is final now; bring the stores up to it.
+3. `begin`: go on after the marker; the source is sought to marker + 1.
+
+`release` finishes the running transaction and drops what is only folded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from contract.changelog import Birth
+from record_batches.chunk import RecordChunk
+from stream_app import metrics
+from stream_app.ending import end_process
+from stream_app.partition import PartitionFold
+from stream_app.pipe import PartitionPipe, Source
+from stream_app.recovery import ChangelogRecovery, check_birth, check_position, require_marker
+from stream_app.store import PartitionStore
+from stream_app.transaction import TransactionWriter
+
+log = logging.getLogger(__name__)
+
+#: A fence waits for the abort of an open transaction, a broker restart included.
+FENCE_SECONDS = 60.0
+#: A running transaction that does not end in this time is given up: the process ends.
+RELEASE_SECONDS = 30.0
+_STOP_SECONDS = 10.0
+
+
+class Ownership:
+    """The partitions of this worker in the current generation."""
+
+    def __init__(
+        self,
+        *,
+        new_writer: Callable[[int], TransactionWriter],
+        recovery: ChangelogRecovery,
+        expected_birth: Birth,
+        target_readings: int,
+    ) -> None:
+        """Begin with no partition."""
+        self._new_writer = new_writer
+        self._recovery = recovery
+        self._expected_birth = expected_birth
+        self._target_readings = target_readings
+        self._writers: dict[int, TransactionWriter] = {}
+        self._stores: dict[int, PartitionStore] = {}
+        self._folds: dict[int, PartitionFold] = {}
+        self.pipes: dict[int, PartitionPipe] = {}
+        self.is_recovering = False
+
+    async def fence(self, partitions: Iterable[int]) -> None:
+        """Start a new writer for each partition, also for those kept over the rebalance."""
+        await self.release()
+        self.is_recovering = True
+        writers = {partition: self._new_writer(partition) for partition in partitions}
+        try:
+            async with asyncio.timeout(FENCE_SECONDS):
+                await asyncio.gather(*(writer.start() for writer in writers.values()))
+        except asyncio.CancelledError:
+            # Another rebalance began. A writer left open would only be a leak.
+            await asyncio.shield(_stop_all(writers.values()))
+            raise
+        except Exception as error:
+            end_process("fence", error)
+        metrics.FENCES.inc()
+        self._writers = writers
+        log.info("fenced partitions %s", sorted(writers))
+
+    async def recover(self, partitions: list[int]) -> None:
+        """Bring the stores up to the changelog and check what they stand on."""
+        try:
+            recovered = await self._recovery.recover(partitions) if partitions else {}
+            for partition, (store, birth) in recovered.items():
+                check_birth(birth, self._expected_birth, partition)
+                self._stores[partition] = store
+                self._folds[partition] = PartitionFold(partition, require_marker(store, partition))
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            end_process("recovery", error)
+
+    def begin(self, generation: int, source: Source) -> None:
+        """Open the pipes of what was fenced and recovered."""
+        for partition, fold in self._folds.items():
+            writer = self._writers.get(partition)
+            if writer is None or partition in self.pipes:
+                continue
+            pipe = PartitionPipe(
+                fold,
+                writer,
+                self._stores[partition],
+                source,
+                generation=generation,
+                target_readings=self._target_readings,
+            )
+            self.pipes[partition] = pipe
+            pipe.start()
+        self.is_recovering = False
+        log.info("working on %s", {p: pipe.applied_offset for p, pipe in self.pipes.items()})
+
+    def positions(self) -> dict[int, int]:
+        """Return the next source offset of each partition that is worked on."""
+        return {p: pipe.fold.folded_offset + 1 for p, pipe in self.pipes.items()}
+
+    def check_positions(self, first: dict[int, int], end: dict[int, int]) -> None:
+        """Compare the markers with the source; ends the process where they do not fit."""
+        for partition, pipe in self.pipes.items():
+            try:
+                check_position(partition, pipe.fold.marker, first[partition], end[partition])
+            except Exception as error:
+                end_process("start", error)
+
+    def next_offset(self, partition: int) -> int | None:
+        """Return what the group may show as committed: everything before it is applied."""
+        pipe = self.pipes.get(partition)
+        return None if pipe is None else pipe.applied_offset + 1
+
+    async def add(
+        self, chunk: RecordChunk, generation: int, acknowledge: Callable[[], Any]
+    ) -> None:
+        """Hand a chunk to its pipe; one of another generation is dropped and fetched again."""
+        pipe = self.pipes.get(chunk.partition)
+        if pipe is None or pipe.generation != generation:
+            metrics.CHUNKS_STALE.inc()
+            return
+        await pipe.add(chunk, acknowledge)
+
+    async def release_after(self, commit: Callable[[], Awaitable[None]]) -> None:
+        """Finish what runs, let the group see how far it came, then let all partitions go."""
+        pipes = list(self.pipes.values())
+        try:
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await asyncio.gather(*(asyncio.shield(pipe.finish()) for pipe in pipes))
+        except Exception as error:
+            end_process("release", error)
+        if pipes:
+            await commit()
+        await self.release()
+
+    async def release(self) -> None:
+        """Let all partitions go: no store is written and nothing is committed after this."""
+        pipes, self.pipes = self.pipes, {}
+        writers, self._writers = self._writers, {}
+        self._folds.clear()
+        self._stores.clear()
+        try:
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await asyncio.gather(*(asyncio.shield(pipe.close()) for pipe in pipes.values()))
+        except Exception as error:
+            end_process("release", error)
+        await _stop_all([w for p, w in writers.items() if p not in pipes])
+
+
+async def _stop_all(writers: Iterable[TransactionWriter]) -> None:
+    """Stop writers whatever they answer: they have nothing open that matters."""
+
+    async def stop(writer: TransactionWriter) -> None:
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await writer.stop()
+        except Exception as error:
+            log.warning("a writer did not stop cleanly: %r", error)
+
+    await asyncio.gather(*(stop(writer) for writer in writers))

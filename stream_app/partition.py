@@ -1,0 +1,151 @@
+"""What one partition's worker knows and decides: pure, synchronous, no Kafka and no clock.
+
+One PartitionFold lives for one partition in one generation, from the marker that the changelog
+holds. The order of calls is the protocol:
+
+1. `accept` each chunk: the next one is folded into `pending`, all else is told apart.
+2. `take` what is pending when a transaction may begin.
+3. `transaction` makes its records: totals (stored + pending), quarantine, and the marker LAST.
+4. after Kafka has committed it and the store has it: `applied`.
+"""
+
+from __future__ import annotations
+
+import enum
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from contract.changelog import MARKER_KEY, Marker, decode_total, encode_marker, encode_total
+from contract.fold import PartTotals, fold, merged
+from contract.quarantine import Origin, encode_quarantined
+from contract.reading import Rejected, decode_readings
+from record_batches.chunk import Record, RecordChunk
+
+
+class Verdict(enum.Enum):
+    """How a chunk stands to what is already folded."""
+
+    NEXT = "next"
+    REDELIVERED = "redelivered"
+    STRADDLING = "straddling"
+    GAP = "gap"
+
+
+class QuarantineRecord(NamedTuple):
+    """A record for the quarantine topic, same partition as its origin."""
+
+    key: bytes | None
+    value: bytes
+
+
+class Transaction(NamedTuple):
+    """What one Kafka transaction holds, and then the store: `updates` end with the marker."""
+
+    updates: list[tuple[bytes, bytes]]
+    quarantined: list[QuarantineRecord]
+    marker: Marker
+
+
+class Pending:
+    """What is folded and not yet in a transaction."""
+
+    __slots__ = ("counted", "events", "newest_ms", "quarantined", "quarantined_bytes", "totals")
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self.totals: PartTotals = {}
+        self.counted = 0
+        self.newest_ms = -1
+        self.quarantined: list[QuarantineRecord] = []
+        self.quarantined_bytes = 0
+        #: What the framework wants acknowledged once this is applied; opaque here.
+        self.events: list[Any] = []
+
+
+class PartitionFold:
+    """The state of one partition between its marker and what has been folded."""
+
+    def __init__(self, partition: int, marker: Marker) -> None:
+        """Go on after the marker."""
+        self.partition = partition
+        self.marker = marker
+        self.folded_offset = marker.applied_offset
+        self.pending = Pending()
+
+    def verdict(self, chunk: RecordChunk) -> Verdict:
+        """Tell whether the chunk begins exactly where the last one ended."""
+        if chunk.start_offset == self.folded_offset + 1:
+            return Verdict.NEXT
+        if chunk.next_offset - 1 <= self.folded_offset:
+            return Verdict.REDELIVERED
+        if chunk.start_offset <= self.folded_offset:
+            return Verdict.STRADDLING
+        return Verdict.GAP
+
+    def accept(self, chunk: RecordChunk) -> Verdict:
+        """Fold the chunk if it is the next one; cut off what is already folded.
+
+        A GAP and a REDELIVERED chunk change nothing: offsets that were never seen must not be
+        passed, and offsets that are counted must not be counted again.
+        """
+        verdict = self.verdict(chunk)
+        if verdict is Verdict.NEXT:
+            self._fold(chunk.records, chunk)
+        elif verdict is Verdict.STRADDLING:
+            self._fold([r for r in chunk.records if r.offset > self.folded_offset], chunk)
+        return verdict
+
+    def _fold(self, records: list[Record], chunk: RecordChunk) -> None:
+        pending = self.pending
+        readings, rejected = decode_readings([record.value for record in records])
+        fold(readings, pending.totals)
+        pending.counted += len(readings)
+        if readings:
+            pending.newest_ms = max(pending.newest_ms, chunk.max_timestamp_ms)
+        if rejected:
+            self._quarantine(records, rejected, chunk.topic)
+        self.folded_offset = chunk.next_offset - 1
+
+    def _quarantine(self, records: list[Record], rejected: list[Rejected], topic: str) -> None:
+        now = datetime.now(UTC)
+        pending = self.pending
+        for index, error in rejected:
+            record = records[index]
+            origin = Origin(topic, self.partition, record.offset, record.timestamp, record.key)
+            value = encode_quarantined(record.value, error, origin, now)
+            key = record.key[:1024] if record.key is not None else None
+            pending.quarantined.append(QuarantineRecord(key, value))
+            pending.quarantined_bytes += len(value)
+
+    def take(self) -> Pending:
+        """Hand over what is pending; folding goes on into a new one."""
+        taken, self.pending = self.pending, Pending()
+        return taken
+
+    def transaction(
+        self, taken: Pending, applied_offset: int, stored: list[bytes | None]
+    ) -> Transaction:
+        """Make the records of a transaction.
+
+        `stored` are the store's values of `taken.totals`, in its order; `applied_offset` is
+        `folded_offset` as it was when `taken` was taken.
+        """
+        updates: list[tuple[bytes, bytes]] = []
+        for (device_id, delta), value in zip(taken.totals.items(), stored, strict=True):
+            if value is None:
+                total, readings = delta[0], int(delta[1])
+            else:
+                total, readings = merged(decode_total(value), delta)
+            updates.append((device_id.encode(), encode_total(total, readings)))
+        marker = Marker(
+            applied_offset=applied_offset,
+            counted=self.marker.counted + taken.counted,
+            quarantined=self.marker.quarantined + len(taken.quarantined),
+            newest_ms=max(self.marker.newest_ms, taken.newest_ms),
+        )
+        updates.append((MARKER_KEY, encode_marker(marker)))
+        return Transaction(updates, taken.quarantined, marker)
+
+    def applied(self, transaction: Transaction) -> None:
+        """Note that Kafka and the store have the transaction."""
+        self.marker = transaction.marker

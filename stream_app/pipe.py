@@ -1,0 +1,227 @@
+"""When a partition commits: at once when caught up, in large transactions when behind.
+
+The agent adds chunks; one task for each partition takes what is pending, commits it to Kafka,
+then writes the store, then acknowledges. Chunks that arrive meanwhile go into the next
+transaction. A pipe belongs to one generation of the group and is never used after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from record_batches.chunk import RecordChunk
+from stream_app import metrics
+from stream_app.ending import end_process
+from stream_app.errors import QuarantineRefused, Refusal
+from stream_app.partition import PartitionFold, Pending, Transaction, Verdict
+from stream_app.store import PartitionStore
+from stream_app.transaction import TransactionWriter
+
+log = logging.getLogger(__name__)
+
+#: Source lag below which a partition is caught up and commits at once, in records.
+CAUGHT_UP_RECORDS = 5_000
+#: A transaction waits at most this long for more readings, however far behind it is.
+LONGEST_WAIT_SECONDS = 1.0
+_LAG_POLL_SECONDS = 0.005
+#: The agent waits while this many times the target is pending.
+PENDING_TARGETS = 2
+#: Quarantine records of one transaction, in bytes: they are far larger than totals.
+QUARANTINE_BYTES = 16 * 1024 * 1024
+_FIRST_BACKOFF_SECONDS, _LAST_BACKOFF_SECONDS = 1.0, 30.0
+
+
+class Source(Protocol):
+    """What a pipe asks of the consumer of the readings topic."""
+
+    def end_offset(self, partition: int) -> int | None:
+        """Return the high watermark that the last fetch brought."""
+
+    async def seek(self, partition: int, offset: int) -> None:
+        """Fetch next from this offset."""
+
+    async def first_offset(self, partition: int) -> int:
+        """Return the first offset that is still in the log."""
+
+
+class PartitionPipe:
+    """One partition in one generation."""
+
+    def __init__(
+        self,
+        fold: PartitionFold,
+        writer: TransactionWriter,
+        store: PartitionStore,
+        source: Source,
+        *,
+        generation: int,
+        target_readings: int,
+    ) -> None:
+        """Take over a fenced writer and a recovered store."""
+        self.fold = fold
+        self.generation = generation
+        self.waiting_for: str | None = None
+        self._writer = writer
+        self._store = store
+        self._source = source
+        self._target = target_readings
+        self._work = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._closed = False
+        self._sought: int | None = None
+        self._task: asyncio.Task[None] | None = None
+        label = str(fold.partition)
+        self._folded = metrics.READINGS_FOLDED.labels(label)
+        self._quarantined = metrics.RECORDS_QUARANTINED.labels(label)
+        self._transactions = metrics.TRANSACTIONS.labels(label)
+        self._applied = metrics.APPLIED_OFFSET.labels(label)
+        self._applied.set(fold.marker.applied_offset)
+
+    @property
+    def partition(self) -> int:
+        """The source partition."""
+        return self.fold.partition
+
+    @property
+    def applied_offset(self) -> int:
+        """What Kafka and the store have."""
+        return self.fold.marker.applied_offset
+
+    def start(self) -> None:
+        """Begin to commit."""
+        self._task = asyncio.create_task(self._run(), name=f"pipe-{self.partition}")
+
+    async def add(self, chunk: RecordChunk, acknowledge: Callable[[], Any]) -> None:
+        """Fold a chunk; waits while too much is pending."""
+        while self._is_full() and not self._closed:
+            self._room.clear()
+            await self._room.wait()
+        if self._closed or self.waiting_for is not None:
+            return
+        verdict = self.fold.accept(chunk)
+        if verdict is Verdict.GAP:
+            await self._seek_back(chunk)
+            return
+        if verdict is Verdict.REDELIVERED:
+            metrics.CHUNKS_REDELIVERED.inc()
+            return
+        if verdict is Verdict.STRADDLING:
+            metrics.CHUNKS_STRADDLING.inc()
+        self._sought = None
+        self.fold.pending.events.append(acknowledge)
+        self._work.set()
+
+    async def finish(self) -> None:
+        """Finish the running transaction and drop what is only folded."""
+        self._closed = True
+        self._work.set()
+        self._room.set()
+        if self._task is not None:
+            await self._task
+
+    async def close(self) -> None:
+        """Finish, and stop the writer."""
+        await self.finish()
+        await self._writer.stop()
+
+    def _is_full(self) -> bool:
+        pending = self.fold.pending
+        return (
+            pending.counted >= self._target * PENDING_TARGETS
+            or pending.quarantined_bytes >= QUARANTINE_BYTES * PENDING_TARGETS
+        )
+
+    async def _seek_back(self, chunk: RecordChunk) -> None:
+        """A chunk is missing: fetch again from where the fold stands."""
+        wanted = self.fold.folded_offset + 1
+        if self._sought == wanted:
+            return
+        self._sought = wanted
+        metrics.RESEEKS.labels(str(self.partition)).inc()
+        first = await self._source.first_offset(self.partition)
+        if first > wanted:
+            self.stop_for(f"offsets {wanted}-{first - 1} were removed before they were read")
+            return
+        log.warning("partition %d: expected %d, got %r: seek", self.partition, wanted, chunk)
+        await self._source.seek(self.partition, wanted)
+
+    def stop_for(self, reason: str) -> None:
+        """Set the partition aside for a named reason; a restart judges it again."""
+        self.waiting_for = reason
+        metrics.PARTITIONS_WAITING.labels(str(self.partition)).set(1)
+        log.error("partition %d waits: %s", self.partition, reason)
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                await self._work.wait()
+                await self._gather()
+                if self._closed:
+                    return
+                self._work.clear()
+                applied_offset = self.fold.folded_offset
+                taken = self.fold.take()
+                self._room.set()
+                await self._commit(taken, applied_offset)
+        except BaseException as error:
+            end_process(f"partition {self.partition} at {self.applied_offset}", error)
+
+    async def _gather(self) -> None:
+        """While far behind, wait (bounded) for more readings: fewer, larger transactions."""
+        deadline = time.monotonic() + LONGEST_WAIT_SECONDS
+        pending = self.fold.pending
+        while (
+            not self._closed
+            and pending.counted < self._target
+            and pending.quarantined_bytes < QUARANTINE_BYTES
+            and time.monotonic() < deadline
+        ):
+            end = self._source.end_offset(self.partition)
+            if end is None or end - 1 - self.fold.folded_offset < CAUGHT_UP_RECORDS:
+                return
+            await asyncio.sleep(_LAG_POLL_SECONDS)
+
+    async def _commit(self, taken: Pending, applied_offset: int) -> None:
+        """Commit to Kafka, then write the store, then acknowledge; nothing in between fails."""
+        keys = [device_id.encode() for device_id in taken.totals]
+        transaction = self.fold.transaction(taken, applied_offset, self._store.get(keys))
+        began = time.perf_counter()
+        try:
+            last = await self._writer.write(transaction)
+        except QuarantineRefused as refused:
+            last = await self._retry_quarantine(transaction, refused)
+        metrics.TRANSACTION_SECONDS.observe(time.perf_counter() - began)
+        self._store.write(transaction.updates, last)
+        self.fold.applied(transaction)
+        for acknowledge in taken.events:
+            acknowledge()
+        self._transactions.inc()
+        self._folded.inc(taken.counted)
+        if transaction.quarantined:
+            self._quarantined.inc(len(transaction.quarantined))
+        self._applied.set(transaction.marker.applied_offset)
+
+    async def _retry_quarantine(self, transaction: Transaction, refused: QuarantineRefused) -> int:
+        """Try the same transaction again with back-off, others go on; it was aborted whole."""
+        backoff = _FIRST_BACKOFF_SECONDS
+        while not self._closed:
+            self.stop_for(str(refused))
+            metrics.QUARANTINE_RETRIES.inc()
+            await asyncio.sleep(backoff)
+            backoff = min(2 * backoff, _LAST_BACKOFF_SECONDS)
+            try:
+                last = await self._writer.write(transaction)
+            except QuarantineRefused as again:
+                refused = again
+                continue
+            self.waiting_for = None
+            metrics.PARTITIONS_WAITING.labels(str(self.partition)).set(0)
+            # Chunks that came meanwhile were dropped: fetch them again.
+            await self._source.seek(self.partition, self.fold.folded_offset + 1)
+            return last
+        raise Refusal(str(refused))

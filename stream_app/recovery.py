@@ -1,0 +1,186 @@
+"""Changelog -> store, before a partition works: by position, to the end seen after the fence.
+
+The birth record decides whether the changelog is ours, and whether a local store may be
+trusted; a store that is not trusted is set aside and rebuilt.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from contract.changelog import BIRTH_KEY, Birth, Marker, decode_birth
+from record_batches.reader import ChunkReader
+from stream_app import metrics
+from stream_app.errors import Refusal, RestartNeeded
+from stream_app.store import PartitionStore
+
+log = logging.getLogger(__name__)
+
+#: Changelog records written to the store at once.
+WRITE_RECORDS = 50_000
+
+
+class ChangelogFacts(NamedTuple):
+    """What stands in a changelog partition: its birth record's bytes, and its end."""
+
+    birth: bytes
+    end_offset: int
+
+
+def distrust_of(store: PartitionStore, facts: ChangelogFacts) -> str | None:
+    """Say why a local store is not to be trusted, or None where it is (or is empty)."""
+    offset, birth = store.changelog_offset(), store.birth()
+    if offset is None and birth is None:
+        return None
+    if birth != facts.birth:
+        return "it belongs to another cluster, topic or view version"
+    if offset is None:
+        return "it does not say how far it is written"
+    if offset >= facts.end_offset:
+        return f"it is ahead of the changelog ({offset} >= {facts.end_offset})"
+    return None
+
+
+def check_birth(birth: Birth, expected: Birth, partition: int) -> None:
+    """Compare what the changelog was born from with what is there now.
+
+    `expected.start_offset` is passed over: only the changelog knows it. Raises: Refusal.
+    """
+    for what, found, now in (
+        ("cluster", birth.cluster_id, expected.cluster_id),
+        ("readings topic", birth.source_topic, expected.source_topic),
+        ("readings topic id", birth.source_topic_id, expected.source_topic_id),
+        ("changelog topic id", birth.changelog_topic_id, expected.changelog_topic_id),
+        ("rules", birth.rules_id, expected.rules_id),
+    ):
+        if found != now:
+            raise Refusal(
+                f"partition {partition}: the totals were made from {what} {found}, "
+                f"now it is {now}; build a new view version: energy replay start"
+            )
+
+
+def check_position(partition: int, marker: Marker, first_offset: int, end_offset: int) -> None:
+    """Compare the marker with the readings topic. Raises: Refusal."""
+    following = marker.applied_offset + 1
+    if following > end_offset:
+        raise Refusal(
+            f"partition {partition}: {marker.applied_offset} is applied, but the readings topic "
+            f"ends at {end_offset}: was it deleted and created again? Build a new view version: "
+            "energy replay start"
+        )
+    if following < first_offset:
+        raise Refusal(
+            f"partition {partition}: offsets {following}-{first_offset - 1} were removed before "
+            "they were counted; to go on without them: energy worker --accept-lost-offsets "
+            f"{partition}:{following}-{first_offset - 1}"
+        )
+
+
+class ChangelogRecovery:
+    """Brings the stores of some partitions up to their changelog's end."""
+
+    def __init__(
+        self,
+        connection: Mapping[str, Any],
+        changelog: str,
+        open_store: Callable[[int, bool], PartitionStore],
+    ) -> None:
+        """`open_store(partition, fresh)` opens a store, set aside first when `fresh`."""
+        self._connection = connection
+        self._changelog = changelog
+        self._open_store = open_store
+
+    async def recover(self, partitions: list[int]) -> dict[int, tuple[PartitionStore, Birth]]:
+        """Recover each partition; returns its store and what it was born from.
+
+        Raises: Refusal where a changelog has no birth record.
+        """
+        began, count = time.monotonic(), 0
+        recovered: dict[int, tuple[PartitionStore, Birth]] = {}
+        async with ChunkReader(self._connection, self._changelog) as reader:
+            ends = await reader.end_offsets(partitions)
+            births = await self._births(reader, partitions, ends)
+            starts: dict[int, int] = {}
+            for partition in partitions:
+                store = self._trusted_store(
+                    partition, ChangelogFacts(births[partition], ends[partition])
+                )
+                recovered[partition] = (store, decode_birth(births[partition]))
+                offset = store.changelog_offset()
+                starts[partition] = 0 if offset is None else offset + 1
+            reader.assign(starts)
+            async for chunk in reader.read_until(ends):
+                store = recovered[chunk.partition][0]
+                for at in range(0, len(chunk.records), WRITE_RECORDS):
+                    records = chunk.records[at : at + WRITE_RECORDS]
+                    # Ours are never deletions, and none is written beyond the end: the fence
+                    # has made this worker the only writer.
+                    store.write(
+                        [(record.key or b"", record.value or b"") for record in records],
+                        records[-1].offset,
+                    )
+                count += len(chunk.records)
+        metrics.RECORDS_RECOVERED.inc(count)
+        log.info(
+            "recovered partitions %s: %d records in %.2f s",
+            sorted(partitions),
+            count,
+            time.monotonic() - began,
+        )
+        for partition, (store, _) in recovered.items():
+            if store.marker() is None:
+                raise Refusal(
+                    f"partition {partition}: the changelog {self._changelog} has no marker; "
+                    "build a new view version: energy replay start"
+                )
+        return recovered
+
+    def _trusted_store(self, partition: int, facts: ChangelogFacts) -> PartitionStore:
+        store = self._open_store(partition, False)
+        try:
+            distrust = distrust_of(store, facts)
+        except Exception as error:
+            distrust = f"it cannot be read ({error})"
+        if distrust is None:
+            return store
+        log.warning("partition %d: the local store is set aside: %s", partition, distrust)
+        metrics.STORES_SET_ASIDE.inc()
+        return self._open_store(partition, True)
+
+    async def _births(
+        self, reader: ChunkReader, partitions: list[int], ends: Mapping[int, int]
+    ) -> dict[int, bytes]:
+        """Read each partition's birth record: the first record there is."""
+        begins = await reader.beginning_offsets(partitions)
+        births: dict[int, bytes] = {}
+        reader.assign({p: begins[p] for p in partitions})
+        missing = {p for p in partitions if begins[p] < ends[p]}
+        while missing:
+            for chunk in await reader.chunks(0.2):
+                for record in chunk.records:
+                    if record.key == BIRTH_KEY and record.value is not None:
+                        births[chunk.partition] = record.value
+                        missing.discard(chunk.partition)
+                        break
+            for partition in list(missing):
+                if await reader.position(partition) >= ends[partition]:
+                    missing.discard(partition)
+        for partition in partitions:
+            if partition not in births:
+                raise Refusal(
+                    f"partition {partition}: {self._changelog} has no birth record; was it "
+                    "deleted and created again? Build a new view version: energy replay start"
+                )
+        return births
+
+
+def require_marker(store: PartitionStore, partition: int) -> Marker:
+    """Return the marker of a recovered store. Raises: RestartNeeded, which never happens."""
+    marker = store.marker()
+    if marker is None:
+        raise RestartNeeded(f"partition {partition}: no marker after recovery")
+    return marker

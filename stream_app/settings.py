@@ -1,0 +1,46 @@
+"""Settings of one worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from contract.kafka import KafkaSettings
+from contract.settings import Integer, Seconds
+
+MIB = 1024 * 1024
+
+
+class WorkerSettings(KafkaSettings):
+    """What `energy worker` reads from the environment; each is in deploy/.env.example."""
+
+    home: Path = Field(Path(".energy"), alias="ENERGY_HOME")
+    datadir: Path | None = Field(None, alias="STREAM_APP_DATADIR")
+    session_timeout_seconds: Annotated[Seconds, Field(ge=1, le=300)] = Field(
+        6.0, alias="STREAM_APP_SESSION_TIMEOUT_SECONDS"
+    )
+    http_port: Annotated[Integer, Field(ge=0, le=65_535)] = Field(0, alias="STREAM_APP_HTTP_PORT")
+    #: An open transaction hides what is behind it from every reader for this long when its
+    #: worker dies and nobody takes over.
+    transaction_timeout_seconds: Annotated[Seconds, Field(ge=1, le=900)] = Field(
+        15.0, alias="STREAM_APP_TRANSACTION_TIMEOUT_SECONDS"
+    )
+    fetch_bytes: Annotated[Integer, Field(ge=64 * 1024, le=256 * MIB)] = Field(
+        4 * MIB, alias="STREAM_APP_FETCH_BYTES"
+    )
+    #: While far behind, a transaction waits for this many readings of its partition.
+    target_readings: Annotated[Integer, Field(ge=1, le=10_000_000)] = Field(
+        200_000, alias="STREAM_APP_TARGET_READINGS"
+    )
+    block_cache_bytes: Annotated[Integer, Field(ge=MIB, le=64 * 1024 * MIB)] = Field(
+        64 * MIB, alias="STREAM_APP_BLOCK_CACHE_BYTES"
+    )
+    write_buffer_bytes: Annotated[Integer, Field(ge=MIB, le=1024 * MIB)] = Field(
+        32 * MIB, alias="STREAM_APP_WRITE_BUFFER_BYTES"
+    )
+
+    def state_directory(self) -> Path:
+        """Return where this worker keeps its RocksDB."""
+        return self.datadir if self.datadir is not None else self.home / "worker-0"

@@ -1,0 +1,42 @@
+"""Looks every few seconds whether the worker may go on: same topics, same live view version."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from stream_app.cluster import Cluster
+from stream_app.doctor import Ground, check_unchanged, read_views
+from stream_app.ending import end_process
+from stream_app.errors import NoBroker, RestartNeeded, WorkerError
+from stream_app.settings import WorkerSettings
+
+log = logging.getLogger(__name__)
+
+INTERVAL_SECONDS = 5.0
+
+
+async def watch(settings: WorkerSettings, cluster: Cluster, ground: Ground) -> None:
+    """Run until cancelled; ends the process where it must not go on.
+
+    A broker that does not answer proves nothing, and a deleted topic is only believed when it
+    is seen twice: a broker that starts answers before it knows all its topics.
+    """
+    suspicion: str | None = None
+    while True:
+        await asyncio.sleep(INTERVAL_SECONDS)
+        try:
+            await asyncio.to_thread(check_unchanged, ground, cluster)
+            suspicion = None
+            async with asyncio.timeout(INTERVAL_SECONDS):
+                views = await read_views(settings)
+            if views.live != ground.view_version:
+                end_process("views", RestartNeeded(f"view version {views.live} is live now"))
+        except NoBroker as error:
+            log.info("watch: %s", error)
+        except WorkerError as error:
+            if suspicion == str(error):
+                end_process("watch", error)
+            suspicion = str(error)
+        except Exception as error:
+            log.info("watch: %r", error)
