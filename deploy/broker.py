@@ -261,5 +261,6 @@ class LocalBroker:
         self._release_lock()
 
     def _last_lines(self) -> str:
-        lines = self.log_file.read_text(encoding="utf-8", errors="replace").splitlines()
-        return f"{' | '.join(lines[-3:]) or 'it printed nothing'} (all of it: {self.log_file})"
+        text = self.log_file.read_text(encoding="utf-8", errors="replace")
+        lines = [line for line in text.splitlines() if line.strip() and line[0] != "\t"]
+        return f"{' | '.join(lines[-2:]) or 'it printed nothing'} (all of it: {self.log_file})"

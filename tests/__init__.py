@@ -1,0 +1,1 @@
+"""The suite: one directory a tier, see CONTRIBUTING.md."""

@@ -1,0 +1,1 @@
+"""Each seam against a real broker, which is started once for all of them."""

@@ -1,0 +1,127 @@
+"""What tests do to a broker: make topics, write records, read what a foreign client would see.
+
+Everything goes through confluent-kafka, which shares no code with what is tested.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+T = TypeVar("T")
+
+ANSWER_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Kafka:
+    """A running broker, as tests see it."""
+
+    bootstrap_servers: str
+
+    def admin(self) -> AdminClient:
+        return AdminClient(self._settings())
+
+    def producer(self, **settings: Any) -> Producer:
+        """Acknowledged by all, idempotent, unless told otherwise (names with _ for .)."""
+        return Producer(self._settings(enable_idempotence=True, **settings))
+
+    def consumer(self, **settings: Any) -> Consumer:
+        """Reads committed records from the start; assign it or subscribe it."""
+        defaults = {
+            "group_id": f"test-{uuid.uuid4()}",
+            "auto_offset_reset": "earliest",
+            "enable_auto_commit": False,
+            "isolation_level": "read_committed",
+        }
+        return Consumer(self._settings(**{**defaults, **settings}))
+
+    def create_topic(
+        self, name: str, partitions: int = 1, configs: Mapping[str, str] | None = None
+    ) -> str:
+        """Create a topic and wait until it can be written to; gives its name."""
+        topic = NewTopic(name, partitions, 1, config=dict(configs or {}))
+        admin = self.admin()
+        admin.create_topics([topic])[name].result(ANSWER_SECONDS)
+        wait_until(
+            lambda: len(admin.list_topics(name, timeout=5).topics[name].partitions) == partitions,
+            f"topic {name} has {partitions} partitions",
+        )
+        return name
+
+    def delete_topic(self, name: str) -> None:
+        self.admin().delete_topics([name])[name].result(ANSWER_SECONDS)
+
+    def write(
+        self, topic: str, values: Iterable[bytes | None], partition: int = 0, **settings: Any
+    ) -> None:
+        """Write the values and return once each is acknowledged."""
+        producer = self.producer(**settings)
+        failures: list[str] = []
+
+        def delivered(error: object, message: Message) -> None:
+            if error is not None:
+                failures.append(str(error))
+
+        for value in values:
+            producer.produce(topic, value, partition=partition, on_delivery=delivered)
+            producer.poll(0)
+        left = producer.flush(ANSWER_SECONDS)
+        assert not failures, failures
+        assert left == 0, f"{left} records not acknowledged"
+
+    def end_offsets(self, topic: str) -> dict[int, int]:
+        """The next offset of each partition (high watermark)."""
+        consumer = self.consumer()
+        try:
+            found = consumer.list_topics(topic, timeout=ANSWER_SECONDS).topics[topic]
+            return {
+                partition: consumer.get_watermark_offsets(
+                    TopicPartition(topic, partition), timeout=ANSWER_SECONDS
+                )[1]
+                for partition in found.partitions
+            }
+        finally:
+            consumer.close()
+
+    def read(self, topic: str, **settings: Any) -> list[Message]:
+        """All records up to the present end, in order within each partition.
+
+        Ends by the consumer's position: the last offset may be a marker nobody is given.
+        """
+        ends = {partition: end for partition, end in self.end_offsets(topic).items() if end}
+        records: list[Message] = []
+        if not ends:
+            return records
+        consumer = self.consumer(**settings)
+        try:
+            consumer.assign([TopicPartition(topic, partition, 0) for partition in ends])
+            deadline = time.monotonic() + ANSWER_SECONDS
+            while any(
+                place.offset < ends[place.partition]
+                for place in consumer.position([TopicPartition(topic, p) for p in ends])
+            ):
+                assert time.monotonic() < deadline, f"{topic} was not read to its end {ends}"
+                for record in consumer.consume(10_000, timeout=0.05):
+                    assert record.error() is None, record.error()
+                    records.append(record)
+        finally:
+            consumer.close()
+        return records
+
+    def _settings(self, **settings: Any) -> dict[str, Any]:
+        named = {name.replace("_", "."): value for name, value in settings.items()}
+        return {"bootstrap.servers": self.bootstrap_servers, "log_level": 0, **named}
+
+
+def wait_until(is_so: Callable[[], T], what: str, seconds: float = ANSWER_SECONDS) -> T:
+    """Ask until the answer is true, and give it; fail with `what` at the deadline."""
+    deadline = time.monotonic() + seconds
+    while not (answer := is_so()):
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.02)
+    return answer
