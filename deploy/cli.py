@@ -16,7 +16,8 @@ from typing import NoReturn
 
 import typer
 
-from deploy.commands import status, topics
+from deploy.commands import run as foreground
+from deploy.commands import status, token, topics
 from deploy.exits import INTERRUPTED, exit_code_of, one_line
 from deploy.invocation import Invocation
 
@@ -28,7 +29,14 @@ app = typer.Typer(
     help="Exact energy totals per device, from Kafka: run it, feed it, look after it.",
     epilog="Example: energy up --demo",
 )
+app.command(epilog="Example: energy up --demo --workers 2")(foreground.up)
+app.command(epilog="Example: ENERGY_BROKER_PORT=19092 energy broker")(foreground.broker)
+app.command(epilog="Example: STREAM_APP_DATADIR=/var/lib/energy/worker-0 energy worker")(
+    foreground.worker
+)
+app.command(epilog="Example: API_HOST=0.0.0.0 API_PORT=8000 energy api")(foreground.api)
 app.add_typer(topics.app, name="topics")
+app.add_typer(token.app, name="token")
 app.command(epilog="Example: energy status --json")(status.status)
 
 

@@ -30,9 +30,17 @@ class Invocation:
 
 def environ_of(context: typer.Context) -> Mapping[str, str]:
     """Return the environment the call came with."""
-    invocation = context.obj
-    assert isinstance(invocation, Invocation)
-    return invocation.environ
+    return _of(context).environ
+
+
+def is_debug(context: typer.Context) -> bool:
+    """Tell whether the call asks where errors come from."""
+    return _of(context).debug
+
+
+def _of(context: typer.Context) -> Invocation:
+    assert isinstance(context.obj, Invocation)
+    return context.obj
 
 
 def console() -> Console:

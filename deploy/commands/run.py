@@ -1,0 +1,99 @@
+"""`energy up`, `broker`, `worker` and `api`: what runs in the foreground until it is stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import typer
+
+from deploy.exits import INTERRUPTED
+from deploy.invocation import environ_of, is_debug
+
+MOST_WORKERS = 64
+
+
+def up(
+    context: typer.Context,
+    demo: bool = typer.Option(False, "--demo", help="Add a simulated fleet, 100 readings/s."),
+    workers: int = typer.Option(1, min=1, max=MOST_WORKERS, help="How many workers to run."),
+    no_broker: bool = typer.Option(
+        False, "--no-broker", help="Use the cluster at KAFKA_BOOTSTRAP_SERVERS instead."
+    ),
+    home: Path | None = typer.Option(None, help="Where state is kept; instead of ENERGY_HOME."),
+) -> None:
+    """Run broker, topics, workers and API on this machine until Ctrl-C."""
+    from deploy.stack import UpOptions
+    from deploy.stack import up as run_stack
+
+    options = UpOptions(workers, with_broker=not no_broker, with_demo=demo, home=home)
+    raise typer.Exit(run_stack(options, environ_of(context), say))
+
+
+def broker(context: typer.Context) -> None:
+    """Run only the local broker, under ENERGY_HOME, until Ctrl-C."""
+    from deploy.broker import LocalBroker
+    from deploy.errors import BrokerFailed
+    from deploy.home import open_home
+    from deploy.settings import BrokerSettings
+
+    settings = BrokerSettings.load(environ_of(context))
+    local = LocalBroker(open_home(settings.home) / "broker", settings.broker_port)
+    ended_by = _first_signal()
+    try:
+        local.start()
+        local.wait_ready()
+        say(f"ready {local.bootstrap_servers}")
+        while not ended_by.wait(0.2):
+            if local.pid is None:
+                raise BrokerFailed(
+                    f"the broker ended ({local.exit_code}); its last lines are in {local.log_file}"
+                )
+    finally:
+        local.stop()
+    raise typer.Exit(ended_by.exit_code)
+
+
+def worker(context: typer.Context) -> None:
+    """Run one worker until Ctrl-C; the same as python -m stream_app."""
+    from stream_app.__main__ import main
+
+    raise typer.Exit(main(environ_of(context), debug=is_debug(context)))
+
+
+def api(context: typer.Context) -> None:
+    """Run the HTTP server until Ctrl-C; the same as python -m api."""
+    from api.__main__ import main
+
+    raise typer.Exit(main(environ_of(context)))
+
+
+def say(line: str) -> None:
+    """Print a line at once; when nobody reads any more, stop as Ctrl-C would."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+class _Signalled(threading.Event):
+    """Set by the first SIGINT or SIGTERM, which also decides the exit code."""
+
+    exit_code = 0
+
+
+def _first_signal() -> _Signalled:
+    ended_by = _Signalled()
+
+    def end(number: int, frame: object) -> None:
+        if not ended_by.is_set():
+            ended_by.exit_code = INTERRUPTED if number == signal.SIGINT else 0
+            ended_by.set()
+
+    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGTERM, end)
+    return ended_by

@@ -1,0 +1,198 @@
+"""`energy up`: broker, topics, workers, API and, for a demo, a fleet; in this order.
+
+Reads: the environment it is handed. Writes: below ENERGY_HOME, and what its parts write.
+Guarantees: what is wrong with the settings, the home or the ports is said before anything is
+started; after the end no part runs, also when this process is killed.
+
+    check -> broker -> topics, first view -> workers, API, demo -> ready -> until stopped
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from api.settings import ApiSettings
+from deploy.broker import LocalBroker
+from deploy.cluster import Cluster
+from deploy.errors import DeployError, PortInUse
+from deploy.exits import INTERRUPTED
+from deploy.home import only_one_on, open_home
+from deploy.parts import BrokerPart, ModulePart, Part, Say
+from deploy.ports import free_port, is_taken, refuse_taken
+from deploy.prepare import Prepared, prepare
+from deploy.probes import until_ok
+from deploy.settings import BrokerSettings, TopicSettings
+from deploy.supervisor import Supervisor
+from deploy.threads import in_thread
+from deploy.topics import has_other_partitions
+from deploy.welcome import base_url, welcome
+from stream_app.settings import WorkerSettings
+
+#: CONTRACT: all within 10 s; the rest is for this process to end.
+STOP_SECONDS = 9.0
+DEMO_READINGS_PER_SECOND = 100
+_LOCAL_HOSTS = ("127.0.0.1", "localhost", "0.0.0.0", "::", "::1")
+
+
+@dataclass(frozen=True)
+class UpOptions:
+    """What `energy up` is asked for."""
+
+    workers: int = 1
+    with_broker: bool = True
+    with_demo: bool = False
+    home: Path | None = None
+
+
+def up(options: UpOptions, environ: Mapping[str, str], say: Say) -> int:
+    """Run the stack until a signal comes or a part is given up before all is ready.
+
+    Returns: 0 after SIGTERM, 130 after Ctrl-C, the code of the part that was given up.
+    Raises: DeployError, SettingError.
+    """
+    settings = BrokerSettings.load(environ, home=options.home)
+    home = open_home(settings.home)
+    with only_one_on(home):
+        return asyncio.run(Stack(options, home, settings.broker_port, environ, say).run())
+
+
+class Stack:
+    """One local stack, from start to end."""
+
+    def __init__(
+        self,
+        options: UpOptions,
+        home: Path,
+        broker_port: int,
+        environ: Mapping[str, str],
+        say: Say,
+    ) -> None:
+        self._options = options
+        self._home = home
+        self._say = say
+        self._environ = dict(environ) | {"ENERGY_HOME": str(home)}
+        self._broker: LocalBroker | None = None
+        if options.with_broker:
+            self._broker = LocalBroker(home / "broker", broker_port)
+            # How to log in to another cluster is no use with the local one.
+            kept = {k: v for k, v in self._environ.items() if not k.startswith("KAFKA_")}
+            self._environ = kept | {"KAFKA_BOOTSTRAP_SERVERS": self._broker.bootstrap_servers}
+        # All settings of all parts, before the first of them starts.
+        self._topics = TopicSettings.load(self._environ)
+        self._api = ApiSettings.load(self._environ)
+        first_port = WorkerSettings.load(self._environ).http_port
+        self._worker_ports = [
+            first_port + number if first_port else free_port() for number in range(options.workers)
+        ]
+        self._refuse_taken_ports()
+
+    async def run(self) -> int:
+        """Start all, wait for the end, stop all; returns the exit code."""
+        stop: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._listen(stop)
+        supervisor = Supervisor(self._say)
+        life = asyncio.create_task(self._live(supervisor))
+        try:
+            await asyncio.wait([life, stop], return_when=asyncio.FIRST_COMPLETED)
+            return stop.result() if stop.done() else life.result()
+        finally:
+            life.cancel()
+            await asyncio.gather(life, return_exceptions=True)
+            self._say("stopping")
+            await supervisor.stop(STOP_SECONDS)
+
+    def _listen(self, stop: asyncio.Future[int]) -> None:
+        def end(code: int) -> None:
+            if not stop.done():
+                stop.set_result(code)
+
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, end, INTERRUPTED)
+        loop.add_signal_handler(signal.SIGTERM, end, 0)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            # The terminal is closed; under nohup it is not meant to matter.
+            loop.add_signal_handler(signal.SIGHUP, end, 0)
+
+    async def _live(self, supervisor: Supervisor) -> int:
+        if self._broker is not None:
+            self._say(f"broker: starting on {self._broker.bootstrap_servers}")
+            await supervisor.start(BrokerPart(self._broker))
+        await self._prepare()
+        from api.tokens import ensure_admin_token
+
+        token = ensure_admin_token(self._home)
+        supervisor.keep(self._worker(number) for number in range(self._options.workers))
+        supervisor.keep([self._module("api", "api")])
+        if self._options.with_demo:
+            rate = str(DEMO_READINGS_PER_SECOND)
+            supervisor.keep([self._module("demo", "deploy", "simulate", "--rate", rate)])
+        given_up = await self._ready_or_given_up(supervisor)
+        if given_up is not None:
+            return given_up
+        url = base_url(self._api.host, self._api.port)
+        self._say(f"ready {url}")
+        self._say(welcome(url, token))
+        # From here on the others go on, whatever is given up.
+        return await asyncio.Future[int]()
+
+    async def _ready_or_given_up(self, supervisor: Supervisor) -> int | None:
+        """Return None when reads are served, or the exit code of a part that cannot run."""
+        ready = asyncio.create_task(self._until_ready())
+        gave_up = asyncio.create_task(supervisor.gave_up.wait())
+        await asyncio.wait([ready, gave_up], return_when=asyncio.FIRST_COMPLETED)
+        is_ready = ready.done()
+        ready.cancel()
+        gave_up.cancel()
+        return None if is_ready else supervisor.exit_code
+
+    async def _prepare(self) -> Prepared:
+        self._say("topics: comparing")
+        done = await in_thread(lambda: prepare(Cluster(self._topics), self._topics))
+        if done.created:
+            self._say(f"topics: made {', '.join(done.created)}")
+        for difference in done.differences:
+            self._say(
+                f"topics: {difference.topic}: {difference.what} is {difference.found},"
+                f" declared is {difference.declared}"
+            )
+        if has_other_partitions(done.differences):
+            raise DeployError(
+                "the topics have other partitions than ENERGY_PARTITIONS says; nothing was"
+                " changed: set it to what the topics have, `energy topics check` shows them"
+            )
+        return done
+
+    def _worker(self, number: int) -> Part:
+        environ = self._environ | {
+            "STREAM_APP_DATADIR": str(self._home / f"worker-{number}"),
+            "STREAM_APP_HTTP_PORT": str(self._worker_ports[number]),
+        }
+        return ModulePart(f"worker-{number}", ["stream_app"], environ, self._say)
+
+    def _module(self, name: str, *module: str) -> Part:
+        return ModulePart(name, module, self._environ, self._say)
+
+    async def _until_ready(self) -> None:
+        probes = [("127.0.0.1", port) for port in self._worker_ports]
+        host = "127.0.0.1" if self._api.host in _LOCAL_HOSTS else self._api.host
+        for place in [*probes, (host, self._api.port)]:
+            await until_ok(*place, "/ready")
+
+    def _refuse_taken_ports(self) -> None:
+        if self._broker is not None:
+            refuse_taken(self._broker.port)
+        if self._api.host in _LOCAL_HOSTS and is_taken(self._api.port):
+            raise PortInUse(
+                f"port {self._api.port} is taken: stop what listens there, or set API_PORT to"
+                " another"
+            )
+        for port in self._worker_ports:
+            if is_taken(port):
+                raise PortInUse(
+                    f"port {port} is taken: stop what listens there, or set STREAM_APP_HTTP_PORT"
+                    " to another"
+                )
