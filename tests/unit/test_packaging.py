@@ -1,0 +1,100 @@
+"""Files that must agree: versions, locks, the broker of `make run` and of the containers."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy.broker_properties import server_properties
+
+ROOT = Path(__file__).parents[2]
+LOCKS = ("requirements.lock", "deploy/requirements.lock")
+
+HOW_CLIENTS_REACH_IT = {
+    "advertised.listeners",
+    "controller.quorum.voters",
+    "listener.security.protocol.map",
+    "listeners",
+    "log.dirs",
+}
+FOR_A_SMALL_MACHINE = {
+    "background.threads",
+    "broker.heartbeat.interval.ms",
+    "broker.session.timeout.ms",
+    "log.cleaner.dedupe.buffer.size",
+    "num.io.threads",
+    "num.network.threads",
+}
+
+
+def pins(lock: str) -> dict[str, str]:
+    """Package -> version of a lock file."""
+    text = (ROOT / lock).read_text()
+    return dict(re.findall(r"^([a-z0-9._-]+)==([^\s;]+)", text, flags=re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def compose() -> Any:
+    return yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+
+
+@pytest.fixture(scope="module")
+def project() -> Any:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_names_no_index_and_hashes_every_package(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+    assert "://" not in text
+    assert not re.search(r"^-", text, flags=re.MULTILINE)
+    entries = re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE)[1:]
+    assert len(entries) == len(pins(lock)) > 20
+    assert all("--hash=sha256:" in entry for entry in entries)
+
+
+def test_declared_versions_are_exact_and_the_locked_ones(project: Any) -> None:
+    extras = project["optional-dependencies"]
+    declared = [*project["dependencies"], *extras["dev"], *extras["build"]]
+    locked = pins("requirements.lock")
+    for requirement in declared:
+        name, _, version = requirement.partition("==")
+        assert locked[name] == version
+
+
+def test_the_image_runs_on_the_versions_that_are_tested() -> None:
+    tested = pins("requirements.lock")
+    image = pins("deploy/requirements.lock")
+    assert image.items() <= tested.items()
+    assert "pytest" not in image
+
+
+def test_the_container_broker_is_the_version_that_is_tested(compose: Any) -> None:
+    pom = (ROOT / "deploy/broker/pom.xml").read_text()
+    version = re.search(r"<kafka\.version>(.*)</kafka\.version>", pom)
+    assert version is not None
+    assert compose["services"]["kafka"]["image"] == f"apache/kafka:{version.group(1)}"
+
+
+def test_the_container_broker_is_set_as_the_local_one(compose: Any) -> None:
+    variables = compose["services"]["kafka"]["environment"]
+    in_container = {
+        name.removeprefix("KAFKA_").lower().replace("_", "."): value
+        for name, value in variables.items()
+        if name != "KAFKA_HEAP_OPTS"
+    }
+    local = server_properties(port=1, controller_port=2)
+    differ = {name for name in local if in_container.get(name) != local[name]}
+    assert differ <= HOW_CLIENTS_REACH_IT | FOR_A_SMALL_MACHINE
+    assert in_container.keys() <= local.keys()
+
+
+def test_containers_publish_on_loopback_only(compose: Any) -> None:
+    published = [
+        port for service in compose["services"].values() for port in service.get("ports", [])
+    ]
+    assert published
+    assert all(port.startswith("127.0.0.1:") for port in published)
