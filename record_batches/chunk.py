@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+#: Records of a slice, at least: enough to spread the cost of a call, few enough for the cache.
+SLICE_RECORDS = 2_000
 
 
 class Record(Protocol):
@@ -25,15 +29,17 @@ class RecordChunk:
 
     `start_offset` to `next_offset - 1` also covers what is not among the records: control
     records, records of aborted transactions, offsets that compaction removed. A chunk may have
-    no records at all and still moves the position.
+    no records at all and still moves the position. Its batches are parsed when they are read,
+    by whoever reads them: until then a chunk is only the bytes that were fetched.
     """
 
     __slots__ = (
         "__weakref__",
+        "_batches",
+        "_records",
         "max_timestamp_ms",
         "next_offset",
         "partition",
-        "records",
         "start_offset",
         "topic",
     )
@@ -44,7 +50,7 @@ class RecordChunk:
         partition: int,
         start_offset: int,
         next_offset: int,
-        records: list[Any],
+        batches: Iterable[Iterable[Record]],
         max_timestamp_ms: int = -1,
     ) -> None:
         """Keep what a fetch brought; `max_timestamp_ms` is that of its batches, -1 if none."""
@@ -52,17 +58,56 @@ class RecordChunk:
         self.partition = partition
         self.start_offset = start_offset
         self.next_offset = next_offset
-        self.records: list[Record] = records
         self.max_timestamp_ms = max_timestamp_ms
+        self._batches: Iterable[Iterable[Record]] = batches
+        self._records: list[Record] | None = None
 
     @property
     def offset(self) -> int:
         """The last offset covered: what Faust acknowledges for this chunk."""
         return self.next_offset - 1
 
+    @property
+    def records(self) -> list[Record]:
+        """All records; parsed once and kept."""
+        if self._records is None:
+            self._records = [record for some in self._parsed() for record in some]
+            self._batches = ()
+        return self._records
+
+    def slices(self, from_offset: int = 0) -> Iterator[list[Record]]:
+        """Yield the records from an offset on in lists of a few thousand, parsed one by one.
+
+        Can be called once, and not together with `records`: nothing is kept, so that the memory
+        in use is that of one slice and stays in the processor's cache.
+        """
+        pending: list[Record] = []
+        for some in self._parsed():
+            records = some
+            if records and records[0].offset < from_offset:
+                records = [record for record in records if record.offset >= from_offset]
+            if pending:
+                pending += records
+            else:
+                pending = records
+            if len(pending) >= SLICE_RECORDS:
+                yield pending
+                pending = []
+        if pending:
+            yield pending
+        self._batches = ()
+
+    def _parsed(self) -> Iterator[list[Record]]:
+        for batch in self._batches:
+            records = list(batch)
+            # A fetch begins with the whole batch that holds its offset.
+            if records and records[0].offset < self.start_offset:
+                records = [record for record in records if record.offset >= self.start_offset]
+            yield records
+
     def __repr__(self) -> str:
         """Show the place, not the contents."""
         return (
             f"<RecordChunk {self.topic}/{self.partition} "
-            f"{self.start_offset}..{self.next_offset - 1} {len(self.records)} records>"
+            f"{self.start_offset}..{self.next_offset - 1}>"
         )

@@ -31,7 +31,7 @@ class ChunkRecords:
         return self
 
     def __next__(self) -> RecordChunk:
-        """Parse all batches; raises StopIteration the second time.
+        """Go through all batches without parsing them; raises StopIteration the second time.
 
         Follows PartitionRecords._unpack_records of aiokafka 0.14.0 batch by batch.
         Raises: CorruptRecordException where a batch's CRC is wrong.
@@ -43,32 +43,27 @@ class ChunkRecords:
         topic_partition = fetched._tp
         read_committed = fetched._isolation_level == READ_COMMITTED
         start = following = self.next_fetch_offset
-        records: list[Any] = []
+        kept: list[Any] = []
         newest = -1
         while batches.has_next():
             batch = batches.next_batch()
             if fetched._check_crcs and not batch.validate_crc():
                 raise CorruptRecordException(f"Invalid CRC - {topic_partition}")
+            following = batch.next_offset
             if read_committed and batch.producer_id is not None:
                 fetched._consume_aborted_up_to(batch.base_offset)
                 if batch.is_control_batch and fetched._contains_abort_marker(batch):
                     fetched._aborted_producers.discard(batch.producer_id)
                 if batch.is_transactional and batch.producer_id in fetched._aborted_producers:
-                    following = batch.next_offset
                     continue
             if not batch.is_control_batch:
-                if batch.base_offset < start:
-                    # A fetch begins with the whole batch that holds its offset.
-                    records += [record for record in batch if record.offset >= start]
-                else:
-                    records += batch
+                kept.append(batch)
                 newest = max(newest, batch.max_timestamp)
-            following = batch.next_offset
         self.next_fetch_offset = following
         if following == start:
             raise StopIteration
         return RecordChunk(
-            topic_partition.topic, topic_partition.partition, start, following, records, newest
+            topic_partition.topic, topic_partition.partition, start, following, kept, newest
         )
 
 

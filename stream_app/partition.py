@@ -89,21 +89,21 @@ class PartitionFold:
         passed, and offsets that are counted must not be counted again.
         """
         verdict = self.verdict(chunk)
-        if verdict is Verdict.NEXT:
-            self._fold(chunk.records, chunk)
-        elif verdict is Verdict.STRADDLING:
-            self._fold([r for r in chunk.records if r.offset > self.folded_offset], chunk)
+        if verdict in (Verdict.NEXT, Verdict.STRADDLING):
+            self._fold(chunk)
         return verdict
 
-    def _fold(self, records: list[Record], chunk: RecordChunk) -> None:
+    def _fold(self, chunk: RecordChunk) -> None:
         pending = self.pending
-        readings, rejected = decode_readings([record.value for record in records])
-        fold(readings, pending.totals)
-        pending.counted += len(readings)
-        if readings:
+        counted = pending.counted
+        for records in chunk.slices(self.folded_offset + 1):
+            readings, rejected = decode_readings([record.value for record in records])
+            fold(readings, pending.totals)
+            pending.counted += len(readings)
+            if rejected:
+                self._quarantine(records, rejected, chunk.topic)
+        if pending.counted > counted:
             pending.newest_ms = max(pending.newest_ms, chunk.max_timestamp_ms)
-        if rejected:
-            self._quarantine(records, rejected, chunk.topic)
         self.folded_offset = chunk.next_offset - 1
 
     def _quarantine(self, records: list[Record], rejected: list[Rejected], topic: str) -> None:
