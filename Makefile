@@ -63,7 +63,7 @@ jars: $(JARS)/fetched ## Fetch Apache Kafka's jars with Maven
 $(JARS)/fetched: deploy/broker/pom.xml | .venv/installed
 	@echo "Fetching Apache Kafka's jars with Maven"
 	@rm -rf $(JARS).new
-	@mvn -q -B -ntp -Dstyle.color=never -f deploy/broker/pom.xml -Dlibs=$(CURDIR)/$(JARS).new
+	@mvn -q -B -ntp -Dstyle.color=never -f deploy/broker/pom.xml -Dlibs="$(CURDIR)/$(JARS).new"
 	@rm -rf $(JARS) && mv $(JARS).new $(JARS)
 	@$(BIN)/python -m deploy.broker_archive
 	@touch $@
