@@ -40,7 +40,7 @@ check: venv ## Lint, formatting, types and imports, in seconds
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy $(wildcard contract record_batches producer stream_app api deploy)
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 format: venv ## Let ruff format the code and mend what it safely can
 	@$(BIN)/ruff check --fix --quiet . || true

@@ -108,6 +108,7 @@ class LocalBroker:
         """
         if self.pid is not None:
             return
+        self.stop()  # of one that ended by itself: its lock and its guard
         java, classes = find_java(), class_path(self.libs)
         self._take_lock()
         try:

@@ -70,9 +70,12 @@ def test_acknowledged_records_and_the_cluster_survive_a_kill(broker_factory: Bro
         cluster_id = kafka.admin().list_topics(timeout=10).cluster_id
         kafka.create_topic("kept")
         kafka.write("kept", [b"%d" % number for number in range(1000)])
-        broker.kill()
+        assert broker.pid is not None
+        os.kill(broker.pid, signal.SIGKILL)
+        wait_until(lambda: broker.pid is None, "the broker is seen to have ended")
         assert broker.exit_code == -signal.SIGKILL
-    with broker:
+        broker.start()
+        broker.wait_ready()
         assert kafka.admin().list_topics(timeout=10).cluster_id == cluster_id
         values = [record.value() for record in kafka.read("kept")]
     assert values == [b"%d" % number for number in range(1000)]
