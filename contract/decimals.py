@@ -1,8 +1,8 @@
-"""Exact decimal numbers: how they are read, added and written.
+r"""Exact decimal numbers: how they are read, added and written.
 
 A number is an `int` where it was written without fraction and exponent, else a
 `decimal.Decimal`; both add exactly, and adding integers is three times as fast.
-Canonical text: `-?(0|[1-9][0-9]*)(\\.[0-9]*[1-9])?`.
+Canonical text: `-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?`.
 """
 
 from __future__ import annotations
@@ -56,6 +56,15 @@ def parse_number(text: str) -> Number:
         raise ValueError(f"more than {NUMBER_CHARACTERS} characters")
     if NUMBER.fullmatch(text) is None:
         raise ValueError("not a number by JSON's grammar")
+    if text.isdigit() or text[1:].isdigit():
+        return int(text)
+    try:
+        return EVERYDAY.create_decimal(text)
+    except decimal.DecimalException:
+        return _parse_extreme(text)
+
+
+def _parse_extreme(text: str) -> Number:
     nearest = float(text)
     if math.isinf(nearest):
         raise ValueError("beyond the range of a Float64")
@@ -64,8 +73,6 @@ def parse_number(text: str) -> Number:
         if any(digit in mantissa for digit in "123456789"):
             raise ValueError("rounds to 0 as a Float64")
         return 0
-    if text.lstrip("-").isdigit():
-        return int(text)
     return Decimal(text)
 
 

@@ -1,9 +1,9 @@
 """The error tree of the contract; each class says what to do next.
 
-    ContractError
-    +-- InvalidReading    a value that is no reading: quarantine it
-    +-- CorruptRecord     bytes in one of our own topics that we did not write
-    +-- SettingError      a setting that is missing or out of range: exit code 2
+ContractError
++-- InvalidReading    a value that is no reading: quarantine it
++-- CorruptRecord     bytes in one of our own topics that we did not write
++-- SettingError      a setting that is missing or out of range: exit code 2
 """
 
 from __future__ import annotations
@@ -36,9 +36,13 @@ class InvalidReading(ContractError):
 
     def __init__(self, faults: tuple[Fault, ...], received: dict[str, str | None]) -> None:
         """Keep the facts; the message names each column and reason."""
-        super().__init__("; ".join(f"{f.column or 'value'}: {f.reason}" for f in faults))
+        super().__init__(faults, received)
         self.faults = faults
         self.received = received
+
+    def __str__(self) -> str:
+        # Written only when it is read: in a flood of bad records nobody does.
+        return "; ".join(f"{fault.column or 'value'}: {fault.reason}" for fault in self.faults)
 
 
 class CorruptRecord(ContractError):
