@@ -28,12 +28,12 @@ from confluent_kafka.admin import (
 )
 
 from contract.kafka import KafkaSettings
-from stream_app.errors import NoBroker, Refusal
+from stream_app.errors import ClusterRefused, NoBroker
 
 Answer = TypeVar("Answer")
 
 #: CONTRACT: no broker at start ends a command within 15 s.
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 9.0
 _AWAY = {
     KafkaError._TRANSPORT,
     KafkaError._ALL_BROKERS_DOWN,
@@ -161,7 +161,7 @@ class Cluster:
         except KafkaException as error:
             raise self.failure(error) from error
 
-    def failure(self, error: KafkaException) -> NoBroker | Refusal:
+    def failure(self, error: KafkaException) -> NoBroker | ClusterRefused:
         """This room's error for one of Kafka's."""
         cause = error.args[0]
         if cause.code() in _AWAY:
@@ -171,7 +171,7 @@ class Cluster:
                 f" ({self._last_problem or cause.str()}): start one, or set "
                 "KAFKA_BOOTSTRAP_SERVERS"
             )
-        return Refusal(f"Kafka at {self.settings.bootstrap_servers} says: {cause.str()}")
+        return ClusterRefused(f"Kafka at {self.settings.bootstrap_servers} says: {cause.str()}")
 
     def _note(self, problem: KafkaError) -> None:
         # "all brokers are down" says less than what was said of each before it.

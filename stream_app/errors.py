@@ -23,6 +23,12 @@ class NoBroker(WorkerError):
     exit_code = 1
 
 
+class ClusterRefused(WorkerError):
+    """Kafka refused what was asked; its own words say what to change."""
+
+    exit_code = 1
+
+
 class DirectoryInUse(WorkerError):
     """Another worker has this state directory; give each its own STREAM_APP_DATADIR."""
 

@@ -8,7 +8,7 @@ import logging
 from stream_app.cluster import Cluster
 from stream_app.doctor import Ground, check_unchanged, read_views
 from stream_app.ending import end_process
-from stream_app.errors import NoBroker, RestartNeeded, WorkerError
+from stream_app.errors import Refusal, RestartNeeded
 from stream_app.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -32,11 +32,9 @@ async def watch(settings: WorkerSettings, cluster: Cluster, ground: Ground) -> N
                 views = await read_views(settings)
             if views.live != ground.view_version:
                 end_process("views", RestartNeeded(f"view version {views.live} is live now"))
-        except NoBroker as error:
-            log.info("watch: %s", error)
-        except WorkerError as error:
+        except Refusal as error:
             if suspicion == str(error):
                 end_process("watch", error)
             suspicion = str(error)
         except Exception as error:
-            log.info("watch: %r", error)
+            log.info("cannot look at the topics now, going on: %s", error)
