@@ -22,8 +22,6 @@ import os
 import signal
 import subprocess
 import time
-import uuid
-from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -32,7 +30,8 @@ from typing import IO, Self
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from deploy.broker_properties import DATA_DIRECTORY, HOST, Listener, as_text, server_properties
+from deploy.broker_properties import HOST, Listener, as_text, server_properties
+from deploy.broker_storage import format_once
 from deploy.errors import BrokerFailed, DirectoryLocked
 from deploy.java import LOG_CONFIG_FILE, class_path, find_java, jar_directory
 from deploy.ports import free_port, is_listening, refuse_taken
@@ -198,7 +197,8 @@ class LocalBroker:
         if self.log_file.exists() and self.log_file.stat().st_size > LARGEST_LOG_BYTES:
             self.log_file.replace(self.log_file.with_suffix(".log.1"))
         with self.log_file.open("ab") as log:
-            self._format_once(command, environment, log)
+            if not format_once(self.data_dir, command, environment, log):
+                raise BrokerFailed(f"the storage could not be formatted: {self._last_lines()}")
             assert self._lock is not None
             self._jvm = subprocess.Popen(
                 [*command, *self.jvm_options, "kafka.Kafka", "server.properties"],
@@ -216,30 +216,6 @@ class LocalBroker:
             stdin=subprocess.PIPE,
             start_new_session=True,
         )
-
-    def _format_once(
-        self, command: list[str], environment: Mapping[str, str], log: IO[bytes]
-    ) -> None:
-        if (self.data_dir / DATA_DIRECTORY / "meta.properties").exists():
-            return
-        id_file = self.data_dir / "cluster_id"
-        if not id_file.exists():
-            new_id = urlsafe_b64encode(uuid.uuid4().bytes).decode("ascii").rstrip("=")
-            id_file.write_text(new_id, encoding="ascii")
-        # One argument: an id may begin with a dash.
-        cluster_id = f"--cluster-id={id_file.read_text(encoding='ascii').strip()}"
-        tool = [*command, "kafka.tools.StorageTool", "format", cluster_id]
-        done = subprocess.run(
-            [*tool, "--config=server.properties"],
-            cwd=self.data_dir,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise BrokerFailed(f"the storage could not be formatted: {self._last_lines()}")
 
     def _answers_metadata(self) -> bool:
         client = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
