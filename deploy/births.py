@@ -15,6 +15,8 @@ The order within `give_birth`:
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -35,11 +37,13 @@ from contract.views import Views, ViewState, ViewVersion, pointer_record, versio
 from deploy.cluster import Cluster
 from deploy.errors import ClusterRefused, Refused
 from deploy.log_reader import read_to_end, read_views, reader
+from deploy.quiet import QUIET
 
 _INIT_SECONDS = 30.0
 _COMMIT_SECONDS = 30.0
 #: Two terminals fence each other at most a few times before one of them is through.
-_ATTEMPTS = 5
+_ATTEMPTS = 6
+_PAUSE_SECONDS = 0.5
 _TRANSACTION_TIMEOUT_MS = 10_000
 
 
@@ -122,12 +126,17 @@ def plan(
 
 def give_birth(cluster: Cluster, birth: ViewBirth) -> tuple[Views, bool]:
     """Write the birth unless the version exists already; returns (view versions, written)."""
-    for _ in range(_ATTEMPTS):
+    for attempt in range(_ATTEMPTS):
         try:
             return _attempt(cluster, birth)
         except KafkaException as error:
             if error.args[0].code() not in (KafkaError._FENCED, KafkaError.PRODUCER_FENCED):
                 raise cluster.failure(error) from error
+        # Whoever fenced us needs a moment without being fenced in turn.
+        time.sleep(random.uniform(0.5, 1) * _PAUSE_SECONDS * 2**attempt)
+        views = read_views(cluster.settings)
+        if _is_done(birth, views):
+            return views, False
     raise ClusterRefused(
         f"another terminal kept writing to {VIEWS.name} at the same time; run it again"
     )
@@ -139,14 +148,12 @@ def _attempt(cluster: Cluster, birth: ViewBirth) -> tuple[Views, bool]:
         | {
             "transactional.id": VIEWS_TRANSACTIONAL_ID,
             "transaction.timeout.ms": _TRANSACTION_TIMEOUT_MS,
-            "log_level": 0,
         }
+        | QUIET
     )
     producer.init_transactions(_INIT_SECONDS)
     views = read_views(cluster.settings)
-    if birth.view_version in views.versions:
-        return views, False
-    if birth.state == "live" and views.live is not None:
+    if _is_done(birth, views):
         return views, False
     _refuse_used_changelog(cluster, birth)
     records = list(_changelog_records(birth))
@@ -164,6 +171,12 @@ def _attempt(cluster: Cluster, birth: ViewBirth) -> tuple[Views, bool]:
     for key, value in announcements:
         views.apply(key, value)
     return views, True
+
+
+def _is_done(birth: ViewBirth, views: Views) -> bool:
+    """Tell whether somebody else has been here: the version exists, or another is live."""
+    is_first = birth.state == "live"
+    return birth.view_version in views.versions or (is_first and views.live is not None)
 
 
 def _changelog_records(birth: ViewBirth) -> list[tuple[int, bytes, bytes]]:

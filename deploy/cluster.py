@@ -29,6 +29,7 @@ from confluent_kafka.admin import (
 
 from contract.kafka import KafkaSettings
 from deploy.errors import ClusterRefused, NoBroker
+from deploy.quiet import QUIET
 
 Answer = TypeVar("Answer")
 
@@ -69,7 +70,7 @@ class Cluster:
         self.settings = settings
         self.deadline_seconds = deadline_seconds
         self._last_problem = ""
-        config = settings.for_confluent() | {"log_level": 0, "error_cb": self._note}
+        config = settings.for_confluent() | QUIET | {"error_cb": self._note}
         with self.translated():
             self._admin = AdminClient(config)
 

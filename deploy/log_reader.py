@@ -25,6 +25,7 @@ from contract.kafka import KafkaSettings
 from contract.topics import VIEWS
 from contract.views import Views
 from deploy.errors import NotReadable
+from deploy.quiet import QUIET
 
 _FROM_THE_START = {0: OFFSET_BEGINNING}
 _POLL_SECONDS = 0.5
@@ -53,8 +54,8 @@ def reader(settings: KafkaSettings) -> Iterator[Consumer]:
             "isolation.level": "read_committed",
             "auto.offset.reset": "earliest",
             "fetch.wait.max.ms": 50,
-            "log_level": 0,
         }
+        | QUIET
     )
     try:
         yield consumer
