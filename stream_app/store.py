@@ -21,6 +21,9 @@ OFFSET_KEY = b"__faust\0offset__"
 #: the next start.
 DAMAGED_FILE = "DAMAGED"
 _KEPT_SET_ASIDE = 1
+#: Ends of RocksDB's "IO error: ..." that say nothing against the files. Not just "lock": damage
+#: is told as "block checksum mismatch", and every message holds the path.
+_NO_DAMAGE = ("/LOCK: ", "No space left on device", "Too many open files")
 
 
 def open_database(path: Path, *, block_cache_bytes: int, write_buffer_bytes: int) -> Any:
@@ -33,10 +36,14 @@ def open_database(path: Path, *, block_cache_bytes: int, write_buffer_bytes: int
     try:
         return _open(path, block_cache_bytes, write_buffer_bytes)
     except Exception as error:
-        if "lock" in str(error).lower():
+        if _says_nothing_of_the_files(str(error)):
             raise
         set_aside(path)
         return _open(path, block_cache_bytes, write_buffer_bytes)
+
+
+def _says_nothing_of_the_files(message: str) -> bool:
+    return message.startswith("IO error: ") and any(end in message for end in _NO_DAMAGE)
 
 
 def set_aside(path: Path) -> Path | None:

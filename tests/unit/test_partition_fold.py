@@ -1,0 +1,168 @@
+"""What one partition's worker knows and decides, without Kafka."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from contract.changelog import MARKER_KEY, Marker, decode_marker, decode_total
+from contract.quarantine import decode_quarantined
+from record_batches.chunk import RecordChunk
+from stream_app.partition import PartitionFold, Transaction, Verdict
+from tests.records import HandmadeRecord, chunk_of, reading_value
+
+MARKER = Marker(applied_offset=9, counted=4, quarantined=2, newest_ms=100)
+
+
+@pytest.fixture
+def fold() -> PartitionFold:
+    return PartitionFold(3, MARKER)
+
+
+def committed(fold: PartitionFold, stored: dict[str, bytes] | None = None) -> Transaction:
+    """Take what is pending through one transaction."""
+    taken, applied = fold.take(), fold.folded_offset
+    values = [(stored or {}).get(device) for device in taken.totals]
+    transaction = fold.transaction(taken, applied, values)
+    fold.applied(transaction)
+    return transaction
+
+
+def totals(transaction: Transaction) -> dict[str, tuple[object, int]]:
+    return {key.decode(): decode_total(value) for key, value in transaction.updates[:-1]}
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "verdict"),
+    [
+        (10, 15, Verdict.NEXT),
+        (10, 11, Verdict.NEXT),
+        (5, 10, Verdict.REDELIVERED),
+        (0, 3, Verdict.REDELIVERED),
+        (9, 10, Verdict.REDELIVERED),
+        (9, 11, Verdict.STRADDLING),
+        (0, 100, Verdict.STRADDLING),
+        (11, 12, Verdict.GAP),
+        (500, 600, Verdict.GAP),
+    ],
+)
+def test_a_chunk_is_judged_by_the_offsets_it_covers(
+    fold: PartitionFold, start: int, end: int, verdict: Verdict
+) -> None:
+    values = [reading_value()] * (end - start)
+    assert fold.accept(chunk_of(start, values)) is verdict
+    if verdict in (Verdict.NEXT, Verdict.STRADDLING):
+        assert fold.folded_offset == end - 1
+        assert fold.pending.counted == end - 10, "each offset after 9 once"
+    else:
+        assert fold.folded_offset == 9
+        assert fold.pending.counted == 0
+
+
+def test_redelivered_offset_leaves_the_total_unchanged(fold: PartitionFold) -> None:
+    values = [reading_value(energy=str(1 << place)) for place in range(6)]
+    fold.accept(chunk_of(10, values[:3]))
+    fold.accept(chunk_of(10, values[:3]))
+    fold.accept(chunk_of(11, values[1:]))
+    fold.accept(chunk_of(15, values[5:]))
+    found = committed(fold)
+    assert totals(found) == {"device_1": (63, 6)}
+    assert found.marker.applied_offset == 15
+
+
+def test_a_gap_is_never_passed(fold: PartitionFold) -> None:
+    assert fold.accept(chunk_of(11, [reading_value()])) is Verdict.GAP
+    assert committed(fold).marker.applied_offset == 9
+
+
+def test_a_chunk_without_records_moves_the_marker_and_nothing_else(fold: PartitionFold) -> None:
+    assert fold.accept(RecordChunk("energy_consumption", 3, 10, 13, [], 999)) is Verdict.NEXT
+    found = committed(fold)
+    assert found.updates == [(MARKER_KEY, found.updates[-1][1])]
+    assert found.marker == Marker(12, counted=4, quarantined=2, newest_ms=100)
+    assert fold.marker == found.marker
+
+
+def test_offsets_without_records_at_the_end_are_applied_too(fold: PartitionFold) -> None:
+    fold.accept(chunk_of(10, [reading_value()], next_offset=14))
+    assert fold.accept(chunk_of(14, [reading_value()])) is Verdict.NEXT
+    assert committed(fold).marker.applied_offset == 14
+
+
+def test_the_marker_is_the_last_record_of_a_transaction(fold: PartitionFold) -> None:
+    fold.accept(chunk_of(10, [reading_value("b"), reading_value("a"), b"bad"]))
+    updates = committed(fold).updates
+    assert [key for key, _ in updates] == [b"b", b"a", MARKER_KEY]
+    assert decode_marker(updates[-1][1]).applied_offset == 12
+
+
+def test_pending_is_added_to_what_is_stored_exactly(fold: PartitionFold) -> None:
+    fold.accept(chunk_of(10, [reading_value("a", "0.1"), reading_value("a", "0.2")]))
+    found = committed(fold, {"a": b"1 7 0.000000000000000000000000000001"})
+    expected = Decimal("0.300000000000000000000000000001")
+    assert totals(found) == {"a": (expected, 9)}
+
+
+def test_what_is_folded_after_take_belongs_to_the_next_transaction(fold: PartitionFold) -> None:
+    fold.accept(chunk_of(10, [reading_value(energy="1")]))
+    taken, applied = fold.take(), fold.folded_offset
+    fold.accept(chunk_of(11, [reading_value(energy="2"), b"bad"]))
+    first = fold.transaction(taken, applied, [None])
+    fold.applied(first)
+    assert first.marker == Marker(10, 5, 2, 1_746_000_000_000)
+    second = committed(fold, dict([(k.decode(), v) for k, v in first.updates[:-1]]))
+    assert second.marker == Marker(12, 6, 3, 1_746_000_000_000)
+    assert totals(second) == {"device_1": (3, 2)}
+
+
+def test_a_bad_record_is_quarantined_once_with_its_origin(fold: PartitionFold) -> None:
+    bad = HandmadeRecord(11, b"\xff\xfe", b"k" * 2000, timestamp=55)
+    records = [HandmadeRecord(10, reading_value()), bad, HandmadeRecord(12, reading_value())]
+    fold.accept(RecordChunk("energy_consumption", 3, 10, 13, [records], 600))
+    found = committed(fold)
+    assert totals(found) == {"device_1": (2, 2)}
+    (quarantined,) = found.quarantined
+    assert quarantined.key == b"k" * 1024
+    row = decode_quarantined(quarantined.value)
+    origin = [row[name] for name in ("__topic", "__partition", "__offset", "__timestamp")]
+    assert origin == ["energy_consumption", 3, 11, 55]
+    assert row["__value_base64"] == "//4="
+    assert found.marker == Marker(12, counted=6, quarantined=3, newest_ms=600)
+
+
+def test_a_bad_record_that_is_redelivered_is_not_quarantined_again(fold: PartitionFold) -> None:
+    fold.accept(chunk_of(10, [b"bad", b"bad"]))
+    fold.accept(chunk_of(10, [b"bad", b"bad"]))
+    fold.accept(chunk_of(11, [b"bad", None]))
+    found = committed(fold)
+    offsets = [decode_quarantined(each.value)["__offset"] for each in found.quarantined]
+    assert offsets == [10, 11, 12]
+    assert found.marker.quarantined == 5
+
+
+def test_quarantined_bytes_count_what_waits(fold: PartitionFold) -> None:
+    fold.accept(chunk_of(10, [b"bad"] * 3))
+    pending = fold.pending
+    assert pending.quarantined_bytes == sum(len(each.value) for each in pending.quarantined)
+    fold.take()
+    assert fold.pending.quarantined_bytes == 0
+
+
+def test_bad_records_alone_leave_the_newest_reading_where_it_was(fold: PartitionFold) -> None:
+    fold.accept(chunk_of(10, [b"bad"], max_timestamp_ms=5_000))
+    assert committed(fold).marker.newest_ms == 100
+
+
+def test_an_older_chunk_does_not_make_the_view_look_older(fold: PartitionFold) -> None:
+    fold.accept(chunk_of(10, [reading_value()], max_timestamp_ms=50))
+    assert committed(fold).marker.newest_ms == 100
+
+
+def test_k79_two_broken_halves_are_two_bad_records(fold: PartitionFold) -> None:
+    whole = reading_value()
+    first, second = whole + b',{"x":[{}', b"{}]," + whole[1:]
+    fold.accept(chunk_of(10, [first, second]))
+    found = committed(fold)
+    assert totals(found) == {}
+    assert len(found.quarantined) == 2

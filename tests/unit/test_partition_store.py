@@ -1,0 +1,143 @@
+"""The RocksDB of a partition: one write for all, and damage costs a rebuild, not a person."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.changelog import BIRTH_KEY, MARKER_KEY, Marker, encode_marker
+from stream_app.store import DAMAGED_FILE, OFFSET_KEY, PartitionStore, open_database, set_aside
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "device_totals" / "0.db"
+
+
+def open_at(path: Path) -> Any:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return open_database(path, block_cache_bytes=MIB, write_buffer_bytes=MIB)
+
+
+def set_aside_of(path: Path) -> list[Path]:
+    return sorted(path.parent.glob(f"{path.name}.set-aside-*"))
+
+
+def filled(path: Path) -> None:
+    """Leave a store behind, closed, with files on disk."""
+    database = open_at(path)
+    PartitionStore(database, path).write([(b"a", b"1 1 1")], 5)
+    database.flush()
+    database.close()
+
+
+def test_a_new_store_knows_nothing(path: Path) -> None:
+    store = PartitionStore(open_at(path), path)
+    assert (store.marker(), store.birth(), store.changelog_offset()) == (None, None, None)
+    assert store.get([b"a", b"b"]) == [None, None]
+    assert store.get([]) == []
+
+
+def test_totals_marker_and_offset_are_read_back_after_a_restart(path: Path) -> None:
+    database = open_at(path)
+    marker = encode_marker(Marker(7, 3, 1, 99))
+    PartitionStore(database, path).write(
+        [(BIRTH_KEY, b"birth"), (b"b", b"1 1 2"), (b"a", b"1 1 1"), (MARKER_KEY, marker)], 11
+    )
+    database.close()
+    store = PartitionStore(open_at(path), path)
+    assert store.get([b"a", b"none", b"b"]) == [b"1 1 1", None, b"1 1 2"]
+    assert store.marker() == Marker(7, 3, 1, 99)
+    assert store.birth() == b"birth"
+    assert store.changelog_offset() == 11
+
+
+def test_a_transaction_is_one_write_to_the_database() -> None:
+    written: list[Any] = []
+
+    class Database:
+        def write(self, batch: Any) -> None:
+            written.append(batch)
+
+    store = PartitionStore(Database(), Path("nowhere"))
+    store.write([(b"a", b"1"), (MARKER_KEY, b"2")], 3)
+    assert [len(batch) for batch in written] == [3], "totals, marker and offset together"
+
+
+def test_the_offset_has_fausts_own_key() -> None:
+    from faust.stores.rocksdb import Store
+
+    assert Store.offset_key == OFFSET_KEY
+
+
+@pytest.mark.parametrize("damage", ["CURRENT gone", "MANIFEST garbage", "MANIFEST cut", "no table"])
+def test_x14_a_store_that_cannot_be_opened_is_set_aside(path: Path, damage: str) -> None:
+    filled(path)
+    manifest = next(path.glob("MANIFEST-*"))
+    if damage == "CURRENT gone":
+        (path / "CURRENT").unlink()
+    elif damage == "MANIFEST garbage":
+        manifest.write_bytes(b"\xa5" * manifest.stat().st_size)
+    elif damage == "MANIFEST cut":
+        manifest.write_bytes(manifest.read_bytes()[:20])
+    else:
+        for table in path.glob("*.sst"):
+            table.unlink()
+    store = PartitionStore(open_at(path), path)
+    assert store.changelog_offset() is None, "it begins empty"
+    store.write([(b"a", b"1 1 1")], 0)
+    assert len(set_aside_of(path)) == 1
+
+
+def test_x14_an_empty_directory_is_a_new_store(path: Path) -> None:
+    path.mkdir(parents=True)
+    assert PartitionStore(open_at(path), path).changelog_offset() is None
+    assert set_aside_of(path) == []
+
+
+def test_a_store_marked_damaged_is_set_aside_at_the_next_start(path: Path) -> None:
+    filled(path)
+    database = open_at(path)
+    PartitionStore(database, path).mark_damaged()
+    database.close()
+    assert PartitionStore(open_at(path), path).get([b"a"]) == [None]
+    (aside,) = set_aside_of(path)
+    assert (aside / DAMAGED_FILE).exists()
+
+
+def test_a_lock_held_by_another_is_not_taken_for_damage(path: Path) -> None:
+    holder = open_at(path)
+    with pytest.raises(Exception, match=r"(?i)lock"):
+        open_at(path)
+    assert set_aside_of(path) == []
+    holder.close()
+
+
+def test_only_the_last_store_set_aside_is_kept(path: Path) -> None:
+    for _ in range(3):
+        filled(path)
+        assert set_aside(path) is not None
+    assert len(set_aside_of(path)) == 1
+    assert not path.exists()
+    assert set_aside(path) is None
+
+
+def test_damage_whose_message_holds_the_letters_lock_is_no_lock_error(tmp_path: Path) -> None:
+    # The message of a RocksDB error holds the path; another is "block checksum mismatch".
+    path = tmp_path / "blocks" / "0.db"
+    filled(path)
+    for manifest in path.glob("MANIFEST-*"):
+        manifest.write_bytes(b"\xa5" * manifest.stat().st_size)
+    assert PartitionStore(open_at(path), path).changelog_offset() is None
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Any:
+    """Give up databases that a test left open; rocksdict closes with the last reference."""
+    yield
+    gc.collect()
