@@ -1,0 +1,62 @@
+"""`python -m api`, the same as `energy api`: environment, signals, exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import ssl
+import sys
+from collections.abc import Mapping
+
+import uvloop
+
+from api.app import create_app
+from api.errors import StartRefused
+from api.home import prepare_home
+from api.logs import set_up_logging
+from api.server import ApiServer, bind
+from api.settings import ApiSettings
+from api.startup import check_ground
+from contract.errors import SettingError
+
+
+def main(environ: Mapping[str, str] = os.environ, *, debug: bool = False) -> int:
+    """Run the server until it is stopped; returns the exit code of the contract."""
+    set_up_logging(debug=debug)
+    try:
+        settings = ApiSettings.load(environ)
+        settings = settings.model_copy(update={"home": prepare_home(settings.home)})
+        server = ApiServer(create_app(settings), bind(settings))
+        # A million devices are not searched for cycles again and again: there are none.
+        gc.freeze()
+        gc.set_threshold(100_000, 50, 1_000)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(server.run_until_stopped(_until_ground(settings)))
+    except SettingError as error:
+        return _refused(str(error), 2)
+    except ssl.SSLError as error:
+        return _refused(f"KAFKA_SSL_CA_FILE, _CERT_FILE or _KEY_FILE: {error}", 2)
+    except StartRefused as error:
+        return _refused(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return 130
+
+
+async def _until_ground(settings: ApiSettings) -> None:
+    """Wait for Kafka; what aiokafka has to say meanwhile becomes one line of ours."""
+    kafka_log = logging.getLogger("aiokafka")
+    kafka_log.setLevel(logging.CRITICAL)
+    await check_ground(settings)
+    kafka_log.setLevel(logging.NOTSET)
+    logging.getLogger("api").info("serving on http://%s:%d", settings.host, settings.port)
+
+
+def _refused(text: str, exit_code: int) -> int:
+    print(f"energy api: {text}", file=sys.stderr)
+    return exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""The HTTP server put together: routes, the table error -> status, what runs beside them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.answers import JsonAnswer, error_content
+from api.bodies import BodyBudget
+from api.devices import Devices
+from api.errors import (
+    ApiError,
+    BadRequest,
+    BodyTooLarge,
+    Forbidden,
+    NotFound,
+    PartlyWritten,
+    RequestTimeout,
+    TooLongTarget,
+    TooManyHeaders,
+    Unavailable,
+)
+from api.events import Events
+from api.front import Front
+from api.health import Health
+from api.home import spool_directory
+from api.lag import LagWatch
+from api.live import LiveView
+from api.pipes import TotalsPipe
+from api.publishing import Publisher
+from api.routing import PlainRoute
+from api.services import Services
+from api.settings import ApiSettings
+from api.tokens import STORE_NAME, TokenStore
+from contract.errors import echo
+
+#: Every failure a client can meet, and its status; a subclass not listed has its parent's.
+STATUS: dict[type[ApiError], int] = {
+    BadRequest: 400,
+    Forbidden: 403,
+    NotFound: 404,
+    RequestTimeout: 408,
+    BodyTooLarge: 413,
+    TooLongTarget: 414,
+    TooManyHeaders: 431,
+    Unavailable: 503,
+    PartlyWritten: 504,
+}
+
+STOP_SECONDS = 2.0
+
+
+def create_app(
+    settings: ApiSettings,
+    *,
+    publisher: Publisher | None = None,
+    live: LiveView | None = None,
+    lag: LagWatch | None = None,
+) -> FastAPI:
+    """Build the server; nothing is read, connected or started before its lifespan begins.
+
+    Tests hand in their doubles; what is handed in is neither run nor closed here.
+    """
+    connection = settings.for_aiokafka()
+    services = Services(
+        settings,
+        TokenStore(settings.home / STORE_NAME),
+        live or LiveView(connection),
+        lag or LagWatch(connection),
+        BodyBudget(settings.max_bodies_bytes),
+        spool_directory(settings.home),
+        publisher=publisher,
+    )
+    services.metrics.watch(services.live, services.lag, services.bodies)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        beside = []
+        if live is None:
+            beside.append(asyncio.create_task(services.live.run()))
+        if lag is None:
+            beside.append(asyncio.create_task(services.lag.run()))
+        try:
+            yield
+        finally:
+            services.is_stopping = True
+            for task in beside:
+                task.cancel()
+            await asyncio.wait(beside, timeout=STOP_SECONDS) if beside else None
+
+    app = FastAPI(
+        title="Energy totals",
+        lifespan=lifespan,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers={HTTPException: _answer_unrouted},
+    )
+    app.state.services = services
+    _add_routes(app, services)
+    app.add_middleware(
+        Front, statuses=STATUS, metrics=services.metrics, cors_origins=settings.cors_origins
+    )
+    return app
+
+
+def _add_routes(app: FastAPI, services: Services) -> None:
+    app.router.route_class = PlainRoute
+    devices, events, health = Devices(services), Events(services), Health(services)
+    totals = TotalsPipe(services)
+    read = ["GET", "HEAD"]
+    pipe = "/v0/pipes/energy_consumption_by_device"
+    app.add_api_route("/v0/devices/{device_id:path}", devices.answer, methods=read)
+    app.add_api_route(f"{pipe}.json", totals.answer, methods=read)
+    app.add_api_route(pipe, totals.answer, methods=read)
+    app.add_api_route("/v0/events", events.answer, methods=["POST"])
+    app.add_api_route("/health", health.alive, methods=read)
+    app.add_api_route("/ready", health.ready, methods=read)
+    app.add_api_route("/metrics", health.metrics, methods=read)
+
+
+async def _answer_unrouted(request: Request, error: Exception) -> Response:
+    """Answer what has no route, or not with this method."""
+    assert isinstance(error, HTTPException)
+    path = echo(request.scope["path"])
+    if error.status_code == 405:
+        text = f"{request.method} is not for {path}; the header Allow says what is"
+    else:
+        text = f"there is nothing at {path}"
+    return JsonAnswer(error_content(text), error.status_code, dict(error.headers or {}))

@@ -1,0 +1,53 @@
+"""`/v0/devices/{device_id}`: one device's total, exact too.
+
+The id is taken from the path as it was sent, decoded once and strictly: `a%2Fb` is the device
+`a/b`, and no other spelling of a path reaches a device.
+"""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.access import READ_TOTALS, require
+from api.answers import JsonAnswer
+from api.errors import BadRequest, NotFound
+from api.parameters import check_names, parse_query, unescape
+from api.reads import read_headers
+from api.services import Services
+from contract.errors import echo
+from contract.judge import device_id_fault
+
+PREFIX = b"/v0/devices/"
+
+
+class Devices:
+    """Answers point reads."""
+
+    def __init__(self, services: Services) -> None:
+        """Keep the parts of the server."""
+        self._services = services
+
+    async def answer(self, request: Request) -> Response:
+        """Answer GET and HEAD. Raises: ApiError."""
+        services, scope = self._services, request.scope
+        parameters = parse_query(scope["query_string"])
+        require(services.tokens, scope["headers"], parameters.get("token"), READ_TOTALS)
+        check_names(parameters, ())
+        device_id = device_id_of(scope["raw_path"])
+        view = services.live.running()
+        total = view.total(device_id)
+        if total is None:
+            raise NotFound(f"no device {echo(device_id)}")
+        return JsonAnswer(total, headers=read_headers(view, services.lag))
+
+
+def device_id_of(raw_path: bytes) -> str:
+    """Return the device_id of a path as it was sent. Raises: NotFound, BadRequest."""
+    segment = raw_path.removeprefix(PREFIX)
+    if len(segment) == len(raw_path) or b"/" in segment or not segment:
+        raise NotFound("no such path; a device is at /v0/devices/DEVICE_ID, percent-encoded")
+    device_id = unescape(segment, "device_id", plus_is_space=False)
+    if fault := device_id_fault(device_id):
+        raise BadRequest(f"device_id {echo(device_id)}: {fault}")
+    return device_id

@@ -1,0 +1,122 @@
+"""What an HTTP request can run into; `api/app.py` has the status of each.
+
+ApiError                  has a text for the client and extra headers
++-- BadRequest            what was sent cannot be understood
++-- Forbidden             no token, a bad one, or one without the scope
++-- NotFound
++-- RequestTimeout        the body does not come
++-- BodyTooLarge
++-- TooLongTarget         path or query
++-- TooManyHeaders
++-- Unavailable           try again later: nothing was done
+|   +-- ViewNotRunning    totals are being loaded
+|   +-- Busy              too much is in flight
+|   +-- NotWritten        Kafka did not take a single row
++-- PartlyWritten         some rows are in the log, or may be
+StartRefused              the process cannot start; one line says why
+ClientGone                the client cut off; nobody is there to answer
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ApiError(Exception):
+    """The request failed; read the text and correct it."""
+
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def __init__(self, text: str) -> None:
+        """Keep the text for the client; hostile names in it are already escaped."""
+        super().__init__(text)
+        self.text = text
+
+    def details(self) -> dict[str, Any]:
+        """Further fields of the error body."""
+        return {}
+
+
+class BadRequest(ApiError):
+    """The request cannot be understood; the text names what and where."""
+
+
+class Forbidden(ApiError):
+    """The token is missing, unknown, expired or has no scope for this; use another one."""
+
+
+class NotFound(ApiError):
+    """There is nothing under this name."""
+
+
+class RequestTimeout(ApiError):
+    """The body did not come in time; nothing was written, send it again."""
+
+
+class BodyTooLarge(ApiError):
+    """The body is over the limit; nothing was written, send it in parts."""
+
+
+class TooLongTarget(ApiError):
+    """Path or query are over the limit; ask for less at once."""
+
+
+class TooManyHeaders(ApiError):
+    """The headers are over the limit."""
+
+
+class Unavailable(ApiError):
+    """Not now; nothing was done, try again after the seconds in Retry-After."""
+
+    headers = (("Retry-After", "1"),)
+
+
+class ViewNotRunning(Unavailable):
+    """Totals are being loaded; try again after the seconds in Retry-After."""
+
+
+class Busy(Unavailable):
+    """Too much is in flight; try again after the seconds in Retry-After."""
+
+
+class NotWritten(Unavailable):
+    """Kafka took no row of the body; send it again after the seconds in Retry-After."""
+
+    headers = (("Retry-After", "2"),)
+
+
+class PartlyWritten(ApiError):
+    """Some rows are in the log or may be; sending the body again counts those twice."""
+
+    def __init__(
+        self, text: str, *, successful_rows: int, quarantined_rows: int, unknown_rows: int
+    ) -> None:
+        """Keep how many rows are acknowledged, and how many may be in the log or not."""
+        super().__init__(text)
+        self.successful_rows = successful_rows
+        self.quarantined_rows = quarantined_rows
+        self.unknown_rows = unknown_rows
+
+    def details(self) -> dict[str, Any]:
+        """The row counts of the error body."""
+        return {
+            "successful_rows": self.successful_rows,
+            "quarantined_rows": self.quarantined_rows,
+            "unknown_rows": self.unknown_rows,
+        }
+
+
+class StartRefused(Exception):
+    """The server cannot start with what it found; the text says what to do.
+
+    `exit_code` is 1 for what may pass (no broker), 2 for wrong use (a port in use).
+    """
+
+    def __init__(self, text: str, *, exit_code: int = 1) -> None:
+        """Keep the one line a user sees, and the exit code."""
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
+class ClientGone(Exception):
+    """The client cut the connection before its request was complete."""

@@ -1,0 +1,164 @@
+"""`POST /v0/events`: readings over HTTP, answered once Kafka has acknowledged every row.
+
+The order within a request:
+
+    1. token, parameters                    what fails here has read no body
+    2. the whole body, inflated, checked    what fails here has written nothing
+    3. slice by slice: judge, send; good rows to the log, bad ones to the quarantine
+    4. wait for the acknowledgements, or recall what is left; nothing is sent afterwards
+    5. `wait=true`: until reads show the rows, for a while
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.access import APPEND, require
+from api.answers import JsonAnswer
+from api.bodies import Body, receive_into
+from api.errors import BadRequest, NotFound, NotWritten, PartlyWritten
+from api.parameters import Parameters, check_names, choice, one, parse_query
+from api.publishing import Delivery, Outcome
+from api.rows import RowSlice, split_rows
+from api.services import Services
+from contract.errors import echo
+from contract.quarantine import ImportedRow, encode_quarantined
+from contract.reading import Rejected, decode_readings
+from contract.topics import READINGS
+
+PARAMETERS = frozenset({"name", "wait", "format"})
+#: Refused rows written down in one go: some 5 ms.
+REFUSED_AT_ONCE = 200
+#: How often a waiting request looks whether the server stops.
+STOP_SECONDS = 0.5
+
+
+class Events:
+    """Takes in events."""
+
+    def __init__(self, services: Services) -> None:
+        """Keep the parts of the server."""
+        self._services = services
+
+    async def answer(self, request: Request) -> Response:
+        """Answer POST. Raises: ApiError, ClientGone."""
+        services, scope = self._services, request.scope
+        parameters = parse_query(scope["query_string"])
+        require(services.tokens, scope["headers"], parameters.get("token"), APPEND)
+        waits = _waits(parameters)
+        if services.publisher is None:
+            raise NotWritten("not connected to Kafka; nothing was written, try again")
+        with Body(services.bodies, services.spool_directory) as body:
+            await receive_into(body, request.receive, scope["headers"], services.settings)
+            outcome, rows = await self._write(body, services.publisher.delivery())
+        self._count(outcome)
+        _check(outcome, rows)
+        status = 200 if waits and await self._is_visible(outcome) else 202
+        return JsonAnswer(
+            {
+                "successful_rows": outcome.successful_rows,
+                "quarantined_rows": outcome.quarantined_rows,
+            },
+            status,
+        )
+
+    async def _write(self, body: Body, delivery: Delivery) -> tuple[Outcome, int]:
+        """Send all rows; returns how they ended, and how many there are."""
+        import_id = str(uuid.uuid4())
+        count = 0
+        goes_on = True
+        try:
+            async for rows in split_rows(body.whole()):
+                count += len(rows.values)
+                # After a failure the rest is only counted: it is surely not in the log.
+                goes_on = goes_on and await _send(rows, delivery, import_id)
+        finally:
+            # Also when the client is gone: what was handed over is acknowledged or recalled.
+            outcome = await delivery.finish()
+        return outcome, count
+
+    async def _is_visible(self, outcome: Outcome) -> bool:
+        """Wait until reads show the rows; False when that takes too long."""
+        if not outcome.offsets:
+            return True
+        services = self._services
+        reached = asyncio.ensure_future(services.live.reached(outcome.offsets))
+        left = services.settings.wait_timeout_seconds
+        try:
+            while left > 0 and not services.is_stopping:
+                done, _ = await asyncio.wait([reached], timeout=min(left, STOP_SECONDS))
+                if done:
+                    return True
+                left -= STOP_SECONDS
+            return False
+        finally:
+            reached.cancel()
+
+    def _count(self, outcome: Outcome) -> None:
+        rows = self._services.metrics.rows
+        rows.labels("successful").inc(outcome.successful_rows)
+        rows.labels("quarantined").inc(outcome.quarantined_rows)
+        rows.labels("unknown").inc(outcome.unknown_rows)
+
+
+def _waits(parameters: Parameters) -> bool:
+    """Check the parameters; returns whether the answer waits for reads to show the rows."""
+    check_names(parameters, PARAMETERS)
+    name = one(parameters, "name")
+    if not name:
+        raise BadRequest(f"parameter name: missing; the data source is {READINGS.name}")
+    if name != READINGS.name:
+        raise NotFound(f"no data source {echo(name)}; there is {READINGS.name}")
+    choice(parameters, "format", ("ndjson", "json"))
+    return choice(parameters, "wait", ("true", "false")) == "true"
+
+
+async def _send(rows: RowSlice, delivery: Delivery, import_id: str) -> bool:
+    """Judge and send a slice; returns whether it is worth sending more."""
+    readings, rejected = decode_readings(rows.values)
+    values: Sequence[bytes] = rows.values
+    if rejected:
+        refused = {place for place, _ in rejected}
+        values = [value for place, value in enumerate(values) if place not in refused]
+    goes_on = True
+    if values:
+        goes_on = await delivery.readings([r.device_id.encode() for r in readings], values)
+    for start in range(0, len(rejected), REFUSED_AT_ONCE):
+        if not goes_on:
+            break
+        some = rejected[start : start + REFUSED_AT_ONCE]
+        goes_on = await delivery.quarantined(_refused_records(some, rows, import_id))
+        await asyncio.sleep(0)
+    return goes_on
+
+
+def _refused_records(rejected: Sequence[Rejected], rows: RowSlice, import_id: str) -> list[bytes]:
+    now = datetime.now(UTC)
+    return [
+        encode_quarantined(
+            rows.values[place], error, ImportedRow(import_id, None, rows.numbers[place]), now
+        )
+        for place, error in rejected
+    ]
+
+
+def _check(outcome: Outcome, rows: int) -> None:
+    """Refuse to call it done unless all rows are acknowledged."""
+    acknowledged = outcome.successful_rows + outcome.quarantined_rows
+    if acknowledged == rows:
+        return
+    if not acknowledged and not outcome.unknown_rows:
+        raise NotWritten("Kafka does not answer; nothing was written, try again")
+    raise PartlyWritten(
+        f"Kafka stopped answering: of {rows} rows {acknowledged} are acknowledged, "
+        f"{outcome.unknown_rows} may be in the log or not, the others are not",
+        successful_rows=outcome.successful_rows,
+        quarantined_rows=outcome.quarantined_rows,
+        unknown_rows=outcome.unknown_rows,
+    )

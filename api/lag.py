@@ -1,0 +1,93 @@
+"""How far the readings topic reaches: its ends, asked for twice a second.
+
+Reads only offsets (the high watermarks), without a group. When the broker does not answer the
+lag is unknown; it is never taken from an old answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from aiokafka.errors import KafkaError
+
+from contract.topics import READINGS
+from record_batches.reader import ChunkReader
+
+log = logging.getLogger("api.lag")
+
+POLL_SECONDS = 0.5
+#: An answer older than this says nothing about now.
+OLD_SECONDS = 3.0
+ANSWER_SECONDS = 2.0
+PARTITION_POLLS = 20
+
+
+class LagWatch:
+    """The newest known ends of the readings topic."""
+
+    def __init__(
+        self, connection: Mapping[str, Any], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Only keep the arguments; `run` asks."""
+        self._connection = connection
+        self._clock = clock
+        self._ends: dict[int, int] = {}
+        self._asked_at: float | None = None
+
+    def saw(self, end_offsets: Mapping[int, int]) -> None:
+        """Take in the ends as they are now."""
+        self._ends = dict(end_offsets)
+        self._asked_at = self._clock()
+
+    def end_offsets(self) -> dict[int, int] | None:
+        """Return the ends by partition, None if they are not known."""
+        if self._asked_at is None or self._clock() - self._asked_at > OLD_SECONDS:
+            return None
+        return self._ends
+
+    def lag_records(self, applied_offsets: Sequence[int]) -> int | None:
+        """Return the records not applied yet over all partitions, None if not known."""
+        ends = self.end_offsets()
+        if ends is None:
+            return None
+        lag = 0
+        for partition, end in ends.items():
+            applied = applied_offsets[partition] if partition < len(applied_offsets) else -1
+            # The view may be newer than the answer about the ends.
+            lag += max(0, end - applied - 1)
+        return lag
+
+    async def run(self) -> None:
+        """Ask until cancelled."""
+        while True:
+            try:
+                async with ChunkReader(
+                    self._connection,
+                    READINGS.name,
+                    read_committed=False,
+                    client_id="energy-api-lag",
+                ) as reader:
+                    await self._poll(reader)
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.warning("the ends of %s are unknown: %s", READINGS.name, _text(error))
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _poll(self, reader: ChunkReader) -> None:
+        polls = 0
+        partitions: list[int] = []
+        while True:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                if polls % PARTITION_POLLS == 0 or not partitions:
+                    partitions = await reader.partitions()
+                if partitions:
+                    self.saw(await reader.end_offsets(partitions))
+            polls += 1
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def _text(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,145 @@
+"""Which view is served: the one `energy_views` names as live.
+
+Reads `energy_views`, from its start and then for ever. When the pointer names another version,
+that one is loaded beside the one served, and takes its place in one step once it has reached
+the offsets served last; until then nothing changes for a reader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from aiokafka.errors import KafkaError
+
+from api.errors import ViewNotRunning
+from api.follower import Follower
+from api.view import ViewState, ViewVersionView
+from contract.errors import CorruptRecord
+from contract.topics import VIEWS
+from contract.views import Views
+from record_batches.reader import ChunkReader
+
+log = logging.getLogger("api.live")
+
+BACK_OFF_SECONDS = 1.0
+#: How often the next view is compared with the one served.
+SWITCH_SECONDS = 0.05
+
+
+class LiveView:
+    """Serves one view version and prepares the next."""
+
+    def __init__(self, connection: Mapping[str, Any]) -> None:
+        """Only keep the arguments; `run` reads."""
+        self._connection = connection
+        self._serving: Follower | None = None
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._switching: asyncio.Task[None] | None = None
+        self.problem: str | None = None
+        self.switches = 0
+
+    @property
+    def view(self) -> ViewVersionView | None:
+        """The view served, whatever its state; None before the pointer was read."""
+        return self._serving.view if self._serving else None
+
+    def running(self) -> ViewVersionView:
+        """Return the view for a read. Raises: ViewNotRunning."""
+        view = self.view
+        if view is None or view.state is not ViewState.RUNNING:
+            raise ViewNotRunning("the totals are being loaded; try again in a second")
+        return view
+
+    async def reached(self, offsets: Mapping[int, int]) -> None:
+        """Return once reads show everything up to these offsets, over any switch of views."""
+        while True:
+            view = self.view
+            if view is not None and view.state is ViewState.RUNNING and await view.reached(offsets):
+                return
+            await asyncio.sleep(SWITCH_SECONDS)
+
+    async def run(self) -> None:
+        """Follow the pointer until cancelled; then all that it started ends too."""
+        try:
+            while True:
+                try:
+                    await self._follow_pointer()
+                except (KafkaError, CorruptRecord, OSError, TimeoutError) as error:
+                    self.problem = f"energy_views: {error or type(error).__name__}"
+                    log.warning("%s; reading it again", self.problem)
+                await asyncio.sleep(BACK_OFF_SECONDS)
+        finally:
+            tasks = [*self._tasks.values(), *([self._switching] if self._switching else [])]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _follow_pointer(self) -> None:
+        views = Views()
+        async with ChunkReader(
+            self._connection, VIEWS.name, client_id="energy-api-pointer"
+        ) as reader:
+            partitions = await reader.partitions()
+            if not partitions:
+                self.problem = f"there is no topic {VIEWS.name}"
+                return
+            ends = await reader.end_offsets(partitions)
+            reader.assign(await reader.beginning_offsets(partitions))
+            async for chunk in reader.read_until(ends):
+                for record in chunk.records:
+                    views.apply(record.key, record.value)
+            self._turn_to(views)
+            while True:
+                for chunk in await reader.chunks(1.0):
+                    for record in chunk.records:
+                        views.apply(record.key, record.value)
+                    self._turn_to(views)
+
+    def _turn_to(self, views: Views) -> None:
+        """Serve, or prepare to serve, what the pointer names now."""
+        version = None if views.live is None else views.versions.get(views.live)
+        if version is None:
+            self.problem = "no view version is live yet"
+            return
+        self.problem = None
+        number = version.view_version
+        if self._switching is not None:
+            self._switching.cancel()
+        if self._serving is None:
+            self._serving = Follower(self._connection, version)
+            self._tasks[number] = asyncio.create_task(self._serving.run())
+        elif self._serving.view.view_version != number:
+            log.info("view version %d is live now; loading it", number)
+            follower = Follower(self._connection, version)
+            if number in self._tasks:
+                self._tasks.pop(number).cancel()
+            self._tasks[number] = asyncio.create_task(follower.run())
+            self._switching = asyncio.create_task(self._switch(follower))
+
+    async def _switch(self, follower: Follower) -> None:
+        """Wait until the next view shows no less than the one served, then serve it."""
+        assert self._serving is not None
+        while not _may_follow(follower.view, self._serving.view):  # noqa: ASYNC110 - two states
+            await asyncio.sleep(SWITCH_SECONDS)
+        former = self._serving
+        self._serving = follower
+        self.switches += 1
+        log.info("view version %d is served now", follower.view.view_version)
+        task = self._tasks.pop(former.view.view_version, None)
+        if task is not None:
+            task.cancel()
+        former.view.retire()
+
+
+def _may_follow(following: ViewVersionView, served: ViewVersionView) -> bool:
+    if following.state is not ViewState.RUNNING:
+        return False
+    if served.state is not ViewState.RUNNING:
+        return True
+    ahead, offsets = following.applied_offsets(), served.applied_offsets()
+    return len(ahead) >= len(offsets) and all(
+        new >= old for new, old in zip(ahead, offsets, strict=False)
+    )

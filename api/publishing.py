@@ -1,0 +1,50 @@
+"""What the server asks of a producer: deliver the rows of one body, and say how each ended.
+
+producer/ implements it over Kafka; tests have a double. Nothing is sent after `finish`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+
+class Outcome(NamedTuple):
+    """How the rows of one body ended; rows in none of the counts are surely not in a log."""
+
+    successful_rows: int
+    quarantined_rows: int
+    unknown_rows: int
+    #: Partition of the readings topic -> largest offset acknowledged there.
+    offsets: Mapping[int, int]
+
+
+class Delivery(Protocol):
+    """The rows of one body on their way."""
+
+    async def readings(self, keys: Sequence[bytes], values: Sequence[bytes]) -> bool:
+        """Send readings; waits while too many are under way.
+
+        Returns: False once a row has failed; what comes after it is not worth sending.
+        """
+        ...
+
+    async def quarantined(self, records: Sequence[bytes]) -> bool:
+        """Send records of the quarantine topic; like `readings`."""
+        ...
+
+    async def finish(self) -> Outcome:
+        """Wait for all acknowledgements, at most the delivery timeout; then recall the rest."""
+        ...
+
+
+class Publisher(Protocol):
+    """A producer that lives as long as the server."""
+
+    def delivery(self) -> Delivery:
+        """Begin the rows of one body."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the connection; waits for what is under way."""
+        ...

@@ -1,0 +1,61 @@
+"""Settings of the HTTP server: API_*, ENERGY_HOME and how to reach Kafka."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from contract.kafka import KafkaSettings
+from contract.settings import HomeSettings, Integer, Port, Seconds
+
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
+
+_MEGABYTE = 1_000_000
+
+
+class ApiSettings(KafkaSettings, HomeSettings):
+    """All the HTTP server is told from outside."""
+
+    host: str = Field("127.0.0.1", alias="API_HOST", min_length=1)
+    port: Port = Field(8000, alias="API_PORT")
+    #: How long `wait=true` waits for reads to show the rows.
+    wait_timeout_seconds: Annotated[Seconds, Field(ge=0.1, le=300)] = Field(
+        10.0, alias="API_WAIT_TIMEOUT_SECONDS"
+    )
+    #: `/ready` says 503 beyond this lag; not set: any lag is fine.
+    max_lag_records: Annotated[Integer, Field(ge=0)] | None = Field(
+        None, alias="API_MAX_LAG_RECORDS"
+    )
+    max_body_bytes: Annotated[Integer, Field(ge=1, le=1_000 * _MEGABYTE)] = Field(
+        10 * _MEGABYTE, alias="API_MAX_BODY_BYTES"
+    )
+    max_inflated_bytes: Annotated[Integer, Field(ge=1, le=10_000 * _MEGABYTE)] = Field(
+        100 * _MEGABYTE, alias="API_MAX_INFLATED_BYTES"
+    )
+    #: All bodies together, in memory and spooled; beyond: 503.
+    max_bodies_bytes: Annotated[Integer, Field(ge=1, le=100_000 * _MEGABYTE)] = Field(
+        1_000 * _MEGABYTE, alias="API_MAX_BODIES_BYTES"
+    )
+    #: A body whose next bytes do not come in this time is given up.
+    body_timeout_seconds: Annotated[Seconds, Field(ge=0.1, le=300)] = Field(
+        8.0, alias="API_BODY_TIMEOUT_SECONDS"
+    )
+    #: After this time without an acknowledgement a row is given up.
+    delivery_timeout_seconds: Annotated[Seconds, Field(ge=1, le=60)] = Field(
+        6.0, alias="API_DELIVERY_TIMEOUT_SECONDS"
+    )
+    #: A reader of a listing that takes nothing for this time is cut off.
+    send_timeout_seconds: Annotated[Seconds, Field(ge=0.1, le=300)] = Field(
+        20.0, alias="API_SEND_TIMEOUT_SECONDS"
+    )
+    cors_origins: str = Field("*", alias="API_CORS_ORIGINS")
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, text: str) -> str:
+        origins = [origin.strip() for origin in text.split(",")]
+        if origins != ["*"] and not all(_ORIGIN.fullmatch(origin) for origin in origins):
+            raise ValueError("must be * or origins like https://example.org, split by commas")
+        return ",".join(origins)

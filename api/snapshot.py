@@ -1,0 +1,39 @@
+"""One moment of a view, for readers that let others run before they are done."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from api.view import ViewVersionView
+
+
+class ViewSnapshot:
+    """One moment of a view, for readers that await; a context manager, to be left soon."""
+
+    def __init__(self, view: ViewVersionView) -> None:
+        """Hold the view as it is now."""
+        self._view = view
+        self._held = [(each.totals, each.totals.snapshot()) for each in view.partitions]
+        self.keys = view.keys
+        self.devices = view.devices
+        self.has_exact_keys = view.has_exact_keys
+
+    def parts_of(self, key: bytes) -> list[bytes]:
+        """Return the part-totals a device had, none if it was unknown."""
+        return [part for _, held in self._held if (part := held.get(key)) is not None]
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Let the view change again what this moment needed."""
+        for totals, held in self._held:
+            totals.release(held)
+        self._held = []

@@ -1,0 +1,232 @@
+"""The totals of one view version, in memory: fed by a follower, read by the handlers.
+
+Records of a changelog partition are held back until the marker of their transaction, then
+become visible in one step with it. Between two awaits of a reader nothing changes; a reader
+that awaits takes a snapshot. Not thread-safe: one event loop, one feeder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import time
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from itertools import islice
+
+from api.layers import SMALL, Layer, LayeredMap
+from api.ordering import SortedKeys
+from api.totals import Total, is_part_total, total_of
+from contract.changelog import (
+    BIRTH_KEY,
+    MARKER_KEY,
+    RESERVED_PREFIX,
+    Birth,
+    Marker,
+    decode_birth,
+    decode_marker,
+)
+from contract.errors import CorruptRecord
+from record_batches.chunk import Record, RecordChunk
+
+#: After a slice of this many records other tasks get their turn: about 1 ms.
+SLICE_RECORDS = 1_000
+_UNMARKED = Marker(applied_offset=-1)
+
+
+class ViewState(Enum):
+    """How far the view is; only a running one is served."""
+
+    INITIALIZING = "initializing"
+    CATCHING_UP = "catching_up"
+    RUNNING = "running"
+
+
+class PartitionView:
+    """What one changelog partition says."""
+
+    __slots__ = ("_waiters", "birth", "held", "marker", "totals")
+
+    def __init__(self) -> None:
+        """Begin with nothing applied."""
+        self.totals = LayeredMap()
+        self.marker = _UNMARKED
+        self.birth: Birth | None = None
+        #: Records of a transaction whose marker has not come yet.
+        self.held: Layer = {}
+        self._waiters: list[tuple[int, int, asyncio.Future[bool]]] = []
+
+    def reached(self, offset: int) -> asyncio.Future[bool]:
+        """Return what becomes True once `offset` is applied, False if this view is retired."""
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        if self.marker.applied_offset >= offset:
+            future.set_result(True)
+        else:
+            heapq.heappush(self._waiters, (offset, id(future), future))
+        return future
+
+    def show(self, held: Layer, marker: Marker) -> None:
+        """Make a transaction visible: its totals and its marker together."""
+        self.totals.apply(held)
+        self.marker = marker
+        self.wake(marker.applied_offset)
+
+    def wake(self, applied_offset: int | None) -> None:
+        """Answer who waits for an offset up to this one; None: all, with False."""
+        while self._waiters and (applied_offset is None or self._waiters[0][0] <= applied_offset):
+            future = heapq.heappop(self._waiters)[2]
+            if not future.done():
+                future.set_result(applied_offset is not None)
+
+
+class ViewVersionView:
+    """All partitions of one view version, and their devices in order."""
+
+    def __init__(self, view_version: int, partitions: int) -> None:
+        """Begin empty, with a changelog partition for each source partition."""
+        self.view_version = view_version
+        self.partitions = [PartitionView() for _ in range(partitions)]
+        self.state = ViewState.INITIALIZING
+        #: Why this view is not served, where time alone will not mend it.
+        self.problem: str | None = None
+        self.keys = SortedKeys()
+        self.devices = 0
+        self.transactions = 0
+        self._changed = asyncio.Event()
+
+    def become(self, state: ViewState, problem: str | None = None) -> None:
+        """Change the state and tell who waits for it."""
+        self.state, self.problem = state, problem
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def until(self, state: ViewState) -> None:
+        """Return once the view is in this state."""
+        while self.state is not state:
+            await self._changed.wait()
+
+    def extend(self, partitions: int) -> None:
+        """Follow more partitions from now on: the readings topic was given more."""
+        self.partitions += [PartitionView() for _ in range(partitions - len(self.partitions))]
+
+    def retire(self) -> None:
+        """Answer all who wait for offsets: this view will not reach them."""
+        for partition in self.partitions:
+            partition.wake(None)
+
+    # Reading
+
+    def parts_of(self, key: bytes) -> list[bytes]:
+        """Return the part-totals of a device, none if it is unknown."""
+        return [part for each in self.partitions if (part := each.totals.get(key)) is not None]
+
+    def total(self, device_id: str) -> Total | None:
+        """Return the total of a device, None if it is unknown."""
+        key = device_id.encode()
+        parts = self.parts_of(key)
+        return total_of(key, parts) if parts else None
+
+    @property
+    def has_exact_keys(self) -> bool:
+        """Whether `keys` has no device of a transaction that is not visible yet."""
+        return len(self.keys) == self.devices
+
+    def applied_offsets(self) -> list[int]:
+        """Return the applied offset of each partition, -1 for none."""
+        return [each.marker.applied_offset for each in self.partitions]
+
+    def newest_ms(self) -> int:
+        """Return the largest Kafka timestamp of a counted record, -1 for none."""
+        return max((each.marker.newest_ms for each in self.partitions), default=-1)
+
+    def freshness_seconds(self) -> float | None:
+        """Return the age of the newest counted reading, None if none is counted."""
+        newest = self.newest_ms()
+        return None if newest < 0 else max(0.0, time.time() - newest / 1000)
+
+    async def reached(self, offsets: Mapping[int, int]) -> bool:
+        """Return True once these offsets are applied, False if the view is retired before."""
+        futures = [
+            self.partitions[partition].reached(offset)
+            for partition, offset in offsets.items()
+            if partition < len(self.partitions)
+        ]
+        if len(futures) < len(offsets):
+            return False
+        return all(await asyncio.gather(*futures))
+
+    # Feeding
+
+    async def apply(self, chunk: RecordChunk) -> None:
+        """Take in a chunk; whole transactions become visible as their markers come.
+
+        Raises: CorruptRecord; the view must not be served from then on.
+        """
+        partition = self.partitions[chunk.partition]
+        for records in chunk.slices():
+            held = partition.held
+            for record in records:
+                value = record.value
+                if value is not None and is_part_total(value):
+                    held[record.key] = value  # type: ignore[index]  # None is refused in _index
+                else:
+                    await self._take_special(partition, record)
+                    held = partition.held
+            if len(records) >= SLICE_RECORDS:
+                await asyncio.sleep(0)
+
+    async def _take_special(self, partition: PartitionView, record: Record) -> None:
+        value = record.value
+        if record.key == MARKER_KEY and value is not None:
+            marker = decode_marker(value)
+            held, partition.held = partition.held, {}
+            new = await self._index(partition, held)
+            # From here to the end nothing awaits: this is the one step.
+            partition.show(held, marker)
+            self.devices += new
+            self.transactions += 1
+        elif record.key == BIRTH_KEY and value is not None:
+            partition.birth = decode_birth(value)
+        else:
+            raise CorruptRecord(
+                f"no record of ours in the changelog, offset {record.offset}: key {record.key!r}"
+            )
+
+    async def _index(self, partition: PartitionView, held: Layer) -> int:
+        """Put the devices that are new to the view in order; returns how many they are.
+
+        Done before they are visible: readers pass over keys that have no part yet.
+        """
+        known = partition.totals.get
+        others = [each.totals.get for each in self.partitions if each is not partition]
+        keys = iter(held)
+        new = 0
+        while some := list(islice(keys, SMALL // 2)):
+            unknown = [key for key in some if known(key) is None]
+            for get in others:
+                unknown = [key for key in unknown if get(key) is None]
+            if unknown:
+                _refuse_foreign(unknown)
+                unknown.sort()
+                self.keys.add(unknown)
+                new += len(unknown)
+            if len(held) > SMALL // 2:
+                await asyncio.sleep(0)
+        return new
+
+    async def merge(self) -> None:
+        """Tidy the layers that large transactions and snapshots left; call it now and then."""
+        for partition in self.partitions:
+            if partition.totals.depth > 1:
+                for _ in partition.totals.merge():
+                    await asyncio.sleep(0)
+
+
+def _refuse_foreign(keys: Iterable[bytes | None]) -> None:
+    for key in keys:
+        if key is None or key.startswith(RESERVED_PREFIX):
+            raise CorruptRecord(f"a total under a key that is no device_id: {key!r}")
+        try:
+            key.decode()
+        except UnicodeDecodeError:
+            raise CorruptRecord(f"a device_id that is not UTF-8: {key[:64]!r}") from None
