@@ -18,6 +18,15 @@ from stream_app import metrics
 from stream_app.ending import end_process
 from stream_app.errors import QuarantineRefused, Refusal
 from stream_app.partition import PartitionFold, Pending, Transaction, Verdict
+from stream_app.steps import (
+    Acknowledge,
+    CommitEffect,
+    ReadStore,
+    WriteStore,
+    WriteTransaction,
+    commit_steps,
+    perform,
+)
 from stream_app.store import PartitionStore
 from stream_app.transaction import TransactionWriter
 
@@ -188,23 +197,31 @@ class PartitionPipe:
 
     async def _commit(self, taken: Pending, applied_offset: int) -> None:
         """Commit to Kafka, then write the store, then acknowledge; nothing in between fails."""
-        keys = [device_id.encode() for device_id in taken.totals]
-        transaction = self.fold.transaction(taken, applied_offset, self._store.get(keys))
-        began = time.perf_counter()
-        try:
-            last = await self._writer.write(transaction)
-        except QuarantineRefused as refused:
-            last = await self._retry_quarantine(transaction, refused)
-        metrics.TRANSACTION_SECONDS.observe(time.perf_counter() - began)
-        self._store.write(transaction.updates, last)
-        self.fold.applied(transaction)
-        for acknowledge in taken.events:
-            acknowledge()
+        transaction = await perform(commit_steps(self.fold, taken, applied_offset), self._do)
         self._transactions.inc()
         self._folded.inc(taken.counted)
         if transaction.quarantined:
             self._quarantined.inc(len(transaction.quarantined))
         self._applied.set(transaction.marker.applied_offset)
+
+    async def _do(self, effect: CommitEffect) -> Any:
+        match effect:
+            case ReadStore(keys):
+                return self._store.get(keys)
+            case WriteTransaction(transaction):
+                began = time.perf_counter()
+                try:
+                    last = await self._writer.write(transaction)
+                except QuarantineRefused as refused:
+                    last = await self._retry_quarantine(transaction, refused)
+                metrics.TRANSACTION_SECONDS.observe(time.perf_counter() - began)
+                return last
+            case WriteStore(updates, changelog_offset):
+                self._store.write(updates, changelog_offset)
+            case Acknowledge(events):
+                for acknowledge in events:
+                    acknowledge()
+        return None
 
     async def _retry_quarantine(self, transaction: Transaction, refused: QuarantineRefused) -> int:
         """Try the same transaction again with back-off, others go on; it was aborted whole."""

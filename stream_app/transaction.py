@@ -21,6 +21,15 @@ from contract.quarantine import VIEW_VERSION_HEADER
 from contract.topics import QUARANTINE, changelog, transactional_id
 from stream_app.errors import QuarantineRefused
 from stream_app.partition import QuarantineRecord, Transaction
+from stream_app.steps import (
+    Begin,
+    Commit,
+    SendQuarantined,
+    SendTotals,
+    TransactionEffect,
+    perform,
+    transaction_steps,
+)
 
 BATCH_BYTES = 1_000_000
 #: A quarantine record can be twice as large as a batch of totals.
@@ -69,25 +78,33 @@ class TransactionWriter:
     async def write(self, transaction: Transaction) -> int:
         """Commit a transaction; returns the changelog offset of its last record, the marker.
 
-        1. begin; 2. quarantine records; 3. totals, marker last; 4. every send acknowledged
-        (a commit does not look at failed batches); 5. commit.
         Raises: QuarantineRefused after an abort, nothing is written; any other exception leaves
         the outcome unknown and must end the process.
         """
+        return await perform(transaction_steps(transaction), self._do)
+
+    async def _do(self, effect: TransactionEffect) -> int | None:
         producer = self._producer
-        await producer.begin_transaction()
-        if transaction.quarantined:
-            try:
-                await self._send_quarantined(transaction.quarantined)
-            except (TopicAuthorizationFailedError, UnknownTopicOrPartitionError) as error:
-                await producer.abort_transaction()
-                raise QuarantineRefused(f"{QUARANTINE.name}: {error}") from error
-        sent = await self._send(self._changelog, transaction.updates, ())
+        match effect:
+            case Begin():
+                await producer.begin_transaction()
+            case SendQuarantined(records):
+                try:
+                    await self._send_quarantined(records)
+                except (TopicAuthorizationFailedError, UnknownTopicOrPartitionError) as error:
+                    await producer.abort_transaction()
+                    raise QuarantineRefused(f"{QUARANTINE.name}: {error}") from error
+            case SendTotals(updates):
+                return await self._send_totals(updates)
+            case Commit():
+                await producer.commit_transaction()
+        return None
+
+    async def _send_totals(self, updates: Iterable[tuple[bytes, bytes]]) -> int:
         last = -1
-        for count, future in sent:
+        for count, future in await self._send(self._changelog, updates, ()):
             metadata = await future
             last = metadata.offset + count - 1
-        await producer.commit_transaction()
         return last
 
     async def _send_quarantined(self, records: Iterable[QuarantineRecord]) -> None:
