@@ -39,6 +39,9 @@ class ChunkRecords:
         fetched, self._fetched = self._fetched, None
         if fetched is None:
             raise StopIteration
+        # Its unused generator refers to it and so keeps the fetched bytes until a full garbage
+        # collection: 340 MB of a topic that had passed through.
+        fetched._records_iterator = None
         batches = fetched._records
         topic_partition = fetched._tp
         read_committed = fetched._isolation_level == READ_COMMITTED

@@ -28,7 +28,7 @@ class WorkerSettings(KafkaSettings):
         15.0, alias="STREAM_APP_TRANSACTION_TIMEOUT_SECONDS"
     )
     fetch_bytes: Annotated[Integer, Field(ge=64 * 1024, le=256 * MIB)] = Field(
-        4 * MIB, alias="STREAM_APP_FETCH_BYTES"
+        2 * MIB, alias="STREAM_APP_FETCH_BYTES"
     )
     #: While far behind, a transaction waits for this many readings of its partition.
     target_readings: Annotated[Integer, Field(ge=1, le=10_000_000)] = Field(
