@@ -111,7 +111,7 @@ def test_what_is_folded_after_take_belongs_to_the_next_transaction(fold: Partiti
     first = fold.transaction(taken, applied, [None])
     fold.applied(first)
     assert first.marker == Marker(10, 5, 2, 1_746_000_000_000)
-    second = committed(fold, dict([(k.decode(), v) for k, v in first.updates[:-1]]))
+    second = committed(fold, {k.decode(): v for k, v in first.updates[:-1]})
     assert second.marker == Marker(12, 6, 3, 1_746_000_000_000)
     assert totals(second) == {"device_1": (3, 2)}
 

@@ -1,0 +1,153 @@
+"""How a worker ends, what it logs, and what its settings refuse."""
+
+from __future__ import annotations
+
+import io
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from contract.errors import SettingError
+from stream_app import logs
+from stream_app.__main__ import lock_directory
+from stream_app.errors import DirectoryInUse
+from stream_app.logs import RateLimit
+from stream_app.settings import WorkerSettings
+
+ENDING = """
+import atexit, sys
+atexit.register(print, "unwound")
+from stream_app.ending import end_process
+from stream_app.errors import *
+from stream_app.logs import set_up_logging
+set_up_logging(debug={debug})
+try:
+    try:
+        {raising}
+    except BaseException as error:
+        end_process("here", error)
+finally:
+    print("unwound")
+"""
+
+
+def ending(raising: str, *, debug: bool = False) -> subprocess.CompletedProcess[str]:
+    code = ENDING.format(raising=raising, debug=debug)
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("raising", "code", "words"),
+    [
+        ("raise Refusal('a person must look')", 3, "here: a person must look (exit 3)"),
+        ("raise RestartNeeded('view 2 is live now')", 75, "here: view 2 is live now (exit 75)"),
+        ("raise ValueError('unforeseen')", 75, "here: ValueError: unforeseen (exit 75)"),
+        ("raise KeyboardInterrupt", 75, "here: KeyboardInterrupt:  (exit 75)"),
+    ],
+)
+def test_the_process_ends_at_once_with_one_line_and_the_code(
+    raising: str, code: int, words: str
+) -> None:
+    ended = ending(raising)
+    assert ended.returncode == code
+    assert ended.stdout == "", "nothing may run after this"
+    assert len(ended.stderr.splitlines()) == 1
+    assert words in ended.stderr
+
+
+def test_the_traceback_is_for_debug_only() -> None:
+    assert "Traceback" in ending("1 / 0", debug=True).stderr
+    assert "Traceback" not in ending("1 / 0").stderr
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    output = io.StringIO()
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(root, "level", root.level)
+    monkeypatch.setattr(sys, "stderr", output)
+    logs.set_up_logging(debug=False)
+    return output
+
+
+def test_a_flood_of_one_kind_is_cut_and_counted(
+    logged: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000.0
+    monkeypatch.setattr(logs.time, "monotonic", lambda: now)
+    log = logging.getLogger("aiokafka.conn")
+    for number in range(100):
+        log.error("Unable to connect %d", number)
+    assert len(logged.getvalue().splitlines()) == 3
+    now += 11
+    log.error("Unable to connect %d", 100)
+    last = logged.getvalue().splitlines()[-1]
+    assert last.endswith("Unable to connect 100 (97 more like this before)")
+
+
+def test_one_kind_does_not_silence_another(logged: io.StringIO) -> None:
+    for _ in range(10):
+        logging.getLogger("aiokafka").error("one")
+        logging.getLogger("aiokafka").error("two")
+        logging.getLogger("stream_app").info("one")
+    assert len(logged.getvalue().splitlines()) == 9
+
+
+def test_lines_of_ours_are_counted_by_what_they_say(logged: io.StringIO) -> None:
+    assert isinstance(logging.getLogger().handlers[0].filters[0], RateLimit)
+    try:
+        raise OSError("no disk")
+    except OSError:
+        logging.getLogger("stream_app").exception("store %d", 7)
+    assert logged.getvalue().strip().endswith("store 7 [OSError('no disk')]")
+
+
+def test_libraries_are_quiet_below_warning(logged: io.StringIO) -> None:
+    logging.getLogger("faust.tables.recovery").warning("Highwater table")
+    logging.getLogger("aiokafka").info("joined")
+    assert logged.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("STREAM_APP_SESSION_TIMEOUT_SECONDS", "0"),
+        ("STREAM_APP_SESSION_TIMEOUT_SECONDS", "nan"),
+        ("STREAM_APP_SESSION_TIMEOUT_SECONDS", "301"),
+        ("STREAM_APP_HTTP_PORT", "65536"),
+        ("STREAM_APP_HTTP_PORT", "-1"),
+        ("STREAM_APP_HTTP_PORT", "1_0"),
+        ("STREAM_APP_HTTP_PORT", ""),
+        ("STREAM_APP_TRANSACTION_TIMEOUT_SECONDS", "0.5"),
+        ("STREAM_APP_FETCH_BYTES", "1"),
+        ("STREAM_APP_TARGET_READINGS", "0"),
+        ("STREAM_APP_BLOCK_CACHE_BYTES", "inf"),
+        ("STREAM_APP_WRITE_BUFFER_BYTES", "\uff11"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "nowhere"),
+        ("KAFKA_SECURITY_PROTOCOL", "TLS"),
+    ],
+)
+def test_s1_a_setting_out_of_range_is_refused_by_name(variable: str, value: str) -> None:
+    with pytest.raises(SettingError, match=f"^{variable}: must be") as refused:
+        WorkerSettings.load({variable: value})
+    assert ascii(value) in str(refused.value)
+
+
+def test_the_state_directory_is_below_the_home_unless_it_is_named() -> None:
+    assert WorkerSettings.load({"ENERGY_HOME": "/h"}).state_directory() == Path("/h/worker-0")
+    named = WorkerSettings.load({"ENERGY_HOME": "/h", "STREAM_APP_DATADIR": "/d"})
+    assert named.state_directory() == Path("/d")
+
+
+def test_x43_a_state_directory_has_one_worker(tmp_path: Path) -> None:
+    first = lock_directory(tmp_path / "worker-0")
+    with pytest.raises(DirectoryInUse, match=r"another worker runs on .*worker-0"):
+        lock_directory(tmp_path / "worker-0")
+    first.close()
+    lock_directory(tmp_path / "worker-0").close()
