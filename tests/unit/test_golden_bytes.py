@@ -1,0 +1,218 @@
+"""The bytes of our topics, as they are on brokers already; docs/CHANGELOG_FORMAT.md shows them."""
+
+import hashlib
+import json
+from base64 import b64decode
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract import changelog, topics, views
+from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker
+from contract.errors import CorruptRecord, InvalidReading
+from contract.quarantine import (
+    VIEW_VERSION_HEADER,
+    ImportedRow,
+    Origin,
+    decode_quarantined,
+    encode_quarantined,
+)
+from contract.reading import validate
+from contract.views import Views, ViewVersion
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "CHANGELOG_FORMAT.md"
+AT = datetime(2025, 4, 30, 10, 11, 21, tzinfo=UTC)
+
+MARKER = b'{"applied_offset":1233,"counted":1200,"quarantined":4,"newest_ms":1745999481000,"v":1}'
+BIRTH = (
+    b'{"cluster_id":"abc","source_topic":"energy_consumption","source_topic_id":"s1",'
+    b'"changelog_topic_id":"c1","start_offset":0,"rules_id":"1","v":1}'
+)
+TOTALS = {
+    b"1 3 3106278102.75": (Decimal("3106278102.750"), 3),
+    b"1 2 -0.5": (Decimal("-5E-1"), 2),
+    b"1 1 0": (Decimal("-0.00"), 1),
+    b"1 7 2" + b"0" * 308: (Decimal("2E+308"), 7),
+    b"1 12 18446744073709551616": (2**64, 12),
+}
+POINTER = (b"live", b'{"view_version":2,"v":1}')
+VERSION = (
+    b"version/2",
+    b'{"view_version":2,"state":"building","partitions":4,"rules_id":"1","v":1}',
+)
+QUARANTINED = (
+    b'{"timestamp":"2025-02-30 10:11:21","device_id":"device_7","energy_consumed":"1.50",'
+    b'"location":null,"c__error_column":["timestamp","location"],'
+    b'"c__error":["not a real date and time","missing"],"c__import_id":null,'
+    b'"insertion_date":"2025-04-30 10:11:21","__topic":"energy_consumption","__partition":1,'
+    b'"__offset":87,"__timestamp":1745999481000,"__key":"device_7","__key_base64":null,'
+    b'"__value":"{\\"timestamp\\": \\"2025-02-30 10:11:21\\", \\"device_id\\": \\"device_7\\", '
+    b'\\"energy_consumed\\": 1.50}","__value_base64":null}'
+)
+NOT_TEXT = (
+    b'{"timestamp":null,"device_id":null,"energy_consumed":null,"location":null,'
+    b'"c__error_column":[""],"c__error":["not UTF-8 at byte 0"],"c__import_id":null,'
+    b'"insertion_date":"2025-04-30 10:11:21","__topic":"energy_consumption","__partition":0,'
+    b'"__offset":0,"__timestamp":-1,"__key":null,"__key_base64":"/w==","__value":null,'
+    b'"__value_base64":"//4="}'
+)
+IMPORTED = (
+    b'{"timestamp":null,"device_id":null,"energy_consumed":null,"location":null,'
+    b'"c__error_column":[""],"c__error":["empty"],"c__import_id":"i-1",'
+    b'"insertion_date":"2025-04-30 10:11:21","__topic":null,"__partition":null,"__offset":null,'
+    b'"__timestamp":null,"__file":"readings.ndjson.gz","__line":12,"__key":null,'
+    b'"__key_base64":null,"__value":"","__value_base64":null}'
+)
+
+
+def quarantined(
+    value: bytes | None, origin: Origin | ImportedRow | None = None, at: datetime = AT
+) -> bytes:
+    with pytest.raises(InvalidReading) as caught:
+        validate(value)
+    origin = origin or Origin(topics.READINGS.name, 0, 0, -1, None)
+    return encode_quarantined(value, caught.value, origin, at)
+
+
+def test_marker_and_birth_have_their_golden_bytes():
+    marker = Marker(1233, 1200, 4, 1_745_999_481_000)
+    birth = Birth("abc", "energy_consumption", "s1", "c1", 0, "1")
+    assert (MARKER_KEY, changelog.encode_marker(marker)) == (b"\x00applied", MARKER)
+    assert (BIRTH_KEY, changelog.encode_birth(birth)) == (b"\x00birth", BIRTH)
+    assert changelog.decode_marker(MARKER) == marker
+    assert changelog.decode_birth(BIRTH) == birth
+
+
+@pytest.mark.parametrize(("golden", "total"), TOTALS.items())
+def test_part_totals_have_their_golden_bytes(golden: bytes, total: tuple[Any, int]):
+    assert changelog.encode_total(*total) == golden
+    assert changelog.decode_total(golden) == total
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"1", b"1 2", b"2 1 5", b"1 x 5", b"1 1 x", b"1 1 5 ", b"1 1 NaN", b"\xff 1 5"]
+)
+def test_a_part_total_that_is_not_ours_is_corrupt(value: bytes):
+    with pytest.raises(CorruptRecord, match="part-total"):
+        changelog.decode_total(value)
+
+
+@pytest.mark.parametrize("value", [b"", b"{}", b"5", MARKER.replace(b'"v":1', b'"v":2'), b"\xff"])
+def test_a_marker_or_birth_that_is_not_ours_is_corrupt(value: bytes):
+    with pytest.raises(CorruptRecord, match="marker"):
+        changelog.decode_marker(value)
+    with pytest.raises(CorruptRecord, match="birth"):
+        changelog.decode_birth(value)
+
+
+def test_views_have_their_golden_bytes():
+    version = ViewVersion(2, "building", 4, "1")
+    assert views.pointer_record(2) == POINTER
+    assert views.version_record(version) == VERSION
+    folded = Views()
+    for key, value in (VERSION, POINTER, (b"of-a-later-release", b"?"), (b"live", None)):
+        folded.apply(key, value)
+    assert folded == Views(live=2, versions={2: version})
+
+
+@pytest.mark.parametrize(("key", "value"), [(None, b"{}"), (b"live", b"2"), (b"version/2", b"{}")])
+def test_a_views_record_that_is_not_ours_is_corrupt(key: bytes | None, value: bytes):
+    with pytest.raises(CorruptRecord):
+        Views().apply(key, value)
+
+
+def test_a_quarantined_record_has_its_golden_bytes():
+    value = (
+        b'{"timestamp": "2025-02-30 10:11:21", "device_id": "device_7", "energy_consumed": 1.50}'
+    )
+    origin = Origin("energy_consumption", 1, 87, 1_745_999_481_000, b"device_7")
+    local = AT.astimezone(timezone(timedelta(hours=5)))
+    assert quarantined(value, origin) == QUARANTINED
+    assert quarantined(value, origin, local) == QUARANTINED
+    assert decode_quarantined(QUARANTINED) == json.loads(QUARANTINED)
+    assert VIEW_VERSION_HEADER == "view_version"
+
+
+def test_k78_bytes_that_are_not_utf8_stay_recoverable():
+    origin = Origin("energy_consumption", 0, 0, -1, b"\xff")
+    assert quarantined(b"\xff\xfe", origin) == NOT_TEXT
+    assert b64decode(decode_quarantined(NOT_TEXT)["__value_base64"]) == b"\xff\xfe"
+
+
+def test_a_row_refused_on_the_way_in_has_its_golden_bytes():
+    assert quarantined(b"", ImportedRow("i-1", "readings.ndjson.gz", 12)) == IMPORTED
+
+
+def test_k2_a_null_value_stays_null():
+    found = decode_quarantined(quarantined(None))
+    assert (found["__value"], found["__value_base64"]) == (None, None)
+
+
+@pytest.mark.parametrize("character", ["a", "é", "€"])
+def test_k77_what_is_too_long_is_cut_with_length_and_sha256(character: str):
+    value = (character * 200_000).encode()
+    key = (character * 1000).encode() + b"k" * 2000
+    found = decode_quarantined(quarantined(value, Origin("t", 0, 0, 0, key)))
+    for name, whole, limit in (("__value", value, 64 * 1024), ("__key", key, 1024)):
+        kept = found[name].encode()
+        assert whole.startswith(kept)
+        assert limit - 3 < len(kept) <= limit
+        assert found[f"{name}_length"] == len(whole)
+        assert found[f"{name}_sha256"] == hashlib.sha256(whole).hexdigest()
+
+
+def test_k77_one_byte_that_is_no_text_beyond_the_cut_means_base64():
+    value = b"a" * 100_000 + b"\xff"
+    found = decode_quarantined(quarantined(value))
+    assert found["__value"] is None
+    assert b64decode(found["__value_base64"]) == value[: 64 * 1024]
+
+
+def test_k77_the_largest_record_fits_the_quarantine_topic():
+    """64 KiB of control characters are six times as long in JSON."""
+    value = json.dumps({"device_id": "\x01" * 60_000}).encode()
+    worst = quarantined(b"\x01" * 1_000_000, Origin("t", 0, 0, 0, b"\x01" * 900_000))
+    limit = int(topics.QUARANTINE.configs["max.message.bytes"])
+    assert len(worst) < limit // 3
+    assert len(quarantined(value)) < limit // 3
+
+
+def test_a_quarantine_record_that_is_not_ours_is_corrupt():
+    for value in (None, b"", b"5", b"\xff"):
+        with pytest.raises(CorruptRecord):
+            decode_quarantined(value)
+
+
+def test_the_document_shows_the_golden_bytes():
+    shown = DOCUMENT.read_text(encoding="utf-8").split("```")[1::2]
+    examples = [block.strip("\n").encode() for block in shown]
+    assert examples == [
+        b"device_7\n1 3 3106278102.75",
+        b"device_8\n1 2 -0.5",
+        b"\\x00applied\n" + MARKER,
+        b"\\x00birth\n" + BIRTH,
+        b"\n".join(POINTER),
+        b"\n".join(VERSION),
+        QUARANTINED,
+        NOT_TEXT,
+        IMPORTED,
+    ]
+    for golden in (b"1 3 3106278102.75", b"1 2 -0.5"):
+        assert golden in TOTALS
+
+
+def test_names_of_topics_and_writers_are_those_of_the_contract():
+    assert topics.changelog(1).name == "energy-v1-device_totals-changelog"
+    assert topics.app_id(2) == "energy-v2"
+    assert topics.transactional_id(3, 7) == "energy-v3-7"
+    assert [topic.name for topic in (topics.READINGS, topics.QUARANTINE)] == [
+        "energy_consumption",
+        "energy_consumption_quarantine",
+    ]
+    assert [topic.name for topic in (topics.VIEWS, topics.IMPORTS)] == [
+        "energy_views",
+        "energy_imports",
+    ]

@@ -1,0 +1,186 @@
+"""Settings are complete and in range, or refused with variable, bound and value."""
+
+import ssl
+from pathlib import Path
+
+import pytest
+from pydantic import Field
+
+from contract.errors import SettingError, echo
+from contract.kafka import KafkaSettings
+from contract.settings import HomeSettings, Integer, Port, Seconds, Settings
+
+PASSWORD = "hunter2-secret"
+SASL = {
+    "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+    "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
+    "KAFKA_SASL_USERNAME": "energy",
+    "KAFKA_SASL_PASSWORD": PASSWORD,
+}
+
+
+class ExampleSettings(Settings):
+    """One setting of each kind."""
+
+    port: Port = Field(8000, alias="EXAMPLE_PORT")
+    size: Integer = Field(5, alias="EXAMPLE_SIZE", ge=1, le=100)
+    wait: Seconds = Field(1.5, alias="EXAMPLE_WAIT_SECONDS", gt=0, le=60)
+
+
+def refused(environ: dict[str, str]) -> SettingError:
+    with pytest.raises(SettingError) as caught:
+        KafkaSettings.load(environ)
+    return caught.value
+
+
+def test_defaults_reach_the_local_broker():
+    settings = KafkaSettings.load({"PATH": "/bin", "API_PORT": "x"})
+    expected = {"bootstrap.servers": "127.0.0.1:9092", "security.protocol": "PLAINTEXT"}
+    assert settings.for_confluent() == expected
+    assert settings.for_aiokafka() == {key.replace(".", "_"): v for key, v in expected.items()}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "abc", "1_0", "\uff14", "nan", "inf", "-1", "0", " 1", "1 ", "+1", "1e1", "1.0"]
+)
+@pytest.mark.parametrize("variable", ["EXAMPLE_SIZE", "EXAMPLE_PORT"])
+def test_s1_what_is_no_whole_number_in_range_is_refused(variable: str, text: str):
+    with pytest.raises(SettingError) as caught:
+        ExampleSettings.load({variable: text})
+    assert str(caught.value).startswith(f"{variable}: must be ")
+    assert str(caught.value).endswith(f" (it is {echo(text)})")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "abc", "1_0", "\uff14", "nan", "inf", "-1", "0", " 1", "1e1", ".5", "60.1"]
+)
+def test_s1_what_is_no_number_in_range_is_refused(text: str):
+    with pytest.raises(SettingError, match=r"EXAMPLE_WAIT_SECONDS: must be .* \(it is "):
+        ExampleSettings.load({"EXAMPLE_WAIT_SECONDS": text})
+
+
+@pytest.mark.parametrize("text", ["0", "65536", "-1", "99999999999999999999"])
+def test_s2_a_port_out_of_range_is_refused(text: str):
+    with pytest.raises(SettingError, match=r"EXAMPLE_PORT: must be "):
+        ExampleSettings.load({"EXAMPLE_PORT": text})
+
+
+def test_overrides_win_and_none_means_not_given():
+    environ = {"EXAMPLE_PORT": "1", "EXAMPLE_WAIT_SECONDS": "0.25"}
+    settings = ExampleSettings.load(environ, port=2, size=None)
+    assert (settings.port, settings.size, settings.wait) == (2, 5, 0.25)
+
+
+def test_settings_are_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        ExampleSettings.load({}).port = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("text", "servers"),
+    [
+        ("[::1]:9092", "[::1]:9092"),
+        (" a:1 , b.example:65535", "a:1,b.example:65535"),
+        ("kafka_1:9092", "kafka_1:9092"),
+    ],
+)
+def test_s3_lists_with_blanks_and_ip6_are_accepted(text: str, servers: str):
+    settings = KafkaSettings.load({"KAFKA_BOOTSTRAP_SERVERS": text})
+    assert settings.for_confluent()["bootstrap.servers"] == servers
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "a:", ":1", "a:0", "a:65536", "a:1,", "a:1 b:1", "::1:9"]
+)
+def test_s3_what_is_no_list_of_servers_is_refused(text: str):
+    error = refused({"KAFKA_BOOTSTRAP_SERVERS": text})
+    assert str(error).startswith("KAFKA_BOOTSTRAP_SERVERS: must be host:port")
+
+
+def test_s4_an_unknown_protocol_is_refused_with_those_there_are():
+    error = refused({"KAFKA_SECURITY_PROTOCOL": "TLS"})
+    assert str(error) == (
+        "KAFKA_SECURITY_PROTOCOL: must be 'PLAINTEXT', 'SSL', 'SASL_PLAINTEXT' or 'SASL_SSL'"
+        " (it is 'TLS')"
+    )
+
+
+@pytest.mark.parametrize(
+    "missing", ["KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"]
+)
+def test_s4_sasl_that_is_incomplete_is_refused(missing: str):
+    environ = {name: text for name, text in SASL.items() if name != missing}
+    error = refused(environ)
+    assert str(error) == f"{missing}: must be set with SASL_SSL"
+
+
+def test_s4_password_and_file_together_are_refused(tmp_path: Path):
+    file = tmp_path / "password"
+    file.write_text("x")
+    error = refused(SASL | {"KAFKA_SASL_PASSWORD_FILE": str(file)})
+    assert error.name == "KAFKA_SASL_PASSWORD_FILE"
+    assert PASSWORD not in str(error)
+
+
+@pytest.mark.parametrize(
+    "variable", ["KAFKA_SASL_PASSWORD_FILE", "KAFKA_SSL_CA_FILE", "KAFKA_SSL_CERT_FILE"]
+)
+def test_s5_a_missing_file_is_refused(variable: str, tmp_path: Path):
+    error = refused({variable: str(tmp_path / "none")})
+    assert str(error).startswith(f"{variable}: must name a file that exists (it is ")
+
+
+def test_s5_a_certificate_needs_its_key(tmp_path: Path):
+    file = tmp_path / "certificate"
+    file.write_text("x")
+    error = refused({"KAFKA_SSL_CERT_FILE": str(file)})
+    assert error.name == "KAFKA_SSL_KEY_FILE"
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
+def test_s5_a_password_file_loses_its_final_line_feed(tmp_path: Path, ending: str):
+    file = tmp_path / "password"
+    file.write_bytes((PASSWORD + ending).encode())
+    environ = {name: text for name, text in SASL.items() if name != "KAFKA_SASL_PASSWORD"}
+    settings = KafkaSettings.load(environ | {"KAFKA_SASL_PASSWORD_FILE": str(file)})
+    assert settings.for_confluent()["sasl.password"] == PASSWORD
+    assert settings.for_aiokafka()["sasl_plain_password"] == PASSWORD
+
+
+def test_both_clients_get_the_same_login(tmp_path: Path):
+    settings = KafkaSettings.load(SASL)
+    assert settings.for_confluent() == {
+        "bootstrap.servers": "127.0.0.1:9092",
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": "energy",
+        "sasl.password": PASSWORD,
+    }
+    config = settings.for_aiokafka()
+    context = config.pop("ssl_context")
+    assert config == {
+        "bootstrap_servers": "127.0.0.1:9092",
+        "security_protocol": "SASL_SSL",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_plain_username": "energy",
+        "sasl_plain_password": PASSWORD,
+    }
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+
+
+def test_a_secret_is_never_shown():
+    settings = KafkaSettings.load(SASL)
+    assert PASSWORD not in repr(settings) + str(settings)
+    error = refused(SASL | {"KAFKA_SECURITY_PROTOCOL": "x"})
+    assert PASSWORD not in str(error)
+
+
+def test_home_has_a_default():
+    assert HomeSettings.load({}).home == Path(".energy")
+    assert HomeSettings.load({"ENERGY_HOME": "/data"}).home == Path("/data")
+
+
+def test_an_echo_is_cut_and_escaped():
+    assert echo("\x1b[31m\u202e") == r"'\x1b[31m\u202e'"
+    assert echo("a" * 65) == "'" + "a" * 64 + "...'"
