@@ -20,10 +20,9 @@ from contract.changelog import Birth
 from record_batches.chunk import RecordChunk
 from stream_app import metrics
 from stream_app.ending import end_process
-from stream_app.partition import PartitionFold
 from stream_app.pipe import PartitionPipe, Source
-from stream_app.recovery import ChangelogRecovery, check_birth, check_position, require_marker
-from stream_app.store import PartitionStore
+from stream_app.recovery import ChangelogRecovery
+from stream_app.takeover import Takeover
 from stream_app.transaction import TransactionWriter
 
 log = logging.getLogger(__name__)
@@ -52,8 +51,7 @@ class Ownership:
         self._expected_birth = expected_birth
         self._target_readings = target_readings
         self._writers: dict[int, TransactionWriter] = {}
-        self._stores: dict[int, PartitionStore] = {}
-        self._folds: dict[int, PartitionFold] = {}
+        self._takeover = Takeover(expected_birth)
         self.pipes: dict[int, PartitionPipe] = {}
         self.is_recovering = False
 
@@ -73,6 +71,7 @@ class Ownership:
             end_process("fence", error)
         metrics.FENCES.inc()
         self._writers = writers
+        self._takeover.fenced(writers)
         log.info("fenced partitions %s", sorted(writers))
 
     async def recover(self, partitions: list[int]) -> None:
@@ -80,9 +79,7 @@ class Ownership:
         try:
             recovered = await self._recovery.recover(partitions) if partitions else {}
             for partition, (store, birth) in recovered.items():
-                check_birth(birth, self._expected_birth, partition)
-                self._stores[partition] = store
-                self._folds[partition] = PartitionFold(partition, require_marker(store, partition))
+                self._takeover.recovered(partition, store, birth)
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -90,14 +87,14 @@ class Ownership:
 
     def begin(self, generation: int, source: Source) -> None:
         """Open the pipes of what was fenced and recovered."""
-        for partition, fold in self._folds.items():
+        for partition, (store, fold) in self._takeover.taken.items():
             writer = self._writers.get(partition)
             if writer is None or partition in self.pipes:
                 continue
             pipe = PartitionPipe(
                 fold,
                 writer,
-                self._stores[partition],
+                store,
                 source,
                 generation=generation,
                 target_readings=self._target_readings,
@@ -109,15 +106,14 @@ class Ownership:
 
     def positions(self) -> dict[int, int]:
         """Return the next source offset of each partition that is worked on."""
-        return {p: pipe.fold.folded_offset + 1 for p, pipe in self.pipes.items()}
+        return self._takeover.next_offsets()
 
     def check_positions(self, first: dict[int, int], end: dict[int, int]) -> None:
         """Compare the markers with the source; ends the process where they do not fit."""
-        for partition, pipe in self.pipes.items():
-            try:
-                check_position(partition, pipe.fold.marker, first[partition], end[partition])
-            except Exception as error:
-                end_process("start", error)
+        try:
+            self._takeover.check_positions(first, end)
+        except Exception as error:
+            end_process("start", error)
 
     def next_offset(self, partition: int) -> int | None:
         """Return what the group may show as committed: everything before it is applied."""
@@ -150,8 +146,7 @@ class Ownership:
         """Let all partitions go: no store is written and nothing is committed after this."""
         pipes, self.pipes = self.pipes, {}
         writers, self._writers = self._writers, {}
-        self._folds.clear()
-        self._stores.clear()
+        self._takeover = Takeover(self._expected_birth)
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await asyncio.gather(*(asyncio.shield(pipe.close()) for pipe in pipes.values()))

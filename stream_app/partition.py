@@ -72,6 +72,11 @@ class PartitionFold:
         self.folded_offset = marker.applied_offset
         self.pending = Pending()
 
+    @property
+    def next_offset(self) -> int:
+        """The source offset that has to come next."""
+        return self.folded_offset + 1
+
     def verdict(self, chunk: RecordChunk) -> Verdict:
         """Tell whether the chunk begins exactly where the last one ended."""
         if chunk.start_offset == self.folded_offset + 1:

@@ -147,7 +147,7 @@ class PartitionPipe:
 
     async def _seek_back(self, chunk: RecordChunk) -> None:
         """A chunk is missing: fetch again from where the fold stands."""
-        wanted = self.fold.folded_offset + 1
+        wanted = self.fold.next_offset
         if self._sought == wanted:
             return
         self._sought = wanted
@@ -239,6 +239,6 @@ class PartitionPipe:
             self.waiting_for = None
             metrics.PARTITIONS_WAITING.labels(str(self.partition)).set(0)
             # Chunks that came meanwhile were dropped: fetch them again.
-            await self._source.seek(self.partition, self.fold.folded_offset + 1)
+            await self._source.seek(self.partition, self.fold.next_offset)
             return last
         raise Refusal(str(refused))

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from contract.changelog import BIRTH_KEY, Birth, Marker, decode_birth
+from record_batches.chunk import Record
 from record_batches.reader import ChunkReader
 from stream_app import metrics
 from stream_app.errors import Refusal, RestartNeeded
@@ -110,19 +111,11 @@ class ChangelogRecovery:
                     partition, ChangelogFacts(births[partition], ends[partition])
                 )
                 recovered[partition] = (store, decode_birth(births[partition]))
-                offset = store.changelog_offset()
-                starts[partition] = 0 if offset is None else offset + 1
+                starts[partition] = start_offset(store)
             reader.assign(starts)
             async for chunk in reader.read_until(ends):
                 store = recovered[chunk.partition][0]
-                for at in range(0, len(chunk.records), WRITE_RECORDS):
-                    records = chunk.records[at : at + WRITE_RECORDS]
-                    # Ours are never deletions, and none is written beyond the end: the fence
-                    # has made this worker the only writer.
-                    store.write(
-                        [(record.key or b"", record.value or b"") for record in records],
-                        records[-1].offset,
-                    )
+                store_records(store, chunk.records)
                 count += len(chunk.records)
         metrics.RECORDS_RECOVERED.inc(count)
         log.info(
@@ -176,6 +169,23 @@ class ChangelogRecovery:
                     "deleted and created again? Build a new view version: energy replay start"
                 )
         return births
+
+
+def start_offset(store: PartitionStore) -> int:
+    """Return the first changelog offset that a trusted store does not have."""
+    offset = store.changelog_offset()
+    return 0 if offset is None else offset + 1
+
+
+def store_records(store: PartitionStore, records: Sequence[Record]) -> None:
+    """Write changelog records to a store, with the offset up to which it then has them.
+
+    Ours are never deletions, and none is written beyond the end: the fence has made this worker
+    the only writer.
+    """
+    for at in range(0, len(records), WRITE_RECORDS):
+        some = records[at : at + WRITE_RECORDS]
+        store.write([(record.key or b"", record.value or b"") for record in some], some[-1].offset)
 
 
 def require_marker(store: PartitionStore, partition: int) -> Marker:

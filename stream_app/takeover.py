@@ -1,0 +1,58 @@
+"""How partitions come to a worker: fenced, then recovered, and only then worked on.
+
+Each step stands on the one before it, so a partition that comes to a step without it is
+refused: a changelog that was read before the fence may have grown since. Pure; the ownership
+performs the steps against Kafka, the tests in tests/model against a simulated one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from contract.changelog import Birth
+from stream_app.errors import RestartNeeded
+from stream_app.partition import PartitionFold
+from stream_app.recovery import check_birth, check_position, require_marker
+from stream_app.store import PartitionStore
+
+
+class Taken(NamedTuple):
+    """A partition that may be worked on: its store, and the fold that goes on after its marker."""
+
+    store: PartitionStore
+    fold: PartitionFold
+
+
+class Takeover:
+    """The partitions of one generation, on their way to this worker."""
+
+    def __init__(self, expected_birth: Birth) -> None:
+        """Begin with no partition."""
+        self._expected_birth = expected_birth
+        self._fenced: set[int] = set()
+        self.taken: dict[int, Taken] = {}
+
+    def fenced(self, partitions: Iterable[int]) -> None:
+        """Note that nobody else can commit to these any more: what they hold is final."""
+        self._fenced.update(partitions)
+
+    def recovered(self, partition: int, store: PartitionStore, birth: Birth) -> None:
+        """Go on from a store that has all of the changelog.
+
+        Raises: Refusal where the changelog is not this view's; RestartNeeded without a fence.
+        """
+        if partition not in self._fenced:
+            raise RestartNeeded(f"partition {partition}: recovered before it was fenced")
+        check_birth(birth, self._expected_birth, partition)
+        fold = PartitionFold(partition, require_marker(store, partition))
+        self.taken[partition] = Taken(store, fold)
+
+    def next_offsets(self) -> dict[int, int]:
+        """Return the source offset to fetch next, by partition: the marker decides."""
+        return {partition: taken.fold.next_offset for partition, taken in self.taken.items()}
+
+    def check_positions(self, first: dict[int, int], end: dict[int, int]) -> None:
+        """Compare the markers with the readings topic. Raises: Refusal."""
+        for partition, taken in self.taken.items():
+            check_position(partition, taken.fold.marker, first[partition], end[partition])
