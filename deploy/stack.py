@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from api.settings import ApiSettings
+from api.tokens import ensure_admin_token
 from deploy.broker import LocalBroker
 from deploy.cluster import Cluster
 from deploy.errors import DeployError, PortInUse
@@ -23,12 +24,11 @@ from deploy.exits import INTERRUPTED
 from deploy.home import only_one_on, open_home
 from deploy.parts import BrokerPart, ModulePart, Part, Say
 from deploy.ports import free_port, is_taken, refuse_taken
-from deploy.prepare import Prepared, prepare
-from deploy.probes import until_ok
+from deploy.prepare import prepare
+from deploy.readiness import Place, until_ready
 from deploy.settings import BrokerSettings, TopicSettings
 from deploy.supervisor import Supervisor
 from deploy.threads import in_thread
-from deploy.topics import has_other_partitions
 from deploy.welcome import base_url, welcome
 from stream_app.settings import WorkerSettings
 
@@ -121,37 +121,38 @@ class Stack:
         if self._broker is not None:
             self._say(f"broker: starting on {self._broker.bootstrap_servers}")
             await supervisor.start(BrokerPart(self._broker))
-        await self._prepare()
-        from api.tokens import ensure_admin_token
-
+        cluster = Cluster(self._topics)
+        partitions = await self._prepare(cluster)
         token = ensure_admin_token(self._home)
         supervisor.keep(self._worker(number) for number in range(self._options.workers))
         supervisor.keep([self._module("api", "api")])
         if self._options.with_demo:
             rate = str(DEMO_READINGS_PER_SECOND)
             supervisor.keep([self._module("demo", "deploy", "simulate", "--rate", rate)])
-        given_up = await self._ready_or_given_up(supervisor)
-        if given_up is not None:
-            return given_up
+        workers = [("127.0.0.1", port) for port in self._worker_ports]
+        ready = until_ready(partitions, workers, self._api_place())
+        if not await self._is_first(ready, supervisor.gave_up.wait()):
+            return supervisor.exit_code
         url = base_url(self._api.host, self._api.port)
         self._say(f"ready {url}")
         self._say(welcome(url, token))
         # From here on the others go on, whatever is given up.
         return await asyncio.Future[int]()
 
-    async def _ready_or_given_up(self, supervisor: Supervisor) -> int | None:
-        """Return None when reads are served, or the exit code of a part that cannot run."""
-        ready = asyncio.create_task(self._until_ready())
-        gave_up = asyncio.create_task(supervisor.gave_up.wait())
-        await asyncio.wait([ready, gave_up], return_when=asyncio.FIRST_COMPLETED)
-        is_ready = ready.done()
-        ready.cancel()
-        gave_up.cancel()
-        return None if is_ready else supervisor.exit_code
+    @staticmethod
+    async def _is_first(one: Awaitable[object], other: Awaitable[object]) -> bool:
+        """Wait for one of two things; returns whether it was the first of them."""
+        tasks = [asyncio.ensure_future(one), asyncio.ensure_future(other)]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        is_one = tasks[0].done()
+        for task in tasks:
+            task.cancel()
+        return is_one
 
-    async def _prepare(self) -> Prepared:
+    async def _prepare(self, cluster: Cluster) -> int:
+        """Make what is missing; returns the number of partitions of the readings topic."""
         self._say("topics: comparing")
-        done = await in_thread(lambda: prepare(Cluster(self._topics), self._topics))
+        done = await in_thread(lambda: prepare(cluster, self._topics))
         if done.created:
             self._say(f"topics: made {', '.join(done.created)}")
         for difference in done.differences:
@@ -159,12 +160,13 @@ class Stack:
                 f"topics: {difference.topic}: {difference.what} is {difference.found},"
                 f" declared is {difference.declared}"
             )
-        if has_other_partitions(done.differences):
+        if done.view_version is None:
             raise DeployError(
                 "the topics have other partitions than ENERGY_PARTITIONS says; nothing was"
                 " changed: set it to what the topics have, `energy topics check` shows them"
             )
-        return done
+        # None of them differs from what is declared.
+        return self._topics.partitions
 
     def _worker(self, number: int) -> Part:
         environ = self._environ | {
@@ -176,11 +178,9 @@ class Stack:
     def _module(self, name: str, *module: str) -> Part:
         return ModulePart(name, module, self._environ, self._say)
 
-    async def _until_ready(self) -> None:
-        probes = [("127.0.0.1", port) for port in self._worker_ports]
+    def _api_place(self) -> Place:
         host = "127.0.0.1" if self._api.host in _LOCAL_HOSTS else self._api.host
-        for place in [*probes, (host, self._api.port)]:
-            await until_ok(*place, "/ready")
+        return host, self._api.port
 
     def _refuse_taken_ports(self) -> None:
         if self._broker is not None:

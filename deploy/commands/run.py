@@ -68,7 +68,7 @@ def api(context: typer.Context) -> None:
     """Run the HTTP server until Ctrl-C; the same as python -m api."""
     from api.__main__ import main
 
-    raise typer.Exit(main(environ_of(context)))
+    raise typer.Exit(main(environ_of(context), debug=is_debug(context)))
 
 
 def say(line: str) -> None:

@@ -1,0 +1,155 @@
+"""The `energy` command as a user types it: help, exit codes, one line for an error."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from contract.errors import CorruptRecord, SettingError
+from deploy import cli
+from deploy.errors import Refused
+from deploy.exits import exit_code_of, one_line
+from deploy.ports import free_port
+
+Captured = pytest.CaptureFixture[str]
+
+
+def leaves() -> list[list[str]]:
+    """Every command there is, as typed."""
+
+    def below(command: object, path: list[str]) -> list[list[str]]:
+        children = getattr(command, "commands", None)
+        if children is None:
+            return [path]
+        return [leaf for name in children for leaf in below(children[name], [*path, name])]
+
+    return below(typer.main.get_command(cli.app), [])
+
+
+@pytest.mark.parametrize("command", leaves(), ids=" ".join)
+def test_each_command_has_help_with_one_example(command: list[str], capsys: Captured) -> None:
+    assert cli.run([*command, "--help"], {}) == 0
+    text = capsys.readouterr().out
+    assert len(re.findall("Example:", text)) == 1
+    assert f"energy {' '.join(command)}" in " ".join(text.split("Example:")[1].split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["up", "--workers", "0"],
+        ["up", "--workers", "two"],
+        ["topics", "check", "--nonsense"],
+        ["token", "create", "--name", "a", "--scope", "NONSENSE"],
+    ],
+)
+def test_wrong_use_ends_with_2(arguments: list[str], capsys: Captured) -> None:
+    assert cli.run(arguments, {}) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ENERGY_PARTITIONS", "0"),
+        ("ENERGY_PARTITIONS", "1_0"),
+        ("ENERGY_PARTITIONS", "\uff14"),
+        ("ENERGY_REPLICATION_FACTOR", ""),
+        ("KAFKA_BOOTSTRAP_SERVERS", "http://there"),
+        ("KAFKA_SECURITY_PROTOCOL", "TLS"),
+    ],
+)
+def test_s1_a_bad_setting_ends_with_2_and_its_name(
+    variable: str, value: str, capsys: Captured
+) -> None:
+    assert cli.run(["status"], {variable: value}) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"energy: {variable}: ")
+    assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "", "nan"])
+def test_s2_a_bad_port_ends_with_2(port: str, tmp_path: Path, capsys: Captured) -> None:
+    environ = {"ENERGY_HOME": str(tmp_path / "home"), "ENERGY_BROKER_PORT": port}
+    assert cli.run(["up"], environ) == 2
+    assert "ENERGY_BROKER_PORT" in capsys.readouterr().err
+    assert not (tmp_path / "home").exists()
+
+
+def test_the_password_is_in_no_message(capsys: Captured) -> None:
+    environ = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_PASSWORD": "hunter2"}
+    assert cli.run(["status"], environ) == 2
+    assert "hunter2" not in capsys.readouterr().err
+
+
+def test_only_debug_shows_where_an_error_comes_from(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "file").touch()
+    environ = {"ENERGY_HOME": str(tmp_path / "file")}
+    assert cli.run(["token", "list"], environ) == 2
+    assert "Traceback" not in capsys.readouterr().err
+    assert cli.run(["token", "list", "--debug"], environ) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_tokens_are_made_listed_and_revoked(tmp_path: Path, capsys: Captured) -> None:
+    environ = {"ENERGY_HOME": str(tmp_path / "home")}
+    assert cli.run(["token", "create", "--name", "fleet", "--scope", "ADMIN"], environ) == 0
+    secret = capsys.readouterr().out.splitlines()[-1]
+    assert " " not in secret
+    assert cli.run(["token", "list", "--json"], environ) == 0
+    listed = capsys.readouterr().out
+    assert secret not in listed
+    assert [(each["name"], each["scopes"]) for each in json.loads(listed)] == [("fleet", ["ADMIN"])]
+    assert cli.run(["token", "revoke", "fleet"], environ) == 0
+    assert cli.run(["token", "revoke", "fleet"], environ) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (SettingError("API_PORT", "must be 1"), 2, "API_PORT: must be 1"),
+        (CorruptRecord("not ours"), 3, "not ours"),
+        (Refused("over\ntwo lines"), 3, "over two lines"),
+        (ValueError("odd"), 1, "ValueError: odd (--debug shows where)"),
+    ],
+)
+def test_an_error_becomes_one_line_and_its_code(error: Exception, code: int, line: str) -> None:
+    assert (exit_code_of(error), one_line(error)) == (code, line)
+
+
+def test_s21_output_into_a_closed_pipe_is_no_traceback() -> None:
+    command = f"{sys.executable} -m deploy --help | true"
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=False)
+    assert b"Traceback" not in done.stderr
+    assert b"BrokenPipe" not in done.stderr
+
+
+def test_help_does_not_load_what_it_does_not_need() -> None:
+    program = (
+        "import sys; from deploy import cli; cli.run(['--help'], {});"
+        "heavy = {'confluent_kafka', 'faust', 'fastapi', 'pyarrow', 'pydantic'};"
+        "sys.exit(sorted(heavy & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_taken_api_port_is_one_line_before_anything_starts(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        environ = {
+            "ENERGY_HOME": str(tmp_path / "home"),
+            "API_PORT": str(taken.getsockname()[1]),
+            "ENERGY_BROKER_PORT": str(free_port()),
+        }
+        assert cli.run(["up"], environ) == 2
+    assert "API_PORT" in capsys.readouterr().err
+    assert not (tmp_path / "home" / "broker").exists()
