@@ -79,8 +79,7 @@ class ChunkFetcher(Fetcher):
         self, partitions: Any, timeout: float = 0, max_records: int | None = None
     ) -> dict[Any, list[Any]]:
         """Return chunks by partition; `max_records` does not apply to chunks."""
-        self._wrap()
-        ready: dict[Any, list[Any]] = await super().fetched_records(partitions, 0, None)  # type: ignore[no-untyped-call]
+        ready = await self._take(partitions)
         if ready or not timeout:
             return ready
         waiter = self._create_fetch_waiter()  # type: ignore[no-untyped-call]
@@ -89,6 +88,13 @@ class ChunkFetcher(Fetcher):
             waiter.cancel()
             return {}
         waiter.result()  # raises what the coordinator found: authorisation, lost group
+        return await self._take(partitions)
+
+    async def _take(self, partitions: Any) -> dict[Any, list[Any]]:
+        # aiokafka waits for a rebalance before it hands out what has come, so what comes
+        # meanwhile would be handed out as single records: wait first, then wrap.
+        if self._subscriptions.reassignment_in_progress:
+            await self._subscriptions.wait_for_assignment()
         self._wrap()
         return await super().fetched_records(partitions, 0, None)  # type: ignore[no-untyped-call,no-any-return]
 

@@ -1,0 +1,221 @@
+"""Every private name of aiokafka that record_batches and stream_app use, held to what it was.
+
+An upgrade that moves one goes red here, with the name and who uses it, before a worker would
+skip, double or never fetch a reading.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.client import AIOKafkaClient
+from aiokafka.consumer import fetcher
+from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
+from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+
+from tests.broker.private_names import Method, check_method, check_source
+
+ROOT = Path(__file__).parents[2]
+FETCHER = "record_batches/fetcher.py"
+READER = "record_batches/reader.py"
+PARTITION = TopicPartition("topic", 3)
+
+METHODS = [
+    Method(PartitionRecords, "_consume_aborted_up_to", ("batch_offset",), FETCHER),
+    Method(PartitionRecords, "_contains_abort_marker", ("next_batch",), FETCHER),
+    Method(
+        Fetcher,
+        "fetched_records",
+        ("partitions", "timeout", "max_records"),
+        FETCHER,
+        is_coroutine=True,
+    ),
+    Method(Fetcher, "_create_fetch_waiter", (), FETCHER),
+    Method(FetchResult, "getall", ("max_records",), FETCHER),
+    Method(AIOKafkaClient, "fetch_all_metadata", (), READER, is_coroutine=True),
+]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_a_method_is_called_as_we_call_it(method: Method) -> None:
+    check_method(method)
+
+
+def fetched(isolation_level: int = fetcher.READ_COMMITTED) -> PartitionRecords:
+    """What aiokafka makes of one partition's answer, here of three records at 10, 11, 12."""
+    builder = DefaultRecordBatchBuilder(
+        2, 0, is_transactional=0, producer_id=-1, producer_epoch=-1, base_sequence=0, batch_size=999
+    )
+    for number in range(3):
+        builder.append(number, timestamp=50 + number, key=None, value=b"%d" % number, headers=[])
+    batch = bytearray(builder.build())
+    batch[:8] = (10).to_bytes(8, "big")
+    return PartitionRecords(
+        PARTITION, MemoryRecords(bytes(batch)), [], 10, None, None, True, isolation_level
+    )
+
+
+def test_partition_records_have_the_attributes_we_read() -> None:
+    found = fetched()
+    assert found._tp is PARTITION, "PartitionRecords._tp"
+    assert isinstance(found._records, MemoryRecords), "PartitionRecords._records"
+    assert found._aborted_producers == set(), "PartitionRecords._aborted_producers"
+    assert found._check_crcs is True, "PartitionRecords._check_crcs"
+    assert found._isolation_level == fetcher.READ_COMMITTED, "PartitionRecords._isolation_level"
+    assert found.next_fetch_offset == 10, "PartitionRecords.next_fetch_offset"
+
+
+def test_the_generator_of_partition_records_is_where_we_drop_it() -> None:
+    found = fetched()
+    assert inspect.isgenerator(found._records_iterator), "PartitionRecords._records_iterator"
+
+
+def test_a_batch_has_the_attributes_we_read() -> None:
+    batch = fetched()._records.next_batch()
+    assert batch.validate_crc() is True
+    assert (batch.base_offset, batch.next_offset) == (10, 13)
+    assert (batch.is_control_batch, batch.is_transactional) == (False, False)
+    assert batch.producer_id is not None, "-1, or None in old formats: never another word for none"
+    assert batch.max_timestamp == 52
+    assert [(r.offset, r.timestamp, r.key, r.value) for r in batch] == [
+        (10, 50, None, b"0"),
+        (11, 51, None, b"1"),
+        (12, 52, None, b"2"),
+    ]
+
+
+def test_the_c_parser_is_in_use() -> None:
+    assert "_crecords" in DefaultRecordBatch.__module__, (
+        "aiokafka parses in Python here: a tenth of the rate"
+    )
+
+
+def test_our_loop_over_batches_is_still_aiokafkas() -> None:
+    check_source(
+        PartitionRecords._unpack_records,
+        FETCHER,
+        "while records.has_next(): next_batch = records.next_batch()",
+        "if self._check_crcs and not next_batch.validate_crc():",
+        "self._isolation_level == READ_COMMITTED and next_batch.producer_id is not None",
+        "self._consume_aborted_up_to(next_batch.base_offset)",
+        "next_batch.is_control_batch and self._contains_abort_marker(next_batch)",
+        "self._aborted_producers.discard(next_batch.producer_id)",
+        "next_batch.is_transactional and next_batch.producer_id in self._aborted_producers",
+        "if next_batch.is_control_batch: self.next_fetch_offset = next_batch.next_offset",
+        "if record.offset < self.next_fetch_offset:",
+    )
+    assert (fetcher.READ_UNCOMMITTED, fetcher.READ_COMMITTED) == (0, 1)
+
+
+def test_a_fetch_result_is_used_up_by_one_iteration() -> None:
+    # It iterates over whatever stands in _partition_records, then takes its next_fetch_offset.
+    check_source(
+        FetchResult.getall,
+        FETCHER,
+        "if not self.check_assignment(tp) or not self.has_more(): return []",
+        "for msg in self._partition_records:",
+        "else: self._update_position() self._partition_records = None",
+    )
+    check_source(
+        FetchResult._update_position,
+        FETCHER,
+        "state.consumed_to(self._partition_records.next_fetch_offset)",
+    )
+    check_source(
+        FetchResult.check_assignment,
+        FETCHER,
+        "if position != self._partition_records.next_fetch_offset: return_result = False",
+    )
+
+
+def test_the_fetcher_keeps_results_by_partition_and_waits_by_future() -> None:
+    check_source(
+        Fetcher.__init__,
+        FETCHER,
+        "self._records = collections.OrderedDict()",
+        "self._closed = False",
+        "self._subscriptions.register_fetch_waiters(self._fetch_waiters)",
+    )
+    check_source(
+        Fetcher.fetched_records,
+        FETCHER,
+        "if self._subscriptions.reassignment_in_progress:"
+        " await self._subscriptions.wait_for_assignment()",
+        "records = res_or_error.getall(max_records)",
+        "waiter.result()",
+    )
+    check_source(Fetcher._create_fetch_waiter, FETCHER, "self._fetch_waiters.add(fut)")
+
+
+def test_a_consumers_fetcher_is_made_at_start_from_two_attributes() -> None:
+    used_by = "stream_app/faust_seams/consumer.py, which sets them before start"
+    check_source(
+        AIOKafkaConsumer.__init__,
+        used_by,
+        "self._isolation_level = isolation_level",
+        "self._fetch_max_wait_ms = fetch_max_wait_ms",
+    )
+    check_source(
+        AIOKafkaConsumer.start,
+        used_by,
+        "self._fetcher = Fetcher(",
+        "isolation_level=self._isolation_level",
+        "fetch_max_wait_ms=self._fetch_max_wait_ms",
+    )
+    assert "_client" in inspect.getsource(AIOKafkaConsumer.__init__), f"{READER} uses it"
+
+
+def test_a_producers_batches_are_sent_as_we_send_them() -> None:
+    for name, parameters in (
+        ("create_batch", ["self"]),
+        ("send_batch", ["self", "batch", "topic", "partition"]),
+    ):
+        found = list(inspect.signature(getattr(AIOKafkaProducer, name)).parameters)
+        assert found == parameters, f"AIOKafkaProducer.{name} takes {found}"
+
+
+def test_the_commit_still_does_not_look_at_failed_batches() -> None:
+    # If it ever does, awaiting each send in stream_app/transaction.py could go.
+    check_source(
+        AIOKafkaProducer.commit_transaction,
+        "stream_app/transaction.py",
+        "self._txn_manager.committing_transaction() await asyncio.shield("
+        " self._txn_manager.wait_for_transaction_end(), )",
+    )
+
+
+def test_the_version_is_the_one_this_was_read_from() -> None:
+    assert importlib.metadata.version("aiokafka") == "0.14.0", (
+        "read aiokafka's consumer/fetcher.py again, then change this line"
+    )
+
+
+def test_no_other_file_uses_private_names_of_aiokafka() -> None:
+    private = re.compile(r"(?:consumer|fetched|fetcher|_client|_producer)\._[a-z]\w+")
+    allowed = {FETCHER, READER, "stream_app/faust_seams/consumer.py"}
+    found = {
+        f"{path.relative_to(ROOT)}: {match[0]}"
+        for room in ("record_batches", "stream_app", "api", "producer", "deploy")
+        for path in (ROOT / room).rglob("*.py")
+        if str(path.relative_to(ROOT)) not in allowed and "aiokafka" in imports(path)
+        for match in private.finditer(path.read_text())
+    }
+    assert not found, f"private names belong into {sorted(allowed)}: {found}"
+
+
+def imports(path: Path) -> set[str]:
+    """The top-level names of what a file imports."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return names

@@ -1,0 +1,219 @@
+"""Every private name of Faust (and mode) that stream_app/faust_seams uses, held to what it was.
+
+An upgrade that moves one would leave an override that is never called: a worker that fences
+nothing, starts at the group's offset, or never consumes. It goes red here first.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+from typing import Any
+
+import mode.worker
+import pytest
+from faust import App, Schema, Table
+from faust.stores import rocksdb
+from faust.tables.manager import TableManager
+from faust.tables.recovery import Recovery
+from faust.transport.drivers import aiokafka as driver
+
+from stream_app.__main__ import Worker
+from stream_app.faust_seams.app import ChunkApp, ChunkSchema
+from stream_app.faust_seams.consumer import ChunkConsumer, ChunkThread, ChunkTransport
+from stream_app.faust_seams.recovery import FencedRecovery, FencedTableManager
+from stream_app.faust_seams.table import PartitionedStore, TotalsTable
+from tests.broker.private_names import Method, check_method, check_source, plain
+
+APP = "stream_app/faust_seams/app.py"
+CONSUMER = "stream_app/faust_seams/consumer.py"
+RECOVERY = "stream_app/faust_seams/recovery.py"
+TABLE = "stream_app/faust_seams/table.py"
+MAIN = "stream_app/__main__.py"
+BUILD = ("consumer", "tps", "destination", "title")
+COMPILE = ("app", "on_key_decode_error", "on_value_decode_error", "default_propagate")
+FETCH = ("consumer", "active_partitions", "timeout", "max_records")
+
+#: What we override or call; an override that Faust no longer calls is found by its source below.
+METHODS = [
+    Method(App, "_new_transport", (), APP),
+    Method(Schema, "compile", COMPILE, APP),
+    Method(driver.AIOKafkaConsumerThread, "_create_worker_consumer", ("transport",), CONSUMER),
+    Method(driver.AIOKafkaConsumerThread, "_fetch_records", FETCH, CONSUMER, is_coroutine=True),
+    Method(driver.Consumer, "_new_consumer_thread", (), CONSUMER),
+    Method(driver.Consumer, "_to_message", ("tp", "record"), CONSUMER),
+    Method(driver.Consumer, "_drain_messages", ("fetcher",), CONSUMER, is_coroutine=True),
+    Method(driver.Consumer, "_wait_next_records", ("timeout",), CONSUMER, is_coroutine=True),
+    Method(driver.Consumer, "_new_offset", ("tp",), CONSUMER),
+    Method(driver.Consumer, "perform_seek", (), CONSUMER, is_coroutine=True),
+    Method(driver.Consumer, "seek_wait", ("partitions",), CONSUMER, is_coroutine=True),
+    Method(driver.Consumer, "highwaters", ("partitions",), CONSUMER, is_coroutine=True),
+    Method(driver.Consumer, "earliest_offsets", ("partitions",), CONSUMER, is_coroutine=True),
+    Method(driver.Consumer, "highwater", ("tp",), CONSUMER),
+    Method(driver.Consumer, "on_stop", (), CONSUMER, is_coroutine=True),
+    Method(Recovery, "_wait", ("coro", "timeout"), RECOVERY, is_coroutine=True),
+    Method(Recovery, "_build_highwaters", BUILD, RECOVERY, is_coroutine=True),
+    Method(Recovery, "_build_offsets", BUILD, RECOVERY, is_coroutine=True),
+    Method(Recovery, "on_recovery_completed", ("generation_id",), RECOVERY, is_coroutine=True),
+    Method(rocksdb.Store, "_open_for_partition", ("partition",), TABLE),
+    Method(rocksdb.Store, "_db_for_partition", ("partition",), TABLE),
+    Method(rocksdb.Store, "partition_path", ("partition",), TABLE),
+    Method(Table, "_new_store_by_url", ("url",), TABLE),
+    Method(mode.worker.Worker, "_schedule_shutdown", ("signal",), MAIN),
+    Method(mode.worker.Worker, "_on_sigint", (), MAIN),
+]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_a_method_is_called_as_we_call_it(method: Method) -> None:
+    check_method(method)
+
+
+OVERRIDES = [
+    (ChunkApp, App),
+    (ChunkSchema, Schema),
+    (ChunkThread, driver.AIOKafkaConsumerThread),
+    (ChunkConsumer, driver.Consumer),
+    (ChunkTransport, driver.Transport),
+    (FencedRecovery, Recovery),
+    (FencedTableManager, TableManager),
+    (PartitionedStore, rocksdb.Store),
+    (TotalsTable, Table),
+    (Worker, mode.worker.Worker),
+]
+#: Of our own making, so that Faust has no such name.
+OURS = {
+    "end_offset",
+    "seek_partition",
+    "first_offset",
+    "_commit_quietly",
+    "_drain_once",
+    "_chunk_message",
+    "is_chunked",
+    "settings",
+    "source_topic",
+    "ownership",
+    "open_partition",
+    "stopped_by",
+    "_end_late",
+    "exit_code",
+    "Error",
+    "logger",
+}
+
+
+@pytest.mark.parametrize(("ours", "theirs"), OVERRIDES, ids=lambda found: found.__name__)
+def test_each_override_has_something_to_override(ours: type[Any], theirs: type[Any]) -> None:
+    names = {name for name in vars(ours) if not name.startswith("__")} - OURS
+    gone = {name for name in names if not hasattr(theirs, name)}
+    assert not gone, f"{theirs.__module__}.{theirs.__name__} has no {sorted(gone)} any more"
+
+
+def test_the_names_we_call_our_own_are_not_fausts() -> None:
+    """A name of ours that Faust begins to use would be an override by accident."""
+    taken = {
+        f"{theirs.__name__}.{name}"
+        for ours, theirs in OVERRIDES
+        for name in OURS & set(vars(ours))
+        if hasattr(theirs, name) and name not in ("Error", "logger")
+    }
+    assert not taken, f"{taken} is Faust's now too: rename ours"
+
+
+def test_the_fence_is_the_first_thing_recovery_does_with_the_changelog() -> None:
+    source = inspect.getsource(plain(Recovery._restart_recovery))
+    order = [
+        source.index("T(self._build_highwaters)("),
+        source.index("T(self._build_offsets)("),
+        source.index("T(self._seek_offsets)("),
+        source.index("self.need_recovery()"),
+        source.index("T(self.on_recovery_completed)(generation_id)"),
+    ]
+    assert order == sorted(order), f"{RECOVERY} fences in the first and begins in the last"
+    for step in ("highwaters", "offsets"):
+        assert '"active"' in source.split(f"T(self._build_{step})(")[1][:200], step
+
+
+def test_recovery_is_over_for_partitions_at_their_highwater() -> None:
+    check_source(
+        Recovery.active_remaining,
+        RECOVERY,
+        "highwaters = self.active_highwaters",
+        "offsets = self.active_offsets",
+    )
+    check_source(Recovery._build_highwaters, RECOVERY, "value - 1 if value is not None else -1")
+
+
+def test_recovery_seeks_resumes_and_only_then_lets_records_flow() -> None:
+    source = inspect.getsource(Recovery.on_recovery_completed)
+    order = [
+        source.index("consumer.resume_partitions("),
+        source.index("consumer.perform_seek()"),
+        source.index("self.app.flow_control.resume()"),
+        source.index("consumer.resume_flow()"),
+    ]
+    assert order == sorted(order)
+    assert Recovery._generation_id == 0
+
+
+def test_the_timeout_of_a_recovery_step_is_a_parameter_we_can_drop() -> None:
+    check_source(
+        Recovery._wait, RECOVERY, "self.wait_first( coro, signal, timeout=timeout", "wait_result"
+    )
+
+
+def test_the_recovery_service_is_made_at_first_use_from_four_things() -> None:
+    check_source(
+        TableManager.recovery.fget,
+        RECOVERY,
+        "if self._recovery is None:",
+        "Recovery( self.app, self, beacon=self.beacon, loop=self.loop",
+    )
+    check_source(TableManager.on_stop, RECOVERY, "if self._recovery: await self._recovery.stop()")
+    assert TableManager._recovery is None
+    check_source(App, APP, "manager = self.conf.TableManager(")
+
+
+def test_the_store_keeps_its_databases_where_we_take_them_away() -> None:
+    check_source(
+        rocksdb.Store._db_for_partition,
+        TABLE,
+        "return self._dbs[partition]",
+        "self._dbs[partition] = self._open_for_partition(partition)",
+    )
+    check_source(
+        rocksdb.Store.persisted_offset,
+        TABLE,
+        "self._db_for_partition(tp.partition).get(self.offset_key)",
+        "int(offset)",
+    )
+    assert rocksdb.Store.offset_key == b"__faust\0offset__"
+    check_source(
+        Table._new_store_by_url,
+        TABLE,
+        "url, self.app, self, table_name=self.name, key_type=self.key_type,"
+        " key_serializer=self.key_serializer, value_serializer=self.value_serializer,"
+        " value_type=self.value_type, loop=self.loop, options=self.options",
+    )
+
+
+def test_a_worker_is_stopped_through_the_method_we_override() -> None:
+    worker = mode.worker.Worker
+    check_source(worker._on_sigterm, MAIN, "self._schedule_shutdown(signal.SIGTERM)")
+    check_source(worker._on_sigint, MAIN, "self._schedule_shutdown(signal.SIGINT)")
+    check_source(
+        worker._install_signal_handlers_unix,
+        MAIN,
+        "add_signal_handler(signal.SIGINT, self._on_sigint)",
+        "add_signal_handler(signal.SIGTERM, self._on_sigterm)",
+    )
+    assert hasattr(Worker, "_flag_as_shutdown_by_signal"), f"{MAIN} calls it"
+
+
+@pytest.mark.parametrize(
+    ("package", "version"), [("faust-streaming", "0.15.3"), ("mode-streaming", "0.7.1")]
+)
+def test_the_version_is_the_one_this_was_read_from(package: str, version: str) -> None:
+    assert importlib.metadata.version(package) == version, (
+        f"read {package} again where these tests point, then change this line"
+    )
