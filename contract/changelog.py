@@ -55,6 +55,8 @@ _decode_birth = msgspec.json.Decoder(Birth, strict=True).decode
 
 def encode_total(total: Number, readings: int) -> bytes:
     """Write a part-total: version, number of readings, canonical decimal, split by spaces."""
+    if type(total) is int:
+        return b"1 %d %d" % (readings, total)
     return b"1 %d %b" % (readings, canonical(total).encode())
 
 
@@ -67,7 +69,10 @@ def decode_total(value: bytes) -> tuple[Number, int]:
         version, readings, total = value.split(b" ")
         if version != _TOTAL_VERSION:
             raise ValueError(f"version {version!r}")
-        return from_canonical(total.decode("ascii")), int(readings)
+        # Almost all are integers, and `int` reads bytes as they are.
+        if b"." in total:
+            return from_canonical(total.decode("ascii")), int(readings)
+        return int(total), int(readings)
     except (ValueError, ArithmeticError) as error:
         raise CorruptRecord(f"no part-total of ours: {value[:64]!r}") from error
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import decimal
 from collections.abc import Iterable
 
+from contract.changelog import decode_total, encode_total
 from contract.decimals import EXACT, Number
 from contract.reading import Reading
 
@@ -40,10 +41,21 @@ def fold(readings: Iterable[Reading], into: PartTotals) -> None:
                 part[1] += 1
 
 
-def merged(base: tuple[Number, int], delta: list[Number]) -> tuple[Number, int]:
-    """Add a delta to a stored part-total, exactly."""
+def add_stored(stored: Iterable[bytes | None], deltas: PartTotals) -> list[tuple[bytes, bytes]]:
+    """Add deltas to the stored part-totals, exactly; returns the new changelog records.
+
+    Shape: `stored` has the value of each device of `deltas` in its order, None for a new one.
+    Raises: CorruptRecord.
+    """
+    records: list[tuple[bytes, bytes]] = []
     with decimal.localcontext(EXACT):
-        return base[0] + delta[0], base[1] + int(delta[1])
+        for (device_id, (total, readings)), value in zip(deltas.items(), stored, strict=True):
+            if value is not None:
+                base, counted = decode_total(value)
+                total += base
+                readings += counted
+            records.append((device_id.encode(), encode_total(total, int(readings))))
+    return records
 
 
 def sum_exactly(numbers: Iterable[Number]) -> Number:

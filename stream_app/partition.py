@@ -15,8 +15,8 @@ import enum
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from contract.changelog import MARKER_KEY, Marker, decode_total, encode_marker, encode_total
-from contract.fold import PartTotals, fold, merged
+from contract.changelog import MARKER_KEY, Marker, encode_marker
+from contract.fold import PartTotals, add_stored, fold
 from contract.quarantine import Origin, encode_quarantined
 from contract.reading import Rejected, decode_readings
 from record_batches.chunk import Record, RecordChunk
@@ -135,13 +135,7 @@ class PartitionFold:
         `stored` are the store's values of `taken.totals`, in its order; `applied_offset` is
         `folded_offset` as it was when `taken` was taken.
         """
-        updates: list[tuple[bytes, bytes]] = []
-        for (device_id, delta), value in zip(taken.totals.items(), stored, strict=True):
-            if value is None:
-                total, readings = delta[0], int(delta[1])
-            else:
-                total, readings = merged(decode_total(value), delta)
-            updates.append((device_id.encode(), encode_total(total, readings)))
+        updates = add_stored(stored, taken.totals)
         marker = Marker(
             applied_offset=applied_offset,
             counted=self.marker.counted + taken.counted,

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 #: Source lag below which a partition is caught up and commits at once, in records.
 CAUGHT_UP_RECORDS = 5_000
 #: A transaction waits at most this long for more readings, however far behind it is.
-LONGEST_WAIT_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 3.0
 _LAG_POLL_SECONDS = 0.005
 #: The agent waits while this many times the target is pending.
 PENDING_TARGETS = 2
