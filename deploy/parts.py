@@ -145,9 +145,6 @@ class BrokerPart:
         with self._lock:
             if self._is_stopped:
                 return
-            if self._broker.exit_code is not None:
-                # It ended by itself: the directory's lock is still ours.
-                self._broker.stop()
             self._broker.start()
         self._broker.wait_ready()
 
