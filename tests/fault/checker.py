@@ -1,0 +1,132 @@
+"""Holds the changelog, the quarantine, the stores and the log against the oracle.
+
+Plain json, fractions, rocksdict and confluent-kafka, and the tests' own slow reading of the
+contract. Each number of a verdict must be 0.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import rocksdict
+
+from tests.fault.fleet import READINGS, Oracle
+from tests.fault.follower import Follower
+from tests.kafka import Kafka
+from tests.oracle import judge
+
+QUARANTINE = "energy_consumption_quarantine"
+OFFSET_KEY = b"__faust\0offset__"
+
+
+def totals_of(last: Iterable[dict[bytes, bytes]]) -> tuple[dict[str, Fraction], Counter[str]]:
+    """Add the part-totals of all partitions: (exact totals, readings) by device."""
+    totals: dict[str, Fraction] = defaultdict(Fraction)
+    readings: Counter[str] = Counter()
+    for part in last:
+        for key, value in part.items():
+            if key.startswith(b"\x00"):
+                continue
+            version, count, total = value.split(b" ")
+            assert version == b"1", value
+            totals[key.decode()] += Fraction(total.decode())
+            readings[key.decode()] += int(count)
+    return totals, readings
+
+
+def verdict(
+    kafka: Kafka, oracle: Oracle, follower: Follower, stores: dict[int, dict[bytes, bytes]]
+) -> dict[str, Any]:
+    """Return the invariants by their id, each with the number that must be 0."""
+    totals, readings = totals_of(follower.last)
+    log_totals, log_readings, places, bad = read_log(kafka)
+    quarantined = read_quarantine(kafka)
+    visible = Counter(partition for partition, _ in places)
+    markers = follower.markers()
+    # Sent and never answered: may be in the log once, and then counts.
+    expected, counts = oracle.totals, oracle.counts
+    if oracle.unknown or oracle.refused:
+        expected, counts = log_totals, log_readings
+    devices = set(totals) | set(expected) | set(log_totals)
+    return {
+        "I1": str(sum(totals.values(), Fraction()) - sum(expected.values(), Fraction())),
+        "I2": sum(
+            totals.get(each) != expected.get(each)
+            or totals.get(each) != log_totals.get(each)
+            or readings[each] != counts[each]
+            for each in devices
+        ),
+        "I3": len((set(oracle.good) | oracle.bad) - places),
+        "I4": sum(max(0, readings[each] - counts[each]) for each in devices),
+        "I6": sum(
+            abs(visible[p] - marker["counted"] - marker["quarantined"])
+            for p, marker in markers.items()
+        )
+        + sum(quarantined[place] != 1 for place in bad | set(quarantined) | oracle.bad),
+        "I7": sum(
+            differing_keys(store, follower.last[partition]) for partition, store in stores.items()
+        ),
+        "I8": len(follower.ahead),
+        "samples": follower.samples,
+        "acknowledged": oracle.acknowledged(),
+        "quarantined": len(bad),
+        "unknown": oracle.unknown + len(oracle.refused),
+    }
+
+
+def broken(found: dict[str, Any]) -> dict[str, Any]:
+    """Those of the invariants that do not hold."""
+    return {name: it for name, it in found.items() if name[0] == "I" and it not in (0, "0")}
+
+
+def read_log(kafka: Kafka) -> tuple[dict[str, Fraction], Counter[str], set[Any], set[Any]]:
+    """Fold the readings log slowly: totals, readings, all places, places of bad records."""
+    totals: dict[str, Fraction] = defaultdict(Fraction)
+    readings: Counter[str] = Counter()
+    places, bad = set(), set()
+    for record in kafka.read(READINGS):
+        place = (record.partition(), record.offset())
+        places.add(place)
+        found = judge(record.value())
+        if found is None:
+            bad.add(place)
+        else:
+            totals[found.device_id] += found.energy
+            readings[found.device_id] += 1
+    return totals, readings, places, bad
+
+
+def read_quarantine(kafka: Kafka) -> Counter[tuple[int, int]]:
+    """How often each origin is in the quarantine."""
+    found: Counter[tuple[int, int]] = Counter()
+    for record in kafka.read(QUARANTINE):
+        row = json.loads(record.value())
+        assert row["__partition"] == record.partition(), "from partition p to partition p"
+        assert dict(record.headers() or ())["view_version"] == b"1"
+        found[row["__partition"], row["__offset"]] += 1
+    return found
+
+
+def newest_stores(directories: Iterable[Path]) -> dict[int, dict[bytes, bytes]]:
+    """The stores of each partition that are farthest, of all stopped workers."""
+    newest: dict[int, tuple[int, dict[bytes, bytes]]] = {}
+    for directory in directories:
+        for path in sorted(directory.glob("**/*.db")):
+            options = rocksdict.Options(raw_mode=True)
+            database = rocksdict.Rdict(str(path), options=options)
+            held = dict(database.items())
+            database.close()
+            offset = int(held.pop(OFFSET_KEY, b"-1"))
+            partition = int(path.stem.rpartition("-")[2])
+            if offset > newest.get(partition, (-1, {}))[0]:
+                newest[partition] = (offset, held)
+    return {partition: held for partition, (_, held) in newest.items()}
+
+
+def differing_keys(store: dict[bytes, bytes], last: dict[bytes, bytes]) -> int:
+    return sum(store.get(key) != last.get(key) for key in store.keys() | last.keys())

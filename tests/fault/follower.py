@@ -1,0 +1,111 @@
+"""Follows the changelog as a foreign client would, and samples the group's committed offsets.
+
+Plain confluent-kafka and json. The last value of each key and the marker of each partition are
+all there is to know about the totals from outside.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from contextlib import suppress
+
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from tests.fault.fleet import READINGS
+
+CHANGELOG = "energy-v1-device_totals-changelog"
+GROUP = "energy-v1"
+MARKER_KEY = b"\x00applied"
+_SAMPLE_SECONDS = 0.02
+
+
+class Follower:
+    """Reads the changelog, read_committed, from a thread of its own."""
+
+    def __init__(self, bootstrap_servers: str, partitions: int) -> None:
+        self.partitions = partitions
+        self.last: list[dict[bytes, bytes]] = [{} for _ in range(partitions)]
+        self.applied = [-1] * partitions
+        #: I8: the group said more is applied than the changelog holds.
+        self.samples = 0
+        self.ahead: list[str] = []
+        config = {"bootstrap.servers": bootstrap_servers, "log_level": 0}
+        self._consumer = Consumer(
+            config
+            | {
+                "group.id": f"{GROUP}-follower",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "error",
+                "fetch.wait.max.ms": 100,
+            }
+        )
+        self._group = Consumer(config | {"group.id": GROUP, "enable.auto.commit": False})
+        self._admin = AdminClient(config)
+        self._stopped = threading.Event()
+        self._threads = [
+            threading.Thread(target=run, daemon=True) for run in (self._follow, self._sample)
+        ]
+
+    def start(self) -> Follower:
+        self._consumer.assign([TopicPartition(CHANGELOG, p, 0) for p in range(self.partitions)])
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def stop(self) -> None:
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+        self._consumer.close()
+        self._group.close()
+
+    def markers(self) -> dict[int, dict[str, int]]:
+        """The last marker of each partition, as its JSON."""
+        return {p: json.loads(self.last[p][MARKER_KEY]) for p in range(self.partitions)}
+
+    def has_reached(self, ends: dict[int, int]) -> bool:
+        return all(self.applied[p] >= end - 1 for p, end in ends.items())
+
+    def _follow(self) -> None:
+        while not self._stopped.is_set():
+            for record in self._consumer.consume(10_000, timeout=0.05):
+                if record.error() is not None:
+                    continue  # the broker is away: librdkafka goes on by itself
+                partition = record.partition()
+                self.last[partition][record.key()] = record.value()
+                if record.key() == MARKER_KEY:
+                    self.applied[partition] = json.loads(record.value())["applied_offset"]
+
+    def _sample(self) -> None:
+        while not self._stopped.wait(_SAMPLE_SECONDS):
+            with suppress(KafkaException):
+                self._sample_once()
+
+    def _sample_once(self) -> None:
+        """What is committed now must be in what the changelog holds now, or later."""
+        places = [TopicPartition(READINGS, p) for p in range(self.partitions)]
+        committed = {c.partition: c.offset for c in self._group.committed(places, timeout=2)}
+        ends = self._changelog_ends()
+        deadline = time.monotonic() + 5
+        while not self._has_read(ends):
+            if time.monotonic() > deadline or self._stopped.is_set():
+                return
+            time.sleep(0.002)
+        self.samples += 1
+        for partition, offset in committed.items():
+            if offset > self.applied[partition] + 1:
+                self.ahead.append(f"{partition}: {offset} > {self.applied[partition]} + 1")
+
+    def _changelog_ends(self) -> dict[int, int]:
+        wanted = {TopicPartition(CHANGELOG, p): OffsetSpec.latest() for p in range(self.partitions)}
+        level = IsolationLevel.READ_COMMITTED
+        found = self._admin.list_offsets(wanted, isolation_level=level, request_timeout=2)
+        return {tp.partition: future.result().offset for tp, future in found.items()}
+
+    def _has_read(self, ends: dict[int, int]) -> bool:
+        places = self._consumer.position([TopicPartition(CHANGELOG, p) for p in ends])
+        return all(place.offset >= ends[place.partition] for place in places)

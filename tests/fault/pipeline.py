@@ -1,0 +1,91 @@
+"""One whole pipeline: topics and first view, workers, a fleet, a follower, and the verdict."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from deploy.cluster import Cluster
+from deploy.prepare import prepare
+from deploy.settings import TopicSettings
+from tests.fault.checker import broken, newest_stores, verdict
+from tests.fault.fleet import READINGS, Fleet
+from tests.fault.follower import Follower
+from tests.fault.workers import Workers
+from tests.kafka import Kafka, wait_until
+
+DRAIN_SECONDS = 60
+SESSION_SECONDS = 2
+
+
+class Pipeline:
+    """On an empty cluster; `finish` drains it, prints one JSON line and judges it."""
+
+    def __init__(self, kafka: Kafka, directory: Path, *, seed: int, partitions: int = 4) -> None:
+        self.kafka, self.seed, self.partitions = kafka, seed, partitions
+        self.environ = {
+            "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            "ENERGY_HOME": str(directory),
+            "ENERGY_PARTITIONS": str(partitions),
+            "STREAM_APP_SESSION_TIMEOUT_SECONDS": str(SESSION_SECONDS),
+            "STREAM_APP_TRANSACTION_TIMEOUT_SECONDS": "10",
+        }
+        settings = TopicSettings.load(self.environ)
+        prepare(Cluster(settings), settings)
+        self.workers = Workers(directory, self.environ)
+        self.follower = Follower(kafka.bootstrap_servers, partitions).start()
+        self.fleet = Fleet(kafka.bootstrap_servers, seed=seed, partitions=partitions)
+
+    def fleet_of(self, **overrides: Any) -> Fleet:
+        """Another fleet instead of the default one, before any has published."""
+        self.fleet = Fleet(
+            self.kafka.bootstrap_servers,
+            **{"seed": self.seed, "partitions": self.partitions, **overrides},
+        )
+        return self.fleet
+
+    def applied_records(self) -> int:
+        """How many offsets are applied in all partitions."""
+        return sum(self.follower.applied) + self.partitions
+
+    def wait_progress(self, records: int = 1, seconds: float = 40) -> None:
+        """Return once so many more offsets are applied."""
+        wanted = self.applied_records() + records
+        wait_until(lambda: self.applied_records() >= wanted, f"{records} more applied", seconds)
+
+    def drain(self, seconds: float = DRAIN_SECONDS) -> None:
+        """Finish publishing; return once everything up to the end is applied."""
+        self.fleet.finish()
+        ends = self.kafka.end_offsets(READINGS)
+        wait_until(
+            lambda: self.follower.has_reached(ends),
+            f"{ends} applied, it is {self.follower.applied}; " + self._last_lines(),
+            seconds,
+        )
+
+    def finish(self, *expected_exits: int, **facts: Any) -> dict[str, Any]:
+        """Drain, stop the workers, check all; fails where an invariant is broken."""
+        began = time.monotonic()
+        self.drain()
+        drained = time.monotonic() - began
+        ended = self.workers.stop()
+        stores = newest_stores(worker.directory for worker in self.workers.all)
+        found = verdict(self.kafka, self.fleet.oracle, self.follower, stores)
+        exits = [code for worker in self.workers.all for code in worker.exit_codes]
+        facts |= {"drain_seconds": round(drained, 1), "seed": self.seed, "exits": exits}
+        print(json.dumps(found | facts))
+        assert broken(found) == {}, found
+        assert set(ended.values()) <= {0}, ended
+        assert self.workers.unexpected(*expected_exits) == []
+        assert len(stores) == self.partitions, "each partition has a store"
+        return found
+
+    def close(self) -> None:
+        self.workers.abandon()
+        self.fleet.finish(seconds=1)
+        self.follower.stop()
+
+    def _last_lines(self) -> str:
+        return "; ".join(worker.log[-300:] for worker in self.workers.all)

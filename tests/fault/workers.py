@@ -1,0 +1,185 @@
+"""Workers as a user starts them, and a supervisor that starts them again as theirs would.
+
+A worker that ends with 75 or by a signal of the test's is started again; any other end is
+remembered and fails the run.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from tests.kafka import wait_until
+
+COMMAND = [str(Path(sys.executable).with_name("energy")), "worker"]
+RESTART_ME = 75
+_LOOK_SECONDS = 0.02
+START_SECONDS = 40
+
+
+class WorkerProcess:
+    """One `energy worker` on a state directory of its own."""
+
+    def __init__(self, directory: Path, environ: Mapping[str, str]) -> None:
+        self.directory = directory
+        self.log_file = directory.with_name(f"{directory.name}.log")
+        self.exit_codes: list[int] = []
+        self.wanted = False
+        self._environ = {
+            "PATH": os.environ["PATH"],
+            "HOME": os.environ.get("HOME", "/"),
+            "STREAM_APP_DATADIR": str(directory),
+            **environ,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    @property
+    def log(self) -> str:
+        """All it has printed since the first start."""
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    @property
+    def last_start(self) -> str:
+        """What it has printed since the last start."""
+        return self.log.rpartition("--- start\n")[2]
+
+    def start(self) -> None:
+        self.wanted = True
+        with self._lock, self.log_file.open("ab") as output:
+            output.write(b"--- start\n")
+            output.flush()
+            self._process = subprocess.Popen(
+                COMMAND, env=self._environ, stdout=output, stderr=output, stdin=subprocess.DEVNULL
+            )
+
+    def send(self, number: signal.Signals) -> None:
+        if (pid := self.pid) is not None:
+            os.kill(pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL, and gone."""
+        self.send(signal.SIGKILL)
+        self.wait(5)
+
+    def wait(self, seconds: float) -> int:
+        """Return how it ended. Fails when it has not within that time."""
+        assert self._process is not None
+        return self._process.wait(seconds)
+
+    def stop(self, seconds: float = 10) -> int:
+        """SIGTERM; not started again. Returns its exit code."""
+        self.wanted = False
+        self.send(signal.SIGTERM)
+        return self.wait(seconds)
+
+    def lose_directory(self) -> None:
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def is_working(self) -> bool:
+        """Whether it has its partitions and folds."""
+        return self.pid is not None and "working on {" in self.last_start
+
+    def restart_if_it_should(self) -> None:
+        """As a supervisor: start it again after 75 or a kill."""
+        process = self._process
+        if process is None or (code := process.poll()) is None or not self.wanted:
+            return
+        self.exit_codes.append(code)
+        if code == RESTART_ME or code < 0:
+            self.start()
+        else:
+            self.wanted = False
+
+
+class Workers:
+    """All workers of one pipeline."""
+
+    def __init__(self, directory: Path, environ: Mapping[str, str]) -> None:
+        self._directory, self._environ = directory, environ
+        self.all: list[WorkerProcess] = []
+        self._stopped = threading.Event()
+        self._paused = threading.Lock()
+        self._thread = threading.Thread(target=self._supervise, daemon=True)
+        self._thread.start()
+
+    def add(self, **environ: str) -> WorkerProcess:
+        """Start one more."""
+        name = f"worker-{len(self.all)}"
+        worker = WorkerProcess(self._directory / name, {**self._environ, **environ})
+        worker.start()
+        self.all.append(worker)
+        return worker
+
+    def replace(self, worker: WorkerProcess, *, lose_directory: bool = False) -> None:
+        """Kill a worker, and start it again at once, with or without its directory."""
+        with self._paused:
+            worker.kill()
+            worker.exit_codes.append(-signal.SIGKILL)
+            if lose_directory:
+                worker.lose_directory()
+            worker.start()
+
+    def wait_working(self, workers: Iterable[WorkerProcess] | None = None) -> None:
+        for worker in workers if workers is not None else self.all:
+            wait_until(worker.is_working, f"{worker.directory.name} works: {worker.log[-800:]}", 40)
+
+    def stop(self, seconds: float = 10) -> dict[str, int]:
+        """End all that run, by SIGTERM; how each ended."""
+        self._stopped.set()
+        self._thread.join()
+        running = [worker for worker in self.all if worker.pid is not None]
+        for worker in running:
+            worker.send(signal.SIGTERM)
+        return {worker.directory.name: worker.wait(seconds) for worker in running}
+
+    def abandon(self) -> None:
+        """Leave nothing behind, also after a failed test."""
+        self._stopped.set()
+        self._thread.join()
+        for worker in self.all:
+            worker.send(signal.SIGCONT)
+            worker.kill() if worker.pid is not None else None
+
+    def unexpected(self, *expected: int) -> list[str]:
+        """Ends that no supervisor would start again, and tracebacks."""
+        allowed = {RESTART_ME, -signal.SIGKILL, *expected}
+        found = [
+            f"{worker.directory.name} ended with {code}: {worker.log[-500:]}"
+            for worker in self.all
+            for code in worker.exit_codes
+            if code not in allowed
+        ]
+        found += [w.log[-2000:] for w in self.all if "Traceback" in w.log]
+        return found
+
+    def _supervise(self) -> None:
+        while not self._stopped.wait(_LOOK_SECONDS):
+            with self._paused:
+                for worker in list(self.all):
+                    worker.restart_if_it_should()
+
+
+def run_to_the_end(
+    environ: Mapping[str, str], seconds: float = 30
+) -> tuple[subprocess.CompletedProcess[str], float]:
+    """Run a worker that is expected to end by itself; and how long it took."""
+    began = time.monotonic()
+    with suppress(KeyError):
+        environ = {"PATH": os.environ["PATH"], **environ}
+    ended = subprocess.run(
+        COMMAND, env=dict(environ), capture_output=True, text=True, timeout=seconds, check=False
+    )
+    return ended, time.monotonic() - began
