@@ -20,8 +20,9 @@ from contract.changelog import Birth
 from record_batches.chunk import RecordChunk
 from stream_app import metrics
 from stream_app.ending import end_process
-from stream_app.pipe import PartitionPipe, Source
+from stream_app.pipe import PartitionPipe
 from stream_app.recovery import ChangelogRecovery
+from stream_app.source import Source
 from stream_app.takeover import Takeover
 from stream_app.transaction import TransactionWriter
 

@@ -71,6 +71,7 @@ class PartitionFold:
         self.marker = marker
         self.folded_offset = marker.applied_offset
         self.pending = Pending()
+        self._last_gap: int | None = None
 
     @property
     def next_offset(self) -> int:
@@ -96,7 +97,18 @@ class PartitionFold:
         verdict = self.verdict(chunk)
         if verdict in (Verdict.NEXT, Verdict.STRADDLING):
             self._fold(chunk)
+            self._last_gap = None
         return verdict
+
+    def missing_from(self, chunk: RecordChunk) -> int | None:
+        """Return the offset to fetch from again because of a GAP, None if that is under way.
+
+        What was fetched before a seek lies ever further beyond the gap. A chunk that does not
+        was fetched after it: what was missing has not come again.
+        """
+        is_under_way = self._last_gap is not None and chunk.start_offset > self._last_gap
+        self._last_gap = chunk.start_offset
+        return None if is_under_way else self.next_offset
 
     def _fold(self, chunk: RecordChunk) -> None:
         pending = self.pending

@@ -11,13 +11,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from contextlib import suppress
+from typing import Any
 
 from record_batches.chunk import RecordChunk
 from stream_app import metrics
 from stream_app.ending import end_process
-from stream_app.errors import QuarantineRefused, Refusal
+from stream_app.errors import QuarantineRefused
 from stream_app.partition import PartitionFold, Pending, Transaction, Verdict
+from stream_app.source import Source
 from stream_app.steps import (
     Acknowledge,
     CommitEffect,
@@ -44,17 +46,8 @@ QUARANTINE_BYTES = 16 * 1024 * 1024
 _FIRST_BACKOFF_SECONDS, _LAST_BACKOFF_SECONDS = 1.0, 30.0
 
 
-class Source(Protocol):
-    """What a pipe asks of the consumer of the readings topic."""
-
-    def end_offset(self, partition: int) -> int | None:
-        """Return the high watermark that the last fetch brought."""
-
-    async def seek(self, partition: int, offset: int) -> None:
-        """Fetch next from this offset."""
-
-    async def first_offset(self, partition: int) -> int:
-        """Return the first offset that is still in the log."""
+class _LetGo(Exception):
+    """The partition is let go while its transaction, aborted whole, waits for another try."""
 
 
 class PartitionPipe:
@@ -82,7 +75,7 @@ class PartitionPipe:
         self._room = asyncio.Event()
         self._room.set()
         self._closed = False
-        self._sought: int | None = None
+        self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         label = str(fold.partition)
         self._folded = metrics.READINGS_FOLDED.labels(label)
@@ -121,13 +114,13 @@ class PartitionPipe:
             return
         if verdict is Verdict.STRADDLING:
             metrics.CHUNKS_STRADDLING.inc()
-        self._sought = None
         self.fold.pending.events.append(acknowledge)
         self._work.set()
 
     async def finish(self) -> None:
         """Finish the running transaction and drop what is only folded."""
         self._closed = True
+        self._closing.set()
         self._work.set()
         self._room.set()
         if self._task is not None:
@@ -147,10 +140,9 @@ class PartitionPipe:
 
     async def _seek_back(self, chunk: RecordChunk) -> None:
         """A chunk is missing: fetch again from where the fold stands."""
-        wanted = self.fold.next_offset
-        if self._sought == wanted:
+        wanted = self.fold.missing_from(chunk)
+        if wanted is None:
             return
-        self._sought = wanted
         metrics.RESEEKS.labels(str(self.partition)).inc()
         first = await self._source.first_offset(self.partition)
         if first > wanted:
@@ -177,6 +169,8 @@ class PartitionPipe:
                 taken = self.fold.take()
                 self._room.set()
                 await self._commit(taken, applied_offset)
+        except _LetGo:
+            return
         except BaseException as error:
             end_process(f"partition {self.partition} at {self.applied_offset}", error)
 
@@ -207,7 +201,12 @@ class PartitionPipe:
     async def _do(self, effect: CommitEffect) -> Any:
         match effect:
             case ReadStore(keys):
-                return self._store.get(keys)
+                try:
+                    return self._store.get(keys)
+                except Exception:
+                    # Trusted again at the next start, it would end every process.
+                    self._store.mark_damaged()
+                    raise
             case WriteTransaction(transaction):
                 began = time.perf_counter()
                 try:
@@ -229,7 +228,10 @@ class PartitionPipe:
         while not self._closed:
             self.stop_for(str(refused))
             metrics.QUARANTINE_RETRIES.inc()
-            await asyncio.sleep(backoff)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(backoff):
+                    await self._closing.wait()
+                raise _LetGo
             backoff = min(2 * backoff, _LAST_BACKOFF_SECONDS)
             try:
                 last = await self._writer.write(transaction)
@@ -238,7 +240,8 @@ class PartitionPipe:
                 continue
             self.waiting_for = None
             metrics.PARTITIONS_WAITING.labels(str(self.partition)).set(0)
-            # Chunks that came meanwhile were dropped: fetch them again.
-            await self._source.seek(self.partition, self.fold.next_offset)
+            if not self._closed:
+                # Chunks that came meanwhile were dropped: fetch them again.
+                await self._source.seek(self.partition, self.fold.next_offset)
             return last
-        raise Refusal(str(refused))
+        raise _LetGo
