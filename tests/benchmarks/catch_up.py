@@ -81,9 +81,7 @@ def measure(directory: Path, readings: int, devices: int, rounds: int, seed: int
         rates = []
         for _ in range(rounds):
             reference = reference_rate()
-            result = asyncio.run(
-                catch_up(directory, environ, settings, oracle)
-            )
+            result = asyncio.run(catch_up(directory, environ, settings, oracle))
             rates.append(readings / result.seconds)
             print(
                 f"  devices {devices}: {rates[-1]:,.0f} readings/s ({result.seconds:.2f} s, worker "

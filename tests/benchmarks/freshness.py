@@ -1,0 +1,150 @@
+"""How long from a device's send until the reading is visible over HTTP.
+
+`python -m tests.benchmarks.freshness --rate 1000 --seconds 20`
+
+Open loop: sends have a schedule, and a reading's clock starts at its scheduled send, also when
+the sender is late. One client polls an answer's X-Applied-Offsets as fast as it is answered;
+a reading is visible with the first answer, read whole, whose applied offset covers it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import psutil
+from confluent_kafka import KafkaError, Message, Producer
+
+from contract.topics import READINGS
+from tests.benchmarks.catch_up import print_machine
+from tests.benchmarks.running import Pipeline, running_pipeline
+
+WARM_UP_SECONDS = 3.0
+
+
+def main() -> None:
+    """Run and print."""
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--rate", type=int, default=1_000, help="readings a second")
+    arguments.add_argument("--seconds", type=float, default=20)
+    arguments.add_argument("--devices", type=int, default=1_000)
+    options = arguments.parse_args()
+    print_machine()
+    with tempfile.TemporaryDirectory() as directory, running_pipeline(Path(directory)) as pipeline:
+        measure(pipeline, options.rate, options.seconds, options.devices)
+
+
+def measure(pipeline: Pipeline, rate: int, seconds: float, devices: int) -> None:
+    """Send on schedule, poll, and print the percentiles."""
+    polls: list[tuple[float, dict[int, int]]] = []
+    stop = threading.Event()
+    poller = threading.Thread(target=poll, args=(pipeline, polls, stop))
+    poller.start()
+    worker, api = psutil.Process(pipeline.worker.pid), psutil.Process(pipeline.api.pid)
+    before = worker.cpu_times()
+    began = time.perf_counter()
+    sent = send(pipeline.bootstrap_servers, rate, seconds + WARM_UP_SECONDS, devices)
+    used = time.perf_counter() - began
+    after = worker.cpu_times()
+    cpu = (after.user + after.system - before.user - before.system) / used
+    time.sleep(1.0)
+    stop.set()
+    poller.join()
+    delays = delays_of(sent, polls, began + WARM_UP_SECONDS)
+    count = len(delays)
+    print(
+        f"publish -> visible over HTTP at {rate:,}/s, {count:,} readings: p50 "
+        f"{1000 * delays[count // 2]:.1f} ms, p90 {1000 * delays[int(count * 0.9)]:.1f}, p99 "
+        f"{1000 * delays[int(count * 0.99)]:.1f}, max {1000 * delays[-1]:.1f}; worker "
+        f"{100 * cpu:.0f} % of a core; polls every {1000 * used / len(polls):.1f} ms; "
+        f"API RSS {api.memory_info().rss >> 20} MB"
+    )
+
+
+def send(
+    bootstrap_servers: str, rate: int, seconds: float, devices: int
+) -> list[tuple[float, int, int]]:
+    """Send on schedule; returns (scheduled at, partition, offset) of each reading."""
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "linger.ms": 0,
+            "enable.idempotence": True,
+            "partitioner": "murmur2_random",
+            "socket.nagle.disable": True,
+        }
+    )
+    acknowledged: list[tuple[float, int, int]] = []
+
+    def report(scheduled: float) -> object:
+        def acknowledge(error: KafkaError | None, message: Message) -> None:
+            if error is not None:
+                raise RuntimeError(str(error))
+            acknowledged.append((scheduled, message.partition(), message.offset()))
+
+        return acknowledge
+
+    began = time.perf_counter()
+    for number in range(int(rate * seconds)):
+        scheduled = began + number / rate
+        wait = scheduled - time.perf_counter()
+        if wait > 0:
+            producer.poll(0)
+            wait = scheduled - time.perf_counter()
+            if wait > 0:
+                time.sleep(wait)
+        device = f"device_{number % devices}"
+        value = (
+            f'{{"timestamp": "2025-04-30 10:11:21", "device_id": "{device}", '
+            f'"energy_consumed": {number}, "location": "Kitchen"}}'
+        )
+        producer.produce(READINGS.name, value, device, on_delivery=report(scheduled))
+    producer.flush(30)
+    return acknowledged
+
+
+def poll(
+    pipeline: Pipeline, polls: list[tuple[float, dict[int, int]]], stop: threading.Event
+) -> None:
+    """Ask as fast as answers come; note when each was read and what it covers."""
+    connection = http.client.HTTPConnection("127.0.0.1", pipeline.port)
+    headers = {"Authorization": f"Bearer {pipeline.token}"}
+    path = "/v0/pipes/energy_consumption_by_device.json?device_id=device_1"
+    while not stop.is_set():
+        connection.request("GET", path, headers=headers)
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"the API answers {answer.status}")
+        applied = answer.headers["X-Applied-Offsets"]
+        pairs = (pair.split(":") for pair in applied.split(","))
+        polls.append((time.perf_counter(), {int(p): int(offset) for p, offset in pairs}))
+        time.sleep(0.001)
+
+
+def delays_of(
+    sent: list[tuple[float, int, int]],
+    polls: list[tuple[float, dict[int, int]]],
+    counted_from: float,
+) -> list[float]:
+    """Return each reading's seconds to visibility, sorted. Raises: RuntimeError if one is not."""
+    delays = []
+    for partition in {partition for _, partition, _ in sent}:
+        wanted = sorted((offset, at) for at, p, offset in sent if p == partition)
+        place = 0
+        for read_at, applied in polls:
+            while place < len(wanted) and wanted[place][0] <= applied.get(partition, -1):
+                if wanted[place][1] >= counted_from:
+                    delays.append(read_at - wanted[place][1])
+                place += 1
+        if place < len(wanted):
+            raise RuntimeError(f"{len(wanted) - place} readings never became visible")
+    return sorted(delays)
+
+
+if __name__ == "__main__":
+    main()

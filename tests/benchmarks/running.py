@@ -1,0 +1,80 @@
+"""A whole pipeline of its own for a benchmark: broker, topics, first view, workers, API."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from api.tokens import ensure_admin_token
+from deploy.births import ensure_first_view
+from deploy.broker import LocalBroker
+from deploy.ports import free_port
+from deploy.settings import TopicSettings
+from deploy.topics import create
+from stream_app.cluster import Cluster
+
+READY_SECONDS = 60
+
+
+class Pipeline(NamedTuple):
+    """What a client needs to know, and the processes for their CPU time."""
+
+    bootstrap_servers: str
+    port: int
+    token: str
+    worker: subprocess.Popen[bytes]
+    api: subprocess.Popen[bytes]
+
+
+@contextmanager
+def running_pipeline(directory: Path) -> Iterator[Pipeline]:
+    """Start everything, wait until reads are served; ends what it started."""
+    with ExitStack() as stack:
+        broker = stack.enter_context(LocalBroker(directory / "broker", port=0))
+        port = free_port()
+        environ = dict(os.environ) | {
+            "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
+            "ENERGY_HOME": str(directory),
+            "ENERGY_REPLICATION_FACTOR": "1",
+            "API_PORT": str(port),
+        }
+        settings = TopicSettings.load(environ)
+        create(Cluster(settings), settings)
+        ensure_first_view(Cluster(settings), 1)
+        token = ensure_admin_token(directory)
+        worker, api = (
+            stack.enter_context(_process(module, environ, directory / f"{module}.log"))
+            for module in ("stream_app", "api")
+        )
+        _wait_until_ready(port)
+        yield Pipeline(broker.bootstrap_servers, port, token, worker, api)
+
+
+@contextmanager
+def _process(module: str, environ: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as output:
+        process = subprocess.Popen([sys.executable, "-m", module], env=environ, stderr=output)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(15)
+
+
+def _wait_until_ready(port: int) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=2):
+                return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.1)
+    raise RuntimeError(f"the API is not ready after {READY_SECONDS} s")
