@@ -30,6 +30,7 @@ from api.events import Events
 from api.front import Front
 from api.health import Health
 from api.home import spool_directory
+from api.kafka_publisher import KafkaPublisher
 from api.lag import LagWatch
 from api.live import LiveView
 from api.pipes import TotalsPipe
@@ -39,6 +40,7 @@ from api.services import Services
 from api.settings import ApiSettings
 from api.tokens import STORE_NAME, TokenStore
 from contract.errors import echo
+from producer.readings import ReadingProducer
 
 #: Every failure a client can meet, and its status; a subclass not listed has its parent's.
 STATUS: dict[type[ApiError], int] = {
@@ -53,7 +55,8 @@ STATUS: dict[type[ApiError], int] = {
     PartlyWritten: 504,
 }
 
-STOP_SECONDS = 2.0
+#: For what is under way to Kafka when the server stops, and again for the readers.
+STOP_SECONDS = 1.0
 
 
 def create_app(
@@ -86,13 +89,18 @@ def create_app(
             beside.append(asyncio.create_task(services.live.run()))
         if lag is None:
             beside.append(asyncio.create_task(services.lag.run()))
+        if publisher is None:
+            services.publisher = KafkaPublisher(ReadingProducer(settings))
         try:
             yield
         finally:
             services.is_stopping = True
             for task in beside:
                 task.cancel()
-            await asyncio.wait(beside, timeout=STOP_SECONDS) if beside else None
+            if publisher is None and services.publisher is not None:
+                await services.publisher.close(STOP_SECONDS)
+            if beside:
+                await asyncio.wait(beside, timeout=STOP_SECONDS)
 
     app = FastAPI(
         title="Energy totals",

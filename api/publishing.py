@@ -1,6 +1,6 @@
 """What the server asks of a producer: deliver the rows of one body, and say how each ended.
 
-producer/ implements it over Kafka; tests have a double. Nothing is sent after `finish`.
+kafka_publisher.py does it over Kafka; tests have a double. Nothing is sent after `finish`.
 """
 
 from __future__ import annotations
@@ -45,6 +45,6 @@ class Publisher(Protocol):
         """Begin the rows of one body."""
         ...
 
-    async def close(self) -> None:
-        """Let go of the connection; waits for what is under way."""
+    async def close(self, deadline_seconds: float) -> None:
+        """Wait for what is under way, at most so long, and let go of the connection."""
         ...

@@ -30,7 +30,7 @@ SLICE_ROWS = 1_000
 BLANKS = b" \t\r\n"
 _CLOSE = ord("]")
 _not_blank = re.compile(rb"[^ \t\r\n]").search
-_raw = msgspec.json.Decoder(msgspec.Raw).decode
+_surrogates = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -66,12 +66,23 @@ def is_object(text: bytes) -> bool:
     if not text.lstrip(BLANKS).startswith(b"{"):
         return False
     try:
-        _raw(text)
-    except msgspec.DecodeError:
-        return False
+        return _elements(text) == 1
     except RecursionError:
+        return True
+
+
+def _elements(text: bytes) -> int:
+    """Return how many elements there are in an array of this text, -1 if that is no JSON."""
+    array = b"[" + text + b"]"
+    try:
+        return len(_raws(array))
+    except msgspec.DecodeError:
         pass
-    return True
+    try:
+        # msgspec refuses half of a surrogate pair, which JSON's grammar does not.
+        return len(_raws(_surrogates.sub(rb"\\u0041", array)))
+    except msgspec.DecodeError:
+        return -1
 
 
 async def _single_object(body: Text, start: int) -> bytes | None:
@@ -162,11 +173,7 @@ def _refuse_bad_grammar(values: list[bytes], number: int) -> None:
     Joined they are the text of the array itself, so what stands beside an element cannot hide
     what is wrong with it. Elements nested too deep for a parser are left to the validator.
     """
-    try:
-        found = len(_raws(b"[" + b",".join(values) + b"]"))
-    except msgspec.DecodeError:
-        found = -1
-    if found != len(values):
+    if _elements(b",".join(values)) != len(values):
         raise _no_array(number)
 
 

@@ -1,4 +1,4 @@
-"""Settings of the HTTP server: API_*, ENERGY_HOME and how to reach Kafka."""
+"""Settings of the HTTP server: API_*, ENERGY_HOME, and those of its producer and of Kafka."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from contract.kafka import KafkaSettings
 from contract.settings import HomeSettings, Integer, Port, Seconds
+from producer.settings import ProducerSettings
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
 
 _MEGABYTE = 1_000_000
 
 
-class ApiSettings(KafkaSettings, HomeSettings):
+class ApiSettings(ProducerSettings, HomeSettings):
     """All the HTTP server is told from outside."""
 
     host: str = Field("127.0.0.1", alias="API_HOST", min_length=1)
@@ -40,9 +40,9 @@ class ApiSettings(KafkaSettings, HomeSettings):
     )
     #: A body whose next bytes do not come in this time is given up.
     body_timeout_seconds: Annotated[Seconds, Field(ge=0.1, le=300)] = Field(
-        8.0, alias="API_BODY_TIMEOUT_SECONDS"
+        7.0, alias="API_BODY_TIMEOUT_SECONDS"
     )
-    #: After this time without an acknowledgement a row is given up.
+    #: After this time without an acknowledgement a row is given up, and the client told so.
     delivery_timeout_seconds: Annotated[Seconds, Field(ge=1, le=60)] = Field(
         6.0, alias="API_DELIVERY_TIMEOUT_SECONDS"
     )

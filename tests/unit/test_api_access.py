@@ -1,0 +1,279 @@
+"""Tokens and scopes at each route, and what a request's head may be."""
+
+from pathlib import Path
+
+import pytest
+
+from api.settings import ApiSettings
+from api.tokens import SCOPES, TokenStore
+from tests.api_doubles import Answer, Caller, caller_for, filled_view
+from tests.records import reading_value
+
+PIPE = "/v0/pipes/energy_consumption_by_device.json"
+ROUTES = {
+    PIPE: {"ADMIN", "PIPES:READ:*", "PIPES:READ:energy_consumption_by_device"},
+    "/v0/devices/a": {"ADMIN", "PIPES:READ:*", "PIPES:READ:energy_consumption_by_device"},
+    "/v0/events?name=energy_consumption": {"ADMIN", "DATASOURCES:APPEND:energy_consumption"},
+    "/metrics": {"ADMIN", "METRICS:READ"},
+}
+
+
+@pytest.fixture
+async def caller(tmp_path: Path) -> Caller:
+    return caller_for(tmp_path, await filled_view({"a": (1, 1)}))
+
+
+async def send(caller: Caller, target: str) -> Answer:
+    if "events" in target:
+        return await caller.post(target, reading_value())
+    return await caller.get(target)
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("target", ROUTES)
+async def test_h9_h10_a_route_needs_its_scope(tmp_path: Path, target: str, scope: str) -> None:
+    caller = caller_for(tmp_path, await filled_view({"a": (1, 1)}), scope=scope)
+    answer = await send(caller, target)
+    if scope in ROUTES[target]:
+        assert answer.status in (200, 202)
+    else:
+        assert answer.status == 403
+
+
+@pytest.mark.parametrize("target", ROUTES)
+async def test_h1_h49_every_route_with_a_scope_refuses_strangers(
+    caller: Caller, target: str
+) -> None:
+    caller.token = None
+    assert (await send(caller, target)).status == 403
+
+
+@pytest.mark.parametrize("target", ["/health", "/ready"])
+async def test_health_and_ready_need_no_token(caller: Caller, target: str) -> None:
+    caller.token = None
+    assert (await caller.get(target)).status == 200
+
+
+def with_authorization(*values: bytes) -> list[tuple[bytes, bytes]]:
+    return [(b"host", b"x"), *((b"authorization", value) for value in values)]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"Bearer",
+        b"Bearer ",
+        b"Bearer wrong",
+        b"Basic dXNlcjpwdw==",
+        b"Bearer two words",
+        b"Bearer \xff\xfe",
+        "Bearer \N{GRINNING FACE}".encode(),
+        b"Bearer " + b"x" * 60_000,
+        b"TOKEN",
+    ],
+)
+async def test_h1_h4_h8_whatever_is_wrong_with_a_token_the_answer_is_the_same(
+    caller: Caller, value: bytes
+) -> None:
+    value = value.replace(b"TOKEN", str(caller.token).encode())
+    none = await caller.request("GET", PIPE, raw_headers=[(b"host", b"x")])
+    answer = await caller.request("GET", PIPE, raw_headers=with_authorization(value))
+    assert (answer.status, answer.body) == (403, none.body)
+
+
+async def test_h8_expired_and_revoked_tokens_are_refused_alike(tmp_path: Path) -> None:
+    caller = caller_for(tmp_path, await filled_view({"a": (1, 1)}))
+    store = TokenStore(caller.services.settings.home / "tokens.json", clock=lambda: 0.0)
+    old = store.create("old", ["ADMIN"], expires_in_days=1)
+    revoked = store.create("revoked", ["ADMIN"])
+    caller.token = revoked
+    assert (await caller.get(PIPE)).status == 200
+    store.revoke("revoked")
+    answers = []
+    for caller.token in (old, revoked, "never"):
+        answers.append(await caller.get(PIPE))
+    assert {answer.status for answer in answers} == {403}
+    assert len({answer.body for answer in answers}) == 1
+
+
+@pytest.mark.parametrize("form", [b"bearer %b", b"BEARER %b", b"Bearer  %b  ", b" Bearer %b\t"])
+async def test_h5_case_and_blanks_do_not_matter(caller: Caller, form: bytes) -> None:
+    headers = with_authorization(form % str(caller.token).encode())
+    assert (await caller.request("GET", PIPE, raw_headers=headers)).status == 200
+
+
+async def test_h6_two_authorization_headers_are_400(caller: Caller) -> None:
+    value = f"Bearer {caller.token}".encode()
+    headers = with_authorization(value, value)
+    assert (await caller.request("GET", PIPE, raw_headers=headers)).status == 400
+
+
+async def test_h7_the_header_counts_more_than_the_parameter(caller: Caller) -> None:
+    good = caller.token
+    assert (await caller.get(f"{PIPE}?token=wrong")).status == 200
+    caller.token = "wrong"
+    assert (await caller.get(f"{PIPE}?token={good}")).status == 403
+    caller.token = None
+    assert (await caller.get(f"{PIPE}?token={good}")).status == 200
+    assert (await caller.get(f"{PIPE}?token={good}&token={good}")).status == 400
+
+
+async def test_h11_many_wrong_tokens_change_nothing_for_others(caller: Caller) -> None:
+    good = caller.token
+    for number in range(1_000):
+        caller.token = f"wrong{number}"
+        assert (await caller.get(PIPE)).status == 403
+    caller.token = good
+    assert (await caller.get(PIPE)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "allowed"),
+    [
+        ("FOO", PIPE, {"GET", "HEAD"}),
+        ("TRACE", "/health", {"GET", "HEAD"}),
+        ("DELETE", "/v0/devices/a", {"GET", "HEAD"}),
+        ("GET", "/v0/events", {"POST"}),
+        ("PUT", "/v0/events?name=energy_consumption", {"POST"}),
+    ],
+)
+async def test_h31_other_methods_are_405_and_told_which_there_are(
+    caller: Caller, method: str, target: str, allowed: set[str]
+) -> None:
+    answer = await caller.request(method, target)
+    assert answer.status == 405
+    assert set(answer.headers["allow"].split(", ")) == allowed
+    assert answer.error
+
+
+@pytest.mark.parametrize("target", [PIPE, "/v0/events", "/nowhere"])
+async def test_options_is_204_with_cors_and_needs_no_token(caller: Caller, target: str) -> None:
+    caller.token = None
+    answer = await caller.request("OPTIONS", target, headers={"origin": "https://a.example"})
+    assert (answer.status, answer.body) == (204, b"")
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "POST" in answer.headers["access-control-allow-methods"]
+    assert "authorization" in answer.headers["access-control-allow-headers"].lower()
+    assert "access-control-allow-credentials" not in answer.headers
+
+
+async def test_answers_and_errors_may_be_read_by_browsers(caller: Caller) -> None:
+    for target in (PIPE, "/nowhere", f"{PIPE}?limit=x"):
+        answer = await caller.get(target, origin="https://a.example")
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert "X-Applied-Offsets" in answer.headers["access-control-expose-headers"]
+
+
+async def test_only_listed_origins_are_allowed_where_some_are_listed(tmp_path: Path) -> None:
+    view = await filled_view({"a": (1, 1)})
+    caller = caller_for(tmp_path, view, cors_origins="https://a.example, https://b.example")
+    listed = await caller.get(PIPE, origin="https://b.example")
+    assert listed.headers["access-control-allow-origin"] == "https://b.example"
+    other = await caller.get(PIPE, origin="https://evil.example")
+    assert "access-control-allow-origin" not in other.headers
+    assert other.headers["vary"] == "Origin"
+
+
+@pytest.mark.parametrize("length", [9_000, 64_000, 1_000_000])
+async def test_h19_a_long_path_or_query_is_414(caller: Caller, length: int) -> None:
+    assert (await caller.get("/v0/devices/" + "a" * length)).status == 414
+    if length > 64_000:
+        assert (await caller.get(f"{PIPE}?device_id=" + "a" * length)).status == 414
+
+
+async def test_h33_h36_a_large_or_odd_head_is_4xx(caller: Caller) -> None:
+    good = [(b"host", b"x"), (b"authorization", f"Bearer {caller.token}".encode())]
+    assert (await caller.request("GET", PIPE, raw_headers=good)).status == 200
+    many = good + [(b"x-%d" % number, b"1") for number in range(5_000)]
+    assert (await caller.request("GET", PIPE, raw_headers=many)).status == 431
+    large = [*good, (b"x-large", b"1" * 1_000_000)]
+    assert (await caller.request("GET", PIPE, raw_headers=large)).status == 431
+    assert (await caller.request("GET", PIPE, raw_headers=good[1:])).status == 400
+    assert (await caller.request("GET", PIPE, raw_headers=[good[0], *good])).status == 400
+
+
+async def test_h32_a_body_on_get_is_not_read(caller: Caller) -> None:
+    answer = await caller.request("GET", PIPE, body=[b"x" * 100_000] * 10)
+    assert answer.status == 200
+
+
+async def test_h47_forwarded_addresses_change_nothing(caller: Caller) -> None:
+    assert (await caller.get(PIPE, x_forwarded_for="127.0.0.1")).status == 200
+
+
+async def test_an_unexpected_failure_is_a_counted_503_without_its_reason(
+    caller: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken:
+        state = property(lambda self: 1 / 0)
+
+    caller.services.live.placed = Broken()  # type: ignore[attr-defined]
+    answer = await caller.get(f"{PIPE}?token=secret")
+    assert answer.status == 503
+    assert "retry-after" in answer.headers
+    assert "division" not in answer.error
+    assert caller.services.metrics.unexpected_errors._value.get() == 1
+    assert "division" in caplog.text
+    assert "secret" not in caplog.text
+
+
+async def test_ready_says_why_not(tmp_path: Path) -> None:
+    view = await filled_view({"a": (1, 1)})
+    caller = caller_for(tmp_path, view, end_offsets={0: 10}, max_lag_records=5)
+    assert (await caller.get("/ready")).status == 200
+    caller.services.lag.saw({0: 16})
+    answer = await caller.get("/ready")
+    assert answer.status == 503
+    assert "API_MAX_LAG_RECORDS" in answer.json()["reasons"][0]
+    caller.services.lag._asked_at = None
+    assert "unknown" in (await caller.get("/ready")).json()["reasons"][0]
+    caller.services.live.placed = None  # type: ignore[attr-defined]
+    assert (await caller.get("/ready")).status == 503
+    assert (await caller.get("/health")).status == 200
+
+
+async def test_ready_goes_on_when_kafka_is_silent_and_no_lag_is_set(tmp_path: Path) -> None:
+    caller = caller_for(tmp_path, await filled_view({"a": (1, 1)}))
+    answer = await caller.get("/ready")
+    assert answer.status == 200
+    assert answer.json()["lag_records"] is None
+
+
+async def test_metrics_count_requests_and_rows(caller: Caller) -> None:
+    await caller.events(reading_value() + b"\n{}")
+    await caller.get("/v0/devices/x")
+    text = (await caller.get("/metrics")).body.decode()
+    assert 'api_rows_total{outcome="successful"} 1.0' in text
+    assert 'api_rows_total{outcome="quarantined"} 1.0' in text
+    assert 'api_requests_total{route="/v0/devices/{device_id:path}",status="404"} 1.0' in text
+    assert 'api_view_applied_offset{partition="0"} 9.0' in text
+
+
+async def test_no_route_is_404_with_the_error_body(caller: Caller) -> None:
+    answer = await caller.get("/v0/sql")
+    assert answer.status == 404
+    assert "/v0/sql" in answer.error
+
+
+def test_every_error_of_the_tree_has_a_status() -> None:
+    from api.app import STATUS
+    from api.errors import ApiError
+
+    def below(kind: type[ApiError]) -> set[type[ApiError]]:
+        return {kind}.union(*map(below, kind.__subclasses__()))
+
+    for kind in below(ApiError) - {ApiError}:
+        assert any(parent in STATUS for parent in kind.__mro__), kind
+    assert 500 not in STATUS.values()
+    assert 401 not in STATUS.values()
+
+
+def test_settings_have_the_contracts_defaults() -> None:
+    settings = ApiSettings.load({})
+    assert (settings.host, settings.port) == ("127.0.0.1", 8000)
+    assert settings.wait_timeout_seconds == 10
+    assert settings.max_body_bytes == 10_000_000
+    assert settings.max_inflated_bytes == 100_000_000
+    assert settings.cors_origins == "*"
+    assert settings.max_lag_records is None
