@@ -1,0 +1,50 @@
+"""The producer's error tree; each class says what to do next.
+
+ProducerError
++-- QueueFull          (retriable) too much is under way: wait, or answer 503
++-- ProducerStopped    it was stopped; nothing is sent any more
++-- BrokerUnreachable  (retriable) no broker answers
++-- TopicMissing       a topic is not on the broker
++-- RecordsRefused     Kafka said no to records, and would again
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ProducerError(Exception):
+    """Readings could not be published; see the message."""
+
+    retriable: ClassVar[bool] = False
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or " ".join((type(self).__doc__ or "").split()))
+
+
+class QueueFull(ProducerError):
+    """Too many records are under way, and none of these was sent; try again in a moment."""
+
+    retriable = True
+
+
+class ProducerStopped(ProducerError):
+    """The producer was stopped and sends nothing any more; make a new one."""
+
+
+class BrokerUnreachable(ProducerError):
+    """No broker answers; start it, or set KAFKA_BOOTSTRAP_SERVERS."""
+
+    retriable = True
+
+
+class TopicMissing(ProducerError):
+    """A topic is not on the broker; run `energy topics create`."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"the topic {topic} is not on the broker; run `energy topics create`")
+        self.topic = topic
+
+
+class RecordsRefused(ProducerError):
+    """Kafka refused records and would refuse them again; its reason is in the message."""

@@ -1,0 +1,71 @@
+"""A parcel: up to some thousand records of a delivery whose reports are counted together."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Protocol
+
+from confluent_kafka import KafkaError, Message
+
+
+class Owner(Protocol):
+    """The delivery that the parcel belongs to."""
+
+    lock: Lock
+
+    def parcel_ended(self, parcel: Parcel) -> None:
+        """Take over the counts; called once."""
+        ...
+
+
+class Parcel:
+    """Records to one topic: `expected` is how many of them librdkafka took."""
+
+    __slots__ = (
+        "_delivery",
+        "_is_ended",
+        "_reported",
+        "acknowledged",
+        "expected",
+        "failures",
+        "offsets",
+        "records",
+        "size",
+        "topic",
+    )
+
+    def __init__(self, delivery: Owner, topic: str, records: int, size: int) -> None:
+        self.topic = topic
+        self.records = self.expected = records
+        self.size = size
+        self.acknowledged = 0
+        self.offsets: dict[int, int] = {}
+        self.failures: list[tuple[KafkaError, bytes | None]] = []
+        self._delivery = delivery
+        self._reported = 0
+        self._is_ended = False
+
+    def report(self, error: KafkaError | None, message: Message) -> None:
+        """Take Kafka's report of one record; only ever called by the poll thread."""
+        if error is None:
+            self.acknowledged += 1
+            # Within a partition reports come in the order of the log.
+            self.offsets[message.partition()] = message.offset()  # type: ignore[index, assignment]
+        else:
+            self.failures.append((error, message.value()))
+        self._reported += 1
+        if self._reported == self.expected:
+            self._end()
+
+    def expect(self, sent: int) -> None:
+        """Expect so many reports; called by the sender, who may be the last one to know."""
+        self.expected = sent
+        if self._reported == sent:
+            self._end()
+
+    def _end(self) -> None:
+        with self._delivery.lock:
+            if self._is_ended:
+                return
+            self._is_ended = True
+        self._delivery.parcel_ended(self)
