@@ -23,6 +23,8 @@ from api.errors import BadRequest
 
 #: Bytes of lines split at once.
 WINDOW_BYTES = 128 * 1024
+#: The elements of an array that is not larger are kept until its end is seen.
+KEPT_BYTES = 1024 * 1024
 #: Rows handed out at once, so that a slice of the worst rows takes some 10 ms to judge.
 SLICE_ROWS = 1_000
 
@@ -48,10 +50,13 @@ async def split_rows(body: Text) -> AsyncIterator[RowSlice]:
         raise BadRequest("the body is empty")
     start = first.start()
     if body[start] == 0x5B:
-        async for _ in _array_slices(body, start):
-            pass
-        async for rows in _array_slices(body, start):
+        # Cut to its end before the first element is handed out; a large one is cut twice.
+        kept = [rows async for rows in _array_slices(body, start) if len(body) <= KEPT_BYTES]
+        for rows in kept:
             yield rows
+        if len(body) > KEPT_BYTES:
+            async for rows in _array_slices(body, start):
+                yield rows
         return
     if body[start] == 0x7B and (row := await _single_object(body, start)) is not None:
         yield RowSlice([1], [row])

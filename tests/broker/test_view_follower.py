@@ -1,0 +1,320 @@
+"""The API's view against a real changelog: whole transactions, restarts, compaction, switches."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from confluent_kafka.admin import NewPartitions
+
+from api.follower import Follower
+from api.lag import LagWatch
+from api.live import LiveView
+from api.view import ViewState, ViewVersionView
+from contract.changelog import MARKER_KEY, Marker, encode_marker, encode_total
+from contract.kafka import KafkaSettings
+from contract.topics import READINGS, VIEWS, changelog
+from contract.views import ViewVersion, pointer_record, version_record
+from tests.kafka import Kafka
+
+DEADLINE_SECONDS = 20
+QUICK_COMPACTION = {
+    "cleanup.policy": "compact",
+    "segment.ms": "100",
+    "min.cleanable.dirty.ratio": "0.001",
+    "min.compaction.lag.ms": "0",
+    "delete.retention.ms": "0",
+}
+
+
+class Writer:
+    """A worker's writing side: transactions of totals, the marker last."""
+
+    def __init__(self, kafka: Kafka, topic: str) -> None:
+        self._topic = topic
+        self._producer = kafka.producer(transactional_id=f"{topic}-{uuid.uuid4()}")
+        self._producer.init_transactions(DEADLINE_SECONDS)
+
+    def write(
+        self,
+        totals: dict[str, tuple[int, int]],
+        applied_offset: int | None,
+        *,
+        partition: int = 0,
+        is_aborted: bool = False,
+    ) -> None:
+        self._producer.begin_transaction()
+        for device_id, total in totals.items():
+            self._put(device_id.encode(), encode_total(*total), partition)
+        if applied_offset is not None:
+            self._put(MARKER_KEY, encode_marker(Marker(applied_offset)), partition)
+        if is_aborted:
+            # Written first: what was only queued would be aborted without a trace.
+            self._producer.flush(DEADLINE_SECONDS)
+            self._producer.abort_transaction(DEADLINE_SECONDS)
+        else:
+            self._producer.commit_transaction(DEADLINE_SECONDS)
+
+    def _put(self, key: bytes, value: bytes, partition: int) -> None:
+        self._producer.produce(self._topic, value, key, partition=partition)
+        self._producer.poll(0)
+
+
+@pytest.fixture
+def version(kafka: Kafka) -> ViewVersion:
+    """A view version of the test's own, its changelog made."""
+    number = uuid.uuid4().int % 10**9
+    kafka.create_topic(changelog(number).name, 2, QUICK_COMPACTION)
+    return ViewVersion(number, "live", 2, "1")
+
+
+@asynccontextmanager
+async def following(kafka: Kafka, version: ViewVersion) -> AsyncIterator[Follower]:
+    follower = Follower(connection(kafka), version)
+    task = asyncio.create_task(follower.run())
+    try:
+        yield follower
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def connection(kafka: Kafka) -> dict[str, object]:
+    return KafkaSettings(bootstrap_servers=kafka.bootstrap_servers).for_aiokafka()
+
+
+async def until(is_so: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline, f"not within {DEADLINE_SECONDS} s: {what}"
+        await asyncio.sleep(0.01)
+
+
+async def running(follower: Follower) -> ViewVersionView:
+    await until(lambda: follower.view.state is ViewState.RUNNING, "the view is running")
+    return follower.view
+
+
+def totals_of(view: ViewVersionView) -> dict[str, tuple[str, int]]:
+    keys, found = view.keys, {}
+    for place in range(len(keys)):
+        key = keys.at(place)
+        total = view.total(key.decode()) if key else None
+        if total is not None:
+            found[total.device_id] = (total.total_energy_consumed_exact, total.readings)
+    return found
+
+
+async def test_an_empty_changelog_is_a_running_view(kafka: Kafka, version: ViewVersion) -> None:
+    async with following(kafka, version) as follower:
+        view = await running(follower)
+        assert view.applied_offsets() == [-1, -1]
+
+
+async def test_committed_transactions_are_shown_and_aborted_ones_never(
+    kafka: Kafka, version: ViewVersion
+) -> None:
+    writer = Writer(kafka, changelog(version.view_version).name)
+    writer.write({"a": (1, 1), "b": (2, 1)}, 1)
+    writer.write({"a": (99, 9), "c": (99, 9)}, 5, is_aborted=True)
+    writer.write({"a": (5, 2)}, 3, partition=1)
+    async with following(kafka, version) as follower:
+        view = await running(follower)
+        assert totals_of(view) == {"a": ("6", 3), "b": ("2", 1)}
+        assert view.applied_offsets() == [1, 3]
+        writer.write({"b": (77, 7)}, 9, is_aborted=True)
+        writer.write({"b": (4, 2)}, 2)
+        await until(lambda: view.applied_offsets() == [2, 3], "the next transaction is shown")
+        assert totals_of(view) == {"a": ("6", 3), "b": ("4", 2)}
+
+
+async def test_an_open_transaction_is_not_shown(kafka: Kafka, version: ViewVersion) -> None:
+    writer = Writer(kafka, changelog(version.view_version).name)
+    writer.write({"a": (1, 1)}, 1)
+    async with following(kafka, version) as follower:
+        view = await running(follower)
+        producer = writer._producer
+        producer.begin_transaction()
+        writer._put(b"a", encode_total(2, 2), 0)
+        writer._put(MARKER_KEY, encode_marker(Marker(2)), 0)
+        producer.flush(DEADLINE_SECONDS)
+        await asyncio.sleep(0.3)
+        assert totals_of(view) == {"a": ("1", 1)}
+        producer.commit_transaction(DEADLINE_SECONDS)
+        await until(lambda: view.applied_offsets()[0] == 2, "it is shown once committed")
+
+
+async def test_no_reader_sees_half_of_a_large_transaction(
+    kafka: Kafka, version: ViewVersion
+) -> None:
+    names = [f"device_{number}" for number in range(20_000)]
+    writer = Writer(kafka, changelog(version.view_version).name)
+    writer.write(dict.fromkeys(names, (1, 1)), 0)
+    async with following(kafka, version) as follower:
+        view = await running(follower)
+
+        def write_more() -> None:
+            for turn in range(2, 7):
+                writer.write(dict.fromkeys(names, (turn, turn)), turn)
+
+        writing = asyncio.create_task(asyncio.to_thread(write_more))
+        first, last, middle = names[0].encode(), names[-1].encode(), names[10_000].encode()
+        while view.applied_offsets()[0] < 6:
+            assert view.parts_of(first) == view.parts_of(last) == view.parts_of(middle)
+            await asyncio.sleep(0)
+        await writing
+        assert set(totals_of(view).values()) == {("6", 6)}
+
+
+async def test_a_restart_shows_the_same(kafka: Kafka, version: ViewVersion) -> None:
+    writer = Writer(kafka, changelog(version.view_version).name)
+    for turn in range(20):
+        writer.write({f"device_{turn % 7}": (turn, turn + 1)}, turn, partition=turn % 2)
+    seen = []
+    for _ in range(2):
+        async with following(kafka, version) as follower:
+            view = await running(follower)
+            seen.append((totals_of(view), view.applied_offsets()))
+    assert seen[0] == seen[1]
+    assert seen[0][1] == [18, 19]
+
+
+async def test_a_compacted_changelog_shows_the_same(kafka: Kafka, version: ViewVersion) -> None:
+    name = changelog(version.view_version).name
+    writer = Writer(kafka, name)
+    for turn in range(30):
+        totals = {f"device_{n}": (turn * n, turn + 1) for n in range(5)}
+        writer.write(totals, turn)
+        await asyncio.sleep(0.02)
+    async with following(kafka, version) as follower:
+        view = await running(follower)
+        whole = totals_of(view)
+        turn = 30
+        while len(kafka.read(name)) > 60:
+            # The cleaner leaves the newest segment alone; a new one begins every 100 ms.
+            writer.write({"device_1": (turn, turn + 1)}, turn)
+            whole["device_1"] = (str(turn), turn + 1)
+            turn += 1
+            assert turn < 1_000, "the changelog is compacted"
+            await asyncio.sleep(0.1)
+        await until(lambda: view.applied_offsets()[0] == turn - 1, "all is shown")
+        assert totals_of(view) == whole
+    async with following(kafka, version) as follower:
+        view = await running(follower)
+        assert totals_of(view) == whole
+        assert view.applied_offsets()[0] == turn - 1
+
+
+async def test_a_corrupt_record_stops_serving_and_says_so(
+    kafka: Kafka, version: ViewVersion
+) -> None:
+    writer = Writer(kafka, changelog(version.view_version).name)
+    writer.write({"a": (1, 1)}, 1)
+    async with following(kafka, version) as follower:
+        served = await running(follower)
+        writer._producer.begin_transaction()
+        writer._put(b"a", b"rubbish", 0)
+        writer._producer.commit_transaction(DEADLINE_SECONDS)
+        await until(lambda: follower.view.state is not ViewState.RUNNING, "it is not served")
+        assert "corrupt" in str(follower.view.problem)
+        assert served.state is not ViewState.RUNNING
+
+
+async def test_a_changelog_made_again_is_loaded_again(kafka: Kafka, version: ViewVersion) -> None:
+    name = changelog(version.view_version).name
+    writer = Writer(kafka, name)
+    for turn in range(10):
+        writer.write({"a": (turn, turn + 1)}, turn)
+    async with following(kafka, version) as follower:
+        await running(follower)
+        await asyncio.to_thread(kafka.delete_topic, name)
+        await asyncio.to_thread(kafka.create_topic, name, 2)
+        await until(
+            lambda: follower.view.applied_offsets() == [-1, -1], "the old totals are forgotten"
+        )
+        following_writer = await asyncio.to_thread(Writer, kafka, name)
+        following_writer.write({"b": (5, 1)}, 0)
+        await until(
+            lambda: follower.view.state is ViewState.RUNNING and follower.view.devices == 1,
+            "the new totals are shown",
+        )
+        assert totals_of(follower.view) == {"b": ("5", 1)}
+
+
+async def test_partitions_added_later_are_followed(
+    kafka: Kafka, version: ViewVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.follower.CHECK_SECONDS", 0.05)
+    name = changelog(version.view_version).name
+    Writer(kafka, name).write({"a": (1, 1)}, 1)
+    async with following(kafka, version) as follower:
+        view = await running(follower)
+        admin = kafka.admin()
+        admin.create_partitions([NewPartitions(name, 3)])[name].result(DEADLINE_SECONDS)
+        await asyncio.to_thread(lambda: Writer(kafka, name).write({"a": (2, 1)}, 4, partition=2))
+        await until(lambda: view.applied_offsets() == [1, -1, 4], "the new partition is shown")
+        assert view.state is ViewState.RUNNING
+        assert totals_of(view) == {"a": ("3", 2)}
+
+
+async def test_the_pointer_switches_to_a_view_that_is_not_behind(own_kafka: Kafka) -> None:
+    own_kafka.create_topic(VIEWS.name, 1, VIEWS.configs)
+    writers = []
+    for number in (1, 2):
+        own_kafka.create_topic(changelog(number).name, 1)
+        writers.append(Writer(own_kafka, changelog(number).name))
+    producer = own_kafka.producer()
+
+    def point_to(number: int) -> None:
+        for key, value in (
+            version_record(ViewVersion(number, "live", 1, "1")),
+            pointer_record(number),
+        ):
+            producer.produce(VIEWS.name, value, key)
+        producer.flush(DEADLINE_SECONDS)
+
+    live = LiveView(connection(own_kafka))
+    task = asyncio.create_task(live.run())
+
+    def shown() -> tuple[int, list[int]] | None:
+        view = live.view
+        if view is None or view.state is not ViewState.RUNNING:
+            return None
+        return view.view_version, view.applied_offsets()
+
+    try:
+        await until(lambda: live.problem is not None, "no view is live yet")
+        writers[0].write({"a": (5, 5)}, 5)
+        writers[1].write({"a": (3, 3)}, 3)
+        point_to(1)
+        await until(lambda: shown() == (1, [5]), "the first view is served")
+        waiting = asyncio.create_task(live.reached({0: 6}))
+        point_to(2)
+        await asyncio.sleep(0.5)
+        assert shown() == (1, [5])
+        writers[1].write({"a": (5, 5)}, 5)
+        await until(lambda: shown() == (2, [5]), "the second view is served")
+        assert not waiting.done()
+        writers[1].write({"a": (6, 6)}, 6)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await waiting
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_the_lag_counts_what_is_written(own_kafka: Kafka) -> None:
+    own_kafka.create_topic(READINGS.name, 2)
+    own_kafka.write(READINGS.name, [b"{}"] * 3)
+    lag = LagWatch(connection(own_kafka))
+    task = asyncio.create_task(lag.run())
+    try:
+        await until(lambda: lag.lag_records([-1, -1]) == 3, "the lag is known")
+        assert lag.lag_records([1, -1]) == 1
+        own_kafka.write(READINGS.name, [b"{}"] * 2, partition=1)
+        await until(lambda: lag.lag_records([2, -1]) == 2, "the lag grows")
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
