@@ -11,7 +11,7 @@ import threading
 import time
 from contextlib import suppress
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from tests.fault.fleet import READINGS
@@ -29,6 +29,7 @@ class Follower:
         self.partitions = partitions
         self.last: list[dict[bytes, bytes]] = [{} for _ in range(partitions)]
         self.applied = [-1] * partitions
+        self._read_to = [0] * partitions
         #: I8: the group said more is applied than the changelog holds.
         self.samples = 0
         self.ahead: list[str] = []
@@ -41,11 +42,15 @@ class Follower:
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "error",
                 "fetch.wait.max.ms": 100,
+                # The last offset is a commit marker that is never delivered: only this tells.
+                "enable.partition.eof": True,
             }
         )
         self._group = Consumer(config | {"group.id": GROUP, "enable.auto.commit": False})
         self._admin = AdminClient(config)
         self._stopped = threading.Event()
+        self._sampling = threading.Event()
+        self._sampling.set()
         self._threads = [
             threading.Thread(target=run, daemon=True) for run in (self._follow, self._sample)
         ]
@@ -56,7 +61,13 @@ class Follower:
             thread.start()
         return self
 
+    def stop_sampling(self) -> None:
+        """No more I8 from here on."""
+        self._sampling.clear()
+
     def stop(self) -> None:
+        if self._stopped.is_set():
+            return
         self._stopped.set()
         for thread in self._threads:
             thread.join()
@@ -73,17 +84,21 @@ class Follower:
     def _follow(self) -> None:
         while not self._stopped.is_set():
             for record in self._consumer.consume(10_000, timeout=0.05):
-                if record.error() is not None:
-                    continue  # the broker is away: librdkafka goes on by itself
                 partition = record.partition()
+                if (error := record.error()) is not None:
+                    if error.code() == KafkaError._PARTITION_EOF:
+                        self._read_to[partition] = record.offset()
+                    continue  # the broker is away: librdkafka goes on by itself
+                self._read_to[partition] = record.offset() + 1
                 self.last[partition][record.key()] = record.value()
                 if record.key() == MARKER_KEY:
                     self.applied[partition] = json.loads(record.value())["applied_offset"]
 
     def _sample(self) -> None:
         while not self._stopped.wait(_SAMPLE_SECONDS):
-            with suppress(KafkaException):
-                self._sample_once()
+            if self._sampling.is_set():
+                with suppress(KafkaException):
+                    self._sample_once()
 
     def _sample_once(self) -> None:
         """What is committed now must be in what the changelog holds now, or later."""
@@ -107,5 +122,4 @@ class Follower:
         return {tp.partition: future.result().offset for tp, future in found.items()}
 
     def _has_read(self, ends: dict[int, int]) -> bool:
-        places = self._consumer.position([TopicPartition(CHANGELOG, p) for p in ends])
-        return all(place.offset >= ends[place.partition] for place in places)
+        return all(self._read_to[partition] >= end for partition, end in ends.items())

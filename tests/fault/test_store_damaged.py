@@ -1,0 +1,109 @@
+"""X14, X16: stores that cannot be read, or are not this partition's, or are old."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from deploy.cluster import Cluster
+from deploy.prepare import prepare
+from deploy.settings import TopicSettings
+from tests.fault.conftest import PipelineFactory
+from tests.fault.pipeline import Pipeline
+from tests.fault.workers import WorkerProcess
+from tests.kafka import Kafka, wait_until
+
+
+def stores_of(worker: WorkerProcess) -> list[Path]:
+    return sorted(worker.directory.glob("**/*.db"))
+
+
+def worked_once(pipeline: Pipeline, readings: int = 4_000) -> WorkerProcess:
+    """A stopped worker whose stores hold something."""
+    worker = pipeline.workers.add()
+    pipeline.fleet.publish(readings)
+    pipeline.wait_progress(readings)
+    assert worker.stop() == 0
+    assert len(stores_of(worker)) == pipeline.partitions
+    return worker
+
+
+def work_again(pipeline: Pipeline, worker: WorkerProcess) -> str:
+    """Start it, give it more, and judge; what it printed."""
+    worker.start()
+    pipeline.fleet.publish(1_000)
+    pipeline.finish()
+    return worker.last_start
+
+
+@pytest.mark.timeout(90)
+def test_x14_stores_that_cannot_be_opened_are_rebuilt(pipeline: Pipeline) -> None:
+    worker = worked_once(pipeline)
+    no_current, garbage, empty, cut = stores_of(worker)
+    (no_current / "CURRENT").unlink()
+    for manifest in garbage.glob("MANIFEST-*"):
+        manifest.write_bytes(b"\xa5" * manifest.stat().st_size)
+    shutil.rmtree(empty)
+    empty.mkdir()
+    for manifest in cut.glob("MANIFEST-*"):
+        manifest.write_bytes(manifest.read_bytes()[:20])
+    work_again(pipeline, worker)
+    aside = sorted(path.name.split(".set-aside")[0] for path in worker.directory.glob("**/*aside*"))
+    assert aside == [path.name for path in (no_current, garbage, cut)]
+
+
+@pytest.mark.timeout(90)
+def test_x16_an_older_copy_of_the_stores_is_brought_up_to_date(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    worker = worked_once(pipeline)
+    shutil.copytree(worker.directory, tmp_path / "copy")
+    worker.start()
+    pipeline.fleet.publish(4_000)
+    pipeline.wait_progress(4_000)
+    assert worker.stop() == 0
+    worker.lose_directory()
+    shutil.copytree(tmp_path / "copy", worker.directory)
+    assert "set aside" not in work_again(pipeline, worker)
+
+
+@pytest.mark.timeout(90)
+def test_x16_the_store_of_another_partition_is_set_aside(pipeline: Pipeline) -> None:
+    worker = worked_once(pipeline)
+    first, second, *_ = stores_of(worker)
+    away = first.with_name("away")
+    first.rename(away)
+    second.rename(first)
+    away.rename(second)
+    assert work_again(pipeline, worker).count("set aside") == 2
+
+
+@pytest.mark.timeout(90)
+def test_x16_the_stores_of_a_view_that_is_gone_are_set_aside(
+    own_kafka: Kafka, pipeline_factory: PipelineFactory
+) -> None:
+    before = pipeline_factory(own_kafka, partitions=2)
+    worker = worked_once(before)
+    before.close()
+    forget_topics(own_kafka)
+    settings = TopicSettings.load(before.environ)
+    prepare(Cluster(settings), settings)
+    after = pipeline_factory(own_kafka, partitions=2)
+    after.fleet.publish(500)  # fewer than before: the old stores are ahead, too
+    again = after.workers.add()
+    assert again.directory == worker.directory
+    after.finish()
+    assert again.last_start.count("it belongs to another cluster, topic or view version") == 2
+
+
+def forget_topics(kafka: Kafka) -> None:
+    admin = kafka.admin()
+
+    def ours() -> list[str]:
+        return [name for name in admin.list_topics(timeout=10).topics if name.startswith("energy")]
+
+    for done in admin.delete_topics(ours()).values():
+        done.result(10)
+    wait_until(lambda: not ours(), "all topics are deleted")
