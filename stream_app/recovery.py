@@ -16,7 +16,7 @@ from record_batches.chunk import Record
 from record_batches.reader import ChunkReader
 from stream_app import metrics
 from stream_app.errors import Refusal, RestartNeeded
-from stream_app.store import PartitionStore
+from stream_app.store import PARTITION_KEY, PartitionStore
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ WRITE_RECORDS = 50_000
 class ChangelogFacts(NamedTuple):
     """What stands in a changelog partition: its birth record's bytes, and its end."""
 
+    partition: int
     birth: bytes
     end_offset: int
 
@@ -38,6 +39,8 @@ def distrust_of(store: PartitionStore, facts: ChangelogFacts) -> str | None:
         return None
     if birth != facts.birth:
         return "it belongs to another cluster, topic or view version"
+    if store.partition() != facts.partition:
+        return f"it belongs to partition {store.partition()}"
     if offset is None:
         return "it does not say how far it is written"
     if offset >= facts.end_offset:
@@ -107,15 +110,14 @@ class ChangelogRecovery:
             births = await self._births(reader, partitions, ends)
             starts: dict[int, int] = {}
             for partition in partitions:
-                store = self._trusted_store(
-                    partition, ChangelogFacts(births[partition], ends[partition])
-                )
+                facts = ChangelogFacts(partition, births[partition], ends[partition])
+                store = self._trusted_store(facts)
                 recovered[partition] = (store, decode_birth(births[partition]))
                 starts[partition] = start_offset(store)
             reader.assign(starts)
             async for chunk in reader.read_until(ends):
                 store = recovered[chunk.partition][0]
-                store_records(store, chunk.records)
+                store_records(store, chunk.partition, chunk.records)
                 count += len(chunk.records)
         metrics.RECORDS_RECOVERED.inc(count)
         log.info(
@@ -132,17 +134,17 @@ class ChangelogRecovery:
                 )
         return recovered
 
-    def _trusted_store(self, partition: int, facts: ChangelogFacts) -> PartitionStore:
-        store = self._open_store(partition, False)
+    def _trusted_store(self, facts: ChangelogFacts) -> PartitionStore:
+        store = self._open_store(facts.partition, False)
         try:
             distrust = distrust_of(store, facts)
         except Exception as error:
             distrust = f"it cannot be read ({error})"
         if distrust is None:
             return store
-        log.warning("partition %d: the local store is set aside: %s", partition, distrust)
+        log.warning("partition %d: the local store is set aside: %s", facts.partition, distrust)
         metrics.STORES_SET_ASIDE.inc()
-        return self._open_store(partition, True)
+        return self._open_store(facts.partition, True)
 
     async def _births(
         self, reader: ChunkReader, partitions: list[int], ends: Mapping[int, int]
@@ -177,7 +179,7 @@ def start_offset(store: PartitionStore) -> int:
     return 0 if offset is None else offset + 1
 
 
-def store_records(store: PartitionStore, records: Sequence[Record]) -> None:
+def store_records(store: PartitionStore, partition: int, records: Sequence[Record]) -> None:
     """Write changelog records to a store, with the offset up to which it then has them.
 
     Ours are never deletions, and none is written beyond the end: the fence has made this worker
@@ -185,7 +187,9 @@ def store_records(store: PartitionStore, records: Sequence[Record]) -> None:
     """
     for at in range(0, len(records), WRITE_RECORDS):
         some = records[at : at + WRITE_RECORDS]
-        store.write([(record.key or b"", record.value or b"") for record in some], some[-1].offset)
+        updates = [(record.key or b"", record.value or b"") for record in some]
+        updates.append((PARTITION_KEY, b"%d" % partition))
+        store.write(updates, some[-1].offset)
 
 
 def require_marker(store: PartitionStore, partition: int) -> Marker:

@@ -17,6 +17,8 @@ from contract.changelog import BIRTH_KEY, MARKER_KEY, Marker, decode_marker
 
 #: Faust's own key for the changelog offset up to which the store is written.
 OFFSET_KEY = b"__faust\0offset__"
+#: Whose totals these are: birth records of partitions can be alike to the byte.
+PARTITION_KEY = b"\x00partition"
 #: A store whose damage was seen while it was open is marked with this file, and set aside at
 #: the next start.
 DAMAGED_FILE = "DAMAGED"
@@ -92,6 +94,11 @@ class PartitionStore:
     def birth(self) -> bytes | None:
         """Return the birth record's bytes."""
         return self._database.get(BIRTH_KEY)  # type: ignore[no-any-return]
+
+    def partition(self) -> int | None:
+        """Return the partition whose changelog the store was written from."""
+        value = self._database.get(PARTITION_KEY)
+        return None if value is None else int(value)
 
     def changelog_offset(self) -> int | None:
         """Return the offset of the last changelog record that the store has."""

@@ -22,6 +22,7 @@ from tests.oracle import judge
 
 QUARANTINE = "energy_consumption_quarantine"
 OFFSET_KEY = b"__faust\0offset__"
+PARTITION_KEY = b"\0partition"
 
 
 def totals_of(last: Iterable[dict[bytes, bytes]]) -> tuple[dict[str, Fraction], Counter[str]]:
@@ -123,6 +124,7 @@ def newest_stores(directories: Iterable[Path]) -> dict[int, dict[bytes, bytes]]:
             database.close()
             offset = int(held.pop(OFFSET_KEY, b"-1"))
             partition = int(path.stem.rpartition("-")[2])
+            assert not held or held.pop(PARTITION_KEY) == b"%d" % partition
             if offset > newest.get(partition, (-1, {}))[0]:
                 newest[partition] = (offset, held)
     return {partition: held for partition, (_, held) in newest.items()}

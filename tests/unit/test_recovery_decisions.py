@@ -18,16 +18,18 @@ from stream_app.recovery import (
     distrust_of,
     require_marker,
 )
-from stream_app.store import OFFSET_KEY, PartitionStore
+from stream_app.store import OFFSET_KEY, PARTITION_KEY, PartitionStore
 
 BIRTH = Birth("cluster", "energy_consumption", "topic-id", "changelog-id", 0, "1")
-FACTS = ChangelogFacts(encode_birth(BIRTH), end_offset=100)
+FACTS = ChangelogFacts(3, encode_birth(BIRTH), end_offset=100)
 
 
-def store(**held: bytes) -> PartitionStore:
+def store(partition: bytes = b"3", **held: bytes) -> PartitionStore:
     keys = {"offset": OFFSET_KEY, "birth": BIRTH_KEY, "marker": MARKER_KEY}
     # As much of a RocksDB as reading a store takes.
     database = {keys[name]: value for name, value in held.items()}
+    if database:
+        database[PARTITION_KEY] = partition
     return PartitionStore(database, Path("nowhere"))
 
 
@@ -61,6 +63,11 @@ def test_x16_a_store_of_another_birth_is_not_trusted(change: dict[str, object]) 
     assert "another cluster" in (distrust_of(store(offset=b"5", birth=other), FACTS) or "")
 
 
+def test_x16_a_store_of_another_partition_is_not_trusted() -> None:
+    other = store(partition=b"1", offset=b"5", birth=FACTS.birth)
+    assert distrust_of(other, FACTS) == "it belongs to partition 1"
+
+
 def test_a_store_that_has_lost_its_birth_or_its_offset_is_not_trusted() -> None:
     assert distrust_of(store(offset=b"5"), FACTS) is not None
     assert "how far" in (distrust_of(store(birth=FACTS.birth), FACTS) or "")
@@ -75,10 +82,10 @@ def test_an_offset_that_is_no_number_is_an_error_the_caller_takes_for_distrust()
         return store() if fresh else store(offset=b"\x00junk", birth=FACTS.birth)
 
     recovery = ChangelogRecovery({}, "changelog", open_store)
-    assert recovery._trusted_store(0, FACTS).changelog_offset() is None
+    assert recovery._trusted_store(FACTS).changelog_offset() is None
     assert opened == [False, True]
     trusting = ChangelogRecovery({}, "changelog", lambda partition, fresh: sound)
-    assert trusting._trusted_store(0, FACTS) is sound
+    assert trusting._trusted_store(FACTS) is sound
 
 
 @pytest.mark.parametrize(
