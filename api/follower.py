@@ -170,6 +170,8 @@ class Follower:
         for turn in range(1, 1 << 62):
             await asyncio.sleep(CHECK_SECONDS)
             asked_at = self._clock()
+            # Taken before the ends are asked for: reading goes on meanwhile, past those ends.
+            read_before = dict(self._positions)
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
                     ends = await reader.end_offsets(self._positions)
@@ -178,13 +180,12 @@ class Follower:
                 continue
             if partitions is not None and len(partitions) != len(self.view.partitions):
                 raise PartitionsChanged(f"{len(partitions)} partitions now")
-            positions = {p: await reader.position(p) for p in ends}
             for partition, end in ends.items():
-                if positions[partition] > end:
+                if read_before[partition] > end:
                     raise ChangelogReplaced(
                         f"partition {partition} ends at {end}, before what was read"
                     )
-            if all(positions[p] >= end for p, end in ends.items()):
+            if await self._has_reached(reader, ends):
                 self._caught_up_at = asked_at
 
 
