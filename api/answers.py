@@ -16,7 +16,7 @@ _encode = msgspec.json.encode
 
 #: How long, and how much, is read of a request that was answered before it was complete: a
 #: client that is still sending would else never see the answer.
-LINGER_SECONDS = 2.0
+LINGER_SECONDS = 1.5
 LINGER_BYTES = 64 * 1024 * 1024
 
 Message = MutableMapping[str, Any]

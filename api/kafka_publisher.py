@@ -10,8 +10,8 @@ from api.errors import NotWritten
 from api.publishing import Outcome
 from contract.topics import QUARANTINE, READINGS
 from producer.delivery import Delivery as Sending
-from producer.delivery import Outcome as Ended
 from producer.errors import ProducerStopped, QueueFull
+from producer.outcome import Outcome as Ended
 from producer.readings import ReadingProducer
 
 #: How often a full queue is looked at again.

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -24,6 +25,7 @@ POLL_SECONDS = 0.5
 OLD_SECONDS = 3.0
 ANSWER_SECONDS = 2.0
 PARTITION_POLLS = 20
+SILENT_POLLS = 10
 
 
 class LagWatch:
@@ -62,7 +64,7 @@ class LagWatch:
         return lag
 
     async def run(self) -> None:
-        """Ask until cancelled."""
+        """Ask until cancelled; after a while without an answer, over a new connection."""
         while True:
             try:
                 async with ChunkReader(
@@ -72,20 +74,26 @@ class LagWatch:
                     client_id="energy-api-lag",
                 ) as reader:
                     await self._poll(reader)
-            except (KafkaError, OSError, TimeoutError) as error:
+            except (KafkaError, OSError) as error:
                 log.warning("the ends of %s are unknown: %s", READINGS.name, _text(error))
             await asyncio.sleep(POLL_SECONDS)
 
     async def _poll(self, reader: ChunkReader) -> None:
-        polls = 0
+        silent = 0
         partitions: list[int] = []
-        while True:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                if polls % PARTITION_POLLS == 0 or not partitions:
-                    partitions = await reader.partitions()
-                if partitions:
-                    self.saw(await reader.end_offsets(partitions))
-            polls += 1
+        for poll in count():
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    if poll % PARTITION_POLLS == 0 or not partitions:
+                        partitions = await reader.partitions()
+                    if partitions:
+                        self.saw(await reader.end_offsets(partitions))
+                silent = 0
+            except (KafkaError, TimeoutError) as error:
+                log.warning("the ends of %s are unknown: %s", READINGS.name, _text(error))
+                silent += 1
+                if silent >= SILENT_POLLS:
+                    return
             await asyncio.sleep(POLL_SECONDS)
 
 

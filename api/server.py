@@ -35,6 +35,7 @@ BACKLOG = 2_048
 
 def bind(settings: ApiSettings) -> socket.socket:
     """Take the port. Raises: StartRefused, exit code 2."""
+    listener = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -43,6 +44,8 @@ def bind(settings: ApiSettings) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
+        if listener is not None:
+            listener.close()
         raise StartRefused(
             f"cannot listen on API_HOST {settings.host}, API_PORT {settings.port}: "
             f"{error.strerror}",

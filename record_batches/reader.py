@@ -48,7 +48,12 @@ class ChunkReader:
 
     async def __aenter__(self) -> Self:
         """Connect."""
-        await self._consumer.start()
+        try:
+            await self._consumer.start()
+        except BaseException:
+            # Nobody else will: what begins in a failed start stays open, and says so later.
+            await self._consumer.stop()
+            raise
         deliver_chunks(self._consumer)
         return self
 

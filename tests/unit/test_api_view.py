@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from api.layers import SMALL, LayeredMap
+from api.layers import LayeredMap
 from api.listing import Query, rows_of
 from api.snapshot import ViewSnapshot
 from api.totals import is_part_total, served, total_of
@@ -38,8 +38,12 @@ async def test_records_are_held_back_until_their_marker() -> None:
     assert view.applied_offsets() == [3]
 
 
-async def test_no_reader_between_two_awaits_sees_half_a_transaction() -> None:
-    names = [f"device_{number}" for number in range(3 * SMALL)]
+async def test_no_reader_between_two_awaits_sees_half_a_transaction(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("api.layers.SMALL", 100)
+    monkeypatch.setattr("api.view.SMALL", 100)
+    names = [f"device_{number}" for number in range(1_000)]
     view = await filled_view(dict.fromkeys(names, (1, 1)), applied_offset=0)
     seen = set()
     applying = True
@@ -67,7 +71,7 @@ async def test_no_reader_between_two_awaits_sees_half_a_transaction() -> None:
 
 
 async def test_a_listing_that_is_read_slowly_shows_one_moment() -> None:
-    names = [f"device_{number:05}" for number in range(5_000)]
+    names = [f"device_{number:05}" for number in range(3_000)]
     view = await filled_view(dict.fromkeys(names, (1, 1)), applied_offset=0)
     with ViewSnapshot(view) as snapshot:
         rows = []
