@@ -69,6 +69,8 @@ class Delivery:
         Raises: QueueFull, ProducerStopped.
         """
         size = sum(map(len, filter(None, values))) + sum(map(len, filter(None, keys or ())))
+        if self._producer.settings.partitioner == "none":
+            keys = None
         parcels = -(-len(values) // PARCEL_RECORDS)
         share = size // max(1, parcels)
         if not block:

@@ -25,6 +25,12 @@ _LIBRDKAFKA_QUEUE = {
 }
 
 
+#: A topic that is not there after so long is missing, not just made.
+_NEW_TOPIC_MS = 5000
+#: A broker that is back is found again within a second (librdkafka: ten).
+_RECONNECT_MS = 1000
+
+
 class ProducerSettings(KafkaSettings):
     """How readings are sent."""
 
@@ -49,6 +55,8 @@ class ProducerSettings(KafkaSettings):
             **_LIBRDKAFKA_QUEUE,
             "enable.idempotence": True,
             "acks": "all",
+            "topic.metadata.propagation.max.ms": _NEW_TOPIC_MS,
+            "reconnect.backoff.max.ms": _RECONNECT_MS,
             "linger.ms": self.linger_ms,
             "compression.type": self.compression,
             "partitioner": _PARTITIONERS[self.partitioner],

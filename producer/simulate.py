@@ -31,6 +31,7 @@ from producer.settings import Partitioner, ProducerSettings
 _SLICE = 5000
 _PROGRESS_SECONDS = 0.2
 _STOP_SECONDS = 8.0
+_CHECK_SECONDS = 10.0
 #: Paced: how often what is due is sent. Shorter than anyone sees, longer than it takes.
 _TICK_SECONDS = 0.02
 _LARGEST_DEVICES = 10_000_000
@@ -192,7 +193,7 @@ def run(
     work = _Run(options, producer)
     started = time.monotonic()
     try:
-        producer.check(READINGS.name)
+        producer.check(READINGS.name, timeout_seconds=_CHECK_SECONDS)
         _send_all(work, options, on_progress, should_stop)
     finally:
         producer.stop(_STOP_SECONDS)
