@@ -1,58 +1,219 @@
-"""The follower's judgement of its log, with a reader that answers as scripted."""
+"""When the follower trusts what it read: ends, staleness, and logs that are not the same."""
 
 import asyncio
+from collections.abc import Iterable, Mapping
 
 import pytest
 
-from api import follower as module
-from api.follower import STALE_SECONDS, ChangelogReplaced, Follower
+from api.follower import STALE_SECONDS, ChangelogReplaced, Follower, PartitionsChanged
+from api.view import ViewState
+from contract.changelog import MARKER_KEY, Marker, encode_marker
 from contract.topics import changelog
 from contract.views import ViewVersion
+from record_batches.chunk import RecordChunk
+from tests.api_doubles import changelog_chunk, transaction
 
 
 class ScriptedReader:
-    """Ends that were true when they were asked for; the follower reads on before they arrive."""
+    """A ChunkReader of one partition; the test says what comes, and where the log ends."""
 
-    def __init__(self, follower: Follower, ends: list[dict[int, int]]) -> None:
-        self.follower = follower
-        self.ends = ends
+    def __init__(self) -> None:
+        self.count = 1
+        self.begin = self.end = 0
+        self.coming: asyncio.Queue[list[RecordChunk]] = asyncio.Queue()
+        self._position = 0
 
-    async def end_offsets(self, _partitions: object) -> dict[int, int]:
-        if not self.ends:
-            await asyncio.Event().wait()
-        answer = self.ends.pop(0)
-        self.follower._positions[0] = 20
-        return answer
+    async def partitions(self) -> list[int]:
+        return list(range(self.count))
+
+    async def beginning_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
+        return dict.fromkeys(partitions, self.begin)
+
+    async def end_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
+        return dict.fromkeys(partitions, self.end)
+
+    def assign(self, start_offsets: Mapping[int, int]) -> None:
+        self._position = start_offsets[0]
 
     async def position(self, partition: int) -> int:
-        return self.follower._positions[partition]
+        return self._position
+
+    async def chunks(self, timeout_seconds: float) -> list[RecordChunk]:
+        try:
+            async with asyncio.timeout(0.01):
+                chunks = await self.coming.get()
+        except TimeoutError:
+            return []
+        self._position = max((chunk.next_offset for chunk in chunks), default=self._position)
+        return chunks
+
+    def bring(self, turn: int, start: int) -> None:
+        """Let a transaction of two records come."""
+        chunk = changelog_chunk(transaction({"a": (turn, turn)}, turn), start=start)
+        self.end = max(self.end, chunk.next_offset)
+        self.coming.put_nowait([chunk])
 
 
-def follower_at(offset: int) -> Follower:
-    follower = Follower({}, ViewVersion(1, "live", 1, "1"))
-    follower._positions = {0: offset}
-    return follower
+class Setting:
+    """A follower of a scripted reader, at a time a test decides about."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.reader = ScriptedReader()
+        self.follower = Follower({}, ViewVersion(1, "live", 1, "1"), clock=lambda: self.now)
+
+    def follow(self) -> asyncio.Task[None]:
+        return asyncio.create_task(self.follower._follow(self.reader))  # type: ignore[arg-type]
+
+    async def until(self, state: ViewState) -> None:
+        async with asyncio.timeout(5):
+            await self.follower.view.until(state)
 
 
-async def checked(reader: ScriptedReader) -> None:
-    async with asyncio.timeout(0.2):
-        await reader.follower._check(reader)  # type: ignore[arg-type]
+@pytest.fixture
+def setting(monkeypatch: pytest.MonkeyPatch) -> Setting:
+    monkeypatch.setattr("api.follower.CHECK_SECONDS", 0.01)
+    return Setting()
 
 
-async def test_reading_on_while_the_end_is_asked_for_is_no_shorter_log(
-    monkeypatch: pytest.MonkeyPatch,
-):
-    monkeypatch.setattr(module, "CHECK_SECONDS", 0)
-    with pytest.raises(TimeoutError):
-        await checked(ScriptedReader(follower_at(10), [{0: 12}]))
+def test_whoever_was_at_the_end_lately_has_missed_nothing() -> None:
+    lag_ms = int(changelog(1).configs["min.compaction.lag.ms"])
+    assert lag_ms / 2 >= STALE_SECONDS * 1_000
 
 
-async def test_an_end_before_what_was_read_is_another_log(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "CHECK_SECONDS", 0)
-    with pytest.raises(ChangelogReplaced, match="before what was read"):
-        await checked(ScriptedReader(follower_at(10), [{0: 9}]))
+async def test_the_view_runs_once_it_is_at_the_end_seen_at_the_start(setting: Setting) -> None:
+    setting.reader.end = 4
+    task = setting.follow()
+    await setting.until(ViewState.CATCHING_UP)
+    setting.reader.bring(1, 0)
+    await asyncio.sleep(0.05)
+    assert setting.follower.view.state is ViewState.CATCHING_UP
+    setting.reader.bring(2, 2)
+    await setting.until(ViewState.RUNNING)
+    assert setting.follower.view.applied_offsets() == [2]
+    task.cancel()
 
 
-def test_a_view_is_stale_before_compaction_may_take_what_it_missed():
-    lag = int(changelog(1).configs["min.compaction.lag.ms"]) / 1000
-    assert 2 * STALE_SECONDS <= lag
+async def test_the_end_is_reached_by_position_over_a_marker_nobody_is_given(
+    setting: Setting,
+) -> None:
+    setting.reader.end = 3
+    task = setting.follow()
+    chunk = RecordChunk("changelog", 0, 0, 3, changelog_chunk(transaction({}, 1))._batches)
+    setting.reader.coming.put_nowait([chunk])
+    await setting.until(ViewState.RUNNING)
+    task.cancel()
+
+
+async def test_a_view_that_was_away_too_long_catches_up_unseen(setting: Setting) -> None:
+    setting.reader.bring(1, 0)
+    task = setting.follow()
+    await setting.until(ViewState.RUNNING)
+    view = setting.follower.view
+    seen = []
+
+    def watch(state: ViewState, problem: str | None = None) -> None:
+        seen.append((state, view.applied_offsets()))
+        type(view).become(view, state, problem)
+
+    view.become = watch  # type: ignore[method-assign]
+    # What comes next was written while nobody looked; the end is further on.
+    setting.reader.end = 6
+    await asyncio.sleep(0.05)
+    setting.now += STALE_SECONDS + 1
+    setting.reader.bring(2, 2)
+    setting.reader.bring(3, 4)
+    async with asyncio.timeout(5):
+        await view.reached({0: 3})
+        await setting.until(ViewState.RUNNING)
+    assert seen == [(ViewState.CATCHING_UP, [1]), (ViewState.RUNNING, [3])]
+    task.cancel()
+
+
+async def test_an_idle_log_never_makes_a_view_stale(setting: Setting) -> None:
+    setting.reader.bring(1, 0)
+    task = setting.follow()
+    await setting.until(ViewState.RUNNING)
+    for _ in range(3):
+        setting.now += STALE_SECONDS - 1
+        await asyncio.sleep(0.05)
+    setting.reader.bring(2, 2)
+    await asyncio.sleep(0.05)
+    assert setting.follower.view.state is ViewState.RUNNING
+    assert setting.follower.view.applied_offsets() == [2]
+    task.cancel()
+
+
+async def test_a_log_that_ends_before_what_was_read_is_another_log(setting: Setting) -> None:
+    setting.reader.bring(1, 0)
+    task = setting.follow()
+    await setting.until(ViewState.RUNNING)
+    setting.reader.end = 1
+    async with asyncio.timeout(5):
+        with pytest.raises(ChangelogReplaced):
+            await task
+
+
+async def test_a_chunk_that_does_not_follow_the_last_one_is_refused(setting: Setting) -> None:
+    setting.reader.bring(1, 0)
+    task = setting.follow()
+    await setting.until(ViewState.RUNNING)
+    setting.reader.bring(2, 5)
+    async with asyncio.timeout(5):
+        with pytest.raises(ChangelogReplaced, match="missing"):
+            await task
+
+
+async def test_more_partitions_are_noticed(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.follower.TOPIC_CHECKS", 1)
+    task = setting.follow()
+    await setting.until(ViewState.RUNNING)
+    setting.reader.count = 2
+    async with asyncio.timeout(5):
+        with pytest.raises(PartitionsChanged):
+            await task
+
+
+async def test_a_second_connection_goes_on_where_the_first_one_was(setting: Setting) -> None:
+    setting.reader.bring(1, 0)
+    first = setting.follow()
+    await setting.until(ViewState.RUNNING)
+    first.cancel()
+    await asyncio.wait([first])
+    setting.reader.bring(2, 2)
+    second = setting.follow()
+    async with asyncio.timeout(5):
+        assert await setting.follower.view.reached({0: 2})
+    assert setting.follower.view.state is ViewState.RUNNING
+    second.cancel()
+
+
+async def test_a_position_that_is_gone_is_another_log(setting: Setting) -> None:
+    setting.reader.bring(1, 0)
+    first = setting.follow()
+    await setting.until(ViewState.RUNNING)
+    first.cancel()
+    await asyncio.wait([first])
+    setting.reader.begin = setting.reader.end = 50
+    with pytest.raises(ChangelogReplaced):
+        await setting.follow()
+
+
+async def test_half_a_transaction_at_the_end_is_not_shown(setting: Setting) -> None:
+    records = transaction({"a": (1, 1)}, 1) + transaction({"a": (2, 2), "b": (2, 2)}, 2)[:2]
+    setting.reader.coming.put_nowait([changelog_chunk(records)])
+    setting.reader.end = len(records)
+    task = setting.follow()
+    await setting.until(ViewState.RUNNING)
+    view = setting.follower.view
+    assert view.total("a").readings == 1  # type: ignore[union-attr]
+    assert view.total("b") is None
+    rest = [(MARKER_KEY, encode_marker(Marker(2)))]
+    setting.reader.coming.put_nowait([changelog_chunk(rest, start=len(records))])
+    setting.reader.end += 1
+    async with asyncio.timeout(5):
+        await view.reached({0: 2})
+    assert view.devices == 2
+    task.cancel()
