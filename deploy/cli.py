@@ -17,7 +17,7 @@ from typing import NoReturn
 import typer
 
 from deploy.commands import run as foreground
-from deploy.commands import status, token, topics
+from deploy.commands import simulate, status, token, topics
 from deploy.exits import INTERRUPTED, exit_code_of, one_line
 from deploy.invocation import Invocation
 
@@ -35,6 +35,9 @@ app.command(epilog="Example: STREAM_APP_DATADIR=/var/lib/energy/worker-0 energy 
     foreground.worker
 )
 app.command(epilog="Example: API_HOST=0.0.0.0 API_PORT=8000 energy api")(foreground.api)
+app.command(epilog="Example: energy simulate --readings 100000 --oracle totals.json")(
+    simulate.simulate
+)
 app.add_typer(topics.app, name="topics")
 app.add_typer(token.app, name="token")
 app.command(epilog="Example: energy status --json")(status.status)

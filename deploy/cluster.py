@@ -6,6 +6,7 @@ failure leaves here as one of this room's errors, with Kafka's own words in it.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
@@ -52,6 +53,8 @@ _NOT_YET = {
     KafkaError.NOT_COORDINATOR,
 }
 _PAUSE_SECONDS = 0.1
+#: What librdkafka adds to a reason, for its own developers.
+_HOW_LONG = re.compile(r"^\S+/bootstrap: |ipv[46]#| \(after \d+ms in state \w+\).*$")
 
 
 class TopicOnBroker(NamedTuple):
@@ -177,7 +180,7 @@ class Cluster:
     def _note(self, problem: KafkaError) -> None:
         # "all brokers are down" says less than what was said of each before it.
         if problem.code() != KafkaError._ALL_BROKERS_DOWN:
-            self._last_problem = problem.str()
+            self._last_problem = _HOW_LONG.sub("", problem.str())
 
     def _within(self) -> dict[str, float]:
         return {"request_timeout": self.deadline_seconds}

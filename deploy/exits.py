@@ -17,6 +17,9 @@ INTERRUPTED = 130
 #: A part that ended so is not started again: it would end so again.
 FINAL = {WRONG_USE, REFUSED}
 
+#: An error that a room defines says in its text what to do next.
+_ROOMS = {"api", "contract", "deploy", "producer", "stream_app"}
+
 
 def exit_code_of(error: Exception) -> int:
     """Return the code a command ends with; errors of the rooms carry it as `exit_code`."""
@@ -31,5 +34,5 @@ def exit_code_of(error: Exception) -> int:
 def one_line(error: Exception) -> str:
     """Tell an error in one line; one that nobody foresaw says its kind."""
     text = " ".join(str(error).split())
-    foreseen = hasattr(error, "exit_code") or isinstance(error, (SettingError, CorruptRecord))
+    foreseen = type(error).__module__.partition(".")[0] in _ROOMS
     return text if foreseen else f"{type(error).__name__}: {text} (--debug shows where)"

@@ -13,8 +13,8 @@ EVENT = """{
 
 def base_url(host: str, port: int) -> str:
     """Return the URL that a client on this machine uses."""
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
-    return f"http://[{shown}]:{port}" if ":" in shown.strip("[]") else f"http://{shown}:{port}"
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
 
 
 def welcome(url: str, token: str) -> str:

@@ -1,0 +1,1 @@
+"""The commands as processes, started as a user starts them."""
