@@ -4,11 +4,12 @@ import ssl
 from pathlib import Path
 
 import pytest
-from pydantic import Field
 
 from contract.errors import SettingError, echo
 from contract.kafka import KafkaSettings
-from contract.settings import HomeSettings, Integer, Port, Seconds, Settings
+from contract.settings import HomeSettings, Settings
+from deploy.settings import BrokerSettings
+from producer.settings import ProducerSettings
 
 PASSWORD = "hunter2-secret"
 SASL = {
@@ -17,14 +18,6 @@ SASL = {
     "KAFKA_SASL_USERNAME": "energy",
     "KAFKA_SASL_PASSWORD": PASSWORD,
 }
-
-
-class ExampleSettings(Settings):
-    """One setting of each kind."""
-
-    port: Port = Field(8000, alias="EXAMPLE_PORT")
-    size: Integer = Field(5, alias="EXAMPLE_SIZE", ge=1, le=100)
-    wait: Seconds = Field(1.5, alias="EXAMPLE_WAIT_SECONDS", gt=0, le=60)
 
 
 def refused(environ: dict[str, str]) -> SettingError:
@@ -43,37 +36,44 @@ def test_defaults_reach_the_local_broker():
 @pytest.mark.parametrize(
     "text", ["", "abc", "1_0", "\uff14", "nan", "inf", "-1", "0", " 1", "1 ", "+1", "1e1", "1.0"]
 )
-@pytest.mark.parametrize("variable", ["EXAMPLE_SIZE", "EXAMPLE_PORT"])
-def test_s1_what_is_no_whole_number_in_range_is_refused(variable: str, text: str):
+@pytest.mark.parametrize(
+    ("variable", "role"),
+    [("PRODUCER_QUEUE_RECORDS", ProducerSettings), ("ENERGY_BROKER_PORT", BrokerSettings)],
+)
+def test_s1_what_is_no_whole_number_in_range_is_refused(
+    variable: str, role: type[Settings], text: str
+):
     with pytest.raises(SettingError) as caught:
-        ExampleSettings.load({variable: text})
+        role.load({variable: text})
     assert str(caught.value).startswith(f"{variable}: must be ")
     assert str(caught.value).endswith(f" (it is {echo(text)})")
 
 
 @pytest.mark.parametrize(
-    "text", ["", "abc", "1_0", "\uff14", "nan", "inf", "-1", "0", " 1", "1e1", ".5", "60.1"]
+    "text", ["", "abc", "1_0", "\uff14", "nan", "inf", "-1", "+1", " 1", "1e1", ".5", "86400.1"]
 )
 def test_s1_what_is_no_number_in_range_is_refused(text: str):
-    with pytest.raises(SettingError, match=r"EXAMPLE_WAIT_SECONDS: must be .* \(it is "):
-        ExampleSettings.load({"EXAMPLE_WAIT_SECONDS": text})
+    variable = "PRODUCER_DELIVERY_TIMEOUT_SECONDS"
+    with pytest.raises(SettingError, match=rf"{variable}: must be .* \(it is "):
+        ProducerSettings.load({variable: text})
 
 
 @pytest.mark.parametrize("text", ["0", "65536", "-1", "99999999999999999999"])
 def test_s2_a_port_out_of_range_is_refused(text: str):
-    with pytest.raises(SettingError, match=r"EXAMPLE_PORT: must be "):
-        ExampleSettings.load({"EXAMPLE_PORT": text})
+    with pytest.raises(SettingError, match=r"ENERGY_BROKER_PORT: must be "):
+        BrokerSettings.load({"ENERGY_BROKER_PORT": text})
 
 
 def test_overrides_win_and_none_means_not_given():
-    environ = {"EXAMPLE_PORT": "1", "EXAMPLE_WAIT_SECONDS": "0.25"}
-    settings = ExampleSettings.load(environ, port=2, size=None)
-    assert (settings.port, settings.size, settings.wait) == (2, 5, 0.25)
+    environ = {"PRODUCER_LINGER_MS": "1", "PRODUCER_DELIVERY_TIMEOUT_SECONDS": "0.25"}
+    settings = ProducerSettings.load(environ, linger_ms=2, queue_records=None)
+    assert (settings.linger_ms, settings.queue_records) == (2, 200_000)
+    assert settings.delivery_timeout_seconds == 0.25
 
 
 def test_settings_are_frozen():
     with pytest.raises(ValueError, match="frozen"):
-        ExampleSettings.load({}).port = 3  # type: ignore[misc]
+        ProducerSettings.load({}).linger_ms = 3  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
