@@ -34,10 +34,11 @@ from contract.changelog import (
 from contract.fold import RULES_ID
 from contract.topics import READINGS, VIEWS, VIEWS_TRANSACTIONAL_ID, changelog
 from contract.views import Views, ViewState, ViewVersion, pointer_record, version_record
-from deploy.cluster import Cluster
-from deploy.errors import ClusterRefused, Refused
+from deploy.errors import Refused
 from deploy.log_reader import read_to_end, read_views, reader
-from deploy.quiet import QUIET
+from stream_app.cluster import Cluster
+from stream_app.errors import ClusterRefused
+from stream_app.quiet import QUIET
 
 _INIT_SECONDS = 30.0
 _COMMIT_SECONDS = 30.0

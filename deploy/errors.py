@@ -8,8 +8,6 @@ the `energy` command ends with (CONTRACT: 1 failed, 2 wrong use, setting or miss
     +-- PortInUse        2  somebody listens there already
     +-- DirectoryLocked  2  another broker runs on the data directory
     +-- BrokerFailed     1  the broker ended, or did not get ready in time
-    +-- NoBroker         1  nobody answers at the bootstrap servers
-    +-- ClusterRefused   1  Kafka answers, and says no
     +-- NotReadable      1  a topic could not be read to its end in time
     +-- Refused          3  what was found there must be looked at by a person
 """
@@ -48,14 +46,6 @@ class DirectoryLocked(DeployError):
 
 class BrokerFailed(DeployError):
     """The local broker does not run; its last lines are in broker.log of its data directory."""
-
-
-class NoBroker(DeployError):
-    """No broker answers at the bootstrap servers; start one, or set KAFKA_BOOTSTRAP_SERVERS."""
-
-
-class ClusterRefused(DeployError):
-    """Kafka refused what was asked; its own words are in the message."""
 
 
 class NotReadable(DeployError):

@@ -25,7 +25,7 @@ from contract.kafka import KafkaSettings
 from contract.topics import VIEWS
 from contract.views import Views
 from deploy.errors import NotReadable
-from deploy.quiet import QUIET
+from stream_app.quiet import QUIET
 
 _FROM_THE_START = {0: OFFSET_BEGINNING}
 _POLL_SECONDS = 0.5

@@ -12,8 +12,8 @@ from confluent_kafka import Consumer
 
 from contract.changelog import MARKER_KEY, Marker, decode_marker
 from contract.topics import changelog
-from deploy.cluster import Cluster
 from deploy.log_reader import read_to_end, reader
+from stream_app.cluster import Cluster
 
 #: How many offsets before the end a search begins; None: at the first one.
 _STEPS_BACK = (2, 64, 4_096, None)

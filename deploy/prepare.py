@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from deploy import births, topics
-from deploy.cluster import Cluster
 from deploy.settings import TopicSettings
 from deploy.topics import Difference
+from stream_app.cluster import Cluster
 
 
 class Prepared(NamedTuple):

@@ -18,7 +18,6 @@ from pathlib import Path
 from api.settings import ApiSettings
 from api.tokens import ensure_admin_token
 from deploy.broker import LocalBroker
-from deploy.cluster import Cluster
 from deploy.errors import DeployError, PortInUse
 from deploy.exits import INTERRUPTED
 from deploy.home import only_one_on, open_home
@@ -30,6 +29,7 @@ from deploy.settings import BrokerSettings, TopicSettings
 from deploy.supervisor import Supervisor
 from deploy.threads import in_thread
 from deploy.welcome import base_url, welcome
+from stream_app.cluster import Cluster
 from stream_app.settings import WorkerSettings
 
 #: CONTRACT: all within 10 s; the rest is for this process to end.

@@ -14,11 +14,11 @@ from contract.changelog import Marker
 from contract.topics import READINGS, app_id, changelog
 from contract.views import Views
 from deploy.births import verify_births
-from deploy.cluster import Cluster
 from deploy.errors import Refused
 from deploy.markers import read_markers
 from deploy.settings import TopicSettings
 from deploy.topics import check, current_views
+from stream_app.cluster import Cluster
 
 
 class PartitionStatus(msgspec.Struct, frozen=True):

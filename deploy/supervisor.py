@@ -20,8 +20,9 @@ from deploy.parts import Part, Say
 
 #: Seconds before a part is started again: 1, 2, 4 ... of this many.
 LONGEST_DELAY_SECONDS = 30.0
-#: A part that ran for this long was well; its next end is a new story.
-WELL_AFTER_SECONDS = 60.0
+#: A part that ran for this long got past its start, where what is wrong shows; its next end is
+#: a new story, such as a kill, and waiting longer would only cost freshness.
+WELL_AFTER_SECONDS = 5.0
 #: What each group of parts still to be stopped is left with, whatever those before it took.
 RESERVED_SECONDS = 2.0
 

@@ -15,10 +15,11 @@ from contract.errors import SettingError
 from contract.topics import IMPORTS, QUARANTINE, READINGS, VIEWS, Topic, changelog
 from contract.topics import min_insync_replicas as insync
 from contract.views import Views
-from deploy.cluster import Cluster, TopicOnBroker
-from deploy.errors import ClusterRefused, Refused
+from deploy.errors import Refused
 from deploy.log_reader import read_views
 from deploy.settings import TopicSettings
+from stream_app.cluster import Cluster, TopicOnBroker
+from stream_app.errors import ClusterRefused
 
 FIRST_VIEW_VERSION = 1
 PARTITIONS = "partitions"

@@ -6,6 +6,7 @@ failure leaves here as one of this room's errors, with Kafka's own words in it.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
@@ -29,10 +30,11 @@ from confluent_kafka.admin import (
 
 from contract.kafka import KafkaSettings
 from stream_app.errors import ClusterRefused, NoBroker
+from stream_app.quiet import QUIET
 
 Answer = TypeVar("Answer")
 
-#: CONTRACT: no broker at start ends a command within 15 s.
+#: CONTRACT: no broker at start ends a command within 15 s; `status` within 10 s.
 DEADLINE_SECONDS = 9.0
 _AWAY = {
     KafkaError._TRANSPORT,
@@ -51,6 +53,8 @@ _NOT_YET = {
     KafkaError.NOT_COORDINATOR,
 }
 _PAUSE_SECONDS = 0.1
+#: What librdkafka adds to a reason, for its own developers.
+_HOW_LONG = re.compile(r"^\S+/bootstrap: |ipv[46]#| \(after \d+ms in state \w+\).*$")
 
 
 class TopicOnBroker(NamedTuple):
@@ -69,7 +73,7 @@ class Cluster:
         self.settings = settings
         self.deadline_seconds = deadline_seconds
         self._last_problem = ""
-        config = settings.for_confluent() | {"log_level": 0, "error_cb": self._note}
+        config = settings.for_confluent() | QUIET | {"error_cb": self._note}
         with self.translated():
             self._admin = AdminClient(config)
 
@@ -176,7 +180,7 @@ class Cluster:
     def _note(self, problem: KafkaError) -> None:
         # "all brokers are down" says less than what was said of each before it.
         if problem.code() != KafkaError._ALL_BROKERS_DOWN:
-            self._last_problem = problem.str()
+            self._last_problem = _HOW_LONG.sub("", problem.str())
 
     def _within(self) -> dict[str, float]:
         return {"request_timeout": self.deadline_seconds}

@@ -17,9 +17,9 @@ def status(context: typer.Context, as_json: bool = AS_JSON) -> None:
     """Tell how far the live view has come, who works on it, and what is wrong."""
     import msgspec
 
-    from deploy.cluster import Cluster
     from deploy.settings import TopicSettings
     from deploy.status import read_status
+    from stream_app.cluster import Cluster
 
     settings = TopicSettings.load(environ_of(context))
     found = read_status(Cluster(settings), settings, time.time_ns() // 1_000_000)

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
-from deploy.cluster import Cluster
 from deploy.settings import TopicSettings
+from stream_app.cluster import Cluster
 from tests.kafka import ANSWER_SECONDS, Kafka, wait_until
 from tests.shared_broker import QUICK_PROPERTIES, start_broker
 

@@ -18,10 +18,10 @@ from contract.topics import READINGS, VIEWS, VIEWS_TRANSACTIONAL_ID, changelog
 from contract.views import ViewVersion
 from deploy import births
 from deploy.births import ensure_first_view, plan
-from deploy.cluster import Cluster
 from deploy.errors import Refused
 from deploy.prepare import prepare
 from deploy.topics import create
+from stream_app.cluster import Cluster
 from tests.broker.own_cluster import SettingsFactory
 from tests.kafka import ANSWER_SECONDS, Kafka, wait_until
 

@@ -5,12 +5,13 @@ from confluent_kafka.admin import ConfigResource, NewPartitions, ResourceType
 
 from contract.errors import SettingError
 from contract.topics import IMPORTS, QUARANTINE, READINGS, VIEWS, changelog
-from deploy.cluster import Cluster
-from deploy.errors import NoBroker, Refused
+from deploy.errors import Refused
 from deploy.ports import free_port
 from deploy.prepare import prepare
 from deploy.settings import TopicSettings
 from deploy.topics import Difference, check, create
+from stream_app.cluster import Cluster
+from stream_app.errors import NoBroker
 from tests.broker.own_cluster import SettingsFactory
 from tests.kafka import Kafka
 
