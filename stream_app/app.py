@@ -18,7 +18,7 @@ from stream_app.ownership import Ownership
 from stream_app.recovery import ChangelogRecovery
 from stream_app.settings import WorkerSettings
 from stream_app.transaction import TransactionWriter
-from stream_app.watch import watch
+from stream_app.watch import confirm, watch
 
 #: Chunks that wait between Faust's fetcher and the agent: each can be megabytes.
 BUFFERED_CHUNKS = 8
@@ -55,10 +55,10 @@ def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
     app.settings = settings
     app.source_topic = READINGS.name
     table = app.Table(TABLE, partitions=ground.partitions, key_type=bytes, value_type=bytes)
-    app.ownership = _ownership(settings, ground, app, table)
+    cluster = Cluster(settings)
+    app.ownership = _ownership(settings, ground, cluster, table)
     readings = app.topic(READINGS.name, schema=ChunkSchema(), partitions=ground.partitions)
     app.agent(readings, name="fold_readings")(fold_readings(app.ownership))
-    cluster = Cluster(settings)
 
     async def watch_ground() -> None:
         await watch(settings, cluster, ground)
@@ -68,7 +68,7 @@ def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
 
 
 def _ownership(
-    settings: WorkerSettings, ground: Ground, app: ChunkApp, table: TotalsTable
+    settings: WorkerSettings, ground: Ground, cluster: Cluster, table: TotalsTable
 ) -> Ownership:
     connection = settings.for_aiokafka()
 
@@ -87,6 +87,7 @@ def _ownership(
             changelog(ground.view_version).name,
             table.data.open_partition,
         ),
+        confirm_ground=lambda: confirm(cluster, ground),
         expected_birth=ground.expected_birth,
         target_readings=settings.target_readings,
     )

@@ -43,18 +43,21 @@ class Ownership:
         *,
         new_writer: Callable[[int], TransactionWriter],
         recovery: ChangelogRecovery,
+        confirm_ground: Callable[[], Awaitable[None]],
         expected_birth: Birth,
         target_readings: int,
     ) -> None:
         """Begin with no partition."""
         self._new_writer = new_writer
         self._recovery = recovery
+        self._confirm_ground = confirm_ground
         self._expected_birth = expected_birth
         self._target_readings = target_readings
         self._writers: dict[int, TransactionWriter] = {}
         self._takeover = Takeover(expected_birth)
         self.pipes: dict[int, PartitionPipe] = {}
-        self.is_recovering = False
+        # Not ready before the first assignment either.
+        self.is_recovering = True
 
     async def fence(self, partitions: Iterable[int]) -> None:
         """Start a new writer for each partition, also for those kept over the rebalance."""
@@ -78,6 +81,8 @@ class Ownership:
     async def recover(self, partitions: list[int]) -> None:
         """Bring the stores up to the changelog and check what they stand on."""
         try:
+            if partitions:
+                await self._confirm_ground()
             recovered = await self._recovery.recover(partitions) if partitions else {}
             for partition, (store, birth) in recovered.items():
                 self._takeover.recovered(partition, store, birth)

@@ -4,16 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 
 from stream_app.cluster import Cluster
 from stream_app.doctor import Ground, check_unchanged, read_views
 from stream_app.ending import end_process
-from stream_app.errors import Refusal, RestartNeeded
+from stream_app.errors import ClusterRefused, NoBroker, Refusal, RestartNeeded
 from stream_app.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 5.0
+#: A takeover believes that a topic is gone when it hears so for this long.
+CERTAIN_SECONDS = 5.0
+_PAUSE_SECONDS = 1.0
+
+
+async def confirm(cluster: Cluster, ground: Ground) -> None:
+    """Check at a takeover that the topics are the ones the totals were made from.
+
+    `watch` would see it too, but only after seconds in which readings of a new topic would be
+    counted on top of the old one's. Raises: Refusal; RestartNeeded when no broker answers.
+    """
+    deadline = time.monotonic() + CERTAIN_SECONDS
+    while True:
+        try:
+            return await asyncio.to_thread(check_unchanged, ground, cluster)
+        except (NoBroker, ClusterRefused) as error:
+            raise RestartNeeded(str(error)) from error
+        except Refusal:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(_PAUSE_SECONDS)
 
 
 async def watch(settings: WorkerSettings, cluster: Cluster, ground: Ground) -> None:
