@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from typing import Any
 
 import faust
@@ -27,8 +26,10 @@ class PartitionedStore(rocksdb.Store):  # type: ignore[misc]
         """Return a partition's store; when `fresh`, what is there is set aside first."""
         path = self.partition_path(partition)
         if fresh:
-            self._dbs.pop(partition, None)
-            gc.collect()  # rocksdict closes a database when its last reference goes
+            database = self._dbs.pop(partition, None)
+            if database is not None:
+                # Its lock goes with it: whoever judged the store still holds a reference.
+                database.close()
             set_aside(path)
         metrics.PARTITIONS_WAITING.labels(str(partition)).set(0)
         return PartitionStore(self._db_for_partition(partition), path)

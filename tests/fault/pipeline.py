@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from deploy.cluster import Cluster
 from deploy.prepare import prepare
 from deploy.settings import TopicSettings
+from stream_app.cluster import Cluster
 from tests.fault.checker import broken, newest_stores, verdict
 from tests.fault.fleet import READINGS, Fleet
 from tests.fault.follower import Follower
@@ -84,6 +84,8 @@ class Pipeline:
 
     def close(self) -> None:
         self.workers.abandon()
+        for worker in self.workers.all:  # shown beside a test that failed
+            print(f"== {worker.directory.name} {worker.exit_codes}\n{worker.log[-3000:]}")
         self.fleet.finish(seconds=1)
         self.follower.stop()
 

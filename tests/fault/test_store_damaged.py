@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cluster import Cluster
 from deploy.prepare import prepare
 from deploy.settings import TopicSettings
+from stream_app.cluster import Cluster
 from tests.fault.conftest import PipelineFactory
 from tests.fault.pipeline import Pipeline
 from tests.fault.workers import WorkerProcess
@@ -78,6 +78,7 @@ def test_x16_the_store_of_another_partition_is_set_aside(pipeline: Pipeline) -> 
     second.rename(first)
     away.rename(second)
     assert work_again(pipeline, worker).count("set aside") == 2
+    assert worker.exit_codes == [], "it took no restart"
 
 
 @pytest.mark.timeout(90)
@@ -95,6 +96,7 @@ def test_x16_the_stores_of_a_view_that_is_gone_are_set_aside(
     again = after.workers.add()
     assert again.directory == worker.directory
     after.finish()
+    assert again.exit_codes == [], "it took no restart"
     assert again.last_start.count("it belongs to another cluster, topic or view version") == 2
 
 
