@@ -16,6 +16,8 @@ from producer.readings import ReadingProducer
 
 #: How often a full queue is looked at again.
 FULL_SECONDS = 0.01
+#: A broker that is away for longer than a restart of its connection is said to be away at once.
+CONNECT_SECONDS = 1.0
 
 
 class KafkaPublisher:
@@ -31,7 +33,7 @@ class KafkaPublisher:
             sending = self._producer.open()
         except ProducerStopped:
             raise NotWritten("the server is stopping; nothing was written, try again") from None
-        return KafkaDelivery(sending, self._producer.settings.delivery_timeout_seconds)
+        return KafkaDelivery(sending, self._producer)
 
     async def close(self, deadline_seconds: float) -> None:
         """Wait for what is under way, at most so long, and let go of the connection."""
@@ -41,10 +43,12 @@ class KafkaPublisher:
 class KafkaDelivery:
     """The rows of one body on their way to Kafka."""
 
-    def __init__(self, sending: Sending, patience_seconds: float) -> None:
+    def __init__(self, sending: Sending, producer: ReadingProducer) -> None:
         """Take over a delivery; a full queue is waited for as long as a record may take."""
         self._sending = sending
-        self._patience_seconds = patience_seconds
+        self._producer = producer
+        self._patience_seconds = producer.settings.delivery_timeout_seconds
+        self._has_begun = False
 
     async def readings(self, keys: Sequence[bytes], values: Sequence[bytes]) -> bool:
         """Send readings; False once a row has failed."""
@@ -57,6 +61,9 @@ class KafkaDelivery:
     async def _send(
         self, topic: str, values: Sequence[bytes], keys: Sequence[bytes] | None
     ) -> bool:
+        if not self._has_begun:
+            await self._connected()
+            self._has_begun = True
         deadline = time.monotonic() + self._patience_seconds
         while not self._sending.has_failed:
             try:
@@ -70,6 +77,14 @@ class KafkaDelivery:
             else:
                 return not self._sending.has_failed
         return False
+
+    async def _connected(self) -> None:
+        """Raise NotWritten when no broker is connected: nothing of the body is handed over."""
+        deadline = time.monotonic() + CONNECT_SECONDS
+        while not self._producer.is_connected:
+            if time.monotonic() > deadline:
+                raise NotWritten("Kafka does not answer; nothing was written, try again")
+            await asyncio.sleep(FULL_SECONDS)
 
     async def finish(self) -> Outcome:
         """Wait until each row is acknowledged or given up, which Kafka's client times."""

@@ -1,6 +1,7 @@
 """Events over HTTP into a real log: acknowledged rows are there, refused ones are set aside."""
 
 import json
+import time
 from pathlib import Path
 
 from api.app import create_app
@@ -46,9 +47,13 @@ async def test_b25_without_a_broker_nothing_is_written_and_the_answer_is_503(
 ) -> None:
     home = prepare_home(tmp_path / "home")
     token = TokenStore(home / STORE_NAME).create("test", ["ADMIN"])
-    settings = ApiSettings(home=home, bootstrap_servers="127.0.0.1:1", delivery_timeout_seconds=1)
+    settings = ApiSettings(home=home, bootstrap_servers="127.0.0.1:1", delivery_timeout_seconds=8)
     app = create_app(settings, live=HandmadeLive(None))
     async with app.router.lifespan_context(app):
+        began = time.monotonic()
         answer = await Caller(app, token).events(reading_value())
+        took = time.monotonic() - began
     assert answer.status == 503
+    assert "Kafka does not answer" in answer.json()["error"]
+    assert took < 3, "a client is not kept waiting for what cannot come"
     assert answer.headers["retry-after"]
