@@ -90,6 +90,7 @@ def _ownership(
         confirm_ground=lambda: confirm(cluster, ground),
         expected_birth=ground.expected_birth,
         target_readings=settings.target_readings,
+        accepted=settings.lost_offsets(),
     )
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from contract.changelog import Birth
@@ -21,7 +21,7 @@ from record_batches.chunk import RecordChunk
 from stream_app import metrics
 from stream_app.ending import end_process
 from stream_app.pipe import PartitionPipe
-from stream_app.recovery import ChangelogRecovery
+from stream_app.recovery import ChangelogRecovery, LostOffsets
 from stream_app.source import Source
 from stream_app.takeover import Takeover
 from stream_app.transaction import TransactionWriter
@@ -46,15 +46,17 @@ class Ownership:
         confirm_ground: Callable[[], Awaitable[None]],
         expected_birth: Birth,
         target_readings: int,
+        accepted: Mapping[int, LostOffsets] | None = None,
     ) -> None:
         """Begin with no partition."""
         self._new_writer = new_writer
         self._recovery = recovery
         self._confirm_ground = confirm_ground
         self._expected_birth = expected_birth
+        self._accepted = accepted
         self._target_readings = target_readings
         self._writers: dict[int, TransactionWriter] = {}
-        self._takeover = Takeover(expected_birth)
+        self._takeover = Takeover(expected_birth, accepted)
         self.pipes: dict[int, PartitionPipe] = {}
         # Not ready before the first assignment either.
         self.is_recovering = True
@@ -152,7 +154,7 @@ class Ownership:
         """Let all partitions go: no store is written and nothing is committed after this."""
         pipes, self.pipes = self.pipes, {}
         writers, self._writers = self._writers, {}
-        self._takeover = Takeover(self._expected_birth)
+        self._takeover = Takeover(self._expected_birth, self._accepted)
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await asyncio.gather(*(asyncio.shield(pipe.close()) for pipe in pipes.values()))

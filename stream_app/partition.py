@@ -71,12 +71,15 @@ class PartitionFold:
         self.marker = marker
         self.folded_offset = marker.applied_offset
         self.pending = Pending()
-        self._last_gap: int | None = None
 
     @property
     def next_offset(self) -> int:
         """The source offset that has to come next."""
         return self.folded_offset + 1
+
+    def skip_to(self, next_offset: int) -> None:
+        """Go on at an offset without what is missing before it: an operator has accepted that."""
+        self.folded_offset = next_offset - 1
 
     def verdict(self, chunk: RecordChunk) -> Verdict:
         """Tell whether the chunk begins exactly where the last one ended."""
@@ -97,18 +100,7 @@ class PartitionFold:
         verdict = self.verdict(chunk)
         if verdict in (Verdict.NEXT, Verdict.STRADDLING):
             self._fold(chunk)
-            self._last_gap = None
         return verdict
-
-    def missing_from(self, chunk: RecordChunk) -> int | None:
-        """Return the offset to fetch from again because of a GAP, None if that is under way.
-
-        What was fetched before a seek lies ever further beyond the gap. A chunk that does not
-        was fetched after it: what was missing has not come again.
-        """
-        is_under_way = self._last_gap is not None and chunk.start_offset > self._last_gap
-        self._last_gap = chunk.start_offset
-        return None if is_under_way else self.next_offset
 
     def _fold(self, chunk: RecordChunk) -> None:
         pending = self.pending

@@ -139,10 +139,12 @@ class PartitionPipe:
         )
 
     async def _seek_back(self, chunk: RecordChunk) -> None:
-        """A chunk is missing: fetch again from where the fold stands."""
-        wanted = self.fold.missing_from(chunk)
-        if wanted is None:
-            return
+        """A chunk is missing: fetch again from where the fold stands.
+
+        Chunks that were fetched before a seek cause another one, a handful at most: nothing tells
+        them from chunks after it, which must not be let pass.
+        """
+        wanted = self.fold.next_offset
         metrics.RESEEKS.labels(str(self.partition)).inc()
         first = await self._source.first_offset(self.partition)
         if first > wanted:

@@ -67,8 +67,25 @@ def check_birth(birth: Birth, expected: Birth, partition: int) -> None:
             )
 
 
-def check_position(partition: int, marker: Marker, first_offset: int, end_offset: int) -> None:
-    """Compare the marker with the readings topic. Raises: Refusal."""
+class LostOffsets(NamedTuple):
+    """Offsets that an operator goes on without, both ends included."""
+
+    first: int
+    last: int
+
+
+def check_position(
+    partition: int,
+    marker: Marker,
+    first_offset: int,
+    end_offset: int,
+    accepted: LostOffsets | None = None,
+) -> int:
+    """Compare the marker with the readings topic; returns the offset to go on at.
+
+    That is the one after the marker, or the first there is where exactly the missing ones are
+    `accepted`. Raises: Refusal.
+    """
     following = marker.applied_offset + 1
     if following > end_offset:
         raise Refusal(
@@ -77,11 +94,15 @@ def check_position(partition: int, marker: Marker, first_offset: int, end_offset
             "energy replay start"
         )
     if following < first_offset:
+        if accepted == LostOffsets(following, first_offset - 1):
+            log.warning("partition %d: going on without offsets %d-%d", partition, *accepted)
+            return first_offset
         raise Refusal(
             f"partition {partition}: offsets {following}-{first_offset - 1} were removed before "
             "they were counted; to go on without them: energy worker --accept-lost-offsets "
             f"{partition}:{following}-{first_offset - 1}"
         )
+    return following
 
 
 class ChangelogRecovery:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from contract.kafka import KafkaSettings
 from contract.settings import Integer, Seconds
+from stream_app.recovery import LostOffsets
 
 MIB = 1024 * 1024
+_LOST_RANGE = re.compile(r"([0-9]{1,9}):([0-9]{1,18})-([0-9]{1,18})")
+_LOST_OFFSETS = re.compile(rf"{_LOST_RANGE.pattern}(,{_LOST_RANGE.pattern})*")
 
 
 class WorkerSettings(KafkaSettings):
@@ -40,6 +44,23 @@ class WorkerSettings(KafkaSettings):
     write_buffer_bytes: Annotated[Integer, Field(ge=MIB, le=1024 * MIB)] = Field(
         32 * MIB, alias="STREAM_APP_WRITE_BUFFER_BYTES"
     )
+
+    #: Offsets that were removed before they were counted, to go on without: `0:17-42,3:5-9`.
+    accept_lost_offsets: str = Field("", alias="STREAM_APP_ACCEPT_LOST_OFFSETS")
+
+    @field_validator("accept_lost_offsets")
+    @classmethod
+    def _ranges(cls, text: str) -> str:
+        if text and not _LOST_OFFSETS.fullmatch(text):
+            raise ValueError("must be PARTITION:FIRST-LAST[,PARTITION:FIRST-LAST...]")
+        return text
+
+    def lost_offsets(self) -> dict[int, LostOffsets]:
+        """Return what is gone on without, by partition."""
+        return {
+            int(partition): LostOffsets(int(first), int(last))
+            for partition, first, last in _LOST_RANGE.findall(self.accept_lost_offsets)
+        }
 
     def state_directory(self) -> Path:
         """Return where this worker keeps its RocksDB."""

@@ -7,13 +7,13 @@ performs the steps against Kafka, the tests in tests/model against a simulated o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from contract.changelog import Birth
 from stream_app.errors import RestartNeeded
 from stream_app.partition import PartitionFold
-from stream_app.recovery import check_birth, check_position, require_marker
+from stream_app.recovery import LostOffsets, check_birth, check_position, require_marker
 from stream_app.store import PartitionStore
 
 
@@ -27,9 +27,12 @@ class Taken(NamedTuple):
 class Takeover:
     """The partitions of one generation, on their way to this worker."""
 
-    def __init__(self, expected_birth: Birth) -> None:
-        """Begin with no partition."""
+    def __init__(
+        self, expected_birth: Birth, accepted: Mapping[int, LostOffsets] | None = None
+    ) -> None:
+        """Begin with no partition; `accepted` are lost offsets to go on without."""
         self._expected_birth = expected_birth
+        self._accepted = accepted or {}
         self._fenced: set[int] = set()
         self.taken: dict[int, Taken] = {}
 
@@ -54,5 +57,13 @@ class Takeover:
 
     def check_positions(self, first: dict[int, int], end: dict[int, int]) -> None:
         """Compare the markers with the readings topic. Raises: Refusal."""
-        for partition, taken in self.taken.items():
-            check_position(partition, taken.fold.marker, first[partition], end[partition])
+        for partition, (_, fold) in self.taken.items():
+            following = check_position(
+                partition,
+                fold.marker,
+                first[partition],
+                end[partition],
+                self._accepted.get(partition),
+            )
+            if following > fold.next_offset:
+                fold.skip_to(following)

@@ -57,11 +57,19 @@ def broker(context: typer.Context) -> None:
     raise typer.Exit(ended_by.exit_code)
 
 
-def worker(context: typer.Context) -> None:
+def worker(
+    context: typer.Context,
+    accept_lost_offsets: list[str] | None = typer.Option(
+        None, metavar="PARTITION:FIRST-LAST", help="Go on without exactly these removed offsets."
+    ),
+) -> None:
     """Run one worker until Ctrl-C; the same as python -m stream_app."""
     from stream_app.__main__ import main
 
-    raise typer.Exit(main(environ_of(context), debug=is_debug(context)))
+    environ = dict(environ_of(context))
+    if accept_lost_offsets:
+        environ["STREAM_APP_ACCEPT_LOST_OFFSETS"] = ",".join(accept_lost_offsets)
+    raise typer.Exit(main(environ, debug=is_debug(context)))
 
 
 def api(context: typer.Context) -> None:

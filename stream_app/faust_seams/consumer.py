@@ -75,19 +75,18 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         """The marker says where to go on, not the group's offset."""
         await super().perform_seek()
         topic = self.app.source_topic
-        positions = {
-            TP(topic, partition): offset
-            for partition, offset in self.app.ownership.positions().items()
-        }
-        if not positions:
+        owned = [TP(topic, partition) for partition in self.app.ownership.positions()]
+        if not owned:
             return
-        ends = await self.highwaters(*positions)
-        firsts = await self.earliest_offsets(*positions)
+        ends = await self.highwaters(*owned)
+        firsts = await self.earliest_offsets(*owned)
         self.app.ownership.check_positions(
             {tp.partition: offset for tp, offset in firsts.items()},
             {tp.partition: offset for tp, offset in ends.items()},
         )
-        await self.seek_wait(positions)
+        await self.seek_wait(
+            {TP(topic, p): offset for p, offset in self.app.ownership.positions().items()}
+        )
 
     # What a pipe asks of its source.
 

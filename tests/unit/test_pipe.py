@@ -10,7 +10,7 @@ import pytest
 from contract.changelog import Marker
 from stream_app import pipe as pipe_module
 from stream_app.errors import QuarantineRefused
-from stream_app.partition import PartitionFold, Verdict
+from stream_app.partition import PartitionFold
 from stream_app.pipe import PartitionPipe
 from stream_app.store import PartitionStore
 from stream_app.transaction import TransactionWriter
@@ -51,6 +51,15 @@ class EmptyStore(DamagedStore):
 class CaughtUp:
     """A source that ends where the fold stands."""
 
+    def __init__(self) -> None:
+        self.sought: list[int] = []
+
+    async def seek(self, _: int, offset: int) -> None:
+        self.sought.append(offset)
+
+    async def first_offset(self, _: int) -> int:
+        return 0
+
     def end_offset(self, _: int) -> int | None:
         return None
 
@@ -63,12 +72,12 @@ def endings(monkeypatch: pytest.MonkeyPatch) -> asyncio.Queue[BaseException]:
     return errors
 
 
-def pipe_of(writer: Any, store: Any) -> PartitionPipe:
+def pipe_of(writer: Any, store: Any, source: CaughtUp | None = None) -> PartitionPipe:
     return PartitionPipe(
         PartitionFold(0, Marker(applied_offset=-1)),
         cast(TransactionWriter, writer),
         cast(PartitionStore, store),
-        cast(Any, CaughtUp()),
+        cast(Any, source or CaughtUp()),
         generation=1,
         target_readings=100,
     )
@@ -100,13 +109,10 @@ async def test_a_store_that_cannot_be_read_is_set_aside_at_the_next_start(
     assert store.is_marked
 
 
-def test_a_missing_chunk_is_fetched_again_until_it_comes() -> None:
-    fold = PartitionFold(0, Marker(applied_offset=9))
-    for start, wanted in ((20, 10), (30, None), (40, None), (20, 10), (30, None)):
-        chunk = chunk_of(start, [reading_value()] * 10)
-        assert fold.accept(chunk) is Verdict.GAP
-        assert fold.missing_from(chunk) == wanted, f"chunk at {start}"
-    assert fold.accept(chunk_of(10, [reading_value()] * 10)) is Verdict.NEXT
-    later = chunk_of(40, [reading_value()])
-    assert fold.accept(later) is Verdict.GAP
-    assert fold.missing_from(later) == 20, "another gap is another matter"
+async def test_every_chunk_beyond_a_gap_makes_the_pipe_seek_back() -> None:
+    source = CaughtUp()
+    pipe = pipe_of(RefusingWriter(), EmptyStore(), source)
+    for start in (20, 30, 25):
+        await pipe.add(chunk_of(start, [reading_value()]), lambda: None)
+    assert source.sought == [0, 0, 0], "the chunk that was fetched again may be lost again"
+    assert pipe.fold.pending.counted == 0

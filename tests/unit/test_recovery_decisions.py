@@ -8,16 +8,18 @@ import msgspec
 import pytest
 
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker, encode_birth, encode_marker
-from contract.errors import CorruptRecord
+from contract.errors import CorruptRecord, SettingError
 from stream_app.errors import Refusal, RestartNeeded
 from stream_app.recovery import (
     ChangelogFacts,
     ChangelogRecovery,
+    LostOffsets,
     check_birth,
     check_position,
     distrust_of,
     require_marker,
 )
+from stream_app.settings import WorkerSettings
 from stream_app.store import OFFSET_KEY, PARTITION_KEY, PartitionStore
 
 BIRTH = Birth("cluster", "energy_consumption", "topic-id", "changelog-id", 0, "1")
@@ -131,3 +133,32 @@ def test_no_marker_never_means_begin_at_zero() -> None:
     with pytest.raises(CorruptRecord):
         require_marker(store(marker=b"{}"), 0)
     assert require_marker(store(marker=encode_marker(Marker(4))), 0) == Marker(4)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "goes_on_at"),
+    [(LostOffsets(10, 14), 15), (LostOffsets(10, 13), None), (LostOffsets(9, 14), None)],
+)
+def test_x31_lost_offsets_are_passed_only_when_exactly_they_are_accepted(
+    accepted: LostOffsets, goes_on_at: int | None
+):
+    if goes_on_at is None:
+        with pytest.raises(Refusal, match="0:10-14"):
+            check_position(0, Marker(9), 15, 40, accepted)
+    else:
+        assert check_position(0, Marker(9), 15, 40, accepted) == goes_on_at
+
+
+def test_nothing_lost_goes_on_after_the_marker_whatever_is_accepted():
+    assert check_position(0, Marker(9), 3, 40, LostOffsets(0, 2)) == 10
+
+
+@pytest.mark.parametrize("text", ["1", "0:5", "0:5-", "a:1-2", "0:1-2;1:1-2", " 0:1-2", "0:1_0-2"])
+def test_lost_offsets_are_written_as_ranges(text: str):
+    with pytest.raises(SettingError, match="STREAM_APP_ACCEPT_LOST_OFFSETS"):
+        WorkerSettings.load({"STREAM_APP_ACCEPT_LOST_OFFSETS": text})
+
+
+def test_lost_offsets_of_several_partitions():
+    settings = WorkerSettings.load({"STREAM_APP_ACCEPT_LOST_OFFSETS": "0:17-42,3:5-9"})
+    assert settings.lost_offsets() == {0: LostOffsets(17, 42), 3: LostOffsets(5, 9)}
