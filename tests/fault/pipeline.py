@@ -25,6 +25,7 @@ class Pipeline:
 
     def __init__(self, kafka: Kafka, directory: Path, *, seed: int, partitions: int = 4) -> None:
         self.kafka, self.seed, self.partitions = kafka, seed, partitions
+        self.admin = kafka.admin()
         self.environ = {
             "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
             "ENERGY_HOME": str(directory),
@@ -70,6 +71,8 @@ class Pipeline:
         began = time.monotonic()
         self.drain()
         drained = time.monotonic() - began
+        # One that is just starting would be ended by the signal itself.
+        self.workers.wait_working([worker for worker in self.workers.all if worker.wanted])
         ended = self.workers.stop()
         stores = newest_stores(worker.directory for worker in self.workers.all)
         found = verdict(self.kafka, self.fleet.oracle, self.follower, stores)

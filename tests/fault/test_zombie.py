@@ -24,14 +24,21 @@ def test_x4_a_zombie_writes_nothing_and_says_that_it_must_restart(pipeline: Pipe
     pipeline.wait_progress()
     pipeline.workers.wait_working()
     for zombie, other in (workers, reversed(workers)):
+        wait_until(
+            lambda zombie=zombie, other=other: (
+                sorted([*last_owned(zombie.last_start), *last_owned(other.last_start)])
+                == ["0", "1", "2", "3"]
+            ),
+            "the two share the partitions",
+        )
         pipeline.wait_progress(500)
+        ends = len(zombie.exit_codes)
         stop_in_a_transaction(pipeline, zombie)
         wait_until(
             lambda other=other: last_owned(other.last_start) == {"0", "1", "2", "3"},
             "the other worker has all partitions",
         )
         pipeline.wait_progress(1_000)
-        ends = len(zombie.exit_codes)
         zombie.send(signal.SIGCONT)
         wait_until(
             lambda zombie=zombie, ends=ends: len(zombie.exit_codes) > ends,
@@ -63,12 +70,11 @@ def stop_in_a_transaction(pipeline: Pipeline, worker: WorkerProcess) -> None:
 
 
 def is_open(pipeline: Pipeline, partitions: list[int]) -> bool:
-    admin = pipeline.kafka.admin()
     wanted = {TopicPartition(CHANGELOG, p): OffsetSpec.latest() for p in partitions}
     ends = [
         {tp: done.result().offset for tp, done in found.items()}
         for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
-        for found in [admin.list_offsets(wanted, isolation_level=level, request_timeout=5)]
+        for found in [pipeline.admin.list_offsets(wanted, isolation_level=level, request_timeout=5)]
     ]
     return ends[0] != ends[1]
 

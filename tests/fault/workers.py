@@ -40,7 +40,7 @@ class WorkerProcess:
             **environ,
         }
         self._process: subprocess.Popen[bytes] | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @property
     def pid(self) -> int | None:
@@ -57,13 +57,13 @@ class WorkerProcess:
         return self.log.rpartition("--- start\n")[2]
 
     def start(self) -> None:
-        self.wanted = True
         with self._lock, self.log_file.open("ab") as output:
             output.write(b"--- start\n")
             output.flush()
             self._process = subprocess.Popen(
                 COMMAND, env=self._environ, stdout=output, stderr=output, stdin=subprocess.DEVNULL
             )
+            self.wanted = True  # only now: the one before may have ended with 0, as it was told
 
     def send(self, number: signal.Signals) -> None:
         if (pid := self.pid) is not None:
@@ -94,14 +94,15 @@ class WorkerProcess:
 
     def restart_if_it_should(self) -> None:
         """As a supervisor: start it again after 75 or a kill."""
-        process = self._process
-        if process is None or (code := process.poll()) is None or not self.wanted:
-            return
-        self.exit_codes.append(code)
-        if code == RESTART_ME or code < 0:
-            self.start()
-        else:
-            self.wanted = False
+        with self._lock:
+            process = self._process
+            if process is None or (code := process.poll()) is None or not self.wanted:
+                return
+            self.exit_codes.append(code)
+            if code == RESTART_ME or code < 0:
+                self.start()
+            else:
+                self.wanted = False
 
 
 class Workers:
