@@ -25,7 +25,7 @@ class Tier:
     name: str
     budget_seconds: int
     processes: int = 0
-    """Of pytest-xdist; 0: none. Only where tests neither measure time nor need the machine."""
+    """Of pytest-xdist; 0: none. Not where tests measure rates; faults mostly wait."""
 
 
 TIERS = (
@@ -34,7 +34,7 @@ TIERS = (
     Tier("model", 60, processes=2),
     Tier("broker", 120, processes=2),
     Tier("e2e", 180),
-    Tier("fault", 240),
+    Tier("fault", 240, processes=2),
     Tier("fuzz", 60),
 )
 
