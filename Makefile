@@ -10,7 +10,7 @@ JARS := deploy/broker/libs
 
 # Before anything else: one line that says what is missing and how to install it, exit 2.
 NEED_BROKER := $(filter run test jars,$(MAKECMDGOALS))
-ifneq (,$(NEED_BROKER)$(filter check format venv lock,$(MAKECMDGOALS)))
+ifneq (,$(NEED_BROKER)$(filter check format model venv lock,$(MAKECMDGOALS)))
 MISSING := $(shell deploy/prerequisites.sh "$(PYTHON)" $(if $(NEED_BROKER),broker))
 # Containers bring their own Java: `make run` takes them where only Java or Maven is missing.
 ifeq (run,$(MAKECMDGOALS)$(filter Python%,$(MISSING)))
@@ -21,7 +21,7 @@ $(error $(MISSING))
 endif
 endif
 
-.PHONY: run test check format venv jars lock help
+.PHONY: run test model check format venv jars lock help
 
 ifneq (,$(COMPOSE))
 run:
@@ -35,6 +35,9 @@ endif
 
 test: venv jars ## Run the suite against a real broker, tier by tier; TIERS="unit broker" picks
 	@$(BIN)/python -m tests.tiers $(TIERS)
+
+model: venv ## Run random schedules of the simulated protocol; SCHEDULES=1000000 SEED=7
+	@$(BIN)/python -m tests.model $(if $(SCHEDULES),--schedules $(SCHEDULES)) $(if $(SEED),--seed $(SEED))
 
 check: venv ## Lint, formatting, types and imports, in seconds
 	@$(BIN)/ruff check .

@@ -1,0 +1,91 @@
+"""What a driver may do to stores and changelogs; see actions.py for the meaning of the bits."""
+
+from __future__ import annotations
+
+from tests.model import checker
+from tests.model.disk import NOTHING_READABLE, TOTALS_UNREADABLE
+from tests.model.world import World
+
+
+def kill(world: World, bits: int) -> None:
+    """A worker is killed, or its machine: what was not acknowledged may be lost."""
+    commits = ("carried out", "lost", "late", "late")[bits >> 1 & 3]
+    world.kill(bits & 1, commits=commits, keeps_batch=bool(bits & 24), group_hears=bool(bits & 32))
+
+
+def lose_directory(world: World, bits: int) -> None:
+    """A killed worker comes back with an empty directory."""
+    kill(world, bits)
+    world.workers[bits & 1].directory.disks.clear()
+
+
+def damage(world: World, bits: int) -> None:
+    """A store cannot be read any more: nothing of it, or none of its totals."""
+    disk = world.workers[bits & 1].directory.disks.get(bits >> 1 & 1)
+    if disk is not None:
+        disk.health = NOTHING_READABLE if bits & 12 == 0 else TOTALS_UNREADABLE
+
+
+def copy_store(world: World, bits: int) -> None:
+    """Somebody keeps a copy of a store."""
+    disk = world.workers[bits & 1].directory.disks.get(bits >> 1 & 1)
+    if disk is not None:
+        world.copies.append((bits >> 1 & 1, disk.copy()))
+
+
+def bring_back(world: World, bits: int) -> None:
+    """A killed worker comes back with an old copy of a store, at times of another partition."""
+    if not world.copies:
+        return
+    kill(world, bits)
+    partition, disk = world.copies[(bits >> 6) % len(world.copies)]
+    to = partition if bits >> 10 & 1 else 1 - partition
+    world.workers[bits & 1].directory.disks[to] = disk.copy()
+
+
+def compact(world: World, bits: int) -> None:
+    """Old changelog records go; never what a running reader has still to read."""
+    partition = bits & 1
+    log = world.changelogs[partition]
+    before = min(log.last_stable_offset(), world.reader.safe_to_compact(partition))
+    before = before * (1 + (bits >> 1 & 3)) // 4
+    log.compact(before, drop_controls=bool(bits & 8))
+    world.compacted_to[partition] = max(before, world.compacted_to[partition])
+
+
+def _written(world: World, number: int, partition: int) -> int:
+    """Up to which changelog offset a worker's store is written."""
+    disk = world.workers[number].directory.disks.get(partition)
+    return int(disk.data.get(checker.STORE_OFFSET, b"-1")) if disk else -1
+
+
+def set_back(world: World, bits: int) -> None:
+    """The cluster comes back from an old backup, and one worker's store is ahead of it."""
+    partition = bits & 1
+    log = world.changelogs[partition]
+    for worker in world.workers:
+        worker.die()
+    for transactional_id in world.coordinator.open_ids():
+        world.coordinator.expire(transactional_id)
+    world.late = []
+    ends = [
+        batch.next_offset
+        for batch in log.batches
+        if batch.is_control and batch.next_offset >= world.compacted_to[partition]
+    ]
+    if not ends:
+        return
+    log.end_offset = ends[max(0, len(ends) - 2 - (bits >> 2 & 1))]
+    gone = {b.transaction for b in log.batches if b.next_offset > log.end_offset}
+    log.batches = [b for b in log.batches if b.next_offset <= log.end_offset]
+    quarantine = world.quarantines[partition]
+    quarantine.batches = [b for b in quarantine.batches if b.transaction not in gone]
+    world.applied[partition] = applied = checker.applied_offset(log)
+    world.group.offsets[partition] = min(world.group.offsets[partition], applied + 1)
+    # Written to by another first, the log would reach the store's offset again, and nothing
+    # could tell: only the worker whose store is ahead may have the partition first.
+    ahead = max((0, 1), key=lambda number: _written(world, number, partition))
+    world.group.pins[partition] = ahead
+    world.workers[1 - ahead].directory.disks.pop(partition, None)
+    world.copies = [copy for copy in world.copies if copy[0] != partition]
+    world.reader = world.reader_class(world)

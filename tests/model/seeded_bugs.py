@@ -1,0 +1,204 @@
+"""Bugs to order: each takes ONE safeguard away, and the model must go red within 1,000 schedules.
+
+Those of the worker's shell are made by overriding one method of the simulated worker, those of
+the product's decisions by patching the product. The replay's own gate (`energy replay promote`)
+is not in the model; "gate skips a partition" is the reader's gate, the same comparison.
+"""
+
+from __future__ import annotations
+
+import decimal
+import json
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+from unittest import mock
+
+import msgspec
+
+import contract.fold
+from api import live
+from api.view import ViewState
+from contract.changelog import encode_total
+from contract.errors import InvalidReading
+from contract.reading import Reading, Rejected, validate
+from record_batches.chunk import Record, RecordChunk
+from stream_app import partition as partition_module
+from stream_app import recovery, steps
+from stream_app.partition import PartitionFold, Pending, Transaction
+from stream_app.store import OFFSET_KEY
+from tests.model.disk import SimStore
+from tests.model.reader import SimReader
+from tests.model.seeded_workers import (
+    AcknowledgesFailedChunks,
+    FencesNobody,
+    OverwritesParts,
+    QuarantinesOutside,
+    ReaderUncommitted,
+    ReadsBeforeFencing,
+    ReadsUncommitted,
+    SeeksOnce,
+    StartsFromGroup,
+    TakesUnansweredForAborted,
+    TakesUnansweredForDone,
+)
+from tests.model.worker import SimWorker
+from tests.model.world import World
+
+
+class Bug(NamedTuple):
+    """A safeguard less: the world it is missing from, and what is patched meanwhile."""
+
+    name: str
+    world: type[World]
+    patches: tuple[Any, ...] = ()
+
+
+def _world(worker: type[SimWorker] = SimWorker, reader: type[SimReader] = SimReader) -> type[World]:
+    return type("BuggyWorld", (World,), {"worker_class": worker, "reader_class": reader})
+
+
+def _patched(name: str, target: Any, attribute: str, replacement: Any) -> Bug:
+    return Bug(name, World, ((target, attribute, replacement),))
+
+
+@contextmanager
+def without_safeguard(bug: Bug) -> Iterator[None]:
+    """Have the bug in the product meanwhile."""
+    with ExitStack() as stack:
+        for target, attribute, replacement in bug.patches:
+            stack.enter_context(mock.patch.object(target, attribute, replacement))
+        yield
+
+
+# The order of effects
+
+
+def _marker_apart(transaction: Transaction) -> Generator[Any, Any, int]:
+    yield steps.Begin()
+    if transaction.quarantined:
+        yield steps.SendQuarantined(transaction.quarantined)
+    yield steps.SendTotals(transaction.updates[:-1])
+    yield steps.Commit()
+    yield steps.Begin()
+    last: int = yield steps.SendTotals(transaction.updates[-1:])
+    yield steps.Commit()
+    return last
+
+
+def _store_first(
+    fold: PartitionFold, taken: Pending, applied_offset: int
+) -> Generator[Any, Any, Transaction]:
+    stored = yield steps.ReadStore([device_id.encode() for device_id in taken.totals])
+    transaction = fold.transaction(taken, applied_offset, stored)
+    written = yield steps.ReadStore([OFFSET_KEY])
+    yield steps.WriteStore(transaction.updates, int(written[0]))
+    last = yield steps.WriteTransaction(transaction)
+    yield steps.WriteStore(transaction.updates, last)
+    fold.applied(transaction)
+    yield steps.Acknowledge(taken.events)
+    return transaction
+
+
+# Offsets
+
+_slices = RecordChunk.slices
+_distrust_of = recovery.distrust_of
+
+
+def _slices_from_one_before(self: RecordChunk, from_offset: int = 0) -> Iterable[list[Record]]:
+    return _slices(self, from_offset - 1)
+
+
+def _slices_untrimmed(self: RecordChunk, from_offset: int = 0) -> Iterable[list[Record]]:
+    return _slices(self, 0)
+
+
+def _trusts_a_store_ahead(store: Any, facts: recovery.ChangelogFacts) -> str | None:
+    return _distrust_of(store, facts._replace(end_offset=1 << 62))
+
+
+def _trusts_any_partition(store: Any, facts: recovery.ChangelogFacts) -> str | None:
+    return _distrust_of(store, facts._replace(partition=store.partition()))
+
+
+# Sums
+
+
+def _overwritten(_: Any, deltas: contract.fold.PartTotals) -> list[tuple[bytes, bytes]]:
+    return [
+        (device.encode(), encode_total(total, int(readings)))
+        for device, (total, readings) in deltas.items()
+    ]
+
+
+def _float_fold(readings: Iterable[Reading], into: contract.fold.PartTotals) -> None:
+    for reading in readings:
+        part = into.setdefault(reading.device_id, [decimal.Decimal(0), 0])
+        total = float(part[0]) + float(reading.energy_consumed)
+        part[0] = decimal.Decimal(repr(total))
+        part[1] += 1
+
+
+# Bad records
+
+
+def _dropped(*_: Any) -> None:
+    pass
+
+
+def _joined_decode(values: list[bytes | None]) -> tuple[list[Reading], list[Rejected]]:
+    """One decode for the whole chunk where the count agrees, else each alone."""
+    try:
+        decoded = json.loads(b"[" + b",".join(value or b"" for value in values) + b"]")
+        if len(decoded) == len(values):
+            return [validate(msgspec.json.encode(each)) for each in decoded], []
+    except (ValueError, InvalidReading):
+        pass
+    return _decode_readings(values)
+
+
+_decode_readings = partition_module.decode_readings
+
+
+# The reader's switch
+
+
+def _first_partition_decides(following: Any, served: Any) -> bool:
+    return bool(
+        following.state is ViewState.RUNNING
+        and following.applied_offsets()[0] >= served.applied_offsets()[0]
+    )
+
+
+def _at_once(following: Any, served: Any) -> bool:
+    return True
+
+
+BUGS = [
+    _patched("applied offset outside the transaction", steps, "transaction_steps", _marker_apart),
+    _patched("< for <=", RecordChunk, "slices", _slices_from_one_before),
+    _patched("straddling chunk not trimmed", RecordChunk, "slices", _slices_untrimmed),
+    Bug("changelog read before fencing", _world(ReadsBeforeFencing)),
+    Bug("no fencing", _world(FencesNobody)),
+    Bug("recovery uncommitted", _world(ReadsUncommitted)),
+    Bug("reader uncommitted", _world(reader=ReaderUncommitted)),
+    _patched("store written before commit", steps, "commit_steps", _store_first),
+    Bug("group commit before the ack", _world(StartsFromGroup)),
+    Bug("timed-out commit taken as aborted", _world(TakesUnansweredForAborted)),
+    Bug("timed-out commit taken as done", _world(TakesUnansweredForDone)),
+    _patched("store trusted though ahead", recovery, "distrust_of", _trusts_a_store_ahead),
+    _patched("another partition's store", recovery, "distrust_of", _trusts_any_partition),
+    Bug("lost chunk sought once", _world(SeeksOnce)),
+    _patched("damaged store trusted again", SimStore, "mark_damaged", _dropped),
+    Bug("failed chunk acked", _world(AcknowledgesFailedChunks)),
+    _patched("part-totals overwritten in the worker", partition_module, "add_stored", _overwritten),
+    Bug("part-totals overwritten in the reader", _world(reader=OverwritesParts)),
+    _patched("float sum", partition_module, "fold", _float_fold),
+    _patched("28-digit decimals", contract.fold, "EXACT", decimal.Context(prec=28, traps=[])),
+    _patched("bad record dropped", PartitionFold, "_quarantine", _dropped),
+    Bug("quarantine outside the transaction", _world(QuarantinesOutside)),
+    _patched("joined decode", partition_module, "decode_readings", _joined_decode),
+    _patched("gate skips a partition", live, "_may_follow", _first_partition_decides),
+    _patched("view swapped while loading", live, "_may_follow", _at_once),
+]

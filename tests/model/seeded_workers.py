@@ -1,0 +1,118 @@
+"""Workers and readers that lack ONE safeguard; seeded_bugs.py says which."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contract.changelog import decode_total
+from contract.decimals import canonical
+from record_batches.chunk import RecordChunk
+from stream_app.partition import Pending
+from tests.model.committing import OutcomeUnknown, Steps
+from tests.model.kafka_log import ABORTED, Fenced, Unparsable
+from tests.model.reader import SimReader
+from tests.model.worker import SimWorker
+
+
+class ReadsBeforeFencing(SimWorker):
+    def take(self, partitions: list[int]) -> Steps:
+        self.takeover.fenced(partitions)
+        yield from self.recover(partitions)
+        yield from self.fence(partitions)
+
+
+class FencesNobody(SimWorker):
+    """A transactional.id of its own for each life, as a random suffix would give."""
+
+    lives = 0
+
+    def start(self) -> None:
+        self.lives += 1
+        super().start()
+
+    def transactional_id(self, partition: int) -> str:
+        return f"{super().transactional_id(partition)}-{self.number}-{self.lives}"
+
+
+class ReadsUncommitted(SimWorker):
+    reads_committed = False
+
+
+class SeeksOnce(SimWorker):
+    """Takes every later gap at the same place for one that is being mended."""
+
+    sought: tuple[int, int, int] | None = None
+
+    def seek_back(self, partition: int, offset: int) -> None:
+        gap = (self.generation, partition, offset)
+        if gap != self.sought:
+            self.sought = gap
+            super().seek_back(partition, offset)
+
+
+class StartsFromGroup(SimWorker):
+    """Commits what is folded to the group, and goes on from there."""
+
+    def group_offset(self, partition: int) -> int:
+        return self.takeover.taken[partition].fold.next_offset
+
+    def seek_offsets(self) -> dict[int, int]:
+        offsets = {p: self.world.group.offsets[p] for p in self.takeover.taken}
+        for partition, offset in offsets.items():
+            self.takeover.taken[partition].fold.folded_offset = offset - 1
+        return offsets
+
+
+class TakesUnansweredForAborted(SimWorker):
+    """Reads again from the marker, as after an abort."""
+
+    def commit(self, partition: int, taken: Pending, applied_offset: int) -> Steps:
+        try:
+            yield from super().commit(partition, taken, applied_offset)
+        except OutcomeUnknown:
+            try:
+                self.world.coordinator.end(self.writers[partition], ABORTED)
+            except Fenced:
+                raise OutcomeUnknown from None
+            fold = self.takeover.taken[partition].fold
+            fold.take()
+            fold.folded_offset = fold.marker.applied_offset
+            self.positions[partition] = fold.next_offset
+
+
+class TakesUnansweredForDone(SimWorker):
+    def on_unknown(self, partition: int) -> None:
+        pass
+
+
+class AcknowledgesFailedChunks(SimWorker):
+    def accept(self, partition: int, chunk: RecordChunk) -> None:
+        try:
+            super().accept(partition, chunk)
+        except Unparsable:
+            fold = self.takeover.taken[partition].fold
+            fold.folded_offset = chunk.next_offset - 1
+            fold.pending.events.append(chunk)
+
+
+class QuarantinesOutside(SimWorker):
+    def send_quarantined(self, partition: int, records: list[Any]) -> None:
+        self.world.quarantines[partition].append(records, self.world.clock)
+
+
+class ReaderUncommitted(SimReader):
+    read_committed = False
+
+
+class OverwritesParts(SimReader):
+    """A device of several partitions has only the last one's total."""
+
+    def totals(self) -> dict[str, tuple[str, int]]:
+        found = super().totals()
+        for part in self.served.view.partitions:
+            for device in found:
+                value = part.totals.get(device.encode())
+                if value is not None:
+                    total, readings = decode_total(value)
+                    found[device] = (canonical(total), readings)
+        return found

@@ -1,0 +1,34 @@
+"""A model that misses a bug is broken: each safeguard is taken away once, and must be missed."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.model.schedule import failure_of, first_failure, is_same, schedule_of, shrunk
+from tests.model.seeded_bugs import BUGS, Bug, without_safeguard
+
+WITHIN_SCHEDULES = 1_000
+#: A row of schedules that the search for violations does not use.
+FIRST_SEED = 10_000_000
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name.replace(" ", "-"))
+def test_a_missing_safeguard_is_seen(bug: Bug) -> None:
+    seeds = range(FIRST_SEED, FIRST_SEED + WITHIN_SCHEDULES)
+    with without_safeguard(bug):
+        found = first_failure(seeds, bug.world)
+    assert found is not None, f"{bug.name}: not seen in {WITHIN_SCHEDULES} schedules"
+    seed, _ = found
+    print(f"{bug.name}: schedule {seed - FIRST_SEED + 1}: {found[1]!r}")
+    assert failure_of(schedule_of(seed)) is None, "the schedule itself breaks nothing"
+
+
+def test_a_failing_schedule_shrinks_to_what_it_needs() -> None:
+    bug = next(bug for bug in BUGS if bug.name == "no fencing")
+    with without_safeguard(bug):
+        found = first_failure(range(FIRST_SEED, FIRST_SEED + 100), bug.world)
+        assert found is not None
+        seed, failure = found
+        small = shrunk(schedule_of(seed), bug.world)
+        assert is_same(failure_of(small, bug.world), failure)
+    assert len(small) < len(schedule_of(seed)) // 2

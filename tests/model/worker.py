@@ -1,0 +1,250 @@
+"""One worker process, step by step: the real decisions over a simulated Kafka.
+
+Each task is a generator that stops after every effect. What is decided is the product's code
+(PartitionFold, Takeover, ChangelogRecovery, the store); Ownership's asyncio is done without.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from contract.changelog import BIRTH_KEY, decode_birth
+from record_batches.chunk import RecordChunk
+from stream_app import recovery
+from stream_app.errors import RestartNeeded
+from stream_app.partition import Verdict
+from stream_app.recovery import ChangelogFacts, ChangelogRecovery
+from stream_app.takeover import Takeover
+from tests.model.committing import Committing, Steps
+from tests.model.disk import Directory, StoreDamaged
+from tests.model.kafka_log import Fenced, Unparsable, unparsable
+
+if TYPE_CHECKING:
+    from tests.model.world import World
+
+#: What ends the process with 75; anything else is a violation of its own.
+ENDINGS = (Fenced, RestartNeeded, StoreDamaged, Unparsable)
+
+
+class SimWorker(Committing):
+    """A worker over all its lives; `start` begins one, `die` ends it."""
+
+    reads_committed = True
+
+    def __init__(self, world: World, number: int) -> None:
+        super().__init__(world, number)
+        self.directory = Directory()
+        self.is_alive = False
+        self.is_paused = False
+        self._forget()
+
+    def _forget(self) -> None:
+        self.forget_commits()
+        self.generation = -1
+        self.committing: dict[int, Steps] = {}
+        self.group_request: tuple[int, dict[int, int]] | None = None
+        self.fails_next_fold = False
+        #: How far from its position the next fetches of a partition begin, by mistake.
+        self.next_shifts: dict[int, list[int]] = {}
+        self._main: Steps | None = None
+        self._tasks: list[Steps] = []
+
+    # The process
+
+    def start(self) -> None:
+        """Join the group and take over what it assigns."""
+        self.is_alive = True
+        self.world.group.join(self.number)
+        self._main = self._take_over()
+
+    def die(self) -> None:
+        """End at once; only the directory stays."""
+        self.world.late += self.in_flight.values()
+        self.is_alive = self.is_paused = False
+        self._forget()
+
+    @property
+    def width(self) -> int:
+        """How many tasks run side by side."""
+        return 1 if self._main is not None else len(self._tasks)
+
+    def step(self, pick: int) -> str:
+        """Let one task go on to its next stop; returns its name."""
+        if not self.is_alive:
+            self.start()
+            return "started"
+        try:
+            if self._main is None:
+                tasks = self._tasks
+                name = next(tasks[pick % len(tasks)])
+                if name == "idle":
+                    # Of two that have nothing to do, the second one's turn is the last.
+                    name = next(tasks[(pick + 1) % len(tasks)])
+                return name
+            name = next(self._main, "")
+            if not name:
+                self._main = None
+            return name
+        except ENDINGS as error:
+            self.die()
+            return f"ended: {type(error).__name__}"
+
+    def is_writing(self, transactional_id: str) -> bool:
+        """Tell whether a transaction may be this worker's."""
+        return any(w.transactional_id == transactional_id for w in self.writers.values())
+
+    def is_settled(self, generation: int) -> bool:
+        """Tell whether it works in this generation and has nothing left to do."""
+        return (
+            self._main is None
+            and self.is_alive
+            and self.generation == generation
+            and not self.committing
+            and not any(t.fold.pending.events for t in self.takeover.taken.values())
+        )
+
+    # Taking over
+
+    def _take_over(self) -> Steps:
+        group = self.world.group
+        while True:
+            generation, partitions = group.assigned(self.number)
+            self._forget_partitions()
+            self.generation = generation
+            yield "joined"
+            yield from self.take(partitions)
+            if group.generation == generation:
+                break
+        logs = self.world.readings
+        self.takeover.check_positions(
+            dict.fromkeys(partitions, 0), {p: logs[p].end_offset for p in partitions}
+        )
+        self.positions = self.seek_offsets()
+        self._tasks = [self._heartbeat(), self._commit_to_group()]
+        for partition in partitions:
+            self._tasks += [self._agent(partition), self._pipe(partition)]
+        yield "sought"
+
+    def _forget_partitions(self) -> None:
+        self.takeover = Takeover(self.world.expected_birth)
+        self.writers = {}
+        self._tasks = []
+        self.committing = {}
+        self.waiting = set()
+
+    def take(self, partitions: list[int]) -> Steps:
+        """Fence all, then recover all."""
+        yield from self.fence(partitions)
+        yield from self.recover(partitions)
+
+    def fence(self, partitions: list[int]) -> Steps:
+        for partition in partitions:
+            self.writers[partition] = self.world.coordinator.init(self.transactional_id(partition))
+            yield "fenced"
+        self.takeover.fenced(partitions)
+
+    def seek_offsets(self) -> dict[int, int]:
+        return self.takeover.next_offsets()
+
+    def recover(self, partitions: list[int]) -> Steps:
+        bulk = ChangelogRecovery({}, "changelog", self.directory.open)
+        for partition in partitions:
+            log = self.world.changelogs[partition]
+            end = log.last_stable_offset()
+            birth = next(r.value for b in log.batches for r in b.records if r.key == BIRTH_KEY)
+            yield "end and birth read"
+            self.world.group.unpin(partition)
+            store = bulk._trusted_store(ChangelogFacts(partition, birth, end))
+            position = recovery.start_offset(store)
+            while position < end:
+                chunk = log.fetch(position, 2, read_committed=self.reads_committed)
+                assert chunk is not None
+                if chunk.records:
+                    recovery.store_records(store, partition, chunk.records)
+                position = chunk.next_offset
+                yield "some recovered"
+            self.takeover.recovered(partition, store, decode_birth(birth))
+
+    # Letting go
+
+    def _heartbeat(self) -> Steps:
+        group = self.world.group
+        while True:
+            if group.generation != self.generation:
+                self._main = self._rebalance()
+            yield "heartbeat"
+
+    def _rebalance(self) -> Steps:
+        for partition, running in list(self.committing.items()):
+            # One that waits for the quarantine topic was aborted whole: nothing to finish.
+            while partition not in self.waiting:
+                name = next(running, "")
+                if not name:
+                    break
+                yield name
+        self.world.group.commit(self.generation, self._applied())
+        yield "released"
+        if self.number not in self.world.group.members:
+            self.world.group.join(self.number)
+        yield from self._take_over()
+
+    def _applied(self) -> dict[int, int]:
+        return {p: self.group_offset(p) for p in self.takeover.taken}
+
+    def group_offset(self, partition: int) -> int:
+        return self.takeover.taken[partition].fold.marker.applied_offset + 1
+
+    def _commit_to_group(self) -> Steps:
+        while True:
+            self.group_request = (self.generation, self._applied())
+            yield "group commit sent"
+            self.world.group.commit(*self.group_request)
+            self.group_request = None
+            yield "group committed"
+
+    # Working
+
+    def _agent(self, partition: int) -> Steps:
+        log = self.world.readings[partition]
+        while True:
+            position, most_batches = self.positions[partition], 1 + (self.world.clock & 3)
+            chunk = log.fetch(position, most_batches)
+            if chunk is None:
+                yield "idle"
+                continue
+            if shifts := self.next_shifts.get(partition):
+                position = min(max(0, position + shifts.pop()), chunk.next_offset - 1)
+                chunk = log.fetch(position, most_batches)
+                assert chunk is not None
+            self.positions[partition] = chunk.next_offset
+            if self.fails_next_fold:
+                self.fails_next_fold = False
+                chunk._batches = unparsable()
+            yield "fetched"
+            if partition not in self.waiting:
+                self.accept(partition, chunk)
+            yield "folded"
+
+    def accept(self, partition: int, chunk: RecordChunk) -> None:
+        """As PartitionPipe.add does."""
+        fold = self.takeover.taken[partition].fold
+        verdict = fold.accept(chunk)
+        if verdict is Verdict.GAP:
+            self.seek_back(partition, fold.next_offset)
+        elif verdict is not Verdict.REDELIVERED:
+            fold.pending.events.append(chunk)
+
+    def seek_back(self, partition: int, offset: int) -> None:
+        self.positions[partition] = offset
+
+    def _pipe(self, partition: int) -> Steps:
+        fold = self.takeover.taken[partition].fold
+        while True:
+            if not fold.pending.events:
+                yield "idle"
+                continue
+            applied_offset = fold.folded_offset
+            taken = fold.take()
+            self.committing[partition] = running = self.commit(partition, taken, applied_offset)
+            yield from running
+            self.committing.pop(partition, None)
