@@ -21,7 +21,6 @@ from tests.model.schedule import (
     first_failure,
     keep,
     quiet,
-    run,
     schedule_of,
     shrunk,
 )
@@ -46,7 +45,7 @@ def main(arguments: list[str]) -> int:
     began = time.perf_counter()
     print(f"schedules {first} to {last - 1}", flush=True)
     shares = [range(at, min(at + SHARE, last)) for at in range(first, last, SHARE)]
-    with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(options.processes, get_context("spawn"), quiet) as pool:
         for found in pool.map(first_failure, shares, repeat(World)):
             if found is not None:
                 pool.shutdown(cancel_futures=True)
@@ -81,8 +80,6 @@ def show(schedule: list[Action]) -> int:
         traceback.print_exception(failure)
     return 1 if failure else 0
 
-
-__all__ = ["main", "run"]
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -27,10 +27,11 @@ def damage(world: World, bits: int) -> None:
 
 
 def copy_store(world: World, bits: int) -> None:
-    """Somebody keeps a copy of a store."""
-    disk = world.workers[bits & 1].directory.disks.get(bits >> 1 & 1)
-    if disk is not None:
-        world.copies.append((bits >> 1 & 1, disk.copy()))
+    """Somebody keeps a copy of a store, but not of one that is ahead: see `set_back`."""
+    partition = bits >> 1 & 1
+    disk = world.workers[bits & 1].directory.disks.get(partition)
+    if disk is not None and partition not in world.group.pins:
+        world.copies.append((partition, disk.copy()))
 
 
 def bring_back(world: World, bits: int) -> None:

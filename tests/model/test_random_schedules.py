@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections import Counter
 
 import pytest
@@ -18,6 +19,7 @@ from tests.model.schedule import (
     schedule_of,
     shrunk,
 )
+from tests.model.violations import Violation
 
 SCHEDULES = 50_000
 SHARES = 50
@@ -41,6 +43,11 @@ def test_schedules_that_failed_once_do_not_fail_again() -> None:
     failures = {path.name: failure_of(kept(path)) for path in sorted(KEPT.glob("*.json"))}
     assert failures, "what the model has found is kept"
     assert {name: failure for name, failure in failures.items() if failure is not None} == {}
+
+
+def test_a_violation_reaches_the_process_that_reports_it() -> None:
+    sent = pickle.loads(pickle.dumps(Violation("I1", "too much")))
+    assert (str(sent), sent.invariant) == ("I1: too much", "I1")
 
 
 def test_a_seed_makes_the_same_schedule_and_the_same_history_each_time() -> None:
