@@ -169,6 +169,9 @@ def _attempt(cluster: Cluster, birth: ViewBirth) -> tuple[Views, bool]:
         producer.produce(VIEWS.name, value, key, 0)
     # Raises if any record was not acknowledged; the transaction then ends aborted.
     producer.commit_transaction(_COMMIT_SECONDS)
+    cluster.wait_until_readable(
+        {changelog(birth.view_version).name: len(birth.births), VIEWS.name: 1}
+    )
     for key, value in announcements:
         views.apply(key, value)
     return views, True

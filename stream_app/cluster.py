@@ -145,6 +145,21 @@ class Cluster:
         """The next offset of each partition: high watermark, or last stable if `committed`."""
         return self._offsets(topic, partitions, OffsetSpec.latest(), committed=committed)
 
+    def wait_until_readable(self, topics: Mapping[str, int]) -> None:
+        """Wait until readers of committed records see all there is, by topic and partitions.
+
+        A commit is answered before they do. Raises: ClusterRefused where an open transaction
+        still hides something after the deadline.
+        """
+        deadline = time.monotonic() + self.deadline_seconds
+        for name, partitions in topics.items():
+            while self.end_offsets(name, partitions, committed=True) != self.end_offsets(
+                name, partitions
+            ):
+                if time.monotonic() > deadline:
+                    raise ClusterRefused(f"an open transaction hides what was written to {name}")
+                time.sleep(_PAUSE_SECONDS)
+
     def owners(self, group: str) -> dict[TopicPartition, str]:
         """Who in a consumer group has which partition, as `client-id@host`; empty: nobody."""
         described = self._ask(
