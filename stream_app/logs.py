@@ -8,6 +8,8 @@ import time
 
 #: Lines of one logger and format that are let through in each interval.
 _LINES = 3
+#: Of ours: each tells of an event (partitions taken over), and rebalances can come in bursts.
+_OUR_LINES = 20
 _INTERVAL_SECONDS = 10.0
 
 
@@ -22,14 +24,16 @@ class RateLimit(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether the line is written; the next one let through counts what was not."""
         kind = (record.name, str(record.msg))
+        is_ours = record.name.startswith("stream_app") and "faust_seams" not in record.name
+        most = _OUR_LINES if is_ours else _LINES
         began, count = self._seen.get(kind, (0.0, 0))
         now = time.monotonic()
         if now - began > _INTERVAL_SECONDS:
-            if count > _LINES:
-                record.msg = f"{record.msg} ({count - _LINES} more like this before)"
+            if count > most:
+                record.msg = f"{record.msg} ({count - most} more like this before)"
             began, count = now, 0
         self._seen[kind] = (began, count + 1)
-        return count < _LINES
+        return count < most
 
 
 def set_up_logging(*, debug: bool) -> None:
