@@ -19,6 +19,7 @@ from aiokafka.errors import (
 
 from contract.quarantine import VIEW_VERSION_HEADER
 from contract.topics import QUARANTINE, changelog, transactional_id
+from record_batches.transactions import shorten_backoff
 from stream_app.errors import QuarantineRefused
 from stream_app.partition import QuarantineRecord, Transaction
 from stream_app.steps import (
@@ -69,6 +70,7 @@ class TransactionWriter:
 
     async def start(self) -> None:
         """Fence every earlier writer; returns when its open transaction is aborted for good."""
+        shorten_backoff()
         await self._producer.start()
 
     async def stop(self) -> None:

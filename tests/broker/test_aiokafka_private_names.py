@@ -17,9 +17,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
+from aiokafka.producer import sender
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
+from record_batches.transactions import BACKOFF_SECONDS, shorten_backoff
 from tests.broker.private_names import Method, check_method, check_source
 
 ROOT = Path(__file__).parents[2]
@@ -219,3 +221,13 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module.split(".")[0])
     return names
+
+
+def test_the_pause_between_two_transactions_is_read_where_we_set_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sender, "BACKOFF_OVERRIDE", 0.02)
+    shorten_backoff()
+    assert sender.BACKOFF_OVERRIDE == BACKOFF_SECONDS
+    source = inspect.getsource(sender.AddPartitionsToTxnHandler.handle_response)
+    assert "return BACKOFF_OVERRIDE" in source, "record_batches/transactions.py sets it for this"
