@@ -29,9 +29,9 @@ class Tier:
 
 
 TIERS = (
-    Tier("unit", 20),
+    Tier("unit", 40),
     Tier("property", 60, processes=2),
-    Tier("model", 60, processes=2),
+    Tier("model", 90, processes=2),
     Tier("broker", 120, processes=2),
     Tier("e2e", 180),
     Tier("fault", 240, processes=2),
