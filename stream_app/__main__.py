@@ -36,6 +36,8 @@ EXIT_INTERRUPTED = 130
 def main(environ: Mapping[str, str] = os.environ, *, debug: bool = False) -> int:
     """Run a worker; returns the exit code of the contract."""
     set_up_logging(debug=debug)
+    # Until Faust's own handler is there: nothing runs yet, so nothing has to be finished.
+    signal.signal(signal.SIGTERM, _end_early)
     try:
         settings = WorkerSettings.load(environ)
         with lock_directory(settings.state_directory()):
@@ -53,6 +55,10 @@ def main(environ: Mapping[str, str] = os.environ, *, debug: bool = False) -> int
     except OSError as error:
         print(f"energy worker: {error}", file=sys.stderr)
         return 2
+
+
+def _end_early(_number: int, _frame: object) -> NoReturn:
+    os._exit(0)
 
 
 def lock_directory(path: Path) -> IO[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -153,3 +155,25 @@ def test_x43_a_state_directory_has_one_worker(tmp_path: Path) -> None:
         lock_directory(tmp_path / "worker-0")
     first.close()
     lock_directory(tmp_path / "worker-0").close()
+
+
+def test_x5_sigterm_before_the_worker_has_begun_is_no_failure(tmp_path: Path):
+    silent = socket.create_server(("127.0.0.1", 0))
+    environ = {
+        **os.environ,
+        "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{silent.getsockname()[1]}",
+        "ENERGY_HOME": str(tmp_path),
+    }
+    with (
+        silent,
+        subprocess.Popen(
+            [sys.executable, "-m", "stream_app"], env=environ, stderr=subprocess.PIPE
+        ) as worker,
+    ):
+        silent.settimeout(20)
+        asking, _ = silent.accept()  # the broker is asked now, so the handlers are there
+        asking.close()
+        worker.terminate()
+        assert worker.wait(10) == 0
+        assert worker.stderr is not None
+        assert b"Traceback" not in worker.stderr.read()
