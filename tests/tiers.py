@@ -32,9 +32,9 @@ TIERS = (
     Tier("unit", 40),
     Tier("property", 60, processes=2),
     Tier("model", 90, processes=2),
-    Tier("broker", 120, processes=2),
+    Tier("broker", 240, processes=2),
     Tier("e2e", 180),
-    Tier("fault", 240, processes=2),
+    Tier("fault", 300, processes=2),
     Tier("fuzz", 60),
 )
 
