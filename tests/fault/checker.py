@@ -44,6 +44,7 @@ def verdict(
     kafka: Kafka, oracle: Oracle, follower: Follower, stores: dict[int, dict[bytes, bytes]]
 ) -> dict[str, Any]:
     """Return the invariants by their id, each with the number that must be 0."""
+    follower.settle()
     totals, readings = totals_of(follower.last)
     log_totals, log_readings, places, bad = read_log(kafka)
     quarantined = read_quarantine(kafka)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import threading
-import time
+from bisect import bisect_left
 from contextlib import suppress
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from tests.fault.fleet import READINGS
+from tests.kafka import wait_until
 
 CHANGELOG = "energy-v1-device_totals-changelog"
 GROUP = "energy-v1"
@@ -30,6 +31,11 @@ class Follower:
         self.last: list[dict[bytes, bytes]] = [{} for _ in range(partitions)]
         self.applied = [-1] * partitions
         self._read_to = [0] * partitions
+        #: Changelog offsets of the markers of each partition, and what they say is applied.
+        self._marker_offsets: list[list[int]] = [[] for _ in range(partitions)]
+        self._marker_applied: list[list[int]] = [[] for _ in range(partitions)]
+        #: (partition, committed offset, changelog end seen after it) not yet read up to there.
+        self._claims: list[tuple[int, int, int]] = []
         #: I8: the group said more is applied than the changelog holds.
         self.samples = 0
         self.ahead: list[str] = []
@@ -89,37 +95,61 @@ class Follower:
                     if error.code() == KafkaError._PARTITION_EOF:
                         self._read_to[partition] = record.offset()
                     continue  # the broker is away: librdkafka goes on by itself
-                self._read_to[partition] = record.offset() + 1
                 self.last[partition][record.key()] = record.value()
                 if record.key() == MARKER_KEY:
-                    self.applied[partition] = json.loads(record.value())["applied_offset"]
+                    applied = json.loads(record.value())["applied_offset"]
+                    self.applied[partition] = applied
+                    self._marker_applied[partition].append(applied)
+                    self._marker_offsets[partition].append(record.offset())
+                self._read_to[partition] = record.offset() + 1  # last: the sampler looks at it
 
     def _sample(self) -> None:
         while not self._stopped.wait(_SAMPLE_SECONDS):
             if self._sampling.is_set():
                 with suppress(KafkaException):
                     self._sample_once()
+            self._judge_claims()
 
     def _sample_once(self) -> None:
-        """What is committed now must be in what the changelog holds now, or later."""
+        """What is committed now must be in what the changelog holds now.
+
+        Its high watermark is asked for, not its last stable offset: Kafka answers a commit when
+        it is decided, and writes what makes it readable some milliseconds later, or much later
+        where the machine is busy. So a claim is judged when the changelog can be read up to there.
+        """
         places = [TopicPartition(READINGS, p) for p in range(self.partitions)]
         committed = {c.partition: c.offset for c in self._group.committed(places, timeout=2)}
         ends = self._changelog_ends()
-        deadline = time.monotonic() + 5
-        while not self._has_read(ends):
-            if time.monotonic() > deadline or self._stopped.is_set():
-                return
-            time.sleep(0.002)
         self.samples += 1
         for partition, offset in committed.items():
-            if offset > self.applied[partition] + 1:
-                self.ahead.append(f"{partition}: {offset} > {self.applied[partition]} + 1")
+            if offset > 0:
+                self._claims.append((partition, offset, ends[partition]))
+
+    def _judge_claims(self) -> None:
+        """Compare what can be compared by now; the rest waits for the reader."""
+        waiting = []
+        for claim in self._claims:
+            partition, committed, end = claim
+            if self._read_to[partition] < end:
+                waiting.append(claim)
+                continue
+            place = bisect_left(self._marker_offsets[partition], end)
+            applied = self._marker_applied[partition][place - 1] if place else -1
+            if committed > applied + 1:
+                self.ahead.append(f"{partition}: {committed} > {applied} + 1, changelog at {end}")
+        self._claims = waiting
+
+    def settle(self, seconds: float = 20) -> None:
+        """Return once every sample is judged. Call it when no worker runs any more."""
+        self.stop_sampling()
+        wait_until(
+            lambda: not self._claims,
+            f"{self._claims[:3]} to be read, it is {self._read_to}",
+            seconds,
+        )
 
     def _changelog_ends(self) -> dict[int, int]:
         wanted = {TopicPartition(CHANGELOG, p): OffsetSpec.latest() for p in range(self.partitions)}
-        level = IsolationLevel.READ_COMMITTED
+        level = IsolationLevel.READ_UNCOMMITTED
         found = self._admin.list_offsets(wanted, isolation_level=level, request_timeout=2)
         return {tp.partition: future.result().offset for tp, future in found.items()}
-
-    def _has_read(self, ends: dict[int, int]) -> bool:
-        return all(self._read_to[partition] >= end for partition, end in ends.items())

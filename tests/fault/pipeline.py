@@ -79,7 +79,7 @@ class Pipeline:
         exits = [code for worker in self.workers.all for code in worker.exit_codes]
         facts |= {"drain_seconds": round(drained, 1), "seed": self.seed, "exits": exits}
         print(json.dumps(found | facts))
-        assert broken(found) == {}, found
+        assert broken(found) == {}, (found, self.follower.ahead[:5])
         assert set(ended.values()) <= {0}, ended
         assert self.workers.unexpected(*expected_exits) == []
         assert len(stores) == self.partitions, "each partition has a store"
