@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
+from typing import Any
 
-from api.errors import BadRequest, Forbidden
-from api.tokens import ADMIN, TokenStore
+from api.errors import ApiError, BadRequest, Forbidden
+from api.parameters import parse_query
+from api.tokens import ADMIN, Token, TokenStore
 
 APPEND = frozenset({ADMIN, "DATASOURCES:APPEND:energy_consumption"})
 READ_TOTALS = frozenset({ADMIN, "PIPES:READ:*", "PIPES:READ:energy_consumption_by_device"})
@@ -30,6 +32,15 @@ def require(
         raise Forbidden(_NO_TOKEN)
     if scopes.isdisjoint(token.scopes):
         raise Forbidden(f"the token has none of the scopes {', '.join(sorted(scopes))}")
+
+
+def token_of(store: TokenStore, scope: MutableMapping[str, Any]) -> Token | None:
+    """Return the token a request names, None if it has no valid one."""
+    try:
+        parameters = parse_query(scope["query_string"]).get("token")
+        return store.find(_secret(scope["headers"], parameters))
+    except ApiError:
+        return None
 
 
 def _secret(headers: Iterable[tuple[bytes, bytes]], parameters: list[str] | None) -> str:

@@ -24,6 +24,7 @@ from api.errors import (
     RequestTimeout,
     TooLongTarget,
     TooManyHeaders,
+    TooManyRequests,
     Unavailable,
 )
 from api.events import Events
@@ -35,6 +36,7 @@ from api.lag import LagWatch
 from api.live import LiveView
 from api.pipes import TotalsPipe
 from api.publishing import Publisher
+from api.rates import RateLimit
 from api.routing import PlainRoute
 from api.services import Services
 from api.settings import ApiSettings
@@ -50,6 +52,7 @@ STATUS: dict[type[ApiError], int] = {
     RequestTimeout: 408,
     BodyTooLarge: 413,
     TooLongTarget: 414,
+    TooManyRequests: 429,
     TooManyHeaders: 431,
     Unavailable: 503,
     PartlyWritten: 504,
@@ -113,8 +116,13 @@ def create_app(
     )
     app.state.services = services
     _add_routes(app, services)
+    per_second = settings.rate_limit_per_second
     app.add_middleware(
-        Front, statuses=STATUS, metrics=services.metrics, cors_origins=settings.cors_origins
+        Front,
+        statuses=STATUS,
+        metrics=services.metrics,
+        cors_origins=settings.cors_origins,
+        rates=RateLimit(per_second, services.tokens) if per_second else None,
     )
     return app
 

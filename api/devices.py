@@ -47,7 +47,8 @@ def device_id_of(raw_path: bytes) -> str:
     segment = raw_path.removeprefix(PREFIX)
     if len(segment) == len(raw_path) or b"/" in segment or not segment:
         raise NotFound("no such path; a device is at /v0/devices/DEVICE_ID, percent-encoded")
-    device_id = unescape(segment, "device_id", plus_is_space=False)
+    written = segment.decode("latin-1")
+    device_id = unescape(segment, "device_id", written, plus_is_space=False)
     if fault := device_id_fault(device_id):
         raise BadRequest(f"device_id {echo(device_id)}: {fault}")
     return device_id

@@ -8,6 +8,7 @@ ApiError                  has a text for the client and extra headers
 +-- BodyTooLarge
 +-- TooLongTarget         path or query
 +-- TooManyHeaders
++-- TooManyRequests       the token has used up its rate
 +-- Unavailable           try again later: nothing was done
 |   +-- ViewNotRunning    totals are being loaded
 |   +-- Busy              too much is in flight
@@ -63,6 +64,15 @@ class TooLongTarget(ApiError):
 
 class TooManyHeaders(ApiError):
     """The headers are over the limit."""
+
+
+class TooManyRequests(ApiError):
+    """The token has used up its rate; go on after the seconds in Retry-After."""
+
+    def __init__(self, text: str, headers: tuple[tuple[str, str], ...]) -> None:
+        """Keep the headers that say how long to wait."""
+        super().__init__(text)
+        self.headers = headers
 
 
 class Unavailable(ApiError):

@@ -24,9 +24,12 @@ from api.errors import (
     Unavailable,
 )
 from api.metrics import Metrics
+from api.rates import RateLimit
 from contract.errors import echo
 
 log = logging.getLogger("api.front")
+
+Headers = list[tuple[bytes, bytes]]
 
 PATH_BYTES = 8 * 1024
 QUERY_BYTES = 64 * 1024
@@ -50,11 +53,13 @@ class Front:
         statuses: Mapping[type[ApiError], int],
         metrics: Metrics,
         cors_origins: str,
+        rates: RateLimit | None = None,
     ) -> None:
-        """Keep the app, the table error -> status, and who may call from a browser."""
+        """Keep the app, the table error -> status, who may call from a browser and how often."""
         self._app = app
         self._statuses = statuses
         self._metrics = metrics
+        self._rates = rates
         self._origins = None if cors_origins == "*" else set(cors_origins.encode().split(b","))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,17 +69,17 @@ class Front:
             return
         began_at = time.perf_counter()
         status = 0
-        cors = self._cors(scope)
+        added = self._cors(scope)
 
         async def counted_send(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *cors]
+                message["headers"] = [*message["headers"], *added]
             await send(message)
 
         try:
-            await self._answer(scope, receive, counted_send)
+            await self._answer(scope, receive, counted_send, added)
         except ClientGone:
             status = status or 499
         except Exception:
@@ -91,12 +96,15 @@ class Front:
             self._metrics.requests.labels(route, status).inc()
             self._metrics.request_seconds.labels(route).observe(time.perf_counter() - began_at)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, added: Headers) -> None:
+        """Answer a request, every ApiError too; `added` gets the headers that say its rate."""
         try:
             _check_head(scope)
             if scope["method"] == "OPTIONS":
                 await _preflight()(scope, receive, send)
                 return
+            if self._rates is not None:
+                added += self._rates.count(scope)
             await self._app(scope, receive, send)
         except ApiError as error:
             answer = error_answer(error, self._status_of(error))
@@ -108,9 +116,9 @@ class Front:
     def _status_of(self, error: ApiError) -> int:
         return next(self._statuses[kind] for kind in type(error).__mro__ if kind in self._statuses)
 
-    def _cors(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+    def _cors(self, scope: Scope) -> Headers:
         if self._origins is None:
-            return _CORS_FOR_ALL
+            return [*_CORS_FOR_ALL]
         origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
         headers = [(b"vary", b"Origin")]
         if origin in self._origins:

@@ -15,7 +15,7 @@ from contract.errors import echo
 PARAMETERS = 2_000
 #: 2**63 - 1 has this many digits; more cannot be meant.
 _INTEGER = re.compile(r"[0-9]{1,18}")
-_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 #: What official clients add to any request; ignored.
 RESERVED = frozenset({"from", "cli_version"})
 RESERVED_PREFIX = "__tb__"
@@ -32,22 +32,26 @@ def parse_query(query: bytes) -> dict[str, list[str]]:
         raise BadRequest(f"more than {PARAMETERS} parameters")
     for pair in query.split(b"&"):
         if pair:
-            name, _, value = pair.partition(b"=")
-            found.setdefault(unescape(name, "parameter"), []).append(unescape(value, "parameter"))
+            escaped, _, value = pair.partition(b"=")
+            name = unescape(escaped, "parameter", escaped.decode("latin-1"))
+            # A value may be a token: it never stands in an error.
+            found.setdefault(name, []).append(unescape(value, "parameter", name))
     return found
 
 
-def unescape(escaped: bytes, what: str, *, plus_is_space: bool = True) -> str:
-    """Decode percent-encoding to text. Raises: BadRequest where it is none, or no UTF-8."""
+def unescape(escaped: bytes, what: str, name: str, *, plus_is_space: bool = True) -> str:
+    """Decode percent-encoding to text.
+
+    Raises: BadRequest where it is none, or no UTF-8; says what it is and its name.
+    """
     if plus_is_space:
         escaped = escaped.replace(b"+", b" ")
-    text = escaped.decode("latin-1")
-    if _BROKEN_ESCAPE.search(text):
-        raise BadRequest(f"{what} {echo(text)}: no valid percent-encoding")
+    if _BROKEN_ESCAPE.search(escaped):
+        raise BadRequest(f"{what} {echo(name)}: no valid percent-encoding")
     try:
         return (unquote_to_bytes(escaped) if b"%" in escaped else escaped).decode("utf-8")
     except UnicodeDecodeError:
-        raise BadRequest(f"{what} {echo(text)}: not UTF-8") from None
+        raise BadRequest(f"{what} {echo(name)}: not UTF-8") from None
 
 
 def check_names(

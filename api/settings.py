@@ -50,6 +50,10 @@ class ApiSettings(ProducerSettings, HomeSettings):
     send_timeout_seconds: Annotated[Seconds, Field(ge=0.1, le=300)] = Field(
         20.0, alias="API_SEND_TIMEOUT_SECONDS"
     )
+    #: Requests of one token; 0: no limit.
+    rate_limit_per_second: Annotated[Integer, Field(ge=0, le=1_000_000)] = Field(
+        0, alias="API_RATE_LIMIT_PER_SECOND"
+    )
     cors_origins: str = Field("*", alias="API_CORS_ORIGINS")
 
     @field_validator("cors_origins")

@@ -1,8 +1,10 @@
 """Tokens and scopes at each route, and what a request's head may be."""
 
+import logging
 from pathlib import Path
 
 import pytest
+from prometheus_client import generate_latest
 
 from api.settings import ApiSettings
 from api.tokens import SCOPES, TokenStore
@@ -216,6 +218,41 @@ async def test_an_unexpected_failure_is_a_counted_503_without_its_reason(
     assert caller.services.metrics.unexpected_errors._value.get() == 1
     assert "division" in caplog.text
     assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        f"{PIPE}?token=SECRET",
+        f"{PIPE}?token=SECRET&token=SECRET",
+        f"{PIPE}?token=%zzSECRET",
+        f"{PIPE}?token=SECRET%ff",
+        f"{PIPE}?limit=x&token=SECRET",
+        "/v0/events?name=energy_consumption&token=SECRET&colour=red",
+        "/nowhere?token=SECRET",
+        "/v0/devices/x?token=SECRET",
+        "/metrics?token=SECRET",
+    ],
+)
+async def test_a_token_is_in_no_log_error_or_metric(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, target: str
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    caller = caller_for(tmp_path, await filled_view({"a": (1, 1)}), rate_limit_per_second=2)
+    good = str(caller.token)
+    for secret in (good, "et_wrong"):
+        for caller.token in (None, secret):
+            for method in ("GET", "POST", "FOO", "OPTIONS"):
+                answer = await caller.request(method, target.replace("SECRET", secret))
+                assert secret not in answer.body.decode()
+                assert secret not in str(answer.headers)
+    caller.services.live.placed = None  # type: ignore[attr-defined]
+    caller.services.tokens._path = Path("/dev/null/tokens.json")
+    await caller.get(target.replace("SECRET", good))
+    metrics = generate_latest(caller.services.metrics.registry).decode()
+    for text in (caplog.text, metrics, repr(caller.services.settings)):
+        assert good not in text
+        assert "et_wrong" not in text
 
 
 async def test_ready_says_why_not(tmp_path: Path) -> None:
