@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -37,7 +37,7 @@ from api.live import LiveView
 from api.pipes import TotalsPipe
 from api.publishing import Publisher
 from api.rates import RateLimit
-from api.routing import PlainRoute
+from api.routing import PlainRoute, Route
 from api.services import Services
 from api.settings import ApiSettings
 from api.tokens import STORE_NAME, TokenStore
@@ -115,8 +115,8 @@ def create_app(
         exception_handlers={HTTPException: _answer_unrouted},
     )
     app.state.services = services
-    _add_routes(app, services)
     per_second = settings.rate_limit_per_second
+    app.router.routes += [PlainRoute(route) for route in _routes(services)]
     app.add_middleware(
         Front,
         statuses=STATUS,
@@ -127,19 +127,10 @@ def create_app(
     return app
 
 
-def _add_routes(app: FastAPI, services: Services) -> None:
-    app.router.route_class = PlainRoute
-    devices, events, health = Devices(services), Events(services), Health(services)
-    totals = TotalsPipe(services)
-    read = ["GET", "HEAD"]
-    pipe = "/v0/pipes/energy_consumption_by_device"
-    app.add_api_route("/v0/devices/{device_id:path}", devices.answer, methods=read)
-    app.add_api_route(f"{pipe}.json", totals.answer, methods=read)
-    app.add_api_route(pipe, totals.answer, methods=read)
-    app.add_api_route("/v0/events", events.answer, methods=["POST"])
-    app.add_api_route("/health", health.alive, methods=read)
-    app.add_api_route("/ready", health.ready, methods=read)
-    app.add_api_route("/metrics", health.metrics, methods=read)
+def _routes(services: Services) -> Iterator[Route]:
+    """All there is to ask for; each part of the server says what it does."""
+    for part in (TotalsPipe, Devices, Events, Health):
+        yield from part(services).routes()
 
 
 async def _answer_unrouted(request: Request, error: Exception) -> Response:

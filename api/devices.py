@@ -12,13 +12,48 @@ from starlette.responses import Response
 from api.access import READ_TOTALS, require
 from api.answers import JsonAnswer
 from api.errors import BadRequest, NotFound
+from api.operations import DEVICE_ID, READ_HEADERS, Operation, answer, errors, record
 from api.parameters import check_names, parse_query, unescape
 from api.reads import read_headers
+from api.routing import Route
 from api.services import Services
 from contract.errors import echo
 from contract.judge import device_id_fault
 
 PREFIX = b"/v0/devices/"
+
+READ_DEVICE = Operation(
+    "Total of one device",
+    READ_TOTALS,
+    {
+        200: answer(
+            "The device's total; `null` where it is beyond a Float64",
+            record(
+                {
+                    "device_id": DEVICE_ID,
+                    "total_energy_consumed": {"type": ["number", "null"]},
+                    "total_energy_consumed_exact": {
+                        "type": "string",
+                        "pattern": r"^-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?$",
+                    },
+                    "readings": {"type": "integer", "minimum": 1},
+                }
+            ),
+            headers=READ_HEADERS,
+        ),
+        **errors(404),
+    },
+    [
+        {
+            "name": "device_id",
+            "in": "path",
+            "required": True,
+            "description": "Percent-encoded, a slash too: `%2F`",
+            "schema": DEVICE_ID,
+            "example": "device_7",
+        }
+    ],
+)
 
 
 class Devices:
@@ -27,6 +62,10 @@ class Devices:
     def __init__(self, services: Services) -> None:
         """Keep the parts of the server."""
         self._services = services
+
+    def routes(self) -> list[Route]:
+        """Return what it answers."""
+        return [Route("/v0/devices/{device_id:path}", self.answer, {"GET": READ_DEVICE})]
 
     async def answer(self, request: Request) -> Response:
         """Answer GET and HEAD. Raises: ApiError."""

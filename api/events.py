@@ -23,8 +23,19 @@ from api.access import APPEND, require
 from api.answers import JsonAnswer
 from api.bodies import Body, receive_into
 from api.errors import BadRequest, NotFound, NotWritten, PartlyWritten
+from api.operations import (
+    MEANINGS,
+    STRING,
+    WHOLE_NUMBER,
+    Operation,
+    answer,
+    errors,
+    query,
+    record,
+)
 from api.parameters import Parameters, check_names, choice, one, parse_query
 from api.publishing import Delivery, Outcome
+from api.routing import Route
 from api.rows import RowSlice, split_rows
 from api.services import Services
 from contract.errors import echo
@@ -33,6 +44,52 @@ from contract.reading import Rejected, decode_readings
 from contract.topics import READINGS
 
 PARAMETERS = frozenset({"name", "wait", "format"})
+
+_ROWS = record({"successful_rows": WHOLE_NUMBER, "quarantined_rows": WHOLE_NUMBER})
+_FATES = ("successful_rows", "quarantined_rows", "unknown_rows")
+SEND_EVENTS = Operation(
+    "Send readings",
+    APPEND,
+    {
+        200: answer("With `wait=true`: all rows are acknowledged, and reads show them", _ROWS),
+        202: answer("All rows are acknowledged by Kafka", _ROWS),
+        **errors(404, 408, 413),
+        504: answer(
+            MEANINGS[504],
+            record(
+                {"error": STRING, "documentation": STRING, **dict.fromkeys(_FATES, WHOLE_NUMBER)}
+            ),
+        ),
+    },
+    [
+        query(
+            "name",
+            "The data source",
+            {"type": "string", "enum": [READINGS.name]},
+            required=True,
+            example=READINGS.name,
+        ),
+        query(
+            "wait",
+            "Whether to answer only once reads show the rows",
+            {"type": "string", "enum": ["true", "false"]},
+        ),
+        query(
+            "format",
+            "Does not matter: what the body is, is seen from the body",
+            {"type": "string", "enum": ["ndjson", "json"]},
+        ),
+    ],
+    {
+        "application/x-ndjson": {
+            "schema": STRING,
+            "example": '{"timestamp": "2025-04-30 10:11:21", "device_id": "device_7", '
+            '"energy_consumed": 3106278102, "location": "Living Room"}',
+        }
+    },
+    "One object, NDJSON or a JSON array, whatever the Content-Type; gzip, zstd or deflate by "
+    "Content-Encoding. A row that is no reading goes to the quarantine, the others count.",
+)
 #: Refused rows written down in one go: some 5 ms.
 REFUSED_AT_ONCE = 200
 #: How often a waiting request looks whether the server stops.
@@ -45,6 +102,10 @@ class Events:
     def __init__(self, services: Services) -> None:
         """Keep the parts of the server."""
         self._services = services
+
+    def routes(self) -> list[Route]:
+        """Return what it answers."""
+        return [Route("/v0/events", self.answer, {"POST": SEND_EVENTS})]
 
     async def answer(self, request: Request) -> Response:
         """Answer POST. Raises: ApiError, ClientGone."""

@@ -7,11 +7,39 @@ from starlette.responses import Response
 
 from api.access import READ_METRICS, require
 from api.answers import JsonAnswer
+from api.operations import NO_TOKEN, STRING, Operation, answer, record
 from api.parameters import check_names, parse_query
+from api.routing import Route
 from api.services import Services
 from api.view import ViewState
 
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+
+_READINESS = record(
+    {
+        "status": {"type": "string", "enum": ["ready", "not ready"]},
+        "reasons": {"type": "array", "items": STRING},
+        "view": {"type": "string", "enum": [state.value for state in ViewState]},
+        "view_version": {"type": ["integer", "null"]},
+        "lag_records": {"type": ["integer", "null"]},
+        "freshness_seconds": {"type": ["number", "null"]},
+    }
+)
+ALIVE = Operation(
+    "Whether the process serves at all",
+    NO_TOKEN,
+    {200: answer("It does", record({"status": {"const": "alive"}}))},
+)
+READY = Operation(
+    "Whether it may be asked for totals",
+    NO_TOKEN,
+    {200: answer("It may", _READINESS), 503: answer("Better not: see the reasons", _READINESS)},
+)
+METRICS = Operation(
+    "All metrics, for Prometheus",
+    READ_METRICS,
+    {200: answer("Prometheus' text format", STRING, PROMETHEUS)},
+)
 
 
 class Health:
@@ -20,6 +48,14 @@ class Health:
     def __init__(self, services: Services) -> None:
         """Keep the parts of the server."""
         self._services = services
+
+    def routes(self) -> list[Route]:
+        """Return what it answers."""
+        return [
+            Route("/health", self.alive, {"GET": ALIVE}),
+            Route("/ready", self.ready, {"GET": READY}),
+            Route("/metrics", self.metrics, {"GET": METRICS}),
+        ]
 
     async def alive(self, request: Request) -> Response:
         """Answer 200 as long as the process serves at all."""

@@ -81,7 +81,9 @@ def _chosen(source: Source, keys: list[bytes], query: Query) -> Iterator[list[Ro
     if query.descending:
         keys.reverse()
     stop = None if query.limit is None else query.offset + query.limit
-    yield [_row(source, key) for key in keys[query.offset : stop]]
+    keys = keys[query.offset : stop]
+    for place in range(0, len(keys), SLICE_ROWS):
+        yield [_row(source, key) for key in keys[place : place + SLICE_ROWS]]
 
 
 def _in_order_of_devices(source: Source, query: Query) -> Iterator[list[Row]]:

@@ -7,47 +7,16 @@ import pytest
 from prometheus_client import generate_latest
 
 from api.settings import ApiSettings
-from api.tokens import SCOPES, TokenStore
-from tests.api_doubles import Answer, Caller, caller_for, filled_view
+from api.tokens import TokenStore
+from tests.api_doubles import Caller, caller_for, filled_view
 from tests.records import reading_value
 
 PIPE = "/v0/pipes/energy_consumption_by_device.json"
-ROUTES = {
-    PIPE: {"ADMIN", "PIPES:READ:*", "PIPES:READ:energy_consumption_by_device"},
-    "/v0/devices/a": {"ADMIN", "PIPES:READ:*", "PIPES:READ:energy_consumption_by_device"},
-    "/v0/events?name=energy_consumption": {"ADMIN", "DATASOURCES:APPEND:energy_consumption"},
-    "/metrics": {"ADMIN", "METRICS:READ"},
-}
 
 
 @pytest.fixture
 async def caller(tmp_path: Path) -> Caller:
     return caller_for(tmp_path, await filled_view({"a": (1, 1)}))
-
-
-async def send(caller: Caller, target: str) -> Answer:
-    if "events" in target:
-        return await caller.post(target, reading_value())
-    return await caller.get(target)
-
-
-@pytest.mark.parametrize("scope", SCOPES)
-@pytest.mark.parametrize("target", ROUTES)
-async def test_h9_h10_a_route_needs_its_scope(tmp_path: Path, target: str, scope: str) -> None:
-    caller = caller_for(tmp_path, await filled_view({"a": (1, 1)}), scope=scope)
-    answer = await send(caller, target)
-    if scope in ROUTES[target]:
-        assert answer.status in (200, 202)
-    else:
-        assert answer.status == 403
-
-
-@pytest.mark.parametrize("target", ROUTES)
-async def test_h1_h49_every_route_with_a_scope_refuses_strangers(
-    caller: Caller, target: str
-) -> None:
-    caller.token = None
-    assert (await send(caller, target)).status == 403
 
 
 @pytest.mark.parametrize("target", ["/health", "/ready"])
@@ -133,7 +102,7 @@ async def test_h11_many_wrong_tokens_change_nothing_for_others(caller: Caller) -
 @pytest.mark.parametrize(
     ("method", "target", "allowed"),
     [
-        ("FOO", PIPE, {"GET", "HEAD"}),
+        ("FOO", PIPE, {"GET", "HEAD", "POST"}),
         ("TRACE", "/health", {"GET", "HEAD"}),
         ("DELETE", "/v0/devices/a", {"GET", "HEAD"}),
         ("GET", "/v0/events", {"POST"}),

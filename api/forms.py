@@ -1,0 +1,38 @@
+"""Parameters sent as a form, by POST: for lists too long for a URL.
+
+A token in the form is not looked at: who asks is known before a body is read.
+"""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+from api.bodies import Body, receive_into
+from api.errors import BadRequest, BodyTooLarge
+from api.parameters import Parameters, parse_query
+from api.services import Services
+
+URLENCODED = "application/x-www-form-urlencoded"
+#: Four times the longest query; the devices of a larger one are better asked for in two.
+FORM_BYTES = 256 * 1024
+_OTHER_FORMS = (b"multipart/", b"application/json")
+
+
+async def receive_form(request: Request, services: Services) -> Parameters:
+    """Receive a form. Raises: BadRequest, BodyTooLarge and what receiving a body raises."""
+    headers = request.scope["headers"]
+    for name, value in headers:
+        if name == b"content-type" and value.strip().lower().startswith(_OTHER_FORMS):
+            raise BadRequest(f"header Content-Type: a form is sent as {URLENCODED}")
+    with Body(services.bodies, services.spool_directory) as body:
+        await receive_into(body, request.receive, headers, services.settings)
+        if body.size > FORM_BYTES:
+            raise BodyTooLarge(f"the form is larger than {FORM_BYTES} bytes")
+        # A file that ends with a line feed, sent as it is.
+        return parse_query(bytes(body.whole()).rstrip(b"\r\n"))
+
+
+def add_form(parameters: dict[str, list[str]], form: Parameters) -> None:
+    """Add a form's values behind those of the query; what is given in both is given twice."""
+    for name, values in form.items():
+        parameters.setdefault(name, []).extend(values)
