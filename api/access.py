@@ -11,6 +11,7 @@ from api.tokens import ADMIN, Token, TokenStore
 
 APPEND = frozenset({ADMIN, "DATASOURCES:APPEND:energy_consumption"})
 READ_TOTALS = frozenset({ADMIN, "PIPES:READ:*", "PIPES:READ:energy_consumption_by_device"})
+READ_QUARANTINE = frozenset({ADMIN, "PIPES:READ:*", "PIPES:READ:energy_consumption_quarantine"})
 READ_METRICS = frozenset({ADMIN, "METRICS:READ"})
 
 _NO_TOKEN = "no valid token: send `Authorization: Bearer TOKEN`, or ?token=TOKEN"

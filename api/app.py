@@ -36,6 +36,8 @@ from api.lag import LagWatch
 from api.live import LiveView
 from api.pipes import TotalsPipe
 from api.publishing import Publisher
+from api.quarantine import Quarantine
+from api.quarantine_log import QuarantineLog
 from api.rates import RateLimit
 from api.routing import PlainRoute, Route
 from api.services import Services
@@ -68,6 +70,7 @@ def create_app(
     publisher: Publisher | None = None,
     live: LiveView | None = None,
     lag: LagWatch | None = None,
+    quarantine: QuarantineLog | None = None,
 ) -> FastAPI:
     """Build the server; nothing is read, connected or started before its lifespan begins.
 
@@ -81,6 +84,7 @@ def create_app(
         lag or LagWatch(connection),
         BodyBudget(settings.max_bodies_bytes),
         spool_directory(settings.home),
+        quarantine or QuarantineLog(connection),
         publisher=publisher,
     )
     services.metrics.watch(services.live, services.lag, services.bodies)
@@ -129,7 +133,7 @@ def create_app(
 
 def _routes(services: Services) -> Iterator[Route]:
     """All there is to ask for; each part of the server says what it does."""
-    for part in (TotalsPipe, Devices, Events, Health):
+    for part in (TotalsPipe, Quarantine, Devices, Events, Health):
         yield from part(services).routes()
 
 

@@ -10,6 +10,7 @@ from api.lag import LagWatch
 from api.live import LiveView
 from api.metrics import Metrics
 from api.publishing import Publisher
+from api.quarantine_log import QuarantineLog
 from api.settings import ApiSettings
 from api.tokens import TokenStore
 
@@ -24,6 +25,7 @@ class Services:
     lag: LagWatch
     bodies: BodyBudget
     spool_directory: Path
+    quarantine: QuarantineLog
     metrics: Metrics = field(default_factory=Metrics)
     publisher: Publisher | None = None
     #: Set when the server is asked to stop: who waits long gives up.

@@ -54,6 +54,10 @@ class ApiSettings(ProducerSettings, HomeSettings):
     rate_limit_per_second: Annotated[Integer, Field(ge=0, le=1_000_000)] = Field(
         0, alias="API_RATE_LIMIT_PER_SECOND"
     )
+    #: The rows of one page of the quarantine; a page of more is cut.
+    quarantine_answer_bytes: Annotated[Integer, Field(ge=1_000_000, le=1_000 * _MEGABYTE)] = Field(
+        32 * _MEGABYTE, alias="API_QUARANTINE_ANSWER_BYTES"
+    )
     cors_origins: str = Field("*", alias="API_CORS_ORIGINS")
 
     @field_validator("cors_origins")

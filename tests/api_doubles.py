@@ -20,6 +20,7 @@ from api.home import prepare_home
 from api.lag import LagWatch
 from api.live import LiveView
 from api.publishing import Outcome
+from api.quarantine_log import QuarantineLog
 from api.services import Services
 from api.settings import ApiSettings
 from api.tokens import STORE_NAME, TokenStore
@@ -27,6 +28,7 @@ from api.view import ViewState, ViewVersionView
 from contract.changelog import MARKER_KEY, Marker, encode_marker, encode_total
 from contract.decimals import Number
 from record_batches.chunk import RecordChunk
+from tests.quarantine_double import MemoryLog
 from tests.records import HandmadeRecord
 
 Totals = Mapping[str, tuple[Number, int]]
@@ -228,6 +230,7 @@ def caller_for(
     *,
     scope: str = "ADMIN",
     end_offsets: Mapping[int, int] | None = None,
+    quarantine: MemoryLog | None = None,
     **overrides: Any,
 ) -> Caller:
     """A server with one token, reading from this view and writing to this publisher."""
@@ -241,5 +244,6 @@ def caller_for(
         publisher=publisher or ScriptedPublisher(),
         live=HandmadeLive(view),
         lag=lag,
+        quarantine=QuarantineLog({}, open_reader=(quarantine or MemoryLog({0: []})).open),
     )
     return Caller(app, token)

@@ -21,6 +21,7 @@ from tests.api_doubles import Answer, Caller, caller_for, filled_view
 
 PIPES = "/v0/pipes/energy_consumption"
 READ_TOTALS = {"ADMIN", "PIPES:READ:*", "PIPES:READ:energy_consumption_by_device"}
+READ_QUARANTINE = {"ADMIN", "PIPES:READ:*", "PIPES:READ:energy_consumption_quarantine"}
 #: Who may do what, as the contract says; the empty set: everybody, without a token.
 TABLE: dict[tuple[str, str], set[str]] = {
     ("GET", "/health"): set(),
@@ -28,6 +29,8 @@ TABLE: dict[tuple[str, str], set[str]] = {
     ("GET", "/metrics"): {"ADMIN", "METRICS:READ"},
     ("POST", "/v0/events"): {"ADMIN", "DATASOURCES:APPEND:energy_consumption"},
     ("GET", "/v0/devices/{device_id}"): READ_TOTALS,
+    ("GET", f"{PIPES}_quarantine.json"): READ_QUARANTINE,
+    ("GET", f"{PIPES}_quarantine"): READ_QUARANTINE,
     **{
         (method, f"{PIPES}_by_device{extension}"): READ_TOTALS
         for method in ("GET", "POST")

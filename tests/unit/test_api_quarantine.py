@@ -1,0 +1,169 @@
+"""The quarantine endpoint: which rows, in which order, how many; and what fails."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+
+from api.quarantine_log import QuarantineLog
+from contract.errors import InvalidReading
+from contract.quarantine import ImportedRow, Origin, encode_quarantined
+from contract.reading import decode_readings
+from tests.api_doubles import Answer, Caller, caller_for, filled_view
+from tests.quarantine_double import COLUMNS, MemoryLog, quarantine_record, quarantine_value
+from tests.records import HandmadeRecord
+
+PIPE = "/v0/pipes/energy_consumption_quarantine.json"
+
+
+async def caller_of(tmp_path: Path, *partitions: list[HandmadeRecord], **settings: Any) -> Caller:
+    log = MemoryLog(dict(enumerate(partitions)))
+    return caller_for(tmp_path, await filled_view({"a": (1, 1)}), quarantine=log, **settings)
+
+
+def offsets(answer: Answer) -> list[int]:
+    assert answer.status == 200, answer.body
+    content = answer.json()
+    assert content["rows"] == len(content["data"])
+    return [row["__offset"] for row in content["data"]]
+
+
+async def test_rows_come_newest_first_over_all_partitions(tmp_path: Path) -> None:
+    caller = await caller_of(
+        tmp_path,
+        [quarantine_record(0, 10), quarantine_record(1, 40)],
+        [quarantine_record(100, 20), quarantine_record(101, 30)],
+        [],
+    )
+    assert offsets(await caller.get(PIPE)) == [1, 101, 100, 0]
+    assert offsets(await caller.get(f"{PIPE}?limit=2")) == [1, 101]
+    assert offsets(await caller.get(f"{PIPE}?limit=2&offset=1")) == [101, 100]
+    assert offsets(await caller.get(f"{PIPE}?offset=4")) == []
+    assert offsets(await caller.get(f"{PIPE}?limit=0")) == []
+    assert offsets(await caller.get(PIPE.removesuffix(".json"))) == [1, 101, 100, 0]
+
+
+async def test_rows_of_other_view_versions_are_not_shown(tmp_path: Path) -> None:
+    caller = await caller_of(
+        tmp_path,
+        [quarantine_record(offset, offset, version) for offset, version in enumerate([1, 2, None])],
+    )
+    assert offsets(await caller.get(PIPE)) == [2, 0]
+
+
+async def test_the_answer_has_the_columns_of_the_contract(tmp_path: Path) -> None:
+    caller = await caller_of(tmp_path, [quarantine_record(0, 1, 1)])
+    content = (await caller.get(PIPE)).json()
+    assert list(content) == ["meta", "data", "rows", "rows_before_limit_at_least", "statistics"]
+    assert {each["name"] for each in content["meta"]} == set(COLUMNS) == set(content["data"][0])
+    assert content["rows_before_limit_at_least"] == 1
+    assert content["statistics"]["rows_read"] == 1
+    assert content["statistics"]["bytes_read"] > 100
+
+
+def refused(value: bytes) -> InvalidReading:
+    _, ((_, error),) = decode_readings([value])
+    return error
+
+
+async def test_k78_what_our_writers_write_comes_back_as_it_was_received(tmp_path: Path) -> None:
+    from datetime import UTC, datetime
+
+    now = datetime(2025, 4, 30, 10, 11, 21, tzinfo=UTC)
+    value = b'{"timestamp":"never","device_id":"=1+1","energy_consumed":1,"location":"x\\u2028"}'
+    broken = b"\xff\xfe"
+    records = [
+        encode_quarantined(value, refused(value), Origin("t", 3, 7, 1_000, b"\xc0"), now),
+        encode_quarantined(broken, refused(broken), ImportedRow("id", "f.csv", 4), now),
+    ]
+    caller = await caller_of(
+        tmp_path, [quarantine_record(n, n, None, record) for n, record in enumerate(records)]
+    )
+    newest, oldest = (await caller.get(PIPE)).json()["data"]
+    assert oldest["device_id"] == "=1+1"
+    assert oldest["location"] == "x\N{LINE SEPARATOR}"
+    assert oldest["c__error_column"] == ["timestamp"]
+    assert oldest["__value"] == value.decode()
+    assert (oldest["__key"], oldest["__key_base64"]) == (None, "wA==")
+    assert (oldest["__topic"], oldest["__partition"], oldest["__offset"]) == ("t", 3, 7)
+    assert (newest["__value"], newest["__value_base64"]) == (None, "//4=")
+    assert (newest["c__import_id"], newest["__line"], newest["__topic"]) == ("id", 4, None)
+    assert newest["insertion_date"] == "2025-04-30 10:11:21"
+
+
+async def test_a_page_that_would_be_too_large_is_cut_and_goes_on(tmp_path: Path) -> None:
+    large = quarantine_value(__value="x" * 300_000)
+    caller = await caller_of(
+        tmp_path,
+        [quarantine_record(n, n, None, large) for n in range(10)],
+        quarantine_answer_bytes=1_000_000,
+    )
+    seen = 0
+    while True:
+        answer = await caller.get(f"{PIPE}?offset={seen}")
+        assert len(answer.body) < 1_100_000
+        if not (rows := answer.json()["rows"]):
+            break
+        assert answer.json()["rows_before_limit_at_least"] >= seen + rows
+        seen += rows
+    assert seen == 10
+
+
+async def test_one_row_that_is_too_large_is_given_alone(tmp_path: Path) -> None:
+    huge = quarantine_value(__value="x" * 1_500_000)
+    caller = await caller_of(
+        tmp_path,
+        [quarantine_record(n, n, None, huge) for n in range(2)],
+        quarantine_answer_bytes=1_000_000,
+    )
+    assert (await caller.get(PIPE)).json()["rows"] == 1
+
+
+async def test_a_small_page_reads_only_the_ends(tmp_path: Path) -> None:
+    log = MemoryLog({n: [quarantine_record(at, at) for at in range(5_000)] for n in range(2)})
+    caller = caller_for(tmp_path, await filled_view({"a": (1, 1)}), quarantine=log)
+    answer = await caller.get(f"{PIPE}?limit=10")
+    assert offsets(answer) == [4_999, 4_999, 4_998, 4_998, 4_997, 4_997, 4_996, 4_996, 4_995, 4_995]
+    assert answer.json()["statistics"]["rows_read"] < 200
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["limit=10001", "offset=100001", "limit=-1", "limit=1&limit=1", "order_by=x", "device_id=a"],
+)
+async def test_h21_h26_bad_parameters_are_400_and_named(tmp_path: Path, query: str) -> None:
+    caller = await caller_of(tmp_path, [])
+    answer = await caller.get(f"{PIPE}?{query}")
+    assert answer.status == 400
+    assert query.partition("=")[0] in answer.error
+
+
+async def test_h13_before_the_live_version_is_known_it_is_503(tmp_path: Path) -> None:
+    answer = await caller_for(tmp_path, None).get(PIPE)
+    assert answer.status == 503
+    assert "retry-after" in answer.headers
+
+
+@pytest.mark.parametrize("failure", [KafkaConnectionError("gone"), OSError("gone"), None])
+async def test_it_is_503_when_kafka_does_not_answer(
+    tmp_path: Path, failure: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.quarantine.ANSWER_SECONDS", 0.05)
+
+    @asynccontextmanager
+    async def broken() -> Any:
+        if failure is not None:
+            raise failure
+        await asyncio.Event().wait()
+        yield
+
+    caller = await caller_of(tmp_path, [])
+    caller.services.quarantine = QuarantineLog({}, open_reader=broken)
+    answer = await caller.get(PIPE)
+    assert answer.status == 503
+    assert json.loads(answer.body)["error"]
+    assert "retry-after" in answer.headers
