@@ -30,7 +30,17 @@ QUARANTINE = Topic(
 )
 #: One partition: the pointer and the versions have one order.
 VIEWS = Topic("energy_views", {"cleanup.policy": "compact"})
-IMPORTS = Topic("energy_imports", {"cleanup.policy": "compact"})
+#: One partition: where a position stands never depends on how many there are. Small segments,
+#: because an import reads all of it when it begins.
+IMPORTS = Topic(
+    "energy_imports",
+    {
+        "cleanup.policy": "compact",
+        "segment.bytes": "16777216",
+        "segment.ms": "3600000",
+        "min.cleanable.dirty.ratio": "0.1",
+    },
+)
 
 TABLE = "device_totals"
 _CHANGELOG_CONFIGS = {

@@ -58,7 +58,11 @@ def declared_topics(settings: TopicSettings, views: Views | None = None) -> list
     numbers = sorted(v.view_version for v in versions) or [FIRST_VIEW_VERSION]
     tables = [changelog(number) for number in numbers]
     return [
-        _declare(topic, 1 if topic is VIEWS else settings.partitions, settings.replication)
+        _declare(
+            topic,
+            1 if topic in (VIEWS, IMPORTS) else settings.partitions,
+            settings.replication,
+        )
         for topic in (READINGS, QUARANTINE, VIEWS, IMPORTS, *tables)
     ]
 

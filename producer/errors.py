@@ -6,6 +6,8 @@ ProducerError
 +-- BrokerUnreachable  (retriable) no broker answers
 +-- TopicMissing       a topic is not on the broker
 +-- RecordsRefused     Kafka said no to records, and would again
++-- PositionsUnread    (retriable) energy_imports could not be read to its end
++-- ImportSuperseded   another process goes on with the same import
 """
 
 from __future__ import annotations
@@ -48,3 +50,15 @@ class TopicMissing(ProducerError):
 
 class RecordsRefused(ProducerError):
     """Kafka refused records and would refuse them again; its reason is in the message."""
+
+
+class PositionsUnread(ProducerError):
+    """energy_imports could not be read to its end in time; look at its leader, then try again."""
+
+    retriable = True
+
+
+class ImportSuperseded(ProducerError):
+    """Another process goes on with the same import; let it, or stop it and run this again."""
+
+    exit_code: ClassVar[int] = 75

@@ -29,7 +29,7 @@ def test_an_empty_cluster_gets_every_topic_as_declared(
     admin = own_kafka.admin()
     found = admin.list_topics(timeout=10).topics
     partitions = {name: len(found[name].partitions) for name in ALL}
-    assert partitions == dict.fromkeys(ALL, 2) | {VIEWS.name: 1}
+    assert partitions == dict.fromkeys(ALL, 2) | {VIEWS.name: 1, IMPORTS.name: 1}
     configs = admin.describe_configs([ConfigResource(ResourceType.TOPIC, READINGS.name)])
     (readings,) = [done.result() for done in configs.values()]
     assert readings["retention.ms"].value == "-1"

@@ -13,6 +13,13 @@ import pytest
 from contract import changelog, topics, views
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker
 from contract.errors import CorruptRecord, InvalidReading
+from contract.imports import (
+    Position,
+    decode_position,
+    encode_position,
+    import_prefix,
+    import_transactional_id,
+)
 from contract.quarantine import (
     VIEW_VERSION_HEADER,
     ImportedRow,
@@ -42,6 +49,11 @@ POINTER = (b"live", b'{"view_version":2,"v":1}')
 VERSION = (
     b"version/2",
     b'{"view_version":2,"state":"building","partitions":4,"rules_id":"1","v":1}',
+)
+POSITION = (
+    b"load/2e1c5f/0",
+    b'{"next_position":1048576,"readings":8192,"quarantined":3,"owner":"f00d",'
+    b'"note":{"line":8196},"v":1}',
 )
 QUARANTINED = (
     b'{"timestamp":"2025-02-30 10:11:21","device_id":"device_7","energy_consumed":"1.50",'
@@ -124,6 +136,20 @@ def test_a_views_record_that_is_not_ours_is_corrupt(key: bytes | None, value: by
         Views().apply(key, value)
 
 
+def test_a_position_has_its_golden_bytes():
+    position = Position(1_048_576, 8192, 3, "f00d", {"line": 8196})
+    key = import_prefix("load", "2e1c5f") + b"0"
+    assert (key, encode_position(position)) == POSITION
+    assert decode_position(POSITION[1]) == position
+    assert import_transactional_id("load", "2e1c5f") == "energy-import-load-2e1c5f"
+
+
+@pytest.mark.parametrize("value", [b"", b"5", POSITION[1].replace(b'"v":1', b'"v":2')])
+def test_a_position_that_is_not_ours_is_corrupt(value: bytes):
+    with pytest.raises(CorruptRecord, match="position"):
+        decode_position(value)
+
+
 def test_a_quarantined_record_has_its_golden_bytes():
     value = (
         b'{"timestamp": "2025-02-30 10:11:21", "device_id": "device_7", "energy_consumed": 1.50}'
@@ -199,6 +225,7 @@ def test_the_document_shows_the_golden_bytes():
         QUARANTINED,
         NOT_TEXT,
         IMPORTED,
+        b"\n".join(POSITION),
     ]
     for golden in (b"1 3 3106278102.75", b"1 2 -0.5"):
         assert golden in TOTALS
