@@ -40,6 +40,14 @@ class Views(msgspec.Struct):
     live: int | None = None
     versions: dict[int, ViewVersion] = msgspec.field(default_factory=dict)
 
+    def in_state(self, state: ViewState) -> list[ViewVersion]:
+        """Return the versions in a state, by their numbers."""
+        return [v for _, v in sorted(self.versions.items()) if v.state == state]
+
+    def next_number(self) -> int:
+        """Return the number of the next version: one that none has ever had."""
+        return max(self.versions, default=0) + 1
+
     def apply(self, key: bytes | None, value: bytes | None) -> None:
         """Fold one record, in the topic's order. Raises: CorruptRecord."""
         if key is None:

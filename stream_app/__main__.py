@@ -7,6 +7,7 @@ import fcntl
 import gc
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -40,9 +41,11 @@ def main(environ: Mapping[str, str] = os.environ, *, debug: bool = False) -> int
     signal.signal(signal.SIGTERM, _end_early)
     try:
         settings = WorkerSettings.load(environ)
-        with lock_directory(settings.state_directory()):
-            cluster = Cluster(settings)
-            ground = asyncio.run(examine(settings, cluster))
+        make_directory(settings.state_directory())
+        ground = asyncio.run(examine(settings, Cluster(settings)))
+        for dropped in ground.dropped:
+            shutil.rmtree(settings.view_directory(dropped), ignore_errors=True)
+        with lock_directory(settings.view_directory(ground.view_version)):
             return run(create_app(settings, ground))
     except SettingError as error:
         print(f"energy worker: {error}", file=sys.stderr)
@@ -61,16 +64,21 @@ def _end_early(_number: int, _frame: object) -> NoReturn:
     os._exit(0)
 
 
-def lock_directory(path: Path) -> IO[str]:
-    """Lock a state directory for this process. Raises: DirectoryInUse, OSError."""
+def make_directory(path: Path) -> None:
+    """Make a state directory, for nobody else to look into. Raises: OSError."""
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def lock_directory(path: Path) -> IO[str]:
+    """Lock a view version's state directory for this process. Raises: DirectoryInUse, OSError."""
+    make_directory(path)
     handle = (path / "worker.lock").open("a")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         handle.close()
         raise DirectoryInUse(
-            f"another worker runs on {path}; give each its own STREAM_APP_DATADIR"
+            f"another worker runs on {path.parent}; give each its own STREAM_APP_DATADIR"
         ) from None
     return handle
 
@@ -99,7 +107,9 @@ class Worker(faust.Worker):  # type: ignore[misc]
 
     @property
     def exit_code(self) -> int:
-        """Return 130 after Ctrl-C, else 0."""
+        """Return 130 after Ctrl-C, what it left with by itself, else 0."""
+        if self.app.left_with is not None:
+            return int(self.app.left_with)
         return EXIT_INTERRUPTED if self.stopped_by == signal.SIGINT else 0
 
 

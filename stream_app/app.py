@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 import socket
 
 from faust import SASLCredentials, SSLCredentials
@@ -12,13 +14,17 @@ from contract.topics import READINGS, TABLE, app_id, changelog
 from stream_app.agent import fold_readings
 from stream_app.cluster import Cluster
 from stream_app.doctor import Ground
+from stream_app.errors import WorkerError
 from stream_app.faust_seams.app import ChunkApp, ChunkSchema
 from stream_app.faust_seams.table import TotalsTable
 from stream_app.ownership import Ownership
+from stream_app.pace import Pace
 from stream_app.recovery import ChangelogRecovery
 from stream_app.settings import WorkerSettings
 from stream_app.transaction import TransactionWriter
 from stream_app.watch import confirm, watch
+
+log = logging.getLogger(__name__)
 
 #: Chunks that wait between Faust's fetcher and the agent: each can be megabytes.
 BUFFERED_CHUNKS = 8
@@ -39,7 +45,7 @@ def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=settings.fetch_bytes,
         store="rocksdb://",
-        datadir=str(settings.state_directory()),
+        datadir=str(settings.view_directory(ground.view_version)),
         stream_buffer_maxsize=BUFFERED_CHUNKS,
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
@@ -60,8 +66,13 @@ def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
     readings = app.topic(READINGS.name, schema=ChunkSchema(), partitions=ground.partitions)
     app.agent(readings, name="fold_readings")(fold_readings(app.ownership))
 
+    def leave(reason: WorkerError) -> None:
+        log.info("%s (exit %d)", reason, reason.exit_code)
+        app.left_with = reason.exit_code
+        os.kill(os.getpid(), signal.SIGTERM)
+
     async def watch_ground() -> None:
-        await watch(settings, cluster, ground)
+        await watch(settings, cluster, ground, leave)
 
     app.task(watch_ground)
     return app
@@ -90,6 +101,7 @@ def _ownership(
         confirm_ground=lambda: confirm(cluster, ground),
         expected_birth=ground.expected_birth,
         target_readings=settings.target_readings,
+        pace=Pace(settings.max_rate),
         accepted=settings.lost_offsets(),
     )
 

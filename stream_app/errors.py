@@ -5,6 +5,7 @@ WorkerError
 +-- DirectoryInUse      2   another worker has the state directory
 +-- Refusal             3   what was found needs a person
 +-- RestartNeeded      75   fenced, outcome unknown, view switched: a restart is safe
++-- ViewDropped         0   the view version it was pinned to is no longer wanted
 QuarantineRefused           Kafka refuses the quarantine topic: that partition waits
 """
 
@@ -45,6 +46,12 @@ class RestartNeeded(WorkerError):
     """Going on is not safe, starting again is."""
 
     exit_code = 75
+
+
+class ViewDropped(WorkerError):
+    """The view version this worker was pinned to has been dropped: its work is done."""
+
+    exit_code = 0
 
 
 class QuarantineRefused(Exception):

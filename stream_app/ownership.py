@@ -20,6 +20,7 @@ from contract.changelog import Birth
 from record_batches.chunk import RecordChunk
 from stream_app import metrics
 from stream_app.ending import end_process
+from stream_app.pace import Pace
 from stream_app.pipe import PartitionPipe
 from stream_app.recovery import ChangelogRecovery, LostOffsets
 from stream_app.source import Source
@@ -46,6 +47,7 @@ class Ownership:
         confirm_ground: Callable[[], Awaitable[None]],
         expected_birth: Birth,
         target_readings: int,
+        pace: Pace | None = None,
         accepted: Mapping[int, LostOffsets] | None = None,
     ) -> None:
         """Begin with no partition."""
@@ -55,6 +57,7 @@ class Ownership:
         self._expected_birth = expected_birth
         self._accepted = accepted
         self._target_readings = target_readings
+        self._pace = pace or Pace(None)
         self._writers: dict[int, TransactionWriter] = {}
         self._takeover = Takeover(expected_birth, accepted)
         self.pipes: dict[int, PartitionPipe] = {}
@@ -132,6 +135,7 @@ class Ownership:
         self, chunk: RecordChunk, generation: int, acknowledge: Callable[[], Any]
     ) -> None:
         """Hand a chunk to its pipe; one of another generation is dropped and fetched again."""
+        await self._pace.take(chunk.next_offset - chunk.start_offset)
         pipe = self.pipes.get(chunk.partition)
         if pipe is None or pipe.generation != generation:
             metrics.CHUNKS_STALE.inc()

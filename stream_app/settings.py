@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 
 from contract.kafka import KafkaSettings
 from contract.settings import Integer, Seconds
+from contract.topics import app_id
 from stream_app.recovery import LostOffsets
 
 MIB = 1024 * 1024
@@ -45,6 +46,16 @@ class WorkerSettings(KafkaSettings):
         32 * MIB, alias="STREAM_APP_WRITE_BUFFER_BYTES"
     )
 
+    #: Follow this view version instead of the live one, whatever becomes live: to build the next
+    #: one, or to keep the one before ready.
+    view_version: Annotated[Integer, Field(ge=1)] | None = Field(
+        None, alias="STREAM_APP_VIEW_VERSION"
+    )
+    #: Readings per second, where the machine is needed for more than this worker; None: no bound.
+    max_rate: Annotated[Integer, Field(ge=1, le=1_000_000_000)] | None = Field(
+        None, alias="STREAM_APP_MAX_RATE"
+    )
+
     #: Offsets that were removed before they were counted, to go on without: `0:17-42,3:5-9`.
     accept_lost_offsets: str = Field("", alias="STREAM_APP_ACCEPT_LOST_OFFSETS")
 
@@ -65,3 +76,7 @@ class WorkerSettings(KafkaSettings):
     def state_directory(self) -> Path:
         """Return where this worker keeps its RocksDB."""
         return self.datadir if self.datadir is not None else self.home / "worker-0"
+
+    def view_directory(self, view_version: int) -> Path:
+        """Return where it keeps those of one view version: several may be kept side by side."""
+        return self.state_directory() / app_id(view_version)

@@ -1,20 +1,29 @@
-"""Looks every few seconds whether the worker may go on: same topics, same live view version."""
+"""Looks every few seconds whether the worker may go on: same topics, same view version wanted."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 
 from stream_app.cluster import Cluster
-from stream_app.doctor import Ground, check_unchanged, read_views
+from stream_app.doctor import Ground, check_unchanged, check_wanted, read_views
 from stream_app.ending import end_process
-from stream_app.errors import ClusterRefused, NoBroker, Refusal, RestartNeeded
+from stream_app.errors import (
+    ClusterRefused,
+    NoBroker,
+    Refusal,
+    RestartNeeded,
+    ViewDropped,
+    WorkerError,
+)
 from stream_app.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
 
-INTERVAL_SECONDS = 5.0
+INTERVAL_SECONDS = 2.0
+_ANSWER_SECONDS = 5.0
 #: A takeover believes that a topic is gone when it hears so for this long.
 CERTAIN_SECONDS = 5.0
 _PAUSE_SECONDS = 1.0
@@ -38,22 +47,30 @@ async def confirm(cluster: Cluster, ground: Ground) -> None:
         await asyncio.sleep(_PAUSE_SECONDS)
 
 
-async def watch(settings: WorkerSettings, cluster: Cluster, ground: Ground) -> None:
+async def watch(
+    settings: WorkerSettings,
+    cluster: Cluster,
+    ground: Ground,
+    leave: Callable[[WorkerError], None],
+) -> None:
     """Run until cancelled; ends the process where it must not go on.
 
-    A broker that does not answer proves nothing, and a deleted topic is only believed when it
-    is seen twice: a broker that starts answers before it knows all its topics.
+    Where another view version is wanted it leaves in order: its group gives the partitions to
+    others at once, not after a session's timeout. A broker that does not answer proves nothing,
+    and a deleted topic is only believed when it is seen twice: a broker that starts answers
+    before it knows all its topics.
     """
     suspicion: str | None = None
     while True:
         await asyncio.sleep(INTERVAL_SECONDS)
         try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                check_wanted(ground, await read_views(settings))
+            # After the views: the topic of a version that was dropped is gone for a reason.
             await asyncio.to_thread(check_unchanged, ground, cluster)
             suspicion = None
-            async with asyncio.timeout(INTERVAL_SECONDS):
-                views = await read_views(settings)
-            if views.live != ground.view_version:
-                end_process("views", RestartNeeded(f"view version {views.live} is live now"))
+        except (RestartNeeded, ViewDropped) as end:
+            return leave(end)
         except Refusal as error:
             if suspicion == str(error):
                 end_process("watch", error)

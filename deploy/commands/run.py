@@ -62,6 +62,9 @@ def worker(
     accept_lost_offsets: list[str] | None = typer.Option(
         None, metavar="PARTITION:FIRST-LAST", help="Go on without exactly these removed offsets."
     ),
+    view_version: int | None = typer.Option(
+        None, min=1, help="Stay on this view version instead of the live one."
+    ),
 ) -> None:
     """Run one worker until Ctrl-C; the same as python -m stream_app."""
     from stream_app.__main__ import main
@@ -69,6 +72,8 @@ def worker(
     environ = dict(environ_of(context))
     if accept_lost_offsets:
         environ["STREAM_APP_ACCEPT_LOST_OFFSETS"] = ",".join(accept_lost_offsets)
+    if view_version is not None:
+        environ["STREAM_APP_VIEW_VERSION"] = str(view_version)
     raise typer.Exit(main(environ, debug=is_debug(context)))
 
 

@@ -51,6 +51,8 @@ class ChunkApp(faust.App):  # type: ignore[misc]
     settings: WorkerSettings
     source_topic: str
     ownership: Ownership
+    #: Exit code of a worker that left by itself, because another view version is wanted.
+    left_with: int | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Build Faust's app with our table manager."""

@@ -150,11 +150,12 @@ def test_the_state_directory_is_below_the_home_unless_it_is_named() -> None:
 
 
 def test_x43_a_state_directory_has_one_worker(tmp_path: Path) -> None:
-    first = lock_directory(tmp_path / "worker-0")
+    path = tmp_path / "worker-0" / "energy-v1"
+    first = lock_directory(path)
     with pytest.raises(DirectoryInUse, match=r"another worker runs on .*worker-0"):
-        lock_directory(tmp_path / "worker-0")
+        lock_directory(path)
     first.close()
-    lock_directory(tmp_path / "worker-0").close()
+    lock_directory(path).close()
 
 
 def test_x5_sigterm_before_the_worker_has_begun_is_no_failure(tmp_path: Path):
