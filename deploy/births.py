@@ -5,22 +5,14 @@ fenced writer of view versions. Guarantees: of any number of terminals one gives
 see its outcome; a changelog partition that holds records is never born again, because a second
 marker would make its worker count readings twice.
 
-The order within `give_birth`:
-
-    1. fence the other writers (init_transactions ends what they had open)
-    2. read `energy_views` to its end: has somebody else been here?
-    3. refuse a changelog that is not empty
-    4. one transaction: birth record, then marker, of each partition; version; pointer
+One transaction holds birth record, then marker, of each partition; version; pointer. Before it
+is begun a changelog that is not empty is refused.
 """
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Sequence
 from typing import NamedTuple
-
-from confluent_kafka import KafkaError, KafkaException, Producer
 
 from contract.changelog import (
     BIRTH_KEY,
@@ -32,20 +24,18 @@ from contract.changelog import (
     encode_marker,
 )
 from contract.fold import RULES_ID
-from contract.topics import READINGS, VIEWS, VIEWS_TRANSACTIONAL_ID, changelog
-from contract.views import Views, ViewState, ViewVersion, pointer_record, version_record
+from contract.topics import READINGS, VIEWS, changelog
+from contract.views import Views, ViewState, ViewVersion
 from deploy.errors import Refused
 from deploy.log_reader import read_to_end, read_views, reader
+from deploy.views_writer import (
+    Change,
+    NewRecord,
+    change_views,
+    pointer_to_write,
+    version_to_write,
+)
 from stream_app.cluster import Cluster
-from stream_app.errors import ClusterRefused
-from stream_app.quiet import QUIET
-
-_INIT_SECONDS = 30.0
-_COMMIT_SECONDS = 30.0
-#: Two terminals fence each other at most a few times before one of them is through.
-_ATTEMPTS = 6
-_PAUSE_SECONDS = 0.5
-_TRANSACTION_TIMEOUT_MS = 10_000
 
 
 class ViewBirth(NamedTuple):
@@ -126,71 +116,37 @@ def plan(
 
 
 def give_birth(cluster: Cluster, birth: ViewBirth) -> tuple[Views, bool]:
-    """Write the birth unless the version exists already; returns (view versions, written)."""
-    for attempt in range(_ATTEMPTS):
-        try:
-            return _attempt(cluster, birth)
-        except KafkaException as error:
-            if error.args[0].code() not in (KafkaError._FENCED, KafkaError.PRODUCER_FENCED):
-                raise cluster.failure(error) from error
-        # Whoever fenced us needs a moment without being fenced in turn.
-        time.sleep(random.uniform(0.5, 1) * _PAUSE_SECONDS * 2**attempt)
-        views = read_views(cluster.settings)
-        if _is_done(birth, views):
-            return views, False
-    raise ClusterRefused(
-        f"another terminal kept writing to {VIEWS.name} at the same time; run it again"
-    )
+    """Write the birth unless somebody else has been here; returns (view versions, written).
+
+    For a first version that is: one is live; for the next: the number is taken, or another one
+    is being built.
+    """
+
+    def is_done(views: Views) -> bool:
+        if birth.state == "live":
+            return birth.view_version in views.versions or views.live is not None
+        return birth.view_version in views.versions or bool(views.in_state(birth.state))
+
+    def records(_views: Views) -> list[NewRecord]:
+        _refuse_used_changelog(cluster, birth)
+        written = _changelog_records(birth)
+        written.append(version_to_write(birth.version()))
+        if birth.state == "live":
+            written.append(pointer_to_write(birth.view_version))
+        return written
+
+    return change_views(cluster, Change(is_done, records))
 
 
-def _attempt(cluster: Cluster, birth: ViewBirth) -> tuple[Views, bool]:
-    producer = Producer(
-        cluster.settings.for_confluent()
-        | {
-            "transactional.id": VIEWS_TRANSACTIONAL_ID,
-            "transaction.timeout.ms": _TRANSACTION_TIMEOUT_MS,
-        }
-        | QUIET
-    )
-    producer.init_transactions(_INIT_SECONDS)
-    views = read_views(cluster.settings)
-    if _is_done(birth, views):
-        return views, False
-    _refuse_used_changelog(cluster, birth)
-    records = list(_changelog_records(birth))
-    version = version_record(birth.version())
-    announcements = [version]
-    if birth.state == "live":
-        announcements.append(pointer_record(birth.view_version))
-    producer.begin_transaction()
-    for partition, key, value in records:
-        producer.produce(changelog(birth.view_version).name, value, key, partition)
-    for key, value in announcements:
-        producer.produce(VIEWS.name, value, key, 0)
-    # Raises if any record was not acknowledged; the transaction then ends aborted.
-    producer.commit_transaction(_COMMIT_SECONDS)
-    cluster.wait_until_readable(
-        {changelog(birth.view_version).name: len(birth.births), VIEWS.name: 1}
-    )
-    for key, value in announcements:
-        views.apply(key, value)
-    return views, True
-
-
-def _is_done(birth: ViewBirth, views: Views) -> bool:
-    """Tell whether somebody else has been here: the version exists, or another is live."""
-    is_first = birth.state == "live"
-    return birth.view_version in views.versions or (is_first and views.live is not None)
-
-
-def _changelog_records(birth: ViewBirth) -> list[tuple[int, bytes, bytes]]:
-    """Return (partition, key, value): birth first, marker last, as in every transaction."""
+def _changelog_records(birth: ViewBirth) -> list[NewRecord]:
+    """Return the records of each partition: birth first, marker last, as in every transaction."""
+    name = changelog(birth.view_version).name
     return [
-        record
+        NewRecord(name, partition, key, value)
         for partition, born in enumerate(birth.births)
-        for record in (
-            (partition, BIRTH_KEY, encode_birth(born)),
-            (partition, MARKER_KEY, encode_marker(Marker(born.start_offset - 1))),
+        for key, value in (
+            (BIRTH_KEY, encode_birth(born)),
+            (MARKER_KEY, encode_marker(Marker(born.start_offset - 1))),
         )
     ]
 
