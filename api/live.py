@@ -2,7 +2,8 @@
 
 Reads `energy_views`, from its start and then for ever. When the pointer names another version,
 that one is loaded beside the one served, and takes its place in one step once it has reached
-the offsets served last; until then nothing changes for a reader.
+the offsets served last; until then nothing changes for a reader. The version before stays
+loaded until it is dropped, so that going back takes one step too.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from api.follower import Follower
 from api.view import ViewState, ViewVersionView
 from contract.errors import CorruptRecord
 from contract.topics import VIEWS
-from contract.views import Views
+from contract.views import Views, ViewVersion
 from record_batches.reader import ChunkReader
 
 log = logging.getLogger("api.live")
@@ -36,6 +37,9 @@ class LiveView:
         """Only keep the arguments; `run` reads."""
         self._connection = connection
         self._serving: Follower | None = None
+        #: What a reader was shown last; its offsets stay when its follower begins anew.
+        self._shown: ViewVersionView | None = None
+        self._followers: dict[int, Follower] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._switching: asyncio.Task[None] | None = None
         self.problem: str | None = None
@@ -51,6 +55,7 @@ class LiveView:
         view = self.view
         if view is None or view.state is not ViewState.RUNNING:
             raise ViewNotRunning("the totals are being loaded; try again in a second")
+        self._shown = view
         return view
 
     async def reached(self, offsets: Mapping[int, int]) -> None:
@@ -105,41 +110,60 @@ class LiveView:
             self.problem = "no view version is live yet"
             return
         self.problem = None
-        number = version.view_version
+        following = self._follow(version)
         if self._switching is not None:
             self._switching.cancel()
+            self._switching = None
         if self._serving is None:
-            self._serving = Follower(self._connection, version)
-            self._tasks[number] = asyncio.create_task(self._serving.run())
-        elif self._serving.view.view_version != number:
-            log.info("view version %d is live now; loading it", number)
-            follower = Follower(self._connection, version)
-            if number in self._tasks:
-                self._tasks.pop(number).cancel()
-            self._tasks[number] = asyncio.create_task(follower.run())
-            self._switching = asyncio.create_task(self._switch(follower))
+            self._serving = following
+        elif self._serving is not following:
+            log.info("view version %d is live now", version.view_version)
+            self._switching = asyncio.create_task(self._switch(following, views))
+        self._keep(views)
 
-    async def _switch(self, follower: Follower) -> None:
-        """Wait until the next view shows no less than the one served, then serve it."""
+    def _follow(self, version: ViewVersion) -> Follower:
+        """Return the follower of a version, from now on loaded or being loaded."""
+        number = version.view_version
+        if number not in self._followers:
+            self._followers[number] = follower = Follower(self._connection, version)
+            self._tasks[number] = asyncio.create_task(follower.run())
+        return self._followers[number]
+
+    def _keep(self, views: Views) -> None:
+        """Follow the versions there is a way back to, forget those that are dropped."""
+        for version in views.in_state("previous"):
+            self._follow(version)
+        wanted = {views.live, *(version.view_version for version in views.in_state("previous"))}
+        for number in self._followers.keys() - wanted:
+            follower = self._followers[number]
+            if follower is not self._serving:
+                self._tasks.pop(number).cancel()
+                del self._followers[number]
+                follower.view.retire()
+
+    async def _switch(self, following: Follower, views: Views) -> None:
+        """Wait until the next view shows no less than readers were shown, then serve it."""
         assert self._serving is not None
-        while not _may_follow(follower.view, self._serving.view):  # noqa: ASYNC110 - two states
+        while not _may_follow(following.view, self._serving.view, self._shown):  # noqa: ASYNC110
             await asyncio.sleep(SWITCH_SECONDS)
         former = self._serving
-        self._serving = follower
+        self._serving = following
         self.switches += 1
-        log.info("view version %d is served now", follower.view.view_version)
-        task = self._tasks.pop(former.view.view_version, None)
-        if task is not None:
-            task.cancel()
+        log.info("view version %d is served now", following.view.view_version)
+        # Who waits for offsets waits on the view that is served.
         former.view.retire()
+        self._keep(views)
 
 
-def _may_follow(following: ViewVersionView, served: ViewVersionView) -> bool:
+def _may_follow(
+    following: ViewVersionView, served: ViewVersionView, shown: ViewVersionView | None
+) -> bool:
     if following.state is not ViewState.RUNNING:
         return False
-    if served.state is not ViewState.RUNNING:
+    least = served if served.state is ViewState.RUNNING else shown
+    if least is None:
         return True
-    ahead, offsets = following.applied_offsets(), served.applied_offsets()
+    ahead, offsets = following.applied_offsets(), least.applied_offsets()
     return len(ahead) >= len(offsets) and all(
         new >= old for new, old in zip(ahead, offsets, strict=False)
     )
