@@ -58,13 +58,18 @@ def open_home(path: Path) -> Path:
 
 
 @contextmanager
-def only_one_on(home: Path) -> Iterator[None]:
-    """Hold the lock of `energy up` on this directory. Raises: DirectoryLocked."""
-    with (home / "up.lock").open("a", encoding="ascii") as lock:
+def only_one_on(home: Path, command: str = "up") -> Iterator[None]:
+    """Hold the lock of `energy up`, or of another command, on this directory.
+
+    Raises: DirectoryLocked.
+    """
+    name = command.split(maxsplit=1)[0]
+    with (home / f"{name}.lock").open("a", encoding="ascii") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DirectoryLocked(
-                f"another `energy up` runs on {home}: stop it, or give this one its own --home"
+                f"another `energy {command}` runs on {home}: stop it, or give this one its own"
+                " ENERGY_HOME"
             ) from None
         yield

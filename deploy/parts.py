@@ -72,6 +72,11 @@ class ModulePart:
         # Its own task: lines come while it is waited for, and while it is stopped.
         self._lines = asyncio.create_task(self._pass_on(self._process))
 
+    @property
+    def pid(self) -> int | None:
+        """Its process, None before the first start; the last one's after its end."""
+        return self._process.pid if self._process is not None else None
+
     async def wait(self) -> int:
         """Wait for its end and its last line."""
         assert self._process is not None

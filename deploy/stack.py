@@ -10,7 +10,6 @@ started; after the end no part runs, also when this process is killed.
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +18,14 @@ from api.settings import ApiSettings
 from api.tokens import ensure_admin_token
 from deploy.broker import LocalBroker
 from deploy.errors import DeployError, PortInUse
-from deploy.exits import INTERRUPTED
 from deploy.home import only_one_on, open_home
+from deploy.kept_versions import KeptVersions
 from deploy.parts import BrokerPart, ModulePart, Part, Say
 from deploy.ports import free_port, is_taken, refuse_taken
 from deploy.prepare import prepare
 from deploy.readiness import Place, until_ready
 from deploy.settings import BrokerSettings, TopicSettings
+from deploy.signals import first_signal
 from deploy.supervisor import Supervisor
 from deploy.threads import in_thread
 from deploy.welcome import base_url, welcome
@@ -92,8 +92,7 @@ class Stack:
 
     async def run(self) -> int:
         """Start all, wait for the end, stop all; returns the exit code."""
-        stop: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._listen(stop)
+        stop = first_signal()
         supervisor = Supervisor(self._say)
         life = asyncio.create_task(self._live(supervisor))
         try:
@@ -105,18 +104,6 @@ class Stack:
             self._say("stopping")
             await supervisor.stop(STOP_SECONDS)
 
-    def _listen(self, stop: asyncio.Future[int]) -> None:
-        def end(code: int) -> None:
-            if not stop.done():
-                stop.set_result(code)
-
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGINT, end, INTERRUPTED)
-        loop.add_signal_handler(signal.SIGTERM, end, 0)
-        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-            # The terminal is closed; under nohup it is not meant to matter.
-            loop.add_signal_handler(signal.SIGHUP, end, 0)
-
     async def _live(self, supervisor: Supervisor) -> int:
         if self._broker is not None:
             self._say(f"broker: starting on {self._broker.bootstrap_servers}")
@@ -126,6 +113,8 @@ class Stack:
         token = ensure_admin_token(self._home)
         supervisor.keep(self._worker(number) for number in range(self._options.workers))
         supervisor.keep([self._module("api", "api")])
+        kept = KeptVersions(self._environ, self._home, supervisor, self._say)
+        background = asyncio.create_task(kept.run(cluster))
         if self._options.with_demo:
             rate = str(DEMO_READINGS_PER_SECOND)
             supervisor.keep([self._module("demo", "deploy", "simulate", "--rate", rate)])
@@ -137,7 +126,8 @@ class Stack:
         self._say(f"ready {url}")
         self._say(welcome(url, token))
         # From here on the others go on, whatever is given up.
-        return await asyncio.Future[int]()
+        await background
+        return 0
 
     @staticmethod
     async def _is_first(one: Awaitable[object], other: Awaitable[object]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
+from msgspec.structs import replace
 
 from contract.changelog import Marker
 from contract.topics import READINGS, app_id, changelog
@@ -16,6 +17,7 @@ from contract.views import Views
 from deploy.births import verify_births
 from deploy.errors import Refused
 from deploy.markers import read_markers
+from deploy.replay.positions import ReplayStatus, read_replay
 from deploy.settings import TopicSettings
 from deploy.topics import check, current_views
 from stream_app.cluster import Cluster
@@ -37,8 +39,8 @@ class Status(msgspec.Struct, frozen=True):
     view_version: int | None
     freshness_seconds: float | None
     partitions: list[PartitionStatus]
-    #: Filled while a replay runs.
-    replay: None
+    #: The view version that is being built, if there is one.
+    replay: ReplayStatus | None
     problems: list[str]
 
 
@@ -54,7 +56,10 @@ def read_status(cluster: Cluster, settings: TopicSettings, now_ms: int) -> Statu
     if views is None or views.live is None:
         problems.append("no view version is live; run `energy topics create`")
         return Status(None, None, [], None, problems)
-    return _of_live(cluster, views, views.live, now_ms, problems)
+    return replace(
+        _of_live(cluster, views, views.live, now_ms, problems),
+        replay=read_replay(cluster, views),
+    )
 
 
 def _of_live(cluster: Cluster, views: Views, live: int, now_ms: int, problems: list[str]) -> Status:

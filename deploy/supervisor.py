@@ -70,11 +70,11 @@ class Supervisor:
         await part.start()
         self._tasks.append(asyncio.create_task(self._keep(part)))
 
-    def keep(self, parts: Iterable[Part]) -> None:
-        """Run a group of parts from now on."""
+    def keep(self, parts: Iterable[Part], *, may_finish: bool = False) -> None:
+        """Run a group of parts from now on; one that `may_finish` is done when it ends with 0."""
         group = list(parts)
         self._groups.append(group)
-        self._tasks += [asyncio.create_task(self._keep(part)) for part in group]
+        self._tasks += [asyncio.create_task(self._keep(part, may_finish)) for part in group]
 
     async def stop(self, seconds: float) -> None:
         """Stop all groups, the last one first; each gets what time the ones after it leave."""
@@ -86,7 +86,7 @@ class Supervisor:
             left = deadline - self._clock() - index * RESERVED_SECONDS
             await asyncio.gather(*(part.stop(max(0.1, left)) for part in self._groups[index]))
 
-    async def _keep(self, part: Part) -> None:
+    async def _keep(self, part: Part, may_finish: bool = False) -> None:
         back_off = BackOff()
         while True:
             began = self._clock()
@@ -96,6 +96,9 @@ class Supervisor:
                 how = _in_words(code)
             except DeployError as error:
                 code, how = error.exit_code, str(error)
+            if may_finish and code == 0:
+                self._say(f"{part.name} has done its work")
+                return
             if code in FINAL:
                 self._say(f"{part.name} {how}; it is not started again, a person must act")
                 if not self.gave_up.is_set():

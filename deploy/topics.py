@@ -112,6 +112,16 @@ def create(cluster: Cluster, settings: TopicSettings) -> Outcome:
     return Outcome(sorted(made), differences)
 
 
+def create_changelog(
+    cluster: Cluster, settings: TopicSettings, view_version: int, partitions: int
+) -> None:
+    """Make the changelog of the next view version, unless a start before this one has."""
+    topic = changelog(view_version)
+    declared = _declare(topic, partitions, settings.replication)
+    cluster.create_topics([_new(declared)])
+    _wait_until_visible(cluster, [topic.name])
+
+
 def has_other_partitions(differences: list[Difference]) -> bool:
     """Whether a topic has another number of partitions than declared."""
     return any(difference.what == PARTITIONS for difference in differences)

@@ -1,6 +1,6 @@
 """Asks a Kafka cluster about topics, ids, configs, offsets and groups; each within a deadline.
 
-Reads: the cluster. Writes: only the topics that `create_topics` is asked for. Guarantees: every
+Reads: the cluster. Writes: what it is told to make or delete, nothing else. Guarantees: every
 failure leaves here as one of this room's errors, with Kafka's own words in it.
 """
 
@@ -145,6 +145,39 @@ class Cluster:
         """The next offset of each partition: high watermark, or last stable if `committed`."""
         return self._offsets(topic, partitions, OffsetSpec.latest(), committed=committed)
 
+    def offsets_at(self, topic: str, partitions: int, milliseconds: int) -> list[int]:
+        """The first offset of each partition whose record is as new; its end if none is."""
+        ends = self.end_offsets(topic, partitions)
+        spec = OffsetSpec.for_timestamp(milliseconds)
+        found = self._offsets(topic, partitions, spec, committed=False)
+        return [end if offset < 0 else offset for offset, end in zip(found, ends, strict=True)]
+
+    def delete_topics(self, names: Iterable[str]) -> None:
+        """Delete topics and wait until no broker names them; one that is not there is no error."""
+        wanted = [name for name in names if name in self.topic_names()]
+        if not wanted:
+            return
+        for done in self._admin.delete_topics(wanted, **self._within()).values():
+            self._unless_gone(done, KafkaError.UNKNOWN_TOPIC_OR_PART)
+        deadline = time.monotonic() + self.deadline_seconds
+        while left := self.topic_names() & set(wanted):
+            if time.monotonic() > deadline:
+                raise ClusterRefused(f"{', '.join(sorted(left))}: deleted, but still visible")
+            time.sleep(_PAUSE_SECONDS)
+
+    def delete_group(self, group: str) -> None:
+        """Delete a group without members; one that is not there is no error."""
+        for done in self._admin.delete_consumer_groups([group], **self._within()).values():
+            self._unless_gone(done, KafkaError.GROUP_ID_NOT_FOUND)
+
+    def _unless_gone(self, done: Future[Any], gone: int) -> None:
+        with self.translated():
+            try:
+                done.result()
+            except KafkaException as error:
+                if error.args[0].code() != gone:
+                    raise
+
     def wait_until_readable(self, topics: Mapping[str, int]) -> None:
         """Wait until readers of committed records see all there is, by topic and partitions.
 
@@ -162,15 +195,21 @@ class Cluster:
 
     def owners(self, group: str) -> dict[TopicPartition, str]:
         """Who in a consumer group has which partition, as `client-id@host`; empty: nobody."""
+        return {
+            TopicPartition(assigned.topic, assigned.partition): _name_of(member)
+            for member in self._members(group)
+            for assigned in (member.assignment.topic_partitions if member.assignment else ())
+        }
+
+    def members(self, group: str) -> list[str]:
+        """Who is in a consumer group, with partitions or without, as `client-id@host`."""
+        return [_name_of(member) for member in self._members(group)]
+
+    def _members(self, group: str) -> list[Any]:
         described = self._ask(
             lambda: self._admin.describe_consumer_groups([group], **self._within())
         )
-        return {
-            TopicPartition(assigned.topic, assigned.partition): f"{member.client_id}@{host}"
-            for member in described[group].members
-            for host in [str(member.host).lstrip("/")]
-            for assigned in (member.assignment.topic_partitions if member.assignment else ())
-        }
+        return list(described[group].members)
 
     @contextmanager
     def translated(self) -> Iterator[None]:
@@ -221,3 +260,7 @@ class Cluster:
         )
         by_partition = {asked.partition: int(info.offset) for asked, info in found.items()}
         return [by_partition[partition] for partition in range(partitions)]
+
+
+def _name_of(member: Any) -> str:
+    return f"{member.client_id}@{str(member.host).lstrip('/')}"

@@ -1,0 +1,185 @@
+"""`energy replay`: build the next view version beside the live one, compare, promote, drop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from deploy.commands.run import MOST_WORKERS, say
+from deploy.invocation import AS_JSON, console, environ_of, print_json
+
+if TYPE_CHECKING:
+    from contract.views import Views
+    from deploy.replay.comparison import Differences
+    from deploy.replay.positions import ReplayStatus
+    from stream_app.cluster import Cluster
+
+app = typer.Typer(
+    no_args_is_help=True, help="Rebuild all totals beside the live ones, compare, then switch."
+)
+
+
+@app.command(epilog="Example: energy replay start --workers 2 --promote")
+def start(
+    context: typer.Context,
+    begin_at: str | None = typer.Option(
+        None, "--from", metavar="earliest|TIMESTAMP|OFFSETS", help="Where in the log; earliest."
+    ),
+    workers: int = typer.Option(1, min=1, max=MOST_WORKERS, help="How many workers build it."),
+    promote: bool = typer.Option(False, "--promote", help="Promote it as soon as it may be."),
+    max_rate: int | None = typer.Option(
+        None, min=1, help="Readings per second at most, so that live traffic is not starved."
+    ),
+    accept_partial: bool = typer.Option(
+        False, "--accept-partial", help="Leave out the readings before the start."
+    ),
+) -> None:
+    """Build a new view version from the readings log; broken off, it goes on where it was."""
+    from deploy.replay.run import ReplayOptions, replay
+
+    options = ReplayOptions(begin_at, workers, promote, max_rate, accept_partial)
+    raise typer.Exit(replay(options, environ_of(context), say))
+
+
+@app.command(epilog="Example: energy replay status --json")
+def status(
+    context: typer.Context,
+    digest: bool = typer.Option(
+        False, "--digest", help="Add a SHA-256 over device, exact total, readings of each version."
+    ),
+    as_json: bool = AS_JSON,
+) -> None:
+    """Tell how far the next view version is, and what would change with it."""
+    from deploy.replay.overview import read_overview
+
+    cluster, _ = _connect(environ_of(context))
+    found = read_overview(cluster, with_digests=digest)
+    if as_json:
+        print_json(found.as_json())
+        return
+    typer.echo(", ".join(f"view version {n} is {state}" for n, state in found.states.items()))
+    if found.replay is not None:
+        _show_positions(found.replay)
+    if found.differences is not None:
+        _show_differences(found.differences, *found.compared)
+    for number, sha in found.digests.items():
+        typer.echo(f"view version {number}: {sha}")
+
+
+@app.command(epilog="Example: energy replay promote --wait 30")
+def promote(
+    context: typer.Context,
+    wait: float = typer.Option(0.0, min=0.0, help="Seconds to wait for the gate to open."),
+    back: bool = typer.Option(False, "--back", help="Serve the version before again."),
+) -> None:
+    """Serve the next view version, once it has all that the live one has."""
+    from deploy.errors import DeployError
+    from deploy.replay import gate, removal
+
+    cluster, home = _connect(environ_of(context))
+    views = _views(cluster)
+    live = views.live
+    assert live is not None
+    following = gate.version_before(views) if back else gate.next_version(views)
+    if following is None:
+        if views.in_state("previous"):
+            typer.echo(f"view version {live} is live already")
+            return
+        what = "no version before is kept" if back else "nothing is being built"
+        raise DeployError(f"view version {live} is live, {what}")
+    done = gate.promote(cluster, live, following.view_version, wait)
+    by = "" if done.was_written else " (another terminal was faster)"
+    typer.echo(f"view version {done.view_version} is live{by}; {done.former} runs on")
+    for number in done.dropped:
+        removal.remove(cluster, home, number, views.versions[number].partitions)
+        typer.echo(f"view version {number} is dropped")
+
+
+@app.command("drop-old", epilog="Example: energy replay drop-old")
+def drop_old(context: typer.Context) -> None:
+    """End and delete the view version that was live before: there is no way back then."""
+    _drop(context, "previous", "no version before is kept")
+
+
+@app.command(epilog="Example: energy replay abort")
+def abort(context: typer.Context) -> None:
+    """Drop the view version that is being built; the live one is not touched."""
+    _drop(context, "building", "nothing is being built")
+
+
+def _drop(context: typer.Context, state: Any, nothing: str) -> None:
+    """Drop the versions in this state, and finish what was interrupted before."""
+    from deploy.replay import removal
+
+    cluster, home = _connect(environ_of(context))
+    views = _views(cluster)
+    dropped = [version.view_version for version in views.in_state(state)]
+    for number in dropped:
+        typer.echo(f"view version {number}: waiting for its workers to end")
+        removal.drop(cluster, home, number)
+    for number in removal.leftovers(cluster, home, views):
+        removal.remove(cluster, home, number, views.versions[number].partitions)
+        dropped.append(number)
+    if state == "building" and not dropped:
+        cluster.delete_topics(removal.unborn(cluster, views))
+    shown = ", ".join(map(str, dropped))
+    typer.echo(f"dropped: view version {shown}" if dropped else f"{nothing}; nothing is done")
+
+
+def _connect(environ: Mapping[str, str]) -> tuple[Cluster, Path]:
+    from deploy.home import open_home
+    from deploy.settings import BrokerSettings, TopicSettings
+    from stream_app.cluster import Cluster
+
+    cluster = Cluster(TopicSettings.load(environ))
+    home = open_home(BrokerSettings.load(environ).home)
+    cluster.brokers()
+    return cluster, home
+
+
+def _views(cluster: Cluster) -> Views:
+    from deploy.errors import Refused
+    from deploy.topics import current_views
+
+    views = current_views(cluster)
+    if views is None or views.live is None:
+        raise Refused("no view version is live yet; `energy topics create` makes the first")
+    return views
+
+
+def _show_positions(replay: ReplayStatus) -> None:
+    from rich.table import Table
+
+    from deploy.replay.watched import line
+
+    typer.echo(line(replay.version, replay.partitions, replay.rate))
+    table = Table()
+    for title in ("partition", "from", "at", "target", "done"):
+        table.add_column(title, justify="right")
+    for p in replay.partitions:
+        row = (p.partition, p.from_, p.at, p.target)
+        table.add_row(*map(str, row), f"{100 * p.share:.1f} %")
+    console().print(table)
+
+
+def _show_differences(found: Differences, live: int, following: int) -> None:
+    from rich.table import Table
+
+    typer.echo(
+        f"from version {live} to {following}: {found.devices:,} devices change, all totals"
+        f" together by {found.sum}, readings by {found.readings:,}"
+    )
+    if found.not_compared:
+        places = ", ".join(map(str, found.not_compared))
+        typer.echo(f"not compared, the two were never at one offset: partitions {places}")
+    if found.examples:
+        table = Table(title=f"the first {len(found.examples)}")
+        table.add_column("device")
+        table.add_column(f"version {live}", justify="right")
+        table.add_column(f"version {following}", justify="right")
+        for each in found.examples:
+            table.add_row(each.device_id, each.live or "unknown", each.following or "unknown")
+        console().print(table)

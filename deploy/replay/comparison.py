@@ -1,0 +1,189 @@
+"""Compares the totals of two view versions exactly, also while readings keep coming.
+
+Reads: both changelogs, committed records only. A partition of one version and the same of the
+other are both brought to one applied offset, transaction by transaction: only there the
+question "same totals?" has a meaning. Memory: one partition of both versions at a time.
+"""
+
+from __future__ import annotations
+
+import decimal
+import hashlib
+import time
+from collections import deque
+from collections.abc import Iterator
+
+import msgspec
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from contract.changelog import MARKER_KEY, RESERVED_PREFIX, decode_marker, decode_total
+from contract.decimals import EXACT, Number, canonical
+from contract.topics import changelog
+from deploy.log_reader import read_to_end, reader
+from stream_app.cluster import Cluster
+
+#: How long the two are stepped towards a common offset, once both are read to their ends.
+_MEET_SECONDS = 5.0
+_EXAMPLES = 5
+_RECORDS_AT_ONCE = 10_000
+_NOTHING: tuple[Number, int] = (0, 0)
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One device whose total is not the same; None: the version does not know it."""
+
+    device_id: str
+    live: str | None
+    following: str | None
+
+
+class Differences(msgspec.Struct, frozen=True):
+    """What would change: how many devices, and by how much all totals together."""
+
+    devices: int
+    sum: str
+    readings: int
+    examples: list[Difference]
+    #: Partitions in which the two were not at one offset in time: not compared.
+    not_compared: list[int]
+
+
+class ChangelogPart:
+    """One partition of one version's changelog, followed transaction by transaction."""
+
+    def __init__(self, consumer: Consumer, topic: str, partition: int) -> None:
+        self.totals: dict[bytes, bytes] = {}
+        self.applied_offset = -1
+        self._held: dict[bytes, bytes] = {}
+        self._consumer = consumer
+        self._coming: deque[tuple[bytes, bytes]] = deque()
+        self._is_at_end = False
+        consumer.assign([TopicPartition(topic, partition, 0)])
+
+    def read_to_end(self, seconds: float = 30.0) -> None:
+        """Take in all there is now. Raises: TimeoutError when nothing comes for so long."""
+        while not self._is_at_end:
+            if not self._fetch(seconds):
+                raise TimeoutError
+            while self._take_transaction():
+                pass
+
+    def step(self, deadline: float) -> bool:
+        """Take in the next transaction, waiting for it if need be; False: none came."""
+        while not self._take_transaction():
+            if time.monotonic() > deadline:
+                return False
+            self._fetch(0.05)
+        return True
+
+    def _take_transaction(self) -> bool:
+        while self._coming:
+            key, value = self._coming.popleft()
+            if key == MARKER_KEY:
+                self.totals |= self._held
+                self._held = {}
+                self.applied_offset = decode_marker(value).applied_offset
+                return True
+            if not key.startswith(RESERVED_PREFIX):
+                self._held[key] = value
+        return False
+
+    def _fetch(self, seconds: float) -> bool:
+        first = self._consumer.poll(seconds)
+        messages = [] if first is None else [first, *self._consumer.consume(_RECORDS_AT_ONCE, 0)]
+        for message in messages:
+            error = message.error()
+            if error is None:
+                self._coming.append((message.key() or b"", message.value() or b""))
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self._is_at_end = True
+        return bool(messages)
+
+
+def compare(cluster: Cluster, live: int, following: int, partitions: int) -> Differences:
+    """Compare two versions; the live one's total counts as the one before."""
+    changed: dict[bytes, list[tuple[Number, int] | None]] = {}
+    apart: list[int] = []
+    with reader(cluster.settings) as old_reader, reader(cluster.settings) as new_reader:
+        for partition in range(partitions):
+            old = ChangelogPart(old_reader, changelog(live).name, partition)
+            new = ChangelogPart(new_reader, changelog(following).name, partition)
+            old.read_to_end()
+            new.read_to_end()
+            if not meet(old, new):
+                apart.append(partition)
+                continue
+            for key in differing(old.totals, new.totals):
+                sides = changed.setdefault(key, [None, None])
+                for side, part in enumerate((old, new)):
+                    sides[side] = _added(sides[side], part.totals.get(key))
+    return _summed(changed, apart)
+
+
+def meet(old: ChangelogPart, new: ChangelogPart) -> bool:
+    """Step the one that is behind until both have applied the same offsets.
+
+    The one that is behind never passes an offset that both stop at, so the first is found.
+    """
+    deadline = time.monotonic() + _MEET_SECONDS
+    while old.applied_offset != new.applied_offset:
+        slower = old if old.applied_offset < new.applied_offset else new
+        if not slower.step(deadline):
+            return False
+    return True
+
+
+def differing(old: dict[bytes, bytes], new: dict[bytes, bytes]) -> Iterator[bytes]:
+    """Yield the keys whose part-totals are not the same bytes."""
+    for key, value in old.items():
+        if new.get(key) != value:
+            yield key
+    for key in new:
+        if key not in old:
+            yield key
+
+
+def _added(side: tuple[Number, int] | None, value: bytes | None) -> tuple[Number, int] | None:
+    if value is None:
+        return side
+    total, readings = decode_total(value)
+    before, count = side or _NOTHING
+    with decimal.localcontext(EXACT):
+        return before + total, count + readings
+
+
+def _summed(changed: dict[bytes, list[tuple[Number, int] | None]], apart: list[int]) -> Differences:
+    # Parts may differ and add up to the same.
+    differing = {key: sides for key, sides in changed.items() if sides[0] != sides[1]}
+    by: Number = 0
+    readings = 0
+    with decimal.localcontext(EXACT):
+        for old, new in differing.values():
+            by += (new or _NOTHING)[0] - (old or _NOTHING)[0]
+            readings += (new or _NOTHING)[1] - (old or _NOTHING)[1]
+    examples = [
+        Difference(key.decode(), *(None if side is None else canonical(side[0]) for side in sides))
+        for key, sides in sorted(differing.items())[:_EXAMPLES]
+    ]
+    return Differences(len(differing), canonical(by), readings, examples, apart)
+
+
+def digest(cluster: Cluster, view_version: int, partitions: int) -> str:
+    """Return the SHA-256 of all (device, exact total, readings) of a version, as it is now.
+
+    One line for each device in the order of its bytes, split by tabs.
+    """
+    parts: list[dict[bytes, bytes]] = [{} for _ in range(partitions)]
+    with reader(cluster.settings) as consumer:
+        name = changelog(view_version).name
+        for record in read_to_end(consumer, name, dict.fromkeys(range(partitions), 0)):
+            if record.key is not None and not record.key.startswith(RESERVED_PREFIX):
+                parts[record.partition][record.key] = record.value or b""
+    hashed = hashlib.sha256()
+    for key in sorted(set().union(*parts)):
+        side: tuple[Number, int] | None = None
+        for part in parts:
+            side = _added(side, part.get(key))
+        total, readings = side or _NOTHING
+        hashed.update(b"%b\t%b\t%d\n" % (key, canonical(total).encode(), readings))
+    return hashed.hexdigest()

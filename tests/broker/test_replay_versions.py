@@ -1,0 +1,279 @@
+"""The life of the next view version on a real cluster: begun, compared, promoted, dropped."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+
+from contract.changelog import MARKER_KEY, Marker, encode_marker, encode_total
+from contract.errors import SettingError
+from contract.topics import READINGS, VIEWS, app_id, changelog, transactional_id
+from contract.views import Views, ViewVersion
+from deploy.births import read_births
+from deploy.errors import Refused
+from deploy.log_reader import read_views
+from deploy.prepare import prepare
+from deploy.replay import removal
+from deploy.replay.building import begin
+from deploy.replay.comparison import compare, digest
+from deploy.replay.gate import GateShut, Promoted, behind, promote
+from deploy.replay.positions import ReplayPartition, read_replay
+from deploy.status import read_status
+from deploy.topics import check
+from stream_app.cluster import Cluster
+from tests.broker.own_cluster import SettingsFactory
+from tests.kafka import ANSWER_SECONDS, Kafka
+
+Totals = dict[str, tuple[int, int]]
+
+
+def apply(kafka: Kafka, version: int, offset: int, totals: Totals, partition: int = 0) -> None:
+    """What a worker of that version commits."""
+    producer = kafka.producer(transactional_id=transactional_id(version, partition))
+    producer.init_transactions(ANSWER_SECONDS)
+    producer.begin_transaction()
+    name = changelog(version).name
+    for device, total in totals.items():
+        producer.produce(name, encode_total(*total), device.encode(), partition)
+    producer.produce(name, encode_marker(Marker(offset)), MARKER_KEY, partition)
+    producer.commit_transaction(ANSWER_SECONDS)
+
+
+def states(cluster: Cluster) -> dict[int, str]:
+    return {n: v.state for n, v in read_views(cluster.settings).versions.items()}
+
+
+@pytest.fixture
+def begun(cluster: Cluster, settings_factory: SettingsFactory) -> ViewVersion:
+    """Version 1 live, version 2 being built."""
+    prepare(cluster, settings_factory())
+    version, is_new = begin(cluster, settings_factory(), None, accept_partial=False)
+    assert is_new
+    return version
+
+
+def test_a_start_makes_the_next_version_and_a_second_one_goes_on_with_it(
+    cluster: Cluster, begun: ViewVersion, settings_factory: SettingsFactory
+) -> None:
+    assert states(cluster) == {1: "live", 2: "building"}
+    assert check(cluster, settings_factory()) == [], "its topic is as declared"
+    again, is_new = begin(cluster, settings_factory(), "earliest", accept_partial=False)
+    assert (again, is_new) == (begun, False)
+
+
+def test_of_terminals_at_the_same_time_all_build_one_version(
+    cluster: Cluster, settings_factory: SettingsFactory
+) -> None:
+    prepare(cluster, settings_factory())
+    found: list[tuple[int, bool]] = []
+    barrier = threading.Barrier(3)
+
+    def terminal() -> None:
+        own = Cluster(settings_factory())
+        barrier.wait()
+        version, is_new = begin(own, settings_factory(), None, accept_partial=False)
+        found.append((version.view_version, is_new))
+
+    threads = [threading.Thread(target=terminal) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == [(2, False), (2, False), (2, True)]
+
+
+@pytest.mark.parametrize("begin_at", ["0:3", "2030-01-01T00:00:00Z"])
+def test_a_later_start_says_what_it_leaves_out_and_must_be_accepted(
+    cluster: Cluster, own_kafka: Kafka, settings_factory: SettingsFactory, begin_at: str
+) -> None:
+    settings = settings_factory()
+    prepare(cluster, settings)
+    own_kafka.write(READINGS.name, [b"{}"] * 3)
+    with pytest.raises(Refused, match=r"a later start: .* 0:0-2; --accept-partial"):
+        begin(cluster, settings, begin_at, accept_partial=False)
+    assert states(cluster) == {1: "live"}, "nothing was begun"
+    version, _ = begin(cluster, settings, begin_at, accept_partial=True)
+    births = read_births(cluster, version.view_version, 2)
+    assert {p: birth.start_offset for p, birth in births.items()} == {0: 3, 1: 0}
+    with pytest.raises(Refused, match="being built from 0:3,1:0; `energy replay abort`"):
+        begin(cluster, settings, "earliest", accept_partial=False)
+
+
+def test_a_log_without_its_head_must_be_accepted(
+    cluster: Cluster, own_kafka: Kafka, settings_factory: SettingsFactory
+) -> None:
+    settings = settings_factory()
+    prepare(cluster, settings)
+    own_kafka.write(READINGS.name, [b"{}"] * 5, partition=1)
+    admin = own_kafka.admin()
+    for done in admin.delete_records([TopicPartition(READINGS.name, 1, 4)]).values():
+        done.result(ANSWER_SECONDS)
+    with pytest.raises(Refused, match=r"head of the log is gone: .* 1:0-3"):
+        begin(cluster, settings, None, accept_partial=False)
+    assert begin(cluster, settings, None, accept_partial=True)[1]
+
+
+@pytest.mark.parametrize("begin_at", ["yesterday", "0:7", "9:0", "0:1,", "0:-1"])
+def test_a_start_that_cannot_be_is_wrong_use(
+    cluster: Cluster, settings_factory: SettingsFactory, begin_at: str
+) -> None:
+    prepare(cluster, settings_factory())
+    with pytest.raises(SettingError, match="--from"):
+        begin(cluster, settings_factory(), begin_at, accept_partial=True)
+
+
+def test_the_gate_is_shut_while_a_partition_is_behind(
+    cluster: Cluster, own_kafka: Kafka, begun: ViewVersion
+) -> None:
+    apply(own_kafka, 1, 9, {"a": (1, 1)})
+    apply(own_kafka, 1, 4, {"b": (1, 1)}, partition=1)
+    apply(own_kafka, 2, 9, {"a": (1, 1)})
+    assert [far.partition for far in behind(cluster, 1, 2)] == [1]
+    with pytest.raises(GateShut, match=r"5 records behind .*partition 1 is at -1, live at 4"):
+        promote(cluster, 1, 2, 0)
+    assert states(cluster) == {1: "live", 2: "building"}
+    late = threading.Timer(0.3, apply, (own_kafka, 2, 4, {"b": (1, 1)}, 1))
+    late.start()
+    assert promote(cluster, 1, 2, 20) == Promoted(2, 1, True, [])
+    late.join()
+    assert states(cluster) == {1: "previous", 2: "live"}
+
+
+def test_x33_promoted_from_terminals_at_the_same_time_there_is_one_outcome(
+    cluster: Cluster, own_kafka: Kafka, begun: ViewVersion, settings_factory: SettingsFactory
+) -> None:
+    found: list[Promoted] = []
+    barrier = threading.Barrier(3)
+
+    def terminal() -> None:
+        own = Cluster(settings_factory())
+        barrier.wait()
+        found.append(promote(own, 1, 2, 5))
+
+    threads = [threading.Thread(target=terminal) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(done.was_written for done in found) == [False, False, True]
+    assert {done.view_version for done in found} == {2}
+    pointers = [r for r in own_kafka.read(VIEWS.name) if r.key() == b"live"]
+    assert len(pointers) == 2, "one of the birth, one of the promotion"
+
+
+def test_back_passes_the_same_gate_and_the_next_promotion_drops_the_oldest(
+    cluster: Cluster, own_kafka: Kafka, begun: ViewVersion, settings_factory: SettingsFactory
+) -> None:
+    promote(cluster, 1, 2, 0)
+    apply(own_kafka, 2, 7, {"a": (1, 1)})
+    with pytest.raises(GateShut):
+        promote(cluster, 2, 1, 0)
+    apply(own_kafka, 1, 7, {"a": (1, 1)})
+    assert promote(cluster, 2, 1, 0).was_written
+    assert states(cluster) == {1: "live", 2: "previous"}
+    third, _ = begin(cluster, settings_factory(), None, accept_partial=False)
+    apply(own_kafka, 3, 7, {"a": (1, 1)})
+    assert promote(cluster, 1, third.view_version, 0) == Promoted(3, 1, True, [2])
+    assert states(cluster) == {1: "previous", 2: "dropped", 3: "live"}
+
+
+def test_what_was_dropped_or_overtaken_meanwhile_is_not_promoted(
+    cluster: Cluster, begun: ViewVersion, tmp_path: Path, settings_factory: SettingsFactory
+) -> None:
+    removal.drop(cluster, tmp_path, 2)
+    with pytest.raises(Refused, match="version 2 has been dropped"):
+        promote(cluster, 1, 2, 0)
+    third, _ = begin(cluster, settings_factory(), None, accept_partial=False)
+    assert third.view_version == 3, "a number is never used again"
+    promote(cluster, 1, 3, 0)
+    with pytest.raises(Refused, match="version 3 is live now"):
+        removal.drop(cluster, tmp_path, 3)
+
+
+def test_x34_a_dropped_version_leaves_nothing(
+    cluster: Cluster, own_kafka: Kafka, begun: ViewVersion, tmp_path: Path
+) -> None:
+    before = own_kafka.admin().list_topics(timeout=10).topics.keys() - {changelog(2).name}
+    for name in ("replay-v2/worker-0", "worker-0/energy-v2", "worker-0/energy-v1", "kept-v2"):
+        (tmp_path / name).mkdir(parents=True)
+    group = own_kafka.consumer(group_id=app_id(2))
+    group.commit(offsets=[TopicPartition(READINGS.name, 0, 0)], asynchronous=False)
+    group.close()
+    open_one = Producer(
+        {
+            "bootstrap.servers": own_kafka.bootstrap_servers,
+            "transactional.id": transactional_id(2, 0),
+        }
+    )
+    open_one.init_transactions(ANSWER_SECONDS)
+    open_one.begin_transaction()
+    open_one.produce(READINGS.name, b"an open transaction of it", None, 0)
+    open_one.flush(ANSWER_SECONDS)
+
+    removal.drop(cluster, tmp_path, 2)
+    assert own_kafka.admin().list_topics(timeout=10).topics.keys() == before
+    groups = own_kafka.admin().list_consumer_groups().result(ANSWER_SECONDS).valid
+    assert app_id(2) not in [each.group_id for each in groups]
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*"))
+    assert left == ["worker-0/energy-v1"]
+    ends = cluster.end_offsets(READINGS.name, 2)
+    assert cluster.end_offsets(READINGS.name, 2, committed=True) == ends, "nothing hides the end"
+    assert removal.leftovers(cluster, tmp_path, read_views(cluster.settings)) == []
+    removal.drop(cluster, tmp_path, 2)  # again: what is gone is no error
+
+
+def test_what_an_interrupted_abort_left_is_found(
+    cluster: Cluster, begun: ViewVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(removal, "remove", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            removal.drop(cluster, tmp_path, 2)
+    assert removal.leftovers(cluster, tmp_path, read_views(cluster.settings)) == [2]
+
+
+def test_a_topic_that_was_never_born_into_is_found(cluster: Cluster, own_kafka: Kafka) -> None:
+    own_kafka.create_topic(changelog(5).name)
+    assert removal.unborn(cluster, Views(1)) == [changelog(5).name]
+
+
+def test_status_tells_how_far_the_next_version_is(
+    cluster: Cluster, own_kafka: Kafka, begun: ViewVersion, settings_factory: SettingsFactory
+) -> None:
+    assert read_replay(cluster, Views(1)) is None
+    own_kafka.write(READINGS.name, [b"{}"] * 10)
+    apply(own_kafka, 2, 3, {"a": (1, 1)})
+    found = read_status(cluster, settings_factory(), 0).replay
+    assert found is not None
+    assert found.version == 2
+    assert found.partitions == [ReplayPartition(0, 0, 4, 10), ReplayPartition(1, 0, 0, 0)]
+
+
+def test_differences_are_those_at_one_offset(
+    cluster: Cluster, own_kafka: Kafka, begun: ViewVersion
+) -> None:
+    for version in (1, 2):
+        apply(own_kafka, version, 5, {"a": (10, 2), "b": (7, 1)})
+        apply(own_kafka, version, 5, {"a": (1, 1)}, partition=1)
+    assert compare(cluster, 1, 2, 2).devices == 0
+    assert digest(cluster, 1, 2) == digest(cluster, 2, 2)
+    apply(own_kafka, 1, 8, {"a": (12, 3)})
+    apply(own_kafka, 1, 9, {"a": (20, 4)})
+    apply(own_kafka, 2, 8, {"a": (11, 3), "c": (5, 1)})
+    later = threading.Timer(0.3, apply, (own_kafka, 2, 9, {"a": (19, 4), "b": (6, 1)}))
+    later.start()
+    found = compare(cluster, 1, 2, 2)
+    later.join()
+    assert (found.devices, found.sum, found.readings) == (3, "3", 1)
+    assert [(e.device_id, e.live, e.following) for e in found.examples] == [
+        ("a", "20", "19"),
+        ("b", "7", "6"),
+        ("c", None, "5"),
+    ]
+    assert digest(cluster, 1, 2) != digest(cluster, 2, 2)

@@ -1,0 +1,223 @@
+"""What a replay decides without Kafka: which version is next, how far it is, when two meet."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import pytest
+
+from contract.views import Views, ViewState, ViewVersion
+from deploy.kept_versions import KeptVersions
+from deploy.parts import ModulePart, Part
+from deploy.replay import comparison
+from deploy.replay.comparison import ChangelogPart, differing, meet
+from deploy.replay.gate import next_version, version_before
+from deploy.replay.positions import ReplayPartition, status_between
+from deploy.replay.removal import _CHANGELOG
+from deploy.replay.watched import Speed, line
+from deploy.supervisor import Supervisor
+from stream_app.pace import Pace
+
+
+def views_of(*states: ViewState, rules_id: str = "1") -> Views:
+    """Versions 1, 2 ... in these states, the pointer on the live one."""
+    versions = {n: ViewVersion(n, state, 2, rules_id) for n, state in enumerate(states, start=1)}
+    return Views(states.index("live") + 1, versions)
+
+
+def number(version: ViewVersion | None) -> int | None:
+    return None if version is None else version.view_version
+
+
+@pytest.mark.parametrize(
+    ("states", "forward", "back"),
+    [
+        (("live",), None, None),
+        (("live", "building"), 2, None),
+        (("previous", "live"), None, 1),
+        (("live", "previous"), 2, None),
+        (("previous", "live", "building"), 3, 1),
+        (("live", "previous", "building"), 3, None),
+        (("dropped", "live", "dropped"), None, None),
+    ],
+)
+def test_forward_is_what_is_built_and_back_is_what_was_before(
+    states: tuple[ViewState, ...], forward: int | None, back: int | None
+) -> None:
+    views = views_of(*states)
+    assert number(next_version(views)) == forward
+    assert number(version_before(views)) == back
+
+
+def test_a_number_is_never_used_again() -> None:
+    assert views_of("live", "dropped").next_number() == 3
+
+
+def test_a_changelog_tells_its_version() -> None:
+    found = _CHANGELOG.fullmatch("energy-v12-device_totals-changelog")
+    assert found is not None
+    assert found[1] == "12"
+    assert _CHANGELOG.fullmatch("energy-v-device_totals-changelog") is None
+
+
+def test_rate_and_time_left_come_from_two_looks() -> None:
+    before = [ReplayPartition(0, 0, 100, 1000), ReplayPartition(1, 50, 50, 50)]
+    after = [ReplayPartition(0, 0, 300, 1000), ReplayPartition(1, 50, 50, 150)]
+    found = status_between(2, before, after, 2.0)
+    assert (found.rate, found.eta_seconds) == (100.0, 8.0)
+    assert (found.done, found.total) == (300, 1100)
+    assert status_between(2, before, before, 2.0).eta_seconds is None
+    done = [ReplayPartition(0, 0, 1000, 1000)]
+    assert status_between(2, done, done, 2.0).eta_seconds == 0.0
+
+
+def test_the_line_says_how_far_how_fast_and_how_long() -> None:
+    partitions = [ReplayPartition(0, 0, 500, 1000), ReplayPartition(1, 0, 1000, 1000)]
+    assert line(2, partitions, 250.0) == (
+        "view version 2: 1,500 of 2,000 readings (75 %), 250/s, 2 s left; partitions 0:50% 1:100%"
+    )
+    assert "not moving" in line(2, partitions, 0.0)
+    assert "caught up" in line(2, partitions[1:], 0.0)
+
+
+def test_the_speed_is_that_of_the_last_seconds() -> None:
+    now = 0.0
+    speed = Speed(lambda: now)
+    speed.after(0)
+    for now in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0):
+        rate = speed.after(1000 if now > 1 else 0)
+    assert rate == 0.0, "what was fast long ago is not told for ever"
+
+
+async def test_a_pace_lets_a_chunk_through_and_makes_the_next_pay() -> None:
+    now, slept = 100.0, []
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        slept.append(seconds)
+        now += seconds
+
+    pace = Pace(1_000, clock=lambda: now, sleep=sleep)
+    await pace.take(5_000)
+    assert slept == []
+    await pace.take(1_000)
+    await pace.take(1_000)
+    assert slept == [5.0, 1.0]
+    now += 60
+    await pace.take(100)
+    await pace.take(100)
+    assert slept[2:] == [pytest.approx(0.1)], "an idle minute is not saved up"
+
+
+async def test_without_a_pace_nothing_waits() -> None:
+    await Pace(None).take(10**9)
+
+
+class FakePart(ChangelogPart):
+    """A changelog partition whose transactions are known."""
+
+    def __init__(self, *applied: int) -> None:
+        self.totals = {}
+        self.applied_offset = applied[0]
+        self._left = list(applied[1:])
+
+    def step(self, deadline: float) -> bool:
+        if not self._left:
+            return False
+        self.applied_offset = self._left.pop(0)
+        self.totals[b"a"] = b"1 1 %d" % self.applied_offset
+        return True
+
+
+def test_two_versions_meet_at_the_first_offset_both_stop_at() -> None:
+    old, new = FakePart(10, 12, 17, 20, 30), FakePart(11, 15, 20, 30)
+    assert meet(old, new)
+    assert (old.applied_offset, new.applied_offset) == (20, 20)
+
+
+def test_versions_that_never_stop_at_one_offset_are_not_compared() -> None:
+    assert not meet(FakePart(10, 12, 14), FakePart(11, 13))
+
+
+def test_keys_of_either_side_differ() -> None:
+    old, new = {b"a": b"1", b"b": b"2", b"c": b"3"}, {b"a": b"1", b"b": b"9", b"d": b"4"}
+    assert sorted(differing(old, new)) == [b"b", b"c", b"d"]
+
+
+def test_differences_are_added_over_the_partitions() -> None:
+    changed = {
+        b"same": [(5, 2), (5, 2)],
+        b"less": [(5, 2), (3, 1)],
+        b"new": [None, (1, 1)],
+        b"gone": [(7, 1), None],
+    }
+    found = comparison._summed(changed, [3])  # type: ignore[arg-type]
+    assert (found.devices, found.sum, found.readings) == (3, "-8", -1)
+    assert [(each.device_id, each.live, each.following) for each in found.examples] == [
+        ("gone", "7", None),
+        ("less", "5", "3"),
+        ("new", None, "1"),
+    ]
+    assert found.not_compared == [3]
+
+
+class FakeSupervisor(Supervisor):
+    """Only notes what it is to keep."""
+
+    def __init__(self) -> None:
+        self.kept: list[Part] = []
+
+    def keep(self, parts: object, *, may_finish: bool = False) -> None:
+        assert may_finish
+        self.kept += list(parts)  # type: ignore[call-overload]
+
+
+def test_each_version_before_gets_one_worker_of_its_own(tmp_path: object) -> None:
+    supervisor, lines = FakeSupervisor(), list[str]()
+    kept = KeptVersions({"A": "b"}, tmp_path, supervisor, lines.append)  # type: ignore[arg-type]
+    kept.turn_to(views_of("live"))
+    assert supervisor.kept == []
+    for _ in range(2):
+        kept.turn_to(views_of("previous", "live"))
+    [part] = supervisor.kept
+    assert isinstance(part, ModulePart)
+    assert part._environ["STREAM_APP_VIEW_VERSION"] == "1"
+    assert re.search("kept-v1$", part._environ["STREAM_APP_DATADIR"])
+    assert lines == []
+
+
+def test_a_version_of_other_rules_is_left_alone_and_named(tmp_path: object) -> None:
+    supervisor, lines = FakeSupervisor(), list[str]()
+    kept = KeptVersions({}, tmp_path, supervisor, lines.append)  # type: ignore[arg-type]
+    for _ in range(2):
+        kept.turn_to(views_of("previous", "live", rules_id="0"))
+    assert supervisor.kept == []
+    assert len(lines) == 1
+    assert "view version 1 follows rules 0" in lines[0]
+
+
+def test_a_part_that_has_done_its_work_is_not_started_again() -> None:
+    class Done:
+        name = "replay-0"
+        starts = 0
+
+        async def start(self) -> None:
+            self.starts += 1
+
+        async def wait(self) -> int:
+            return 0
+
+        async def stop(self, seconds: float) -> None:
+            """Nothing runs."""
+
+    async def run() -> None:
+        part, lines = Done(), list[str]()
+        supervisor = Supervisor(lines.append)
+        supervisor.keep([part], may_finish=True)
+        async with asyncio.timeout(5):
+            await asyncio.gather(*supervisor._tasks)
+        assert part.starts == 1
+        assert lines == ["replay-0 has done its work"]
+
+    asyncio.run(run())
