@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
@@ -18,6 +19,8 @@ _encode = msgspec.json.encode
 #: client that is still sending would else never see the answer.
 LINGER_SECONDS = 1.5
 LINGER_BYTES = 64 * 1024 * 1024
+#: A long answer is read at least this fast, or cut off.
+BYTES_PER_SECOND = 10_000
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -78,6 +81,8 @@ class StreamedAnswer(Response):
         """Keep where the pieces come from; the generator is always closed."""
         self._pieces = pieces
         self._timeout = send_timeout_seconds
+        self._begun_at = time.monotonic()
+        self._sent = 0
         self.status_code = 200
         self.background = None
         self.raw_headers = [
@@ -97,8 +102,11 @@ class StreamedAnswer(Response):
             await self._pieces.aclose()
 
     async def _send(self, send: Send, piece: bytes, *, more: bool) -> None:
+        # Who takes a little now and then would hold a moment of the view for hours.
+        left = self._begun_at + self._sent / BYTES_PER_SECOND - time.monotonic()
+        self._sent += len(piece)
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout + min(0.0, left)):
                 await send({"type": "http.response.body", "body": piece, "more_body": more})
         except TimeoutError:
             raise ClientGone("the client reads nothing") from None

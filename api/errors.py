@@ -4,7 +4,8 @@ ApiError                  has a text for the client and extra headers
 +-- BadRequest            what was sent cannot be understood
 +-- Forbidden             no token, a bad one, or one without the scope
 +-- NotFound
-+-- RequestTimeout        the body does not come
++-- MethodNotAllowed
++-- RequestTimeout        head or body do not come
 +-- BodyTooLarge
 +-- TooLongTarget         path or query
 +-- TooManyHeaders
@@ -50,8 +51,14 @@ class NotFound(ApiError):
     """There is nothing under this name."""
 
 
+class MethodNotAllowed(ApiError):
+    """No route has this method; the header Allow says which there are."""
+
+    headers = (("Allow", "GET, HEAD, POST, OPTIONS"),)
+
+
 class RequestTimeout(ApiError):
-    """The body did not come in time; nothing was written, send it again."""
+    """Head or body did not come in time; nothing was written, send it again."""
 
 
 class BodyTooLarge(ApiError):

@@ -8,6 +8,7 @@ trickles in, is the server's part and not seen here.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Mapping
 
@@ -36,6 +37,7 @@ QUERY_BYTES = 64 * 1024
 HEADERS = 100
 HEADER_BYTES = 64 * 1024
 
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%\-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 METHODS = "GET, HEAD, POST, OPTIONS"
 _ALLOWED_HEADERS = "Authorization, Content-Type, Content-Encoding, Idempotency-Key, If-None-Match"
 _EXPOSED_HEADERS = (
@@ -107,14 +109,11 @@ class Front:
                 added += self._rates.count(scope)
             await self._app(scope, receive, send)
         except ApiError as error:
-            answer = error_answer(error, self._status_of(error))
+            answer = error_answer(error, status_of(error, self._statuses))
             if scope["method"] == "POST":
                 await answer_early(answer, receive, send)
             else:
                 await answer(scope, receive, send)
-
-    def _status_of(self, error: ApiError) -> int:
-        return next(self._statuses[kind] for kind in type(error).__mro__ if kind in self._statuses)
 
     def _cors(self, scope: Scope) -> Headers:
         if self._origins is None:
@@ -135,6 +134,11 @@ _CORS_FOR_ALL = [
 ]
 
 
+def status_of(error: ApiError, statuses: Mapping[type[ApiError], int]) -> int:
+    """Return the status of an error; one that is not in the table has its parent's."""
+    return next(statuses[kind] for kind in type(error).__mro__ if kind in statuses)
+
+
 def _check_head(scope: Scope) -> None:
     if len(scope.get("raw_path") or b"") > PATH_BYTES:
         raise TooLongTarget(f"the path is longer than {PATH_BYTES} bytes")
@@ -143,14 +147,18 @@ def _check_head(scope: Scope) -> None:
     headers = scope["headers"]
     if len(headers) > HEADERS:
         raise TooManyHeaders(f"there are more than {HEADERS} headers")
-    size = hosts = 0
+    size = 0
+    hosts = []
     for name, value in headers:
         size += len(name) + len(value)
-        hosts += name == b"host"
+        if name == b"host":
+            hosts.append(value)
     if size > HEADER_BYTES:
         raise TooManyHeaders(f"the headers are larger than {HEADER_BYTES} bytes")
-    if hosts > 1 or (hosts == 0 and scope["http_version"] == "1.1"):
+    if len(hosts) > 1 or (not hosts and scope["http_version"] == "1.1"):
         raise BadRequest("header Host: must be given once")
+    if hosts and not _HOST.fullmatch(hosts[0]):
+        raise BadRequest("header Host: is no host and port")
 
 
 def _preflight() -> Response:

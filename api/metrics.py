@@ -53,6 +53,12 @@ class Metrics:
             ("outcome",),
             registry=self.registry,
         )
+        self.refused_connections = Counter(
+            "api_refused_connections",
+            "Connections closed before a request came to a route, by reason.",
+            ("reason",),
+            registry=self.registry,
+        )
         self.unexpected_errors = Counter(
             "api_unexpected_errors",
             "Requests that failed for a reason nobody foresaw; the log has each.",

@@ -1,28 +1,33 @@
 """uvicorn, told how we want it: parser, limits, and how it ends.
 
-What uvicorn has no limit for is left to a protocol class of our own later: a head that trickles
-in (no timeout), the size of a head (httptools takes any; a request over our bounds is refused
-only once it is read), and the number of connections.
+What uvicorn has no limit for is in connection.py.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import resource
 import signal
 import socket
 import threading
 from collections.abc import Coroutine, Generator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
+from api.app import STATUS
+from api.connection import Bounds, Connection
 from api.errors import StartRefused
 from api.services import Services
 from api.settings import ApiSettings
+
+log = logging.getLogger("api.server")
 
 EXIT_INTERRUPTED = 130
 #: Requests under way may go on for so long after a signal.
@@ -31,6 +36,8 @@ GRACE_SECONDS = 6
 STOP_SECONDS = 9.0
 KEEP_ALIVE_SECONDS = 10
 BACKLOG = 2_048
+#: Files open for all else: Kafka, spooled bodies, the log.
+OTHER_FILES = 300
 
 
 def bind(settings: ApiSettings) -> socket.socket:
@@ -63,7 +70,7 @@ class ApiServer(uvicorn.Server):
             uvicorn.Config(
                 app,
                 loop="uvloop",
-                http="httptools",
+                http=partial(Connection, bounds=_bounds(app.state.services)),  # type: ignore[arg-type]
                 ws="none",
                 lifespan="on",
                 log_config=None,
@@ -112,6 +119,29 @@ class ApiServer(uvicorn.Server):
     def _end_late(self) -> None:
         threading.Event().wait(STOP_SECONDS)
         os._exit(EXIT_INTERRUPTED if signal.SIGINT in self._captured_signals else 0)
+
+
+def _bounds(services: Services) -> Bounds:
+    """Return what connections are held to; raises the limit of open files as far as allowed."""
+    settings = services.settings
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    connections = settings.max_connections
+    if most != resource.RLIM_INFINITY and connections > most - OTHER_FILES:
+        connections = max(1, most - OTHER_FILES)
+        log.warning(
+            "%d connections at most, not API_MAX_CONNECTIONS (%d): only %d files may be open",
+            connections,
+            settings.max_connections,
+            most,
+        )
+    return Bounds(
+        connections,
+        settings.head_timeout_seconds,
+        settings.send_timeout_seconds,
+        STATUS,
+        services.metrics,
+    )
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)

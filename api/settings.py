@@ -38,6 +38,14 @@ class ApiSettings(ProducerSettings, HomeSettings):
     max_bodies_bytes: Annotated[Integer, Field(ge=1, le=100_000 * _MEGABYTE)] = Field(
         1_000 * _MEGABYTE, alias="API_MAX_BODIES_BYTES"
     )
+    #: Open at once; beyond: 503 and closed.
+    max_connections: Annotated[Integer, Field(ge=1, le=1_000_000)] = Field(
+        10_000, alias="API_MAX_CONNECTIONS"
+    )
+    #: A client that has not sent the head of a request in this time is closed.
+    head_timeout_seconds: Annotated[Seconds, Field(ge=0.1, le=300)] = Field(
+        7.0, alias="API_HEAD_TIMEOUT_SECONDS"
+    )
     #: A body whose next bytes do not come in this time is given up.
     body_timeout_seconds: Annotated[Seconds, Field(ge=0.1, le=300)] = Field(
         7.0, alias="API_BODY_TIMEOUT_SECONDS"

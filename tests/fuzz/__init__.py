@@ -1,0 +1,1 @@
+"""Hostile and generated requests against one running server: no Kafka, real sockets."""

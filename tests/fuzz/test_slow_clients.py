@@ -1,0 +1,93 @@
+"""H39-H42: who is slow is closed, bounded, and nobody else notices."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.running import RunningServer, read_all, status
+from tests.fuzz.slow_clients import besiege, kinds, p99
+from tests.kafka import wait_until
+
+PIPE = b"/v0/pipes/energy_consumption_by_device.json"
+MORE_BYTES = 20 * 1024 * 1024
+BAD = 130
+#: Ten times what an idle machine shows; a server that waits for one client shows seconds.
+GOOD_SECONDS = 0.25
+
+ServerFactory = Callable[..., RunningServer]
+
+
+@pytest.fixture
+def server_factory(tmp_path: Path) -> Iterator[ServerFactory]:
+    started: list[RunningServer] = []
+
+    def start(**environ: str) -> RunningServer:
+        started.append(RunningServer(tmp_path / f"home{len(started)}", **environ))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+def test_h39_h40_slow_clients_are_closed_and_good_ones_do_not_notice(
+    server: RunningServer,
+) -> None:
+    before = server.rows()
+    found = asyncio.run(besiege(server, BAD, seconds=9.0))
+    assert set(found.closed) == {kind.name for kind in kinds(server)}
+    assert max(found.closed.values()) <= 15, found.closed
+    assert p99(found.besieged) < GOOD_SECONDS, (p99(found.alone), p99(found.besieged))
+    assert server.rows() == before
+
+
+def test_h41_readers_of_a_byte_a_second_are_cut_off_with_bounded_memory(
+    server_factory: ServerFactory,
+) -> None:
+    server = server_factory(API_SEND_TIMEOUT_SECONDS="1")
+    server.get(PIPE)
+    before = server.rss()
+    clients = []
+    for _ in range(40):
+        client = socket.socket()
+        # What the kernel holds for a client would else be more than the whole answer.
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        client.connect(("127.0.0.1", server.port))
+        client.sendall(
+            b"GET " + PIPE + b" HTTP/1.1\r\nHost: x\r\n" + server.authorization + b"\r\n"
+        )
+        clients.append(client)
+    for client in clients:
+        assert client.recv(1) == b"H"
+    wait_until(lambda: server.connections() <= 1, "all of them are cut off", 15)
+    assert server.rss() - before < MORE_BYTES
+    for client in clients:
+        client.close()
+    assert server.is_alive()
+
+
+def test_h42_more_connections_than_allowed_are_refused_and_old_ones_served(
+    server_factory: ServerFactory,
+) -> None:
+    server = server_factory(API_MAX_CONNECTIONS="50", API_HEAD_TIMEOUT_SECONDS="2")
+    request = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+    old = server.connect()
+    old.sendall(request)
+    assert old.recv(4_096).startswith(b"HTTP/1.1 200 ")
+    wait_until(lambda: server.connections() == 1, "only the old one is open")
+    silent = [server.connect() for _ in range(49)]
+    wait_until(lambda: server.connections() == 50, "all are taken in")
+    with server.connect() as late:
+        answer = read_all(late)
+    assert status(answer) == 503
+    assert b"\r\nretry-after: " in answer
+    old.sendall(request)
+    assert old.recv(4_096).startswith(b"HTTP/1.1 200 ")
+    for client in (*silent, old):
+        client.close()
+    wait_until(server.is_alive, "new ones are served again")
