@@ -25,14 +25,27 @@ def require(
 ) -> None:
     """Let a request pass that has a token with one of the scopes.
 
+    Raises: what `admit` raises, and Forbidden for a token without the scope.
+    """
+    token = admit(store, headers, token_parameters)
+    if scopes.isdisjoint(token.scopes):
+        raise Forbidden(f"the token has none of the scopes {', '.join(sorted(scopes))}")
+
+
+def admit(
+    store: TokenStore,
+    headers: Iterable[tuple[bytes, bytes]],
+    token_parameters: list[str] | None,
+) -> Token:
+    """Let a request pass that has a valid token, whatever its scopes; returns the token.
+
     A header counts more than a parameter. Raises: BadRequest for two of the same kind,
     Forbidden with the same text for whatever is wrong with the token.
     """
     token = store.find(_secret(headers, token_parameters))
     if token is None:
         raise Forbidden(_NO_TOKEN)
-    if scopes.isdisjoint(token.scopes):
-        raise Forbidden(f"the token has none of the scopes {', '.join(sorted(scopes))}")
+    return token
 
 
 def token_of(store: TokenStore, scope: MutableMapping[str, Any]) -> Token | None:

@@ -24,6 +24,7 @@ from api.answers import JsonAnswer
 from api.bodies import Body, receive_into
 from api.errors import BadRequest, NotFound, NotWritten, PartlyWritten
 from api.operations import (
+    JSON,
     MEANINGS,
     STRING,
     WHOLE_NUMBER,
@@ -81,11 +82,12 @@ SEND_EVENTS = Operation(
         ),
     ],
     {
-        "application/x-ndjson": {
-            "schema": STRING,
+        JSON: {
+            "schema": {"description": "A reading, or an array of readings"},
             "example": '{"timestamp": "2025-04-30 10:11:21", "device_id": "device_7", '
             '"energy_consumed": 3106278102, "location": "Living Room"}',
-        }
+        },
+        "application/x-ndjson": {"schema": {**STRING, "description": "A reading on each line"}},
     },
     "One object, NDJSON or a JSON array, whatever the Content-Type; gzip, zstd or deflate by "
     "Content-Encoding. A row that is no reading goes to the quarantine, the others count.",

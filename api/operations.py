@@ -53,6 +53,7 @@ class Operation:
     parameters: Sequence[Json] = ()
     body: Mapping[str, Json] = field(default_factory=dict)
     description: str = ""
+    needs_body: bool = True
 
 
 def query(name: str, description: str, schema: Json, **more: Any) -> Json:
@@ -98,6 +99,8 @@ DEVICE_ID: Json = {
     "pattern": r"^[^\u0000-\u001F\u007F-\u009F]+$",
     "description": "1 to 256 bytes of UTF-8 without control characters",
 }
+#: In a list they are separated by commas; one with a comma is at `/v0/devices/`.
+LISTED_ID: Json = {**DEVICE_ID, "pattern": r"^[^\u0000-\u001F\u007F-\u009F,]+$"}
 
 READ_HEADERS: Json = {
     "X-View-Version": text_header("The view version that the answer is made from"),

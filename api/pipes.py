@@ -21,7 +21,7 @@ from api.formats import FORMATS, Format, RowsWriter, Summary
 from api.forms import URLENCODED, add_form, receive_form
 from api.listing import SLICE_ROWS, Query, Source, matching, rows_of
 from api.operations import (
-    DEVICE_ID,
+    LISTED_ID,
     NOT_MODIFIED,
     TAGGED_HEADERS,
     WHOLE_NUMBER,
@@ -29,6 +29,7 @@ from api.operations import (
     answer,
     errors,
     query,
+    record,
 )
 from api.parameters import Parameters, check_names, choice, parse_query, whole_number
 from api.reads import entity_tag, is_same, read_headers
@@ -48,7 +49,7 @@ _FILTERS = [
     query(
         "device_id",
         "Only these devices: given again for each, or separated by commas",
-        {"type": "array", "items": DEVICE_ID, "minItems": 1},
+        {"type": "array", "items": LISTED_ID, "minItems": 1},
     ),
     query("order_by", "The order of the rows", {"type": "string", "enum": list(ORDERS)}),
     query("limit", "At most so many rows; all if not given", WHOLE_NUMBER),
@@ -69,7 +70,8 @@ def _operations(name: str, form: Format) -> dict[str, Operation]:
             f"The same, asked for with a form: {name}",
             READ_TOTALS,
             {200: listed, **errors(408, 413)},
-            body={URLENCODED: {"schema": {"type": "object", "properties": fields}}},
+            body={URLENCODED: {"schema": record(fields, *fields, additionalProperties=False)}},
+            needs_body=False,
         ),
     }
 

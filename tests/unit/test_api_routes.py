@@ -27,6 +27,8 @@ TABLE: dict[tuple[str, str], set[str]] = {
     ("GET", "/health"): set(),
     ("GET", "/ready"): set(),
     ("GET", "/metrics"): {"ADMIN", "METRICS:READ"},
+    ("GET", "/v0/pipes/openapi.json"): set(SCOPES),
+    ("GET", "/docs"): set(SCOPES),
     ("POST", "/v0/events"): {"ADMIN", "DATASOURCES:APPEND:energy_consumption"},
     ("GET", "/v0/devices/{device_id}"): READ_TOTALS,
     ("GET", f"{PIPES}_quarantine.json"): READ_QUARANTINE,
