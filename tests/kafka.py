@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Consumer, IsolationLevel, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 T = TypeVar("T")
 
@@ -89,6 +89,28 @@ class Kafka:
             }
         finally:
             consumer.close()
+
+    def settle(self, topic: str) -> None:
+        """Wait until no transaction on the topic is open.
+
+        Kafka answers a commit when it is decided, and writes what makes it readable afterwards.
+        """
+        ends = {
+            TopicPartition(topic, partition): OffsetSpec.latest()
+            for partition in self.end_offsets(topic)
+        }
+        admin = self.admin()
+
+        def offsets(level: IsolationLevel) -> list[int]:
+            found = admin.list_offsets(ends, isolation_level=level, request_timeout=ANSWER_SECONDS)
+            return [future.result().offset for future in found.values()]
+
+        wait_until(
+            lambda: (
+                offsets(IsolationLevel.READ_COMMITTED) == offsets(IsolationLevel.READ_UNCOMMITTED)
+            ),
+            f"all transactions on {topic} have ended",
+        )
 
     def read(self, topic: str, **settings: Any) -> list[Message]:
         """All records up to the present end, in order within each partition.

@@ -47,6 +47,7 @@ def transact(
         producer.produce(topic, value, partition=0)
     producer.flush(ANSWER_SECONDS)
     (producer.commit_transaction if commit else producer.abort_transaction)(ANSWER_SECONDS)
+    kafka.settle(topic)
 
 
 def assert_chained(chunks: list[RecordChunk], start: int, end: int) -> None:
@@ -106,6 +107,7 @@ async def test_interleaved_transactions_are_told_apart(
             producer.flush(ANSWER_SECONDS)
     producers[1].abort_transaction(ANSWER_SECONDS)
     producers[0].commit_transaction(ANSWER_SECONDS)
+    kafka.settle(topic)
     values = [record.value for record in await records_of(kafka, topic)]
     assert values == [b"kept-%d" % place for place in range(20)]
 
@@ -123,6 +125,7 @@ async def test_an_open_transaction_is_the_end_for_now(
     kafka.write(topic, [b"behind"])
     assert [r.value for r in await records_of(kafka, topic)] == [b"before"]
     producer.commit_transaction(ANSWER_SECONDS)
+    kafka.settle(topic)
     assert [r.value for r in await records_of(kafka, topic)] == [b"before", b"open", b"behind"]
 
 
@@ -203,6 +206,7 @@ async def test_a_compacted_topic_is_read_to_its_end(
         for key in range(5):
             producer.produce(topic, b"%d" % generation, b"%d" % key, partition=0)
         producer.commit_transaction(ANSWER_SECONDS)
+    kafka.settle(topic)
     chunks = await chunks_of(kafka, topic)
     assert_chained(chunks, 0, kafka.end_offsets(topic)[0])
     last = {record.key: record.value for chunk in chunks for record in chunk.records}

@@ -137,4 +137,5 @@ def test_read_gives_committed_records_to_the_end_only(
         producer.flush(10)
         (producer.commit_transaction if is_committed else producer.abort_transaction)(10)
     assert [record.value() for record in kafka.read(topic)] == [b"committed"]
+    kafka.settle(topic)
     assert kafka.end_offsets(topic) == {0: 4, 1: 0}

@@ -29,6 +29,7 @@ def commit(kafka: Kafka, partition: int, *markers: Marker, finally_abort: bool =
         producer.abort_transaction(ANSWER_SECONDS)
     else:
         producer.commit_transaction(ANSWER_SECONDS)
+    kafka.settle(TABLE)
 
 
 def test_before_the_first_view_it_says_what_to_run(
