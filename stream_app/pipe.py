@@ -164,7 +164,11 @@ class PartitionPipe:
             while True:
                 await self._work.wait()
                 await self._gather()
+                if not self._closed and not self.fold.pending.quarantined:
+                    # Kafka may still be ending the last one: what comes meanwhile is taken too.
+                    await self._writer.begin()
                 if self._closed:
+                    await self._writer.abandon()
                     return
                 self._work.clear()
                 applied_offset = self.fold.folded_offset

@@ -19,7 +19,7 @@ from aiokafka.errors import (
 
 from contract.quarantine import VIEW_VERSION_HEADER
 from contract.topics import QUARANTINE, changelog, transactional_id
-from record_batches.transactions import shorten_backoff
+from record_batches.transactions import begin_transaction, shorten_backoff
 from stream_app.errors import QuarantineRefused
 from stream_app.partition import QuarantineRecord, Transaction
 from stream_app.steps import (
@@ -54,6 +54,7 @@ class TransactionWriter:
         """Only keep the arguments; `start` connects and fences."""
         self._partition = partition
         self._changelog = changelog(view_version).name
+        self._has_begun = False
         self._headers = [(VIEW_VERSION_HEADER, str(view_version).encode())]
         self._producer = AIOKafkaProducer(
             **connection,
@@ -77,19 +78,39 @@ class TransactionWriter:
         """Close the connections; safe to call more than once."""
         await self._producer.stop()
 
+    async def begin(self) -> None:
+        """Begin a transaction of totals ahead of `write`; returns once Kafka lets it.
+
+        The end of the one before may still be under way: what is to be written is best taken
+        after this. Not with quarantine records: where their topic is refused, a transaction that
+        Kafka knows of would run into its timeout while they wait.
+        """
+        if not self._has_begun:
+            await begin_transaction(self._producer, self._changelog, self._partition)
+            self._has_begun = True
+
+    async def abandon(self) -> None:
+        """Abort what has begun ahead, if anything."""
+        if self._has_begun:
+            self._has_begun = False
+            await self._producer.abort_transaction()
+
     async def write(self, transaction: Transaction) -> int:
         """Commit a transaction; returns the changelog offset of its last record, the marker.
 
         Raises: QuarantineRefused after an abort, nothing is written; any other exception leaves
         the outcome unknown and must end the process.
         """
+        if transaction.quarantined:
+            await self.abandon()
         return await perform(transaction_steps(transaction), self._do)
 
     async def _do(self, effect: TransactionEffect) -> int | None:
         producer = self._producer
         match effect:
             case Begin():
-                await producer.begin_transaction()
+                if not self._has_begun:
+                    await producer.begin_transaction()
             case SendQuarantined(records):
                 try:
                     await self._send_quarantined(records)
@@ -99,6 +120,7 @@ class TransactionWriter:
             case SendTotals(updates):
                 return await self._send_totals(updates)
             case Commit():
+                self._has_begun = False
                 await producer.commit_transaction()
         return None
 

@@ -18,6 +18,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.producer import sender
+from aiokafka.producer.transaction_manager import TransactionManager
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
@@ -27,6 +28,7 @@ from tests.broker.private_names import Method, check_method, check_source
 ROOT = Path(__file__).parents[2]
 FETCHER = "record_batches/fetcher.py"
 READER = "record_batches/reader.py"
+TRANSACTIONS = "record_batches/transactions.py"
 PARTITION = TopicPartition("topic", 3)
 
 METHODS = [
@@ -200,8 +202,8 @@ def test_the_version_is_the_one_this_was_read_from() -> None:
 
 
 def test_no_other_file_uses_private_names_of_aiokafka() -> None:
-    private = re.compile(r"(?:consumer|fetched|fetcher|_client|_producer)\._[a-z]\w+")
-    allowed = {FETCHER, READER, "stream_app/faust_seams/consumer.py"}
+    private = re.compile(r"(?:consumer|fetched|fetcher|_client|producer)\._[a-z]\w+")
+    allowed = {FETCHER, READER, TRANSACTIONS, "stream_app/faust_seams/consumer.py"}
     found = {
         f"{path.relative_to(ROOT)}: {match[0]}"
         for room in ("record_batches", "stream_app", "api", "producer", "deploy")
@@ -231,3 +233,27 @@ def test_the_pause_between_two_transactions_is_read_where_we_set_it(
     assert sender.BACKOFF_OVERRIDE == BACKOFF_SECONDS
     source = inspect.getsource(sender.AddPartitionsToTxnHandler.handle_response)
     assert "return BACKOFF_OVERRIDE" in source, "record_batches/transactions.py sets it for this"
+
+
+def test_a_partition_joins_a_transaction_as_we_have_it_join() -> None:
+    check_source(
+        AIOKafkaProducer.begin_transaction, TRANSACTIONS, "self._txn_manager.begin_transaction()"
+    )
+    check_source(
+        TransactionManager.maybe_add_partition_to_txn,
+        TRANSACTIONS,
+        "if tp not in self._txn_partitions: self._pending_txn_partitions.add(tp)"
+        " self.notify_task_waiter()",
+    )
+    check_source(
+        sender.AddPartitionsToTxnHandler.handle_response,
+        TRANSACTIONS,
+        "if error_type is Errors.NoError:",
+        "txn_manager.partition_added(tp)",
+    )
+    for failing in (TransactionManager.error_transaction, TransactionManager.fatal_error):
+        check_source(failing, TRANSACTIONS, "self._transaction_waiter.set_exception(exc)")
+    check_source(
+        TransactionManager.wait_for_transaction_end, TRANSACTIONS, "return self._transaction_waiter"
+    )
+    assert not hasattr(TransactionManager, "__slots__"), "its class is swapped"

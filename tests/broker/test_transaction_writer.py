@@ -69,6 +69,8 @@ async def test_quarantine_totals_and_marker_are_one_transaction(
     bad = topics.read(QUARANTINE.name)
     assert [record.partition() for record in bad] == [PARTITION] * 2
     assert [record.headers() for record in bad] == [[("view_version", b"1")]] * 2
+    topics.settle(CHANGELOG)
+    topics.settle(QUARANTINE.name)
     # One control record each: both topics were in the same transaction.
     assert topics.end_offsets(CHANGELOG) == {0: 0, 1: 5}
     assert topics.end_offsets(QUARANTINE.name) == {0: 0, 1: 3}
@@ -101,6 +103,40 @@ async def test_x4_an_older_writer_dies_in_its_transaction(
     await older.stop()
     markers = [r.value() for r in topics.read(CHANGELOG) if r.key() == MARKER_KEY]
     assert markers == [encode_marker(Marker(1)), encode_marker(Marker(3))]
+
+
+async def test_a_transaction_begins_before_its_records_are_known(
+    topics: Kafka, writer_factory: WriterFactory
+) -> None:
+    writer = writer_factory()
+    await writer.start()
+    for applied in range(3):
+        await writer.begin()  # after the first: while Kafka ends the one before
+        await writer.begin()
+        await writer.write(transaction(applied, devices=1))
+    await writer.begin()
+    await writer.abandon()
+    await writer.abandon()
+    await writer.write(transaction(3, devices=1))
+    await writer.begin()
+    await writer.write(transaction(4, devices=1, quarantined=1))
+    await writer.stop()
+    assert keys(topics) == [b"device_0", MARKER_KEY] * 5
+    topics.settle(CHANGELOG)
+    assert topics.end_offsets(CHANGELOG)[PARTITION] == 5 * 3 + 2, "two aborts, and nothing else"
+    assert len(topics.read(QUARANTINE.name)) == 1
+
+
+async def test_x4_an_older_writer_can_not_begin(
+    topics: Kafka, writer_factory: WriterFactory
+) -> None:
+    older, newer = writer_factory(), writer_factory()
+    await older.start()
+    await newer.start()
+    with pytest.raises(ProducerFenced):
+        await older.begin()
+    await older.stop()
+    await newer.stop()
 
 
 async def test_the_next_start_aborts_what_was_left_open(

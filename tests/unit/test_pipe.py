@@ -10,7 +10,7 @@ import pytest
 from contract.changelog import Marker
 from stream_app import pipe as pipe_module
 from stream_app.errors import QuarantineRefused
-from stream_app.partition import PartitionFold
+from stream_app.partition import PartitionFold, Transaction
 from stream_app.pipe import PartitionPipe
 from stream_app.store import PartitionStore
 from stream_app.transaction import TransactionWriter
@@ -23,9 +23,35 @@ class RefusingWriter:
     def __init__(self) -> None:
         self.tried = asyncio.Event()
 
+    async def begin(self) -> None:
+        pass
+
     async def write(self, _: Any) -> int:
         self.tried.set()
         raise QuarantineRefused("energy_consumption_quarantine: not authorised")
+
+    async def stop(self) -> None:
+        pass
+
+
+class BusyWriter:
+    """Kafka is still ending the transaction before: the next one may not begin yet."""
+
+    def __init__(self) -> None:
+        self.asked, self.let_begin = asyncio.Event(), asyncio.Event()
+        self.written: list[Transaction] = []
+        self.abandoned = 0
+
+    async def begin(self) -> None:
+        self.asked.set()
+        await self.let_begin.wait()
+
+    async def write(self, transaction: Transaction) -> int:
+        self.written.append(transaction)
+        return len(self.written)
+
+    async def abandon(self) -> None:
+        self.abandoned += 1
 
     async def stop(self) -> None:
         pass
@@ -46,6 +72,11 @@ class DamagedStore:
 class EmptyStore(DamagedStore):
     def get(self, keys: list[bytes]) -> list[bytes | None]:
         return [None] * len(keys)
+
+
+class WritableStore(EmptyStore):
+    def write(self, *_: Any) -> None:
+        pass
 
 
 class CaughtUp:
@@ -116,3 +147,33 @@ async def test_every_chunk_beyond_a_gap_makes_the_pipe_seek_back() -> None:
         await pipe.add(chunk_of(start, [reading_value()]), lambda: None)
     assert source.sought == [0, 0, 0], "the chunk that was fetched again may be lost again"
     assert pipe.fold.pending.counted == 0
+
+
+async def test_what_comes_while_kafka_lets_no_transaction_begin_is_in_that_transaction() -> None:
+    writer = BusyWriter()
+    pipe = pipe_of(writer, WritableStore())
+    pipe.start()
+    acknowledged = asyncio.Event()
+    await pipe.add(chunk_of(0, [reading_value()]), lambda: None)
+    await writer.asked.wait()
+    await pipe.add(chunk_of(1, [reading_value()]), acknowledged.set)
+    writer.let_begin.set()
+    async with asyncio.timeout(5):
+        await acknowledged.wait()
+    await pipe.close()
+    assert [transaction.marker.applied_offset for transaction in writer.written] == [1]
+
+
+async def test_a_pipe_that_is_closed_while_it_waits_to_begin_writes_nothing() -> None:
+    writer = BusyWriter()
+    pipe = pipe_of(writer, WritableStore())
+    pipe.start()
+    await pipe.add(chunk_of(0, [reading_value()]), lambda: None)
+    await writer.asked.wait()
+    closing = asyncio.create_task(pipe.close())
+    await asyncio.sleep(0)
+    writer.let_begin.set()
+    async with asyncio.timeout(5):
+        await closing
+    assert (writer.written, writer.abandoned) == ([], 1)
+    assert pipe.applied_offset == -1
