@@ -11,7 +11,7 @@ import hashlib
 from base64 import b64encode
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -40,6 +40,13 @@ class ImportedRow(msgspec.Struct, frozen=True):
     import_id: str
     file: str | None = None
     line: int | None = None
+
+
+class Whole(NamedTuple):
+    """Length and SHA-256 of a value of which the caller has only the beginning."""
+
+    length: int
+    sha256: str
 
 
 class _Columns(msgspec.Struct, gc=False, omit_defaults=False):
@@ -81,8 +88,10 @@ def encode_quarantined(
     error: InvalidReading,
     origin: Origin | ImportedRow,
     inserted_at: datetime,
+    *,
+    whole: Whole | None = None,
 ) -> bytes:
-    """Write the quarantine record of a value.
+    """Write the quarantine record of a value; `whole` says what it is the beginning of.
 
     Shape: one JSON object, at most about 0.6 MB (64 KiB of control characters, escaped).
     Unit: 3 us for a short value; give all records of a chunk the same `inserted_at`.
@@ -114,9 +123,10 @@ def encode_quarantined(
         columns.line = origin.line
     if value is not None:
         columns.value, columns.value_base64 = _kept(value, VALUE_BYTES_KEPT)
-        if len(value) > VALUE_BYTES_KEPT:
-            columns.value_length = len(value)
-            columns.value_sha256 = hashlib.sha256(value).hexdigest()
+        if whole is None and len(value) > VALUE_BYTES_KEPT:
+            whole = Whole(len(value), hashlib.sha256(value).hexdigest())
+        if whole is not None:
+            columns.value_length, columns.value_sha256 = whole
     return _encode(columns)
 
 

@@ -8,6 +8,8 @@ ProducerError
 +-- RecordsRefused     Kafka said no to records, and would again
 +-- PositionsUnread    (retriable) energy_imports could not be read to its end
 +-- ImportSuperseded   another process goes on with the same import
++-- FileRefused        not what its name or its header says: nothing of it is written
++-- FileBroken         cut off or corrupt: the rows before it are written
 """
 
 from __future__ import annotations
@@ -62,3 +64,11 @@ class ImportSuperseded(ProducerError):
     """Another process goes on with the same import; let it, or stop it and run this again."""
 
     exit_code: ClassVar[int] = 75
+
+
+class FileRefused(ProducerError):
+    """The file is not what its name, its format or its header says; nothing of it is written."""
+
+
+class FileBroken(ProducerError):
+    """The file is cut off or corrupt; the rows before that are written."""

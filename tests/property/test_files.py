@@ -1,0 +1,146 @@
+"""Readers of files against slow, plain ones: any bytes, in any pieces, from any place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from producer.files.delimited import Dialect, csv_rows
+from producer.files.lines import split_lines
+from producer.files.rows import Rows, Start
+
+HEADER = b"timestamp,device_id,energy_consumed,location\n"
+CELLS = [b"a", b"", b'"', b'""', b",", b"\n", b"\r", b"\r\n", b"\x00", b"\xff", b"7", "é".encode()]
+#: Mostly rows as they should be, so that what is wrong stands among what is right.
+ROW = st.sampled_from([b"t,d,7,x\n", b't,"d",7,"x"\n', b't,d,7,"x\ny"\n', b't,d,7,"x""y"\r\n'])
+NOISE = st.lists(st.sampled_from(CELLS), max_size=6).map(b"".join)
+TEXT = st.lists(st.one_of(ROW, NOISE), max_size=8).map(b"".join)
+
+
+def in_pieces(data: bytes, cuts: list[int]) -> Iterator[bytes]:
+    places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
+    for start, end in pairwise(places):
+        yield data[start:end]
+
+
+@given(st.lists(st.sampled_from([b"a", b"\n", b"\r\n", b"\r", b"x" * 70_000])), st.data())
+def test_lines_are_those_between_line_feeds(parts: list[bytes], data: st.DataObject):
+    text = b"".join(parts)
+    lines = text.split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    begins = [sum(len(line) + 1 for line in lines[:place]) for place in range(len(lines))]
+    begins.append(len(text))
+    cuts = data.draw(st.lists(st.integers(0, len(text)), max_size=5))
+    keep_cr = data.draw(st.booleans())
+    place = 0
+    for some in split_lines(in_pieces(text, cuts), Start(), keep_cr=keep_cr):
+        assert (some.first_line, some.position) == (place + 1, begins[place])
+        expected = lines[place : place + len(some.lines)]
+        place += len(some.lines)
+        assert (some.next_line, some.next_position) == (place + 1, begins[place])
+        if some.whole is not None:
+            assert some.whole.length == len(expected[0]) > 65_536
+            assert some.lines == [expected[0][:65_536]]
+        else:
+            assert some.lines == [e if keep_cr else e.removesuffix(b"\r") for e in expected]
+    assert place == len(lines)
+
+
+def cells_by_hand(row: str) -> list[str] | None:
+    """The cells of one row by the strict rules, character by character; None if it is none."""
+    cells, cell, state = [], "", "begin"
+    place = 0
+    while place < len(row):
+        character = row[place]
+        place += 1
+        if state == "quoted":
+            if character == '"':
+                state = "closing"
+            else:
+                cell += character
+        elif character == '"' and state == "closing":
+            cell, state = cell + '"', "quoted"
+        elif character == '"' and state == "begin":
+            state = "quoted"
+        elif character == ",":
+            cells.append(cell)
+            cell, state = "", "begin"
+        elif character in "\r\n":
+            if row[place:].strip("\r\n"):
+                return None
+            place = len(row)
+        elif state == "closing":
+            return None
+        else:
+            cell, state = cell + character, "plain"
+    if state == "quoted":
+        return None
+    return [*cells, cell] if row.strip("\r\n") else []
+
+
+def by_hand(data: bytes) -> list[tuple[int, list[str] | None]]:
+    """(line, cells or None for a bad row) of each row that is not blank."""
+    lines = data.split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    found: list[tuple[int, list[str] | None]] = []
+    place = 0
+    while place < len(lines):
+        count = quotes = 0
+        for line in lines[place:]:
+            count += 1
+            quotes += line.count(b'"')
+            if quotes % 2 == 0:
+                break
+        candidates = [count, 1] if quotes % 2 == 0 else [1]
+        for taken in candidates:
+            raw = b"\n".join(lines[place : place + taken])
+            cells = None
+            try:
+                if b"\x00" not in raw:
+                    cells = cells_by_hand(raw.decode())
+            except UnicodeDecodeError:
+                pass
+            if cells is not None and len(cells) in (0, 4) and (taken == count):
+                break
+            cells = None
+        if cells is None or cells:
+            found.append((place + 2, cells))
+        place += taken
+    return found
+
+
+def read(data: bytes, cuts: list[int], start: Start) -> list[Rows]:
+    return list(csv_rows(in_pieces(data, cuts), start, Dialect()))
+
+
+def content(blocks: list[Rows]) -> list[tuple[int, list[str] | None]]:
+    found: list[tuple[int, list[str] | None]] = []
+    for rows in blocks:
+        for line, value in zip(rows.lines, rows.values, strict=True):
+            fields: dict[str, Any] = json.loads(value, parse_int=str, parse_float=str)
+            found.append((line, list(fields.values())))
+        found += [(bad.line, None) for bad in rows.bad]
+    return sorted(found, key=lambda row: row[0])
+
+
+@given(TEXT, st.lists(st.integers(0, 200), max_size=4))
+@example(b't,d,7,"open\nt,d,7,x\nt,d,7,"x"\n', [])
+@example(b'x"y,"open\nt,d,7,x\n', [])
+def test_csv_is_read_as_by_hand(text: bytes, cuts: list[int]):
+    assert content(read(HEADER + text, cuts, Start())) == by_hand(text)
+
+
+@given(TEXT, st.lists(st.integers(0, 200), max_size=4))
+def test_csv_goes_on_from_every_place(text: bytes, cuts: list[int]):
+    data = HEADER + text
+    whole = read(data, cuts, Start())
+    for place, rows in enumerate(whole):
+        rest = read(data, [], Start(rows.next_position, rows.next_line))
+        assert content(rest) == content(whole[place + 1 :])
