@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import typer
 
-from deploy.commands import replay, simulate, status, token, topics
+from deploy.commands import backfill, replay, simulate, status, token, topics
 from deploy.commands import run as foreground
 from deploy.exits import INTERRUPTED, exit_code_of, one_line
 from deploy.invocation import Invocation
@@ -39,6 +39,9 @@ app.command(epilog="Example: energy simulate --readings 100000 --oracle totals.j
     simulate.simulate
 )
 app.add_typer(topics.app, name="topics")
+app.command(epilog="Example: energy backfill meter_archive --bootstrap-servers old:9092")(
+    backfill.backfill
+)
 app.add_typer(replay.app, name="replay")
 app.add_typer(token.app, name="token")
 app.command(epilog="Example: energy status --json")(status.status)

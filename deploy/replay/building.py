@@ -12,7 +12,7 @@ from contract.views import ViewVersion
 from deploy.births import give_birth, plan, read_births, verify_births
 from deploy.errors import Refused
 from deploy.log_reader import read_views
-from deploy.replay.offsets import EARLIEST, start_offsets
+from deploy.offsets import EARLIEST, start_offsets
 from deploy.settings import TopicSettings
 from deploy.topics import create_changelog
 from stream_app.cluster import Cluster
