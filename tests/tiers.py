@@ -33,7 +33,7 @@ TIERS = (
     Tier("property", 60, processes=2),
     Tier("model", 90, processes=2),
     Tier("broker", 240, processes=2),
-    Tier("e2e", 180),
+    Tier("e2e", 240),
     Tier("fault", 300, processes=2),
     Tier("fuzz", 60),
 )

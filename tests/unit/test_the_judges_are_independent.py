@@ -9,7 +9,14 @@ import pytest
 
 TESTS = Path(__file__).parents[1]
 OURS = {"api", "contract", "deploy", "producer", "record_batches", "stream_app"}
-JUDGES = ("oracle.py", "kafka.py", "fault/fleet.py", "fault/follower.py", "fault/checker.py")
+JUDGES = (
+    "oracle.py",
+    "kafka.py",
+    "e2e/poller.py",
+    "fault/fleet.py",
+    "fault/follower.py",
+    "fault/checker.py",
+)
 
 
 def imported(path: Path) -> set[str]:
