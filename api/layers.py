@@ -7,13 +7,24 @@ all of it runs in one event loop, and only `merge` is spread over its turns.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 #: Entries that may be copied in one go: 1 to 2 ms.
 SMALL = 10_000
 
 Layer = dict[bytes, bytes]
+
+
+def _get_many(layers: tuple[Layer, ...], keys: Sequence[bytes]) -> list[bytes | None]:
+    """Return the value of each key, or None; in C while there is one layer."""
+    values: list[bytes | None] = list(map(layers[0].get, keys))
+    for layer in layers[1:]:
+        get = layer.get
+        values = [
+            get(key) if value is None else value for key, value in zip(keys, values, strict=True)
+        ]
+    return values
 
 
 class Snapshot:
@@ -30,13 +41,9 @@ class Snapshot:
         """The newest layer that belongs to this snapshot."""
         return self._layers[0]
 
-    def get(self, key: bytes) -> bytes | None:
-        """Return the value as it was, or None."""
-        for layer in self._layers:
-            value = layer.get(key)
-            if value is not None:
-                return value
-        return None
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the value of each key as it was, or None."""
+        return _get_many(self._layers, keys)
 
 
 class LayeredMap:
@@ -57,6 +64,10 @@ class LayeredMap:
             if value is not None:
                 return value
         return None
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the value of each key, or None."""
+        return _get_many(self._layers, keys)
 
     def apply(self, change: Layer) -> None:
         """Make all entries of a change visible at once; takes the dict over."""

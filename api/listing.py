@@ -5,29 +5,24 @@ Works on a view, or on a snapshot of one where the reader lets others run betwee
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
 
 from api.ordering import SortedKeys
-from api.totals import served_total
-from contract.changelog import decode_total
-from contract.fold import sum_exactly
+from api.ranking import ranked
+from api.totals import Served, served_totals
 
 #: Rows made in one go: about 1 ms.
 SLICE_ROWS = 1_000
-
-Rank = tuple[float, bytes]
 
 
 class Row(msgspec.Struct, gc=False, frozen=True):
     """A row as it is served."""
 
     device_id: str
-    total_energy_consumed: int | float | None
+    total_energy_consumed: Served
 
 
 class Query(NamedTuple):
@@ -38,6 +33,11 @@ class Query(NamedTuple):
     descending: bool = False
     limit: int | None = None
     offset: int = 0
+
+    @property
+    def stop(self) -> int | None:
+        """The place behind the last row, None if there is no limit."""
+        return None if self.limit is None else self.offset + self.limit
 
 
 class Source(Protocol):
@@ -51,97 +51,80 @@ class Source(Protocol):
         """Whether each of `keys` is visible."""
         ...
 
-    def parts_of(self, key: bytes) -> list[bytes]:
-        """Return the part-totals of a device."""
+    def columns_of(self, keys: Sequence[bytes]) -> list[list[bytes | None]]:
+        """Return the part-totals of devices, a list for each partition."""
         ...
 
 
 def rows_of(source: Source, query: Query) -> Iterator[list[Row]]:
     """Yield the rows asked for, in order; empty lists are pauses."""
-    if query.device_ids is not None:
-        known = sorted({device_id.encode() for device_id in query.device_ids})
-        yield from _chosen(source, [key for key in known if source.parts_of(key)], query)
-    elif query.by_total:
-        yield from _in_order_of_totals(source, _all_keys(source, descending=False), query)
+    if query.by_total:
+        asked = all_keys(source) if query.device_ids is None else _sliced(_chosen(query))
+        for keys in ranked(source, asked, query.descending, query.offset, query.stop):
+            yield rows_at(source, keys) if keys else []
+    elif query.device_ids is not None:
+        chosen = _chosen(query)
+        if query.descending:
+            chosen.reverse()
+        yield from _page((rows_at(source, keys) for keys in _sliced(chosen)), query)
+    elif source.has_exact_keys:
+        yield from _exact_page(source, query)
     else:
-        yield from _in_order_of_devices(source, query)
+        slices = all_keys(source, descending=query.descending)
+        yield from _page((rows_at(source, keys) for keys in slices), query)
 
 
 def matching(source: Source, query: Query) -> int:
     """Return how many rows there are before offset and limit."""
     if query.device_ids is None:
         return source.devices
-    return sum(1 for each in set(query.device_ids) if source.parts_of(each.encode()))
+    return sum(len(rows_at(source, keys)) for keys in _sliced(_chosen(query)))
 
 
-def _chosen(source: Source, keys: list[bytes], query: Query) -> Iterator[list[Row]]:
-    if query.by_total:
-        yield from _in_order_of_totals(source, iter([keys]), query)
-        return
-    if query.descending:
-        keys.reverse()
-    stop = None if query.limit is None else query.offset + query.limit
-    keys = keys[query.offset : stop]
-    for place in range(0, len(keys), SLICE_ROWS):
-        yield [_row(source, key) for key in keys[place : place + SLICE_ROWS]]
+def _chosen(query: Query) -> list[bytes]:
+    return sorted({device_id.encode() for device_id in query.device_ids or ()})
 
 
-def _in_order_of_devices(source: Source, query: Query) -> Iterator[list[Row]]:
-    left = source.devices if query.limit is None else query.limit
-    skip = query.offset
-    start = None
-    if source.has_exact_keys:
-        start = source.keys.at(skip, descending=query.descending)
-        skip = 0
-        if start is None:
+def _page(slices: Iterable[list[Row]], query: Query) -> Iterator[list[Row]]:
+    """Pass over the rows before the offset, end at the limit."""
+    place = 0
+    for rows in slices:
+        begin = max(0, query.offset - place)
+        place += len(rows)
+        yield rows[begin:] if query.stop is None else rows[begin : query.stop - place + len(rows)]
+        if query.stop is not None and place >= query.stop:
             return
-    for keys in _all_keys(source, descending=query.descending, start=start):
-        parts = [(key, parts) for key in keys if (parts := source.parts_of(key))]
-        rows = [Row(key.decode(), served_total(some)) for key, some in parts[skip : skip + left]]
-        skip = max(0, skip - len(parts))
-        left -= len(rows)
-        yield rows
+
+
+def _exact_page(source: Source, query: Query) -> Iterator[list[Row]]:
+    """Go to the first row at once, where places among the keys are places among the rows."""
+    start = source.keys.at(query.offset, descending=query.descending)
+    left = source.devices if query.limit is None else query.limit
+    if start is None:
+        return
+    for keys in all_keys(source, descending=query.descending, start=start):
+        yield rows_at(source, keys[:left])
+        left -= len(keys)
         if left <= 0:
             return
 
 
-def _all_keys(
-    source: Source, *, descending: bool, start: bytes | None = None
+def rows_at(source: Source, keys: Sequence[bytes]) -> list[Row]:
+    """Return the rows of those devices that are there, in this order."""
+    there, totals = served_totals(keys, source.columns_of(keys))
+    return list(map(Row, map(bytes.decode, there), totals))
+
+
+def all_keys(
+    source: Source, *, descending: bool = False, start: bytes | None = None
 ) -> Iterator[list[bytes]]:
     """Yield all keys in order, also while keys are added between slices."""
     following = source.keys.first(descending=descending) if start is None else start
     while following is not None:
         keys, following = source.keys.slice_from(following, descending=descending)
-        for place in range(0, len(keys), SLICE_ROWS):
-            yield keys[place : place + SLICE_ROWS]
+        yield from _sliced(keys)
 
 
-def _in_order_of_totals(
-    source: Source, slices: Iterator[list[bytes]], query: Query
-) -> Iterator[list[Row]]:
-    """Rank slice by slice, each cut to what can be asked for, then merge the ranks."""
-    stop = None if query.limit is None else query.offset + query.limit
-    sign = -1 if query.descending else 1
-    runs: list[list[Rank]] = []
-    for keys in slices:
-        run = [(sign * _height(parts), key) for key in keys if (parts := source.parts_of(key))]
-        run.sort()
-        runs.append(run[:stop])
-        yield []
-    ranked = islice(heapq.merge(*runs), query.offset, stop)
-    while some := list(islice(ranked, SLICE_ROWS)):
-        yield [_row(source, key) for _, key in some]
-
-
-def _height(parts: Sequence[bytes]) -> float:
-    """Return the served total to rank by; beyond Float64's range an infinity."""
-    total = served_total(parts)
-    if total is not None:
-        return total
-    return (
-        float("inf") if sum_exactly(decode_total(part)[0] for part in parts) > 0 else float("-inf")
-    )
-
-
-def _row(source: Source, key: bytes) -> Row:
-    return Row(key.decode(), served_total(source.parts_of(key)))
+def _sliced(keys: list[bytes]) -> Iterator[list[bytes]]:
+    for place in range(0, len(keys), SLICE_ROWS):
+        yield keys[place : place + SLICE_ROWS]

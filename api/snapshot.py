@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -19,9 +20,9 @@ class ViewSnapshot:
         self.devices = view.devices
         self.has_exact_keys = view.has_exact_keys
 
-    def parts_of(self, key: bytes) -> list[bytes]:
-        """Return the part-totals a device had, none if it was unknown."""
-        return [part for _, held in self._held if (part := held.get(key)) is not None]
+    def columns_of(self, keys: Sequence[bytes]) -> list[list[bytes | None]]:
+        """Return the part-totals devices had: for each partition a list, None where it had none."""
+        return [held.get_many(keys) for _, held in self._held]
 
     def __enter__(self) -> Self:
         """Return itself."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from math import inf
 
 import msgspec
 
@@ -24,6 +25,10 @@ _SAFE_DIGITS = 15
 _SAFE_INTEGER = 2**53
 
 
+#: The nearest Float64, an int where it has no fraction; None beyond Float64's range.
+Served = int | float | None
+
+
 class Total(msgspec.Struct, frozen=True, gc=False):
     """A device's total over all source partitions.
 
@@ -32,7 +37,7 @@ class Total(msgspec.Struct, frozen=True, gc=False):
     """
 
     device_id: str
-    total_energy_consumed: int | float | None
+    total_energy_consumed: Served
     total_energy_consumed_exact: str
     readings: int
 
@@ -47,22 +52,57 @@ def total_of(key: bytes, parts: Sequence[bytes]) -> Total:
     return Total(key.decode(), served(text.encode()), text, sum(count for _, count in decoded))
 
 
-def served_total(parts: Sequence[bytes]) -> int | float | None:
-    """Return only the Float64 of a device's total."""
-    if len(parts) == 1:
-        return served(parts[0].rsplit(b" ", 1)[1])
+def served_totals(
+    keys: Sequence[bytes], columns: Sequence[list[bytes | None]]
+) -> tuple[Sequence[bytes], list[Served]]:
+    """Return the devices that are there and their totals, both in the order of `keys`.
+
+    Shape: a column for each source partition, with the part-total of each key, or None. Unit:
+    0.5 us for a device with one part, some 2 us with more.
+    """
+    first, *others = columns
+    merged, parts = first, len(first) - first.count(None)
+    for column in others:
+        if found := len(column) - column.count(None):
+            parts += found
+            merged = [a if a is not None else b for a, b in zip(merged, column, strict=True)]
+    if parts == len(keys) and None not in merged:
+        return keys, [served(part.rsplit(b" ", 1)[1]) for part in merged if part is not None]
+    there: list[bytes] = []
+    totals: list[Served] = []
+    for key, *several in zip(keys, *columns, strict=True):
+        some = [part for part in several if part is not None]
+        if some:
+            there.append(key)
+            totals.append(_served_sum(some))
+    return there, totals
+
+
+def _served_sum(parts: Sequence[bytes]) -> Served:
+    exacts = [part.rsplit(b" ", 1)[1] for part in parts]
+    if len(exacts) == 1:
+        return served(exacts[0])
+    if b"." not in b"".join(exacts):
+        return _plain(nearest_float(sum(map(int, exacts))))
     return _plain(nearest_float(sum_exactly(decode_total(part)[0] for part in parts)))
 
 
-def served(exact: bytes) -> int | float | None:
+def height(total: Served, parts: Sequence[bytes]) -> float:
+    """Return what a served total is ranked by: beyond a Float64 an infinity."""
+    if total is not None:
+        return total
+    return inf if sum_exactly(decode_total(part)[0] for part in parts) > 0 else -inf
+
+
+def served(exact: bytes) -> Served:
     """Return the Float64 nearest to a canonical decimal."""
     if len(exact) <= _SAFE_DIGITS and b"." not in exact:
         return int(exact)
     number = float(exact)
-    return None if number in (float("inf"), float("-inf")) else _plain(number)
+    return None if number in (inf, -inf) else _plain(number)
 
 
-def _plain(number: float | None) -> int | float | None:
+def _plain(number: float | None) -> Served:
     if number is not None and number.is_integer() and abs(number) <= _SAFE_INTEGER:
         return int(number)
     return number

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from itertools import islice
 
@@ -119,6 +119,10 @@ class ViewVersionView:
     def parts_of(self, key: bytes) -> list[bytes]:
         """Return the part-totals of a device, none if it is unknown."""
         return [part for each in self.partitions if (part := each.totals.get(key)) is not None]
+
+    def columns_of(self, keys: Sequence[bytes]) -> list[list[bytes | None]]:
+        """Return the part-totals of devices: for each partition a list, None where it has none."""
+        return [each.totals.get_many(keys) for each in self.partitions]
 
     def total(self, device_id: str) -> Total | None:
         """Return the total of a device, None if it is unknown."""

@@ -191,8 +191,8 @@ def test_a_pinned_layer_is_never_changed() -> None:
     layers.apply({b"a": b"3", b"b": b"3"})
     for _ in merging:
         pass
-    assert [each.get(b"a") for each in (first, second, layers)] == [b"1", b"2", b"3"]
-    assert [each.get(b"b") for each in (first, second, layers)] == [None, None, b"3"]
+    assert [each.get_many([b"a"]) for each in (first, second, layers)] == [[b"1"], [b"2"], [b"3"]]
+    assert [each.get_many([b"b"]) for each in (first, second, layers)] == [[None], [None], [b"3"]]
     layers.release(first)
     layers.release(second)
     for _ in layers.merge():
