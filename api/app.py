@@ -20,6 +20,7 @@ from api.errors import (
     BadRequest,
     BodyTooLarge,
     Forbidden,
+    KeyReused,
     MethodNotAllowed,
     NotFound,
     PartlyWritten,
@@ -33,6 +34,7 @@ from api.events import Events
 from api.front import Front
 from api.health import Health
 from api.home import spool_directory
+from api.idempotency import KeyedWrites
 from api.kafka_publisher import KafkaPublisher
 from api.lag import LagWatch
 from api.live import LiveView
@@ -57,6 +59,7 @@ STATUS: dict[type[ApiError], int] = {
     RequestTimeout: 408,
     BodyTooLarge: 413,
     TooLongTarget: 414,
+    KeyReused: 422,
     TooManyRequests: 429,
     TooManyHeaders: 431,
     Unavailable: 503,
@@ -74,6 +77,7 @@ def create_app(
     live: LiveView | None = None,
     lag: LagWatch | None = None,
     quarantine: QuarantineLog | None = None,
+    keyed: KeyedWrites | None = None,
 ) -> FastAPI:
     """Build the server; nothing is read, connected or started before its lifespan begins.
 
@@ -89,6 +93,7 @@ def create_app(
         spool_directory(settings.home),
         quarantine or QuarantineLog(connection),
         publisher=publisher,
+        keyed=keyed,
     )
     services.metrics.watch(services.live, services.lag, services.bodies)
 
@@ -101,6 +106,10 @@ def create_app(
             beside.append(asyncio.create_task(services.lag.run()))
         if publisher is None:
             services.publisher = KafkaPublisher(ReadingProducer(settings))
+        if keyed is None and publisher is None:
+            services.keyed = KeyedWrites(
+                settings, settings.idempotency_keys, should_stop=lambda: services.is_stopping
+            )
         try:
             yield
         finally:
@@ -109,6 +118,8 @@ def create_app(
                 task.cancel()
             if publisher is None and services.publisher is not None:
                 await services.publisher.close(STOP_SECONDS)
+            if keyed is None and services.keyed is not None:
+                await services.keyed.close(STOP_SECONDS)
             if beside:
                 await asyncio.wait(beside, timeout=STOP_SECONDS)
 

@@ -7,6 +7,7 @@ ApiError                  has a text for the client and extra headers
 +-- MethodNotAllowed
 +-- RequestTimeout        head or body do not come
 +-- BodyTooLarge
++-- KeyReused             an Idempotency-Key with another body
 +-- TooLongTarget         path or query
 +-- TooManyHeaders
 +-- TooManyRequests       the token has used up its rate
@@ -63,6 +64,10 @@ class RequestTimeout(ApiError):
 
 class BodyTooLarge(ApiError):
     """The body is over the limit; nothing was written, send it in parts."""
+
+
+class KeyReused(ApiError):
+    """The key was used with another body within a day; use a new key for a new body."""
 
 
 class TooLongTarget(ApiError):

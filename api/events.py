@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,6 +22,7 @@ from api.access import APPEND, require
 from api.answers import JsonAnswer
 from api.bodies import Body, receive_into
 from api.errors import BadRequest, NotFound, NotWritten, PartlyWritten
+from api.idempotency import KEY_CHARACTERS, key_of
 from api.operations import (
     JSON,
     MEANINGS,
@@ -35,13 +35,13 @@ from api.operations import (
     record,
 )
 from api.parameters import Parameters, check_names, choice, one, parse_query
-from api.publishing import Delivery, Outcome
+from api.publishing import Delivery, Outcome, Publisher
+from api.refused import refused_records
 from api.routing import Route
 from api.rows import RowSlice, split_rows
 from api.services import Services
 from contract.errors import echo
-from contract.quarantine import ImportedRow, encode_quarantined
-from contract.reading import Rejected, decode_readings
+from contract.reading import decode_readings
 from contract.topics import READINGS
 
 PARAMETERS = frozenset({"name", "wait", "format"})
@@ -54,7 +54,7 @@ SEND_EVENTS = Operation(
     {
         200: answer("With `wait=true`: all rows are acknowledged, and reads show them", _ROWS),
         202: answer("All rows are acknowledged by Kafka", _ROWS),
-        **errors(404, 408, 413),
+        **errors(404, 408, 413, 422),
         504: answer(
             MEANINGS[504],
             record(
@@ -80,6 +80,12 @@ SEND_EVENTS = Operation(
             "Does not matter: what the body is, is seen from the body",
             {"type": "string", "enum": ["ndjson", "json"]},
         ),
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "description": "The same key and body within a day count once and are answered alike",
+            "schema": {"type": "string", "minLength": 1, "maxLength": KEY_CHARACTERS},
+        },
     ],
     {
         JSON: {
@@ -117,11 +123,15 @@ class Events:
         waits = _waits(parameters)
         if services.publisher is None:
             raise NotWritten("not connected to Kafka; nothing was written, try again")
+        key = key_of(scope["headers"])
         with Body(services.bodies, services.spool_directory) as body:
             await receive_into(body, request.receive, scope["headers"], services.settings)
-            outcome, rows = await self._write(body, services.publisher.delivery())
-        self._count(outcome)
-        _check(outcome, rows)
+            if key is not None:
+                outcome = await self._write_once(key, body, services.publisher)
+            else:
+                outcome, rows = await self._write(body, services.publisher.delivery())
+                self._count(outcome)
+                _check(outcome, rows)
         status = 200 if waits and await self._is_visible(outcome) else 202
         return JsonAnswer(
             {
@@ -146,12 +156,30 @@ class Events:
             outcome = await delivery.finish()
         return outcome, count
 
+    async def _write_once(self, key: str, body: Body, publisher: Publisher) -> Outcome:
+        """Send all rows unless that was done for this key before; returns how they ended."""
+        services = self._services
+        if services.keyed is None:
+            raise NotWritten("not connected to Kafka; nothing was written, try again")
+        await publisher.connected()
+        try:
+            written = await services.keyed.write(key, body.whole())
+        except PartlyWritten as error:
+            self._count(
+                Outcome(error.successful_rows, error.quarantined_rows, error.unknown_rows, {})
+            )
+            raise
+        outcome = Outcome(written.successful_rows, written.quarantined_rows, 0, None)
+        if written.is_new:
+            self._count(outcome)
+        return outcome
+
     async def _is_visible(self, outcome: Outcome) -> bool:
         """Wait until reads show the rows; False when that takes too long."""
-        if not outcome.offsets:
+        if outcome.offsets == {}:
             return True
         services = self._services
-        reached = asyncio.ensure_future(services.live.reached(outcome.offsets))
+        reached = asyncio.ensure_future(self._reached(outcome))
         left = services.settings.wait_timeout_seconds
         try:
             while left > 0 and not services.is_stopping:
@@ -162,6 +190,14 @@ class Events:
             return False
         finally:
             reached.cancel()
+
+    async def _reached(self, outcome: Outcome) -> None:
+        offsets = outcome.offsets
+        if offsets is None:
+            # Where they are is not known: somewhere before the ends that the log has now.
+            ends = await self._services.lag.ends_from_now()
+            offsets = {partition: end - 1 for partition, end in ends.items() if end}
+        await self._services.live.reached(offsets)
 
     def _count(self, outcome: Outcome) -> None:
         rows = self._services.metrics.rows
@@ -196,19 +232,9 @@ async def _send(rows: RowSlice, delivery: Delivery, import_id: str) -> bool:
         if not goes_on:
             break
         some = rejected[start : start + REFUSED_AT_ONCE]
-        goes_on = await delivery.quarantined(_refused_records(some, rows, import_id))
+        goes_on = await delivery.quarantined(refused_records(some, rows, import_id))
         await asyncio.sleep(0)
     return goes_on
-
-
-def _refused_records(rejected: Sequence[Rejected], rows: RowSlice, import_id: str) -> list[bytes]:
-    now = datetime.now(UTC)
-    return [
-        encode_quarantined(
-            rows.values[place], error, ImportedRow(import_id, None, rows.numbers[place]), now
-        )
-        for place, error in rejected
-    ]
 
 
 def _check(outcome: Outcome, rows: int) -> None:

@@ -26,6 +26,7 @@ class KafkaPublisher:
     def __init__(self, producer: ReadingProducer) -> None:
         """Take over a producer; `close` stops it."""
         self._producer = producer
+        self.patience_seconds = producer.settings.delivery_timeout_seconds
 
     def delivery(self) -> KafkaDelivery:
         """Begin the rows of one body. Raises: NotWritten when the server stops."""
@@ -33,7 +34,15 @@ class KafkaPublisher:
             sending = self._producer.open()
         except ProducerStopped:
             raise NotWritten("the server is stopping; nothing was written, try again") from None
-        return KafkaDelivery(sending, self._producer)
+        return KafkaDelivery(sending, self)
+
+    async def connected(self) -> None:
+        """Wait a moment for a broker. Raises: NotWritten: nothing of a body is handed over."""
+        deadline = time.monotonic() + CONNECT_SECONDS
+        while not self._producer.is_connected:
+            if time.monotonic() > deadline:
+                raise NotWritten("Kafka does not answer; nothing was written, try again")
+            await asyncio.sleep(FULL_SECONDS)
 
     async def close(self, deadline_seconds: float) -> None:
         """Wait for what is under way, at most so long, and let go of the connection."""
@@ -43,11 +52,11 @@ class KafkaPublisher:
 class KafkaDelivery:
     """The rows of one body on their way to Kafka."""
 
-    def __init__(self, sending: Sending, producer: ReadingProducer) -> None:
+    def __init__(self, sending: Sending, publisher: KafkaPublisher) -> None:
         """Take over a delivery; a full queue is waited for as long as a record may take."""
         self._sending = sending
-        self._producer = producer
-        self._patience_seconds = producer.settings.delivery_timeout_seconds
+        self._publisher = publisher
+        self._patience_seconds = publisher.patience_seconds
         self._has_begun = False
 
     async def readings(self, keys: Sequence[bytes], values: Sequence[bytes]) -> bool:
@@ -62,7 +71,7 @@ class KafkaDelivery:
         self, topic: str, values: Sequence[bytes], keys: Sequence[bytes] | None
     ) -> bool:
         if not self._has_begun:
-            await self._connected()
+            await self._publisher.connected()
             self._has_begun = True
         deadline = time.monotonic() + self._patience_seconds
         while not self._sending.has_failed:
@@ -77,14 +86,6 @@ class KafkaDelivery:
             else:
                 return not self._sending.has_failed
         return False
-
-    async def _connected(self) -> None:
-        """Raise NotWritten when no broker is connected: nothing of the body is handed over."""
-        deadline = time.monotonic() + CONNECT_SECONDS
-        while not self._producer.is_connected:
-            if time.monotonic() > deadline:
-                raise NotWritten("Kafka does not answer; nothing was written, try again")
-            await asyncio.sleep(FULL_SECONDS)
 
     async def finish(self) -> Outcome:
         """Wait until each row is acknowledged or given up, which Kafka's client times."""

@@ -40,15 +40,22 @@ class LagWatch:
         self._ends: dict[int, int] = {}
         self._asked_at: float | None = None
 
-    def saw(self, end_offsets: Mapping[int, int]) -> None:
-        """Take in the ends as they are now."""
+    def saw(self, end_offsets: Mapping[int, int], asked_at: float | None = None) -> None:
+        """Take in the ends as they were when they were asked for, or are now."""
         self._ends = dict(end_offsets)
-        self._asked_at = self._clock()
+        self._asked_at = self._clock() if asked_at is None else asked_at
 
     def end_offsets(self) -> dict[int, int] | None:
         """Return the ends by partition, None if they are not known."""
         if self._asked_at is None or self._clock() - self._asked_at > OLD_SECONDS:
             return None
+        return self._ends
+
+    async def ends_from_now(self) -> dict[int, int]:
+        """Return the ends as they are after this call; waits until Kafka tells them."""
+        asked_at = self._clock()
+        while self._asked_at is None or self._asked_at <= asked_at:  # noqa: ASYNC110 - polled too
+            await asyncio.sleep(POLL_SECONDS / 10)
         return self._ends
 
     def lag_records(self, applied_offsets: Sequence[int]) -> int | None:
@@ -87,7 +94,8 @@ class LagWatch:
                     if poll % PARTITION_POLLS == 0 or not partitions:
                         partitions = await reader.partitions()
                     if partitions:
-                        self.saw(await reader.end_offsets(partitions))
+                        asked_at = self._clock()
+                        self.saw(await reader.end_offsets(partitions), asked_at)
                 silent = 0
             except (KafkaError, TimeoutError) as error:
                 log.warning("the ends of %s are unknown: %s", READINGS.name, _text(error))

@@ -15,8 +15,8 @@ class Outcome(NamedTuple):
     successful_rows: int
     quarantined_rows: int
     unknown_rows: int
-    #: Partition of the readings topic -> largest offset acknowledged there.
-    offsets: Mapping[int, int]
+    #: Partition of the readings topic -> largest offset acknowledged there; None: not told.
+    offsets: Mapping[int, int] | None
 
 
 class Delivery(Protocol):
@@ -43,6 +43,10 @@ class Publisher(Protocol):
 
     def delivery(self) -> Delivery:
         """Begin the rows of one body."""
+        ...
+
+    async def connected(self) -> None:
+        """Wait a moment for a broker. Raises: NotWritten when none answers."""
         ...
 
     async def close(self, deadline_seconds: float) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from api.bodies import BodyBudget
+from api.idempotency import KeyedWrites
 from api.lag import LagWatch
 from api.live import LiveView
 from api.metrics import Metrics
@@ -28,5 +29,6 @@ class Services:
     quarantine: QuarantineLog
     metrics: Metrics = field(default_factory=Metrics)
     publisher: Publisher | None = None
+    keyed: KeyedWrites | None = None
     #: Set when the server is asked to stop: who waits long gives up.
     is_stopping: bool = False

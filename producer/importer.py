@@ -108,6 +108,7 @@ class Importer:
         positions: PositionLog | None = None,
         should_stop: Callable[[], bool] = lambda: False,
         client_factory: Callable[[dict[str, object]], Producer] = Producer,
+        fenced_pause_seconds: float = _FENCED_PAUSE_SECONDS,
     ) -> None:
         """Only keep the arguments.
 
@@ -127,6 +128,7 @@ class Importer:
         self._log = positions or self._own_log
         self._should_stop = should_stop
         self._client_factory = client_factory
+        self._fenced_pause_seconds = fenced_pause_seconds
         self._client: Producer | None = None
         self._is_open = False
         self._positions: dict[bytes, Position] = {}
@@ -161,16 +163,20 @@ class Importer:
         *,
         source: str = "0",
         note: Mapping[str, Any] | None = None,
+        forget: Sequence[str] = (),
     ) -> None:
         """Commit rows together with the position behind them.
 
-        Shape: at most BATCH_ROWS rows and BATCH_BYTES bytes; none is fine, too.
+        Shape: at most BATCH_ROWS rows and BATCH_BYTES bytes; none is fine, too. The positions of
+        sources to `forget` are removed in the same transaction.
         Raises: what `write_all` raises.
         """
         advance = Advance(next_position, len(batch.values), len(batch.quarantined), note)
-        self.write_all(batch, {source: advance})
+        self.write_all(batch, {source: advance}, forget)
 
-    def write_all(self, batch: Batch, advances: Mapping[str, Advance]) -> None:
+    def write_all(
+        self, batch: Batch, advances: Mapping[str, Advance], forget: Sequence[str] = ()
+    ) -> None:
         """Commit rows together with the positions of several sources.
 
         Raises: ImportSuperseded, RecordsRefused (nothing of the batch is in the log);
@@ -180,7 +186,12 @@ class Importer:
         after = self._positions | {
             self._key(source): self._moved(source, advance) for source, advance in advances.items()
         }
-        changed = {self._key(source): after[self._key(source)] for source in advances}
+        changed: dict[bytes, Position | None] = {
+            self._key(source): after[self._key(source)] for source in advances
+        }
+        for source in forget:
+            if after.pop(self._key(source), None) is not None:
+                changed[self._key(source)] = None
         deadline = self._deadline()
         while True:
             try:
@@ -211,7 +222,7 @@ class Importer:
         """Close."""
         self.close()
 
-    def _transact(self, batch: Batch, changed: Mapping[bytes, Position]) -> None:
+    def _transact(self, batch: Batch, changed: Mapping[bytes, Position | None]) -> None:
         if self._client is None:
             raise KafkaException(KafkaError(KafkaError._STATE))
         client = self._client
@@ -224,7 +235,8 @@ class Importer:
             client.produce(QUARANTINE.name, record)
         # Last, so that the position of another import hardly ever waits behind ours.
         for key, position in changed.items():
-            client.produce(IMPORTS.name, encode_position(position), key, IMPORTS_PARTITION)
+            value = None if position is None else encode_position(position)
+            client.produce(IMPORTS.name, value, key, IMPORTS_PARTITION)
         # Raises if any record was not acknowledged; the transaction then ends aborted.
         client.commit_transaction(_STEP_SECONDS)
         self._is_open = False
@@ -278,7 +290,8 @@ class Importer:
                 f"no broker answers at {self._settings.bootstrap_servers} ({reason.str()});"
                 " start it, or set KAFKA_BOOTSTRAP_SERVERS"
             ) from error
-        time.sleep(_FENCED_PAUSE_SECONDS if reason.code() in _FENCED else _PAUSE_SECONDS)
+        is_fenced = reason.code() in _FENCED
+        time.sleep(self._fenced_pause_seconds if is_fenced else _PAUSE_SECONDS)
 
     def _drop_client(self) -> None:
         client, self._client = self._client, None

@@ -16,7 +16,9 @@ from urllib.parse import unquote
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.errors import NotWritten
 from api.home import prepare_home
+from api.idempotency import KeyedWrites
 from api.lag import LagWatch
 from api.live import LiveView
 from api.publishing import Outcome
@@ -78,12 +80,17 @@ class ScriptedPublisher:
     takes: int | None = None
     unknown: int = 0
     first_offset: int = 0
+    is_away: bool = False
     rows: list[tuple[bytes, bytes]] = field(default_factory=list)
     refused: list[dict[str, Any]] = field(default_factory=list)
     finished: int = 0
 
     def delivery(self) -> ScriptedDelivery:
         return ScriptedDelivery(self)
+
+    async def connected(self) -> None:
+        if self.is_away:
+            raise NotWritten("Kafka does not answer")
 
     async def close(self, deadline_seconds: float) -> None:
         """Nothing is open."""
@@ -231,6 +238,7 @@ def caller_for(
     scope: str = "ADMIN",
     end_offsets: Mapping[int, int] | None = None,
     quarantine: MemoryLog | None = None,
+    keyed: KeyedWrites | None = None,
     **overrides: Any,
 ) -> Caller:
     """A server with one token, reading from this view and writing to this publisher."""
@@ -244,6 +252,7 @@ def caller_for(
         publisher=publisher or ScriptedPublisher(),
         live=HandmadeLive(view),
         lag=lag,
+        keyed=keyed,
         quarantine=QuarantineLog({}, open_reader=(quarantine or MemoryLog({0: []})).open),
     )
     return Caller(app, token)

@@ -18,6 +18,7 @@ import uvloop
 
 from api.app import create_app
 from api.home import prepare_home
+from api.idempotency import KeyedWrites
 from api.lag import LagWatch
 from api.logs import set_up_logging
 from api.publishing import Outcome
@@ -25,6 +26,7 @@ from api.server import ApiServer, bind
 from api.settings import ApiSettings
 from api.tokens import ensure_admin_token
 from tests.api_doubles import HandmadeLive, filled_view
+from tests.imports_double import MemoryImports
 
 #: Listings have more than one piece, and are larger than what sockets hold for a client.
 DEVICES = int(os.environ.get("FUZZ_DEVICES", "200000"))
@@ -36,6 +38,9 @@ class CountingPublisher:
 
     def delivery(self) -> CountingDelivery:
         return CountingDelivery()
+
+    async def connected(self) -> None:
+        """Always."""
 
     async def close(self, deadline_seconds: float) -> None:
         """Nothing is open."""
@@ -70,7 +75,14 @@ async def _serve(home: Path) -> int:
     view = await filled_view({"a": (5, 1), "a/b": (1, 1)}, totals)
     lag = LagWatch({})
     lag.saw({0: 10, 1: 10})
-    app = create_app(settings, publisher=CountingPublisher(), live=HandmadeLive(view), lag=lag)
+    keyed = KeyedWrites(
+        settings,
+        settings.idempotency_keys,
+        writer_of=MemoryImports().writer,  # type: ignore[arg-type]
+    )
+    app = create_app(
+        settings, publisher=CountingPublisher(), live=HandmadeLive(view), lag=lag, keyed=keyed
+    )
     listener = bind(settings)
     server = ApiServer(app, listener)
 
