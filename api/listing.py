@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from api.leaders import KEPT, Orders
 from api.ordering import SortedKeys
 from api.ranking import ranked
 from api.totals import Served, served_totals
@@ -56,6 +57,12 @@ class Source(Protocol):
         ...
 
 
+class OrderedView(Source, Protocol):
+    """A view that keeps the first devices in order."""
+
+    orders: Orders
+
+
 def rows_of(source: Source, query: Query) -> Iterator[list[Row]]:
     """Yield the rows asked for, in order; empty lists are pauses."""
     if query.by_total:
@@ -72,6 +79,20 @@ def rows_of(source: Source, query: Query) -> Iterator[list[Row]]:
     else:
         slices = all_keys(source, descending=query.descending)
         yield from _page((rows_at(source, keys) for keys in slices), query)
+
+
+def is_among_leaders(query: Query) -> bool:
+    """Whether the rows asked for are of those that a view keeps in order."""
+    return (
+        query.by_total and query.device_ids is None and query.stop is not None
+    ) and query.stop <= KEPT
+
+
+async def leading_rows(view: OrderedView, query: Query) -> list[Row]:
+    """Return the rows of a query that `is_among_leaders`, as the view shows them at the end."""
+    stop = query.stop or 0
+    keys = await view.orders.first(view, lambda: all_keys(view), query.descending, stop)
+    return rows_at(view, keys[query.offset :])
 
 
 def matching(source: Source, query: Query) -> int:

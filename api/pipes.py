@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from functools import partial
 
 from starlette.requests import Request
@@ -19,7 +19,16 @@ from api.answers import StreamedAnswer
 from api.errors import BadRequest, Busy
 from api.formats import FORMATS, Format, RowsWriter, Summary
 from api.forms import URLENCODED, add_form, receive_form
-from api.listing import SLICE_ROWS, Query, Source, matching, rows_of
+from api.listing import (
+    SLICE_ROWS,
+    Query,
+    Row,
+    Source,
+    is_among_leaders,
+    leading_rows,
+    matching,
+    rows_of,
+)
 from api.operations import (
     LISTED_ID,
     NOT_MODIFIED,
@@ -107,8 +116,13 @@ class TotalsPipe:
         headers["ETag"] = tag = entity_tag(view)
         if request.method != "POST" and is_same(scope["headers"], tag):
             return Response(status_code=304, headers=headers)
+        rows: Iterable[list[Row]] | None = None
         if _is_short(view, query):
-            pieces = _pieces(view, query, form.writer(), began_at)
+            rows = rows_of(view, query)
+        elif is_among_leaders(query):
+            rows = [await leading_rows(view, query)]
+        if rows is not None:
+            pieces = _pieces(view, query, rows, form.writer(), began_at)
             return Response(b"".join(pieces), headers=headers, media_type=form.media_type)
         if self._streams >= STREAMS:
             raise Busy("too many listings are being read; try again in a second")
@@ -124,7 +138,8 @@ class TotalsPipe:
         self._streams += 1
         try:
             with ViewSnapshot(view) as snapshot:
-                for piece in _pieces(snapshot, query, form.writer(), began_at):
+                rows = rows_of(snapshot, query)
+                for piece in _pieces(snapshot, query, rows, form.writer(), began_at):
                     if piece:
                         yield piece
                     await asyncio.sleep(0)
@@ -132,17 +147,23 @@ class TotalsPipe:
             self._streams -= 1
 
 
-def _pieces(source: Source, query: Query, writer: RowsWriter, began_at: float) -> Iterator[bytes]:
+def _pieces(
+    source: Source,
+    query: Query,
+    slices: Iterable[list[Row]],
+    writer: RowsWriter,
+    began_at: float,
+) -> Iterator[bytes]:
     """Yield the answer; empty pieces are pauses."""
     count = size = 0
     yield writer.head()
-    for rows in rows_of(source, query):
+    for rows in slices:
         piece = writer.rows(rows)
         count += len(rows)
         size += len(piece)
         yield piece
     before_limit = matching(source, query)
-    rows_read = before_limit if query.by_total else count
+    rows_read = before_limit if query.by_total and not is_among_leaders(query) else count
     elapsed = time.perf_counter() - began_at
     yield writer.tail(Summary(count, before_limit, rows_read, size, elapsed))
 

@@ -15,6 +15,7 @@ from enum import Enum
 from itertools import islice
 
 from api.layers import SMALL, Layer, LayeredMap
+from api.leaders import Orders
 from api.ordering import SortedKeys
 from api.totals import Total, is_part_total, total_of
 from contract.changelog import (
@@ -90,6 +91,7 @@ class ViewVersionView:
         #: Why this view is not served, where time alone will not mend it.
         self.problem: str | None = None
         self.keys = SortedKeys()
+        self.orders = Orders()
         self.devices = 0
         self.transactions = 0
         self._changed = asyncio.Event()
@@ -166,7 +168,8 @@ class ViewVersionView:
 
         Raises: CorruptRecord; the view must not be served from then on.
         """
-        partition = self.partitions[chunk.partition]
+        number = chunk.partition
+        partition = self.partitions[number]
         for records in chunk.slices():
             held = partition.held
             for record in records:
@@ -174,19 +177,21 @@ class ViewVersionView:
                 if value is not None and is_part_total(value):
                     held[record.key] = value  # type: ignore[index]  # None is refused in _index
                 else:
-                    await self._take_special(partition, record)
+                    await self._take_special(number, record)
                     held = partition.held
             if len(records) >= SLICE_RECORDS:
                 await asyncio.sleep(0)
 
-    async def _take_special(self, partition: PartitionView, record: Record) -> None:
-        value = record.value
+    async def _take_special(self, number: int, record: Record) -> None:
+        partition, value = self.partitions[number], record.value
         if record.key == MARKER_KEY and value is not None:
             marker = decode_marker(value)
             held, partition.held = partition.held, {}
             new = await self._index(partition, held)
+            moves = await self.orders.prepare(self, number, held)
             # From here to the end nothing awaits: this is the one step.
             partition.show(held, marker)
+            self.orders.show(self, held, moves)
             self.devices += new
             self.transactions += 1
         elif record.key == BIRTH_KEY and value is not None:

@@ -58,7 +58,7 @@ def slow_rows(partitions: list[Totals], query: Query) -> tuple[list[tuple[str, A
     return [(d, None if math.isinf(t) else t) for d, t in rows], len(ids)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(PARTITIONS, QUERIES)
 def test_rows_come_in_the_order_of_a_slow_sort(partitions: list[Totals], query: Query) -> None:
     view = asyncio.run(filled_view(*partitions))

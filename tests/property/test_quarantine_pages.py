@@ -50,7 +50,7 @@ def expected(log: MemoryLog) -> list[bytes | None]:
     return rows
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(PARTITIONS, st.integers(0, 30), st.integers(0, 80))
 def test_a_page_is_that_part_of_the_whole(
     partitions: list[list[tuple[int, int, int | None, bytes | None]]], offset: int, limit: int

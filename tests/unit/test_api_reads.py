@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from api.leaders import UNASKED_SECONDS, Orders
+from api.listing import Query, leading_rows
 from api.view import ViewState, ViewVersionView
 from tests.api_doubles import (
     Answer,
@@ -338,3 +340,31 @@ async def test_a_total_with_a_fraction_is_a_number_of_its_own(tmp_path: Path) ->
     answer = await caller.get(PIPE)
     assert rows(answer) == [("a", 1e-30), ("b", 1e20), ("c", 0.1)]
     assert json.loads(answer.body)["data"][1]["total_energy_consumed"] == 1e20
+
+
+async def test_the_first_by_total_are_kept_and_follow_the_transactions(tmp_path: Path) -> None:
+    view = await large_view()
+    caller = caller_for(tmp_path, view)
+    target = f"{PIPE}?order_by=-total_energy_consumed&limit=2"
+    assert rows(await caller.get(target)) == [("device_2144", 5_002), ("device_4288", 5_001)]
+    change = transaction({"device_1": (10**6, 2), "device_2144": (-1, 2)}, 10)
+    await view.apply(changelog_chunk(change, start=9))
+    answer = await caller.get(target)
+    assert rows(answer) == [("device_1", 10**6), ("device_4288", 5_001)]
+    assert answer.json()["statistics"]["rows_read"] == 2
+    assert answer.json()["rows_before_limit_at_least"] == 5_000
+    lowest = await caller.get(f"{PIPE}?order_by=total_energy_consumed&limit=1")
+    assert rows(lowest) == [("device_2144", -1)]
+
+
+async def test_an_order_nobody_asks_for_costs_nothing_after_a_while() -> None:
+    now = 0.0
+    view = await large_view()
+    view.orders = Orders(clock=lambda: now)
+    assert await view.orders.prepare(view, 0, {b"device_1": b"1 1 5"}) == {}
+    query = Query(by_total=True, limit=1)
+    await leading_rows(view, query)
+    assert len(await view.orders.prepare(view, 0, {b"device_1": b"1 1 5"})) == 1
+    now = UNASKED_SECONDS + 1
+    assert await view.orders.prepare(view, 0, {b"device_1": b"1 1 5"}) == {}
+    assert (await leading_rows(view, query))[0].device_id == "device_0"
