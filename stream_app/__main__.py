@@ -26,6 +26,7 @@ from stream_app.faust_seams.app import ChunkApp
 from stream_app.health import serve
 from stream_app.logs import set_up_logging
 from stream_app.settings import WorkerSettings
+from stream_app.warm_up import has_to_warm_up, warm_up
 
 log = logging.getLogger("stream_app")
 
@@ -42,11 +43,15 @@ def main(environ: Mapping[str, str] = os.environ, *, debug: bool = False) -> int
     try:
         settings = WorkerSettings.load(environ)
         make_directory(settings.state_directory())
-        ground = asyncio.run(examine(settings, Cluster(settings)))
+        cluster = Cluster(settings)
+        ground = asyncio.run(examine(settings, cluster))
         for dropped in ground.dropped:
             shutil.rmtree(settings.view_directory(dropped), ignore_errors=True)
         with lock_directory(settings.view_directory(ground.view_version)):
-            return run(create_app(settings, ground))
+            app = create_app(settings, ground)
+            if has_to_warm_up(settings.view_directory(ground.view_version), cluster, ground):
+                warm_up(app.recovery, ground.partitions, app.close_store)
+            return run(app)
     except SettingError as error:
         print(f"energy worker: {error}", file=sys.stderr)
         return 2

@@ -62,7 +62,11 @@ def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
     app.source_topic = READINGS.name
     table = app.Table(TABLE, partitions=ground.partitions, key_type=bytes, value_type=bytes)
     cluster = Cluster(settings)
-    app.ownership = _ownership(settings, ground, cluster, table)
+    app.recovery = ChangelogRecovery(
+        settings.for_aiokafka(), changelog(ground.view_version).name, table.data.open_partition
+    )
+    app.close_store = table.data.close_partition
+    app.ownership = _ownership(settings, ground, cluster, app.recovery)
     readings = app.topic(READINGS.name, schema=ChunkSchema(), partitions=ground.partitions)
     app.agent(readings, name="fold_readings")(fold_readings(app.ownership))
 
@@ -79,7 +83,7 @@ def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
 
 
 def _ownership(
-    settings: WorkerSettings, ground: Ground, cluster: Cluster, table: TotalsTable
+    settings: WorkerSettings, ground: Ground, cluster: Cluster, recovery: ChangelogRecovery
 ) -> Ownership:
     connection = settings.for_aiokafka()
 
@@ -93,11 +97,7 @@ def _ownership(
 
     return Ownership(
         new_writer=new_writer,
-        recovery=ChangelogRecovery(
-            connection,
-            changelog(ground.view_version).name,
-            table.data.open_partition,
-        ),
+        recovery=recovery,
         confirm_ground=lambda: confirm(cluster, ground),
         expected_birth=ground.expected_birth,
         target_readings=settings.target_readings,

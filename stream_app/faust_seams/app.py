@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import faust
@@ -9,6 +10,7 @@ import faust
 from stream_app.faust_seams.consumer import ChunkTransport
 from stream_app.faust_seams.recovery import FencedTableManager
 from stream_app.ownership import Ownership
+from stream_app.recovery import ChangelogRecovery
 from stream_app.settings import WorkerSettings
 
 
@@ -51,6 +53,8 @@ class ChunkApp(faust.App):  # type: ignore[misc]
     settings: WorkerSettings
     source_topic: str
     ownership: Ownership
+    recovery: ChangelogRecovery
+    close_store: Callable[[int], None]
     #: Exit code of a worker that left by itself, because another view version is wanted.
     left_with: int | None = None
 

@@ -34,6 +34,12 @@ class PartitionedStore(rocksdb.Store):  # type: ignore[misc]
         metrics.PARTITIONS_WAITING.labels(str(partition)).set(0)
         return PartitionStore(self._db_for_partition(partition), path)
 
+    def close_partition(self, partition: int) -> None:
+        """Close a store that Faust has not been given yet."""
+        database = self._dbs.pop(partition, None)
+        if database is not None:
+            database.close()
+
 
 class TotalsTable(faust.Table):  # type: ignore[misc]
     """A Table whose store is ours."""
