@@ -29,8 +29,11 @@ class Poller:
         self._tag = ""
         self.statuses: Counter[int] = Counter()
         self.versions: list[str] = []
-        #: When each version was seen first, by time.monotonic.
+        #: When each version was seen first, by time.time.
         self.seen_at: list[float] = []
+        #: Longest time without news, by partition, in seconds.
+        self.pauses: dict[int, float] = {}
+        self._news_at: dict[int, float] = {}
         self.regressions: list[str] = []
         self.errors: list[str] = []
         self._stopped = threading.Event()
@@ -76,7 +79,7 @@ class Poller:
         version = answer.headers["X-View-Version"]
         if not self.versions or self.versions[-1] != version:
             self.versions.append(version)
-            self.seen_at.append(time.monotonic())
+            self.seen_at.append(time.time())
         self._see_offsets(answer.headers["X-Applied-Offsets"])
         if answer.status == 304:
             return
@@ -91,6 +94,11 @@ class Poller:
             before = self._offsets.get(partition, -1)
             if offset < before:
                 self.regressions.append(f"partition {partition}: {offset} after {before}")
+            if offset > before:
+                now = time.monotonic()
+                pause = now - self._news_at.get(partition, now)
+                self.pauses[partition] = max(pause, self.pauses.get(partition, 0.0))
+                self._news_at[partition] = now
             self._offsets[partition] = offset
 
     def _see_readings(self, device: str, readings: int) -> None:
