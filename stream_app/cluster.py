@@ -73,9 +73,11 @@ class Cluster:
         self.settings = settings
         self.deadline_seconds = deadline_seconds
         self._last_problem = ""
-        config = settings.for_confluent() | QUIET | {"error_cb": self._note}
         with self.translated():
-            self._admin = AdminClient(config)
+            self._admin = self._new_admin()
+
+    def _new_admin(self) -> AdminClient:
+        return AdminClient(self.settings.for_confluent() | QUIET | {"error_cb": self._note})
 
     def brokers(self) -> int:
         """How many brokers there are; the first question to ask, it finds an absent cluster."""
@@ -206,9 +208,13 @@ class Cluster:
         return [_name_of(member) for member in self._members(group)]
 
     def _members(self, group: str) -> list[Any]:
-        described = self._ask(
-            lambda: self._admin.describe_consumer_groups([group], **self._within())
-        )
+        # A client of its own, and only of brokers that answer: one whose question after a
+        # group's coordinator was cut off by a restart asks in vain for ever, or aborts the
+        # process on an assertion (librdkafka 2.16, rd_kafka_enq_once_del_source_return).
+        with self.translated():
+            admin = self._new_admin()
+            admin.list_topics(timeout=self.deadline_seconds)
+        described = self._ask(lambda: admin.describe_consumer_groups([group], **self._within()))
         return list(described[group].members)
 
     @contextmanager

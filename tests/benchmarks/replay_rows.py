@@ -442,6 +442,8 @@ class _Process:
 
 def main() -> None:
     """Run what is asked for."""
+    # Ended from outside, it must not leave its stack behind.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument(
         "row", choices=["switch", "kills", "same", "rules", "speed", "fresh", "backfill"]

@@ -1,0 +1,55 @@
+"""A command that runs for long asks the same cluster before and after its brokers restarted."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+from confluent_kafka import Consumer
+
+from contract.kafka import KafkaSettings
+from deploy.broker import LocalBroker
+from deploy.ports import free_port
+from stream_app.cluster import Cluster
+from stream_app.errors import NoBroker
+from tests.kafka import Kafka, wait_until
+
+READY_SECONDS = 60
+
+
+def test_members_of_a_group_are_told_again_after_the_broker_was_away(
+    broker_factory: Callable[..., LocalBroker],
+) -> None:
+    port = free_port()
+    broker = broker_factory(port=port)
+    broker.start()
+    broker.wait_ready(READY_SECONDS)
+    settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
+    cluster = Cluster(settings, deadline_seconds=2.0)
+    kafka = Kafka(broker.bootstrap_servers)
+    member = kafka.consumer(group_id="readers", client_id="m")
+    member.subscribe([kafka.create_topic("readings")])
+    wait_until(lambda: _joins(member) and cluster.members("readers"), "it has joined")
+    broker.kill()
+    member.close()
+    for _ in range(2):
+        with pytest.raises(NoBroker):
+            cluster.members("readers")
+    again = broker_factory(port=port)
+    again.start()
+    again.wait_ready(READY_SECONDS)
+    began = time.monotonic()
+    wait_until(lambda: _answers(cluster), "it is answered again", 30)
+    print(f"answered {time.monotonic() - began:.1f} s after the broker was back")
+
+
+def _joins(member: Consumer) -> bool:
+    member.poll(0.1)  # what it says of a topic that is not there does not matter
+    return True
+
+
+def _answers(cluster: Cluster) -> bool:
+    try:
+        cluster.members("readers")
+    except NoBroker:
+        return False
+    return True
