@@ -75,7 +75,8 @@ def replay(options: ReplayOptions, environ: Mapping[str, str], say: Say) -> int:
             cluster, settings, options.begin_at, accept_partial=options.accept_partial
         )
         how = "begun" if is_new else "going on"
-        say(f"view version {version.view_version}: {how}, with {options.workers} workers")
+        hands = "1 worker" if options.workers == 1 else f"{options.workers} workers"
+        say(f"view version {version.view_version}: {how}, with {hands}")
         os.nice(_NICENESS)
         return asyncio.run(Replay(options, home, cluster, version, environ, say).run())
 
