@@ -62,7 +62,7 @@ class Watched:
         self._told: set[str] = set()
         self._line_at = 0.0
         self._bars: Progress | None = None
-        self._tasks: dict[int, TaskID] = {}
+        self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
         """Put the bars on the screen, if there is one."""
@@ -94,14 +94,18 @@ class Watched:
         rate = self._speed.after(sum(p.at - p.from_ for p in partitions))
         if self._bars is not None:
             for p in partitions:
-                if p.partition not in self._tasks:
-                    self._tasks[p.partition] = self._bars.add_task(f"partition {p.partition}")
-                self._bars.update(
-                    self._tasks[p.partition], completed=p.at - p.from_, total=p.target - p.from_
-                )
+                self._show_bar(f"partition {p.partition}", p.at - p.from_, p.target - p.from_)
+            done = sum(p.at - p.from_ for p in partitions)
+            self._show_bar("all", done, sum(p.target - p.from_ for p in partitions))
         elif time.monotonic() - self._line_at >= LINE_EVERY_SECONDS:
             self._line_at = time.monotonic()
             print(line(self._view_version, partitions, rate), file=sys.stderr, flush=True)
+
+    def _show_bar(self, name: str, done: int, total: int) -> None:
+        assert self._bars is not None
+        if name not in self._tasks:
+            self._tasks[name] = self._bars.add_task(name)
+        self._bars.update(self._tasks[name], completed=done, total=total)
 
 
 def _new_bars() -> Progress:

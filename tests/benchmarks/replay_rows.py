@@ -4,6 +4,7 @@
 
     switch    build, promote, back, forward; a client polls 20 devices all the while
     kills     SIGKILL of the replay on its way, then of worker, API and broker during promote
+    abort     in each state, its process alive or killed: what is left behind
     same      five replays, each with other chunks, workers and time zone: one digest
     speed     readings/s of a replay beside an idle live worker
     rules     a build that ignores negative readings: compared, promoted, taken back
@@ -244,6 +245,52 @@ def _answers(stack: Stack) -> bool:
     return stack.up.get("/ready") is not None and not stack.status()["problems"]
 
 
+def abort(readings: int) -> None:
+    with stack_of(readings) as stack:
+        for state, share in (("begun", 0.0), ("on its way", 0.3), ("gate open", 1.0)):
+            for is_killed in (False, True):
+                before = _everything(stack)
+                rate = str(max(1_000, readings // 10))
+                replay, _ = stack.start("replay", "start", "--workers", "2", "--max-rate", rate)
+                wait_until(lambda: _is_built(stack, share), state, LONG_SECONDS)  # noqa: B023
+                if is_killed:
+                    replay.kill()
+                began = time.monotonic()
+                stack.run("replay", "abort")
+                took = time.monotonic() - began
+                code = replay.wait(30)
+                after = _everything(stack)
+                left = {name: sorted(after[name] ^ before[name]) for name in before}
+                report(
+                    f"7 {state}{', killed' if is_killed else ''}",
+                    differs={name: each for name, each in left.items() if each},
+                    replay_exit=code,
+                    abort_seconds=round(took, 1),
+                )
+        report("7", wrong_devices=stack.wrong_devices(None))
+
+
+def _is_built(stack: Stack, share: float) -> bool:
+    replay = stack.status()["replay"]
+    return replay is not None and stack.share() >= share
+
+
+def _everything(stack: Stack) -> dict[str, set[str]]:
+    """Topics, groups and directories."""
+    admin = stack.kafka.admin()
+    groups = admin.list_consumer_groups().result(10).valid
+    home = stack.up.home
+    return {
+        "topics": set(admin.list_topics(timeout=10).topics),
+        "groups": {group.group_id for group in groups},
+        "directories": {
+            str(path.relative_to(home))
+            for path in home.glob("**/")
+            if path.relative_to(home).parts[:1] != ("broker",)
+        },
+    }
+
+
 def same(readings: int) -> None:
     ways = [
         ("1", {"TZ": "UTC"}),
@@ -446,7 +493,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument(
-        "row", choices=["switch", "kills", "same", "rules", "speed", "fresh", "backfill"]
+        "row", choices=["switch", "kills", "abort", "same", "rules", "speed", "fresh", "backfill"]
     )
     arguments.add_argument("--readings", type=int, default=1_000_000)
     arguments.add_argument("--live", type=int, default=1_000, help="readings a second")
@@ -458,6 +505,8 @@ def main() -> None:
             switch(options.readings, options.live)
         case "kills":
             kills(options.readings, options.live)
+        case "abort":
+            abort(options.readings)
         case "same":
             same(options.readings)
         case "rules":

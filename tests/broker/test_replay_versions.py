@@ -85,17 +85,17 @@ def test_of_terminals_at_the_same_time_all_build_one_version(
     assert sorted(found) == [(2, False), (2, False), (2, True)]
 
 
-@pytest.mark.parametrize("begin_at", ["0:3", "2030-01-01T00:00:00Z"])
 def test_a_later_start_says_what_it_leaves_out_and_must_be_accepted(
-    cluster: Cluster, own_kafka: Kafka, settings_factory: SettingsFactory, begin_at: str
+    cluster: Cluster, own_kafka: Kafka, settings_factory: SettingsFactory
 ) -> None:
     settings = settings_factory()
     prepare(cluster, settings)
     own_kafka.write(READINGS.name, [b"{}"] * 3)
-    with pytest.raises(Refused, match=r"a later start: .* 0:0-2; --accept-partial"):
-        begin(cluster, settings, begin_at, accept_partial=False)
+    for begin_at in ("0:3", "2030-01-01T00:00:00Z"):
+        with pytest.raises(Refused, match=r"a later start: .* 0:0-2; --accept-partial"):
+            begin(cluster, settings, begin_at, accept_partial=False)
     assert states(cluster) == {1: "live"}, "nothing was begun"
-    version, _ = begin(cluster, settings, begin_at, accept_partial=True)
+    version, _ = begin(cluster, settings, "2030-01-01", accept_partial=True)
     births = read_births(cluster, version.view_version, 2)
     assert {p: birth.start_offset for p, birth in births.items()} == {0: 3, 1: 0}
     with pytest.raises(Refused, match="being built from 0:3,1:0; `energy replay abort`"):
@@ -116,13 +116,13 @@ def test_a_log_without_its_head_must_be_accepted(
     assert begin(cluster, settings, None, accept_partial=True)[1]
 
 
-@pytest.mark.parametrize("begin_at", ["yesterday", "0:7", "9:0", "0:1,", "0:-1"])
 def test_a_start_that_cannot_be_is_wrong_use(
-    cluster: Cluster, settings_factory: SettingsFactory, begin_at: str
+    cluster: Cluster, settings_factory: SettingsFactory
 ) -> None:
     prepare(cluster, settings_factory())
-    with pytest.raises(SettingError, match="--from"):
-        begin(cluster, settings_factory(), begin_at, accept_partial=True)
+    for begin_at in ("yesterday", "0:7", "9:0", "0:1,", "0:-1"):
+        with pytest.raises(SettingError, match="--from"):
+            begin(cluster, settings_factory(), begin_at, accept_partial=True)
 
 
 def test_the_gate_is_shut_while_a_partition_is_behind(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 
 import pytest
@@ -15,7 +16,7 @@ from deploy.replay.comparison import ChangelogPart, differing, meet
 from deploy.replay.gate import next_version, version_before
 from deploy.replay.positions import ReplayPartition, status_between
 from deploy.replay.removal import _CHANGELOG
-from deploy.replay.watched import Speed, line
+from deploy.replay.watched import Speed, Watched, line
 from deploy.supervisor import Supervisor
 from stream_app.pace import Pace
 
@@ -79,6 +80,39 @@ def test_the_line_says_how_far_how_fast_and_how_long() -> None:
     )
     assert "not moving" in line(2, partitions, 0.0)
     assert "caught up" in line(2, partitions[1:], 0.0)
+
+
+class Terminal(io.StringIO):
+    """Says that a person looks at it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_there_is_a_bar_for_each_partition_and_one_for_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    screen = Terminal()
+    monkeypatch.setattr("sys.stderr", screen)
+    with Watched(2, print) as watched:
+        watched.show([ReplayPartition(0, 0, 500, 1000), ReplayPartition(1, 0, 1000, 1000)])
+        watched.say("[replay-0] a line with brackets")
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
+    assert "[replay-0] a line with brackets" in shown
+    assert re.search(r"partition 0 .*50%.* 500/1000", shown)
+    assert re.search(r"all .*75%.* 1500/2000", shown)
+
+
+def test_elsewhere_there_is_a_line_now_and_then_and_news_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said: list[str] = []
+    with Watched(2, said.append) as watched:
+        for _ in range(3):
+            watched.show([ReplayPartition(0, 0, 500, 1000)])
+            watched.once("the gate is open")
+    assert said == ["the gate is open"]
+    assert capsys.readouterr().err.count("view version 2: 500 of 1,000 readings (50 %)") == 1
 
 
 def test_the_speed_is_that_of_the_last_seconds() -> None:
