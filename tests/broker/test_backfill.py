@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -19,8 +19,6 @@ from stream_app.cluster import Cluster
 from tests.broker.own_cluster import SettingsFactory
 from tests.kafka import ANSWER_SECONDS, Kafka
 
-ARCHIVE = "meter_archive"
-
 
 def reading(device: str, energy: object) -> bytes:
     return (
@@ -32,15 +30,17 @@ def reading(device: str, energy: object) -> bytes:
 class Setting:
     """An archive on one cluster, the readings topic on another, or on the same one."""
 
-    def __init__(self, source: Kafka, target: Kafka, settings: SettingsFactory) -> None:
+    def __init__(
+        self, source: Kafka, target: Kafka, settings: SettingsFactory, topic: str = "nothing"
+    ) -> None:
         create(Cluster(settings()), settings())
+        self.topic = topic
         self.source, self.target = source, target
         self.settings = ProducerSettings(bootstrap_servers=target.bootstrap_servers)
-        self.calls = 0
 
-    def run(self, topic: str = ARCHIVE, **options: object) -> Summary:
+    def run(self, topic: str | None = None, **options: object) -> Summary:
         source = Cluster(ProducerSettings(bootstrap_servers=self.source.bootstrap_servers))
-        chosen = BackfillOptions(topic, **options)  # type: ignore[arg-type]
+        chosen = BackfillOptions(topic or self.topic, **options)  # type: ignore[arg-type]
         return backfill(chosen, self.settings, source, lambda done, total: None)
 
     def copied(self) -> list[str]:
@@ -51,14 +51,18 @@ class Setting:
 
 
 @pytest.fixture
-def archive(kafka: Kafka, own_kafka: Kafka, settings_factory: SettingsFactory) -> Iterator[Setting]:
+def archive(
+    kafka: Kafka,
+    own_kafka: Kafka,
+    settings_factory: SettingsFactory,
+    topic_factory: Callable[..., str],
+) -> Setting:
     """2 partitions of 30 readings each on the shared broker."""
-    kafka.create_topic(ARCHIVE, 2)
+    topic = topic_factory("archive", partitions=2)
     for partition in range(2):
         values = [reading(f"d{n % 3}", 100 * partition + n) for n in range(30)]
-        kafka.write(ARCHIVE, values, partition)
-    yield Setting(kafka, own_kafka, settings_factory)
-    kafka.delete_topic(ARCHIVE)
+        kafka.write(topic, values, partition)
+    return Setting(kafka, own_kafka, settings_factory, topic)
 
 
 ALL = sorted(str(100 * partition + n) for partition in range(2) for n in range(30))
@@ -68,13 +72,15 @@ def test_all_of_another_cluster_is_copied_once_and_again_only_what_is_new(archiv
     first = archive.run()
     assert (first.readings, first.quarantined, first.before) == (60, 0, 0)
     assert archive.copied() == ALL
-    archive.source.write(ARCHIVE, [reading("new", 7), b"no reading", None, reading("new", 8)], 1)
+    archive.source.write(
+        archive.topic, [reading("new", 7), b"no reading", None, reading("new", 8)], 1
+    )
     second = archive.run()
     assert (second.readings, second.quarantined, second.before) == (2, 2, 60)
     assert archive.copied() == sorted([*ALL, "7", "8"])
     bad = [json.loads(record.value()) for record in archive.target.read(QUARANTINE.name)]
     assert [(row["__file"], row["__line"]) for row in bad] == [
-        (f"{ARCHIVE}/1", n) for n in (31, 32)
+        (f"{archive.topic}/1", n) for n in (31, 32)
     ]
     assert {row["c__import_id"] for row in bad} == {f"backfill/{first.import_id}"}
     assert {row["__topic"] for row in bad} == {None}, "an offset of another cluster is not ours"
@@ -112,11 +118,11 @@ def test_a_range_is_copied_and_another_part_later(archive: Setting) -> None:
 
 
 def test_records_of_aborted_transactions_are_not_copied(archive: Setting) -> None:
-    producer = archive.source.producer(transactional_id="archive-writer")
+    producer = archive.source.producer(transactional_id=archive.topic)
     producer.init_transactions(ANSWER_SECONDS)
     for number, ends_well in ((901, False), (902, True)):
         producer.begin_transaction()
-        producer.produce(ARCHIVE, reading("t", number), None, 0)
+        producer.produce(archive.topic, reading("t", number), None, 0)
         producer.flush(ANSWER_SECONDS)
         if ends_well:
             producer.commit_transaction(ANSWER_SECONDS)
@@ -143,14 +149,11 @@ def test_a_topic_into_itself_is_refused_by_any_name_of_the_broker(
 
 def test_an_id_belongs_to_one_topic_and_lost_offsets_are_named(archive: Setting) -> None:
     archive.run(import_id="mine", end_at="0:10,1:10")
-    other = archive.source.create_topic(f"{ARCHIVE}_2", 1)
-    try:
-        with pytest.raises(Refused, match=f"--id mine belongs to topic {ARCHIVE}"):
-            archive.run(other, import_id="mine")
-    finally:
-        archive.source.delete_topic(other)
+    other = archive.source.create_topic(f"{archive.topic}-2", 1)
+    with pytest.raises(Refused, match=f"--id mine belongs to topic {archive.topic} "):
+        archive.run(other, import_id="mine")
     admin = archive.source.admin()
-    for done in admin.delete_records([TopicPartition(ARCHIVE, 0, 15)]).values():
+    for done in admin.delete_records([TopicPartition(archive.topic, 0, 15)]).values():
         done.result(ANSWER_SECONDS)
     with pytest.raises(Refused, match=r"partition 0: offsets 10-14 were removed"):
         archive.run(import_id="mine")
