@@ -16,7 +16,7 @@ from record_batches.chunk import Record
 from record_batches.reader import ChunkReader
 from stream_app import metrics
 from stream_app.errors import Refusal, RestartNeeded
-from stream_app.store import PARTITION_KEY, PartitionStore
+from stream_app.store import PARTITION_KEY, RECOVERING_KEY, PartitionStore
 
 log = logging.getLogger(__name__)
 
@@ -135,6 +135,7 @@ class ChangelogRecovery:
                 store = self._trusted_store(facts)
                 recovered[partition] = (store, decode_birth(births[partition]))
                 starts[partition] = start_offset(store)
+            broken_off = {p for p, (store, _) in recovered.items() if store.is_recovering()}
             reader.assign(starts)
             async for chunk in reader.read_until(ends):
                 store = recovered[chunk.partition][0]
@@ -153,6 +154,8 @@ class ChangelogRecovery:
                     f"partition {partition}: the changelog {self._changelog} has no marker; "
                     "build a new view version: energy replay start"
                 )
+            if store.is_recovering():
+                _end_recovery(store, partition, verify=partition in broken_off)
         return recovered
 
     def _trusted_store(self, facts: ChangelogFacts) -> PartitionStore:
@@ -194,6 +197,16 @@ class ChangelogRecovery:
         return births
 
 
+def _end_recovery(store: PartitionStore, partition: int, *, verify: bool) -> None:
+    """End a recovery; one that went on where another was broken off must add up.
+
+    Raises: RestartNeeded; the next start begins with an empty store.
+    """
+    if not store.end_recovery(verify=verify):
+        store.mark_damaged()
+        raise RestartNeeded(f"partition {partition}: the local store has lost some of its writes")
+
+
 def start_offset(store: PartitionStore) -> int:
     """Return the first changelog offset that a trusted store does not have."""
     offset = store.changelog_offset()
@@ -209,7 +222,7 @@ def store_records(store: PartitionStore, partition: int, records: Sequence[Recor
     for at in range(0, len(records), WRITE_RECORDS):
         some = records[at : at + WRITE_RECORDS]
         updates = [(record.key or b"", record.value or b"") for record in some]
-        updates.append((PARTITION_KEY, b"%d" % partition))
+        updates += [(PARTITION_KEY, b"%d" % partition), (RECOVERING_KEY, b"1")]
         store.write(updates, some[-1].offset)
 
 

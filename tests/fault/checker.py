@@ -23,6 +23,7 @@ from tests.oracle import judge
 QUARANTINE = "energy_consumption_quarantine"
 OFFSET_KEY = b"__faust\0offset__"
 PARTITION_KEY = b"\0partition"
+RECOVERING_KEY = b"\0recovering"
 
 
 def totals_of(last: Iterable[dict[bytes, bytes]]) -> tuple[dict[str, Fraction], Counter[str]]:
@@ -91,7 +92,7 @@ def read_log(kafka: Kafka) -> tuple[dict[str, Fraction], Counter[str], set[Any],
     totals: dict[str, Fraction] = defaultdict(Fraction)
     readings: Counter[str] = Counter()
     places, bad = set(), set()
-    for record in kafka.read(READINGS):
+    for record in kafka.each(READINGS):
         place = (record.partition(), record.offset())
         places.add(place)
         found = judge(record.value())
@@ -106,7 +107,7 @@ def read_log(kafka: Kafka) -> tuple[dict[str, Fraction], Counter[str], set[Any],
 def read_quarantine(kafka: Kafka) -> Counter[tuple[int, int]]:
     """How often each origin is in the quarantine."""
     found: Counter[tuple[int, int]] = Counter()
-    for record in kafka.read(QUARANTINE):
+    for record in kafka.each(QUARANTINE):
         row = json.loads(record.value())
         assert row["__partition"] == record.partition(), "from partition p to partition p"
         assert dict(record.headers() or ())["view_version"] == b"1"
@@ -126,6 +127,7 @@ def newest_stores(directories: Iterable[Path]) -> dict[int, dict[bytes, bytes]]:
             offset = int(held.pop(OFFSET_KEY, b"-1"))
             partition = int(path.stem.rpartition("-")[2])
             assert not held or held.pop(PARTITION_KEY) == b"%d" % partition
+            held.pop(RECOVERING_KEY, None)
             if offset > newest.get(partition, (-1, {}))[0]:
                 newest[partition] = (offset, held)
     return {partition: held for partition, (_, held) in newest.items()}

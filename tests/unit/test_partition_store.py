@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Marker, encode_marker
+from stream_app.recovery import store_records
 from stream_app.store import DAMAGED_FILE, OFFSET_KEY, PartitionStore, open_database, set_aside
 
 MIB = 1024 * 1024
@@ -31,7 +33,8 @@ def set_aside_of(path: Path) -> list[Path]:
 def filled(path: Path) -> None:
     """Leave a store behind, closed, with files on disk."""
     database = open_at(path)
-    PartitionStore(database, path).write([(b"a", b"1 1 1")], 5)
+    marker = encode_marker(Marker(0, counted=1))
+    PartitionStore(database, path).write([(b"a", b"1 1 1"), (MARKER_KEY, marker)], 5)
     database.flush()
     database.close()
 
@@ -45,14 +48,14 @@ def test_a_new_store_knows_nothing(path: Path) -> None:
 
 def test_totals_marker_and_offset_are_read_back_after_a_restart(path: Path) -> None:
     database = open_at(path)
-    marker = encode_marker(Marker(7, 3, 1, 99))
+    marker = encode_marker(Marker(7, 2, 1, 99))
     PartitionStore(database, path).write(
         [(BIRTH_KEY, b"birth"), (b"b", b"1 1 2"), (b"a", b"1 1 1"), (MARKER_KEY, marker)], 11
     )
     database.close()
     store = PartitionStore(open_at(path), path)
     assert store.get([b"a", b"none", b"b"]) == [b"1 1 1", None, b"1 1 2"]
-    assert store.marker() == Marker(7, 3, 1, 99)
+    assert store.marker() == Marker(7, 2, 1, 99)
     assert store.birth() == b"birth"
     assert store.changelog_offset() == 11
 
@@ -134,6 +137,39 @@ def test_damage_whose_message_holds_the_letters_lock_is_no_lock_error(tmp_path: 
     for manifest in path.glob("MANIFEST-*"):
         manifest.write_bytes(b"\xa5" * manifest.stat().st_size)
     assert PartitionStore(open_at(path), path).changelog_offset() is None
+
+
+@pytest.mark.parametrize("counted", [2, 4])
+def test_x13_a_store_that_does_not_add_up_is_set_aside(path: Path, counted: int) -> None:
+    database = open_at(path)
+    marker = encode_marker(Marker(7, counted=counted))
+    PartitionStore(database, path).write(
+        [(b"a", b"1 1 1"), (b"b", b"1 2 5"), (MARKER_KEY, marker)], 9
+    )
+    database.close()
+    assert PartitionStore(open_at(path), path).changelog_offset() is None
+    assert len(set_aside_of(path)) == 1
+
+
+def test_a_recovery_that_was_broken_off_goes_on_and_is_verified_at_its_end(path: Path) -> None:
+    def recovered(records: list[tuple[bytes, bytes]], first: int) -> PartitionStore:
+        store = PartitionStore(open_at(path), path)
+        some: Any = [
+            SimpleNamespace(offset=first + i, key=k, value=v) for i, (k, v) in enumerate(records)
+        ]
+        store_records(store, 0, some)
+        return store
+
+    store = recovered([(b"a", b"1 1 1")], 0)
+    assert store.is_recovering()
+    store._database.close()
+    store = recovered([(b"b", b"1 2 5"), (MARKER_KEY, encode_marker(Marker(7, counted=4)))], 1)
+    assert store.get([b"a"]) == [b"1 1 1"], "what was recovered before is kept"
+    assert not store.end_recovery(verify=True), "one reading is missing"
+    assert store.is_recovering()
+    store.write([(b"b", b"1 3 6")], 3)
+    assert store.end_recovery(verify=True)
+    assert not store.is_recovering()
 
 
 @pytest.fixture(autouse=True)
