@@ -9,7 +9,7 @@ BIN := .venv/bin
 JARS := deploy/broker/libs
 
 # Before anything else: one line that says what is missing and how to install it, exit 2.
-NEED_BROKER := $(filter run test jars,$(MAKECMDGOALS))
+NEED_BROKER := $(filter run test faults jars,$(MAKECMDGOALS))
 ifneq (,$(NEED_BROKER)$(filter check format model venv lock,$(MAKECMDGOALS)))
 MISSING := $(shell deploy/prerequisites.sh "$(PYTHON)" $(if $(NEED_BROKER),broker))
 # Containers bring their own Java: `make run` takes them where only Java or Maven is missing.
@@ -21,7 +21,7 @@ $(error $(MISSING))
 endif
 endif
 
-.PHONY: run test model check format venv jars lock help
+.PHONY: run test model faults check format venv jars lock help
 
 ifneq (,$(COMPOSE))
 run:
@@ -38,6 +38,9 @@ test: venv jars ## Run the suite against a real broker, tier by tier; TIERS="uni
 
 model: venv ## Run random schedules of the simulated protocol; SCHEDULES=1000000 SEED=7
 	@$(BIN)/python -m tests.model $(if $(SCHEDULES),--schedules $(SCHEDULES)) $(if $(SEED),--seed $(SEED))
+
+faults: venv jars ## Kill workers and worse for as long as you like; KILLS=300 SEED=7
+	@$(BIN)/python -m tests.fault $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
 
 check: venv ## Lint, formatting, types and imports, in seconds
 	@$(BIN)/ruff check .

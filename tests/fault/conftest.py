@@ -36,6 +36,7 @@ def pipeline_factory(tmp_path: Path, seed: int) -> Iterator[PipelineFactory]:
     yield create
     for pipeline in made:
         pipeline.close()
+        pipeline.show_logs()
 
 
 @pytest.fixture

@@ -66,8 +66,8 @@ class Pipeline:
             seconds,
         )
 
-    def finish(self, *expected_exits: int, **facts: Any) -> dict[str, Any]:
-        """Drain, stop the workers, check all; fails where an invariant is broken."""
+    def settle(self, *expected_exits: int) -> tuple[dict[str, Any], list[str]]:
+        """Drain, stop the workers, check all: (the invariants and facts, what is wrong)."""
         began = time.monotonic()
         self.drain()
         drained = time.monotonic() - began
@@ -77,18 +77,28 @@ class Pipeline:
         stores = newest_stores(worker.directory for worker in self.workers.all)
         found = verdict(self.kafka, self.fleet.oracle, self.follower, stores)
         exits = [code for worker in self.workers.all for code in worker.exit_codes]
-        facts |= {"drain_seconds": round(drained, 1), "seed": self.seed, "exits": exits}
+        wrong = [f"{name} is {value}" for name, value in broken(found).items()]
+        wrong += [f"{name} ended with {code}" for name, code in ended.items() if code != 0]
+        wrong += self.workers.unexpected(*expected_exits)
+        if len(stores) != self.partitions:
+            wrong.append(f"stores of {sorted(stores)}, not one for each partition")
+        found |= {"drain_seconds": round(drained, 1), "seed": self.seed, "exits": exits}
+        return found, wrong
+
+    def finish(self, *expected_exits: int, **facts: Any) -> dict[str, Any]:
+        """Settle, print one JSON line, and fail where anything is wrong."""
+        found, wrong = self.settle(*expected_exits)
         print(json.dumps(found | facts))
-        assert broken(found) == {}, (found, self.follower.ahead[:5])
-        assert set(ended.values()) <= {0}, ended
-        assert self.workers.unexpected(*expected_exits) == []
-        assert len(stores) == self.partitions, "each partition has a store"
+        assert wrong == [], (found, self.follower.ahead[:5])
         return found
+
+    def show_logs(self) -> None:
+        """Print the ends of the workers' logs, to stand beside a test that failed."""
+        for worker in self.workers.all:
+            print(f"== {worker.directory.name} {worker.exit_codes}\n{worker.log[-3000:]}")
 
     def close(self) -> None:
         self.workers.abandon()
-        for worker in self.workers.all:  # shown beside a test that failed
-            print(f"== {worker.directory.name} {worker.exit_codes}\n{worker.log[-3000:]}")
         self.fleet.finish(seconds=1)
         self.follower.stop()
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -124,13 +124,27 @@ class Workers:
         self.all.append(worker)
         return worker
 
-    def replace(self, worker: WorkerProcess, *, lose_directory: bool = False) -> None:
+    def replace(
+        self,
+        worker: WorkerProcess,
+        *,
+        lose_directory: bool = False,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
         """Kill a worker, and start it again at once, with or without its directory."""
         with self._paused:
             worker.kill()
             worker.exit_codes.append(-signal.SIGKILL)
             if lose_directory:
                 worker.lose_directory()
+            meanwhile()
+            worker.start()
+
+    def restart(self, worker: WorkerProcess, seconds: float = 10) -> None:
+        """SIGTERM, and start it again when it has ended."""
+        with self._paused:
+            if worker.pid is not None:
+                worker.exit_codes.append(worker.stop(seconds))
             worker.start()
 
     def wait_working(self, workers: Iterable[WorkerProcess] | None = None) -> None:
@@ -156,7 +170,7 @@ class Workers:
 
     def unexpected(self, *expected: int) -> list[str]:
         """Ends that no supervisor would start again, and tracebacks."""
-        allowed = {RESTART_ME, -signal.SIGKILL, *expected}
+        allowed = {0, RESTART_ME, -signal.SIGKILL, *expected}
         found = [
             f"{worker.directory.name} ended with {code}: {worker.log[-500:]}"
             for worker in self.all

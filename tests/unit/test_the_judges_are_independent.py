@@ -16,6 +16,7 @@ JUDGES = (
     "fault/fleet.py",
     "fault/follower.py",
     "fault/checker.py",
+    "fault/http_reader.py",
 )
 
 

@@ -1,0 +1,129 @@
+"""What can happen to a pipeline in one round of the long run, each with its weight.
+
+A round does one thing at a random moment and returns what it did, in words, and how many workers
+it killed. Workers that end with 75 are started again by their supervisor, as always.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from deploy.broker import LocalBroker
+from tests.fault.damage import damage
+from tests.fault.http_reader import HttpReader
+from tests.fault.pipeline import SESSION_SECONDS, Pipeline
+from tests.fault.server import ApiProcess
+from tests.fault.workers import WorkerProcess
+from tests.kafka import wait_until
+
+STORM_ENDS = 5
+
+
+class Scene(NamedTuple):
+    """One whole pipeline with its broker, its API and a client of that."""
+
+    broker: LocalBroker
+    pipeline: Pipeline
+    workers: list[WorkerProcess]
+    api: ApiProcess
+    reader: HttpReader
+    chance: random.Random
+
+
+class Happened(NamedTuple):
+    what: str
+    kills: int = 0
+
+
+def kill(scene: Scene) -> Happened:
+    worker = scene.chance.choice(scene.workers)
+    scene.pipeline.workers.replace(worker)
+    return Happened(f"{worker.directory.name} killed", 1)
+
+
+def lose_directory(scene: Scene) -> Happened:
+    worker = scene.chance.choice(scene.workers)
+    scene.pipeline.workers.replace(worker, lose_directory=True)
+    return Happened(f"{worker.directory.name} killed, its directory lost", 1)
+
+
+def damage_stores(scene: Scene) -> Happened:
+    """Kill a worker and damage each of its stores in some way."""
+    worker = scene.chance.choice(scene.workers)
+    told: list[str] = []
+
+    def meanwhile() -> None:
+        stores = [path for path in worker.directory.glob("**/*.db") if (path / "CURRENT").exists()]
+        told.extend(damage(store, scene.chance) for store in stores)
+
+    scene.pipeline.workers.replace(worker, meanwhile=meanwhile)
+    return Happened(f"{worker.directory.name} killed, stores damaged ({', '.join(told)})", 1)
+
+
+def kill_all(scene: Scene) -> Happened:
+    for worker in scene.workers:
+        scene.pipeline.workers.replace(worker, lose_directory=scene.chance.random() < 0.2)
+    return Happened("all workers killed", len(scene.workers))
+
+
+def storm(scene: Scene) -> Happened:
+    """Workers killed or stopped one after the other, each into the rebalance before."""
+    kills = 0
+    for _ in range(STORM_ENDS):
+        worker = scene.chance.choice(scene.workers)
+        if scene.chance.random() < 0.5:
+            scene.pipeline.workers.replace(worker)
+            kills += 1
+        else:
+            scene.pipeline.workers.restart(worker)
+        time.sleep(scene.chance.uniform(0.05, 1.0))  # the moment is the test
+    return Happened(f"storm of {STORM_ENDS} ends", kills)
+
+
+def zombie(scene: Scene) -> Happened:
+    """SIGSTOP for less or more than the session, then SIGCONT."""
+    worker = scene.chance.choice(scene.workers)
+    seconds = scene.chance.uniform(0.2, 3 * SESSION_SECONDS)
+    worker.send(signal.SIGSTOP)
+    time.sleep(seconds)  # the length is the test
+    worker.send(signal.SIGCONT)
+    return Happened(f"{worker.directory.name} stopped for {seconds:.1f} s")
+
+
+def kill_broker(scene: Scene) -> Happened:
+    broker = scene.broker
+    assert broker.pid is not None
+    os.kill(broker.pid, signal.SIGKILL)
+    wait_until(lambda: broker.pid is None, "the broker has ended")
+    broker.start()
+    broker.wait_ready(60)
+    return Happened("broker killed")
+
+
+def kill_api(scene: Scene) -> Happened:
+    scene.api.kill()
+    scene.reader.new_life()
+    scene.api.start()
+    return Happened("API killed")
+
+
+#: Done, and its weight.
+ROUNDS: dict[Callable[[Scene], Happened], int] = {
+    kill: 40,
+    lose_directory: 15,
+    damage_stores: 15,
+    kill_all: 6,
+    storm: 8,
+    zombie: 8,
+    kill_broker: 3,
+    kill_api: 5,
+}
+
+
+def choose(chance: random.Random) -> Callable[[Scene], Happened]:
+    return chance.choices(list(ROUNDS), list(ROUNDS.values()))[0]
