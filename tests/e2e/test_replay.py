@@ -65,6 +65,10 @@ class Energy:
         self._started.append(process)
         return process
 
+    def last_said(self) -> str:
+        """What the command that was started last has printed."""
+        return Path(self._logs[-1].name).read_text()
+
     def applied(self, version: int) -> int:
         """How many offsets a version has applied, by its changelog."""
         last: dict[int, int] = {}
@@ -167,6 +171,7 @@ def test_x32_replayed_under_kills_and_traffic_readers_see_one_switch_and_no_step
     assert 0 < at < HISTORY, "it was killed on its way"
     assert "records behind" in energy.run("replay", "promote", code=1)
     replay = energy.start("replay", "start", "--promote")
+    wait_until(lambda: "going on" in energy.last_said(), "it has the lock, and goes on", 60)
     refused = energy.run("replay", "start", code=2)
     assert "another `energy replay start` runs" in refused
     wait_until(lambda: "3" in poller.versions, f"version 3 is served, it was at {at}", 90)
@@ -185,7 +190,11 @@ def test_x32_replayed_under_kills_and_traffic_readers_see_one_switch_and_no_step
 
     oracle = fleet.finish()
     ends = energy.kafka.end_offsets("energy_consumption")
-    wait_until(lambda: up.get("/ready")["lag_records"] == 0, f"all is applied: {ends}", 60)
+    wait_until(
+        lambda: (ready := up.get("/ready")) is not None and ready["lag_records"] == 0,
+        f"all is applied: {ends}",
+        60,
+    )
     poller.stop()
     assert poller.regressions == []
     assert poller.errors == []
