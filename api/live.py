@@ -42,6 +42,7 @@ class LiveView:
         self._followers: dict[int, Follower] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._switching: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
         self.problem: str | None = None
         self.switches = 0
 
@@ -77,7 +78,8 @@ class LiveView:
                     log.warning("%s; reading it again", self.problem)
                 await asyncio.sleep(BACK_OFF_SECONDS)
         finally:
-            tasks = [*self._tasks.values(), *([self._switching] if self._switching else [])]
+            beside = [task for task in (self._switching, self._keeping) if task is not None]
+            tasks = [*self._tasks.values(), *beside]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -131,8 +133,9 @@ class LiveView:
 
     def _keep(self, views: Views) -> None:
         """Follow the versions there is a way back to, forget those that are dropped."""
-        for version in views.in_state("previous"):
-            self._follow(version)
+        if self._keeping is not None:
+            self._keeping.cancel()
+        self._keeping = asyncio.create_task(self._load_kept(views))
         wanted = {views.live, *(version.view_version for version in views.in_state("previous"))}
         for number in self._followers.keys() - wanted:
             follower = self._followers[number]
@@ -140,6 +143,13 @@ class LiveView:
                 self._tasks.pop(number).cancel()
                 del self._followers[number]
                 follower.view.retire()
+
+    async def _load_kept(self, views: Views) -> None:
+        """Load them after the live one, which readers wait for."""
+        while (view := self.view) is None or view.state is not ViewState.RUNNING:  # noqa: ASYNC110
+            await asyncio.sleep(SWITCH_SECONDS)
+        for version in views.in_state("previous"):
+            self._follow(version)
 
     async def _switch(self, following: Follower, views: Views) -> None:
         """Wait until the next view shows no less than readers were shown, then serve it."""
