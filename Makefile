@@ -10,7 +10,7 @@ JARS := deploy/broker/libs
 
 # Before anything else: one line that says what is missing and how to install it, exit 2.
 NEED_BROKER := $(filter run test faults jars,$(MAKECMDGOALS))
-ifneq (,$(NEED_BROKER)$(filter check format model venv lock,$(MAKECMDGOALS)))
+ifneq (,$(NEED_BROKER)$(filter check format model fuzz venv lock,$(MAKECMDGOALS)))
 MISSING := $(shell deploy/prerequisites.sh "$(PYTHON)" $(if $(NEED_BROKER),broker))
 # Containers bring their own Java: `make run` takes them where only Java or Maven is missing.
 ifeq (run,$(MAKECMDGOALS)$(filter Python%,$(MISSING)))
@@ -21,7 +21,7 @@ $(error $(MISSING))
 endif
 endif
 
-.PHONY: run test model faults check format venv jars lock help
+.PHONY: run test model faults fuzz check format venv jars lock help
 
 ifneq (,$(COMPOSE))
 run:
@@ -41,6 +41,10 @@ model: venv ## Run random schedules of the simulated protocol; SCHEDULES=1000000
 
 faults: venv jars ## Kill workers and worse for as long as you like; KILLS=300 SEED=7
 	@$(BIN)/python -m tests.fault $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+
+fuzz: venv ## Hostile and generated requests and records, many of them; CASES=50000 RECORDS=1000000
+	@FUZZ_CASES=$(or $(CASES),50000) FUZZ_RECORDS=$(or $(RECORDS),1000000) FUZZ_SEED=$(or $(SEED),1) \
+		$(BIN)/python -m pytest tests/fuzz -q -s --timeout-method=thread
 
 check: venv ## Lint, formatting, types and imports, in seconds
 	@$(BIN)/ruff check .

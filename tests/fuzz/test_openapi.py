@@ -1,0 +1,60 @@
+"""Generated requests for all that the API says of itself, each answer held against it.
+
+FUZZ_CASES sets how many (`make fuzz CASES=50000`). All checks of schemathesis: no 5xx but the
+documented ones, status, headers, content type and body as described, what is wrong refused and
+what is right accepted, no route without its token, no method that is not there.
+"""
+
+from __future__ import annotations
+
+import os
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import CHECKS, load_all_checks
+
+from tests.fuzz.running import RunningServer
+
+load_all_checks()
+(positive_data_acceptance,) = CHECKS.get_by_names(["positive_data_acceptance"])
+CASES = int(os.environ.get("FUZZ_CASES", "2000"))
+
+
+@pytest.mark.timeout(60 + CASES // 20)
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+def test_every_answer_is_what_the_api_says_of_itself(
+    server: RunningServer, mode: GenerationMode
+) -> None:
+    headers = {"Authorization": f"Bearer {server.token}"}
+    described = httpx.get(f"{server.url}/v0/pipes/openapi.json", headers=headers).json()
+    schema = schemathesis.openapi.from_dict(described)
+    schema.config.update(base_url=server.url)
+    operations = [each.ok() for each in schema.get_all_operations()]
+    assert len(operations) >= len(described["paths"])
+    varied = [each for each in operations if list(each.iter_parameters()) or list(each.body)]
+    seen = 0
+    for operation in varied if mode is GenerationMode.NEGATIVE else operations:
+
+        @settings(
+            max_examples=max(2, CASES // 2 // len(varied)),
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            phases=[Phase.explicit, Phase.generate],
+            derandomize=CASES <= 2_000,
+            database=None,
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def holds(case: schemathesis.Case) -> None:
+            nonlocal seen
+            seen += 1
+            answer = case.call(headers=headers)
+            # That a key was used with another body is nothing a schema can say.
+            passed_over = [positive_data_acceptance] if answer.status_code == 422 else []
+            case.validate_response(answer, excluded_checks=passed_over, headers=headers)
+
+        holds()
+    print(f"{mode.value}: {seen} cases, {len(operations)} operations")
+    assert seen >= 0.8 * CASES // 2
