@@ -47,7 +47,11 @@ def backfill(
         show_sparsely("producer")
     options = BackfillOptions(topic, begin_at, end_at, import_id, max_rate)
     with progress("offsets") as on_progress:
-        done = copy(options, settings, Cluster(source), on_progress)
+        try:
+            done = copy(options, settings, Cluster(source), on_progress)
+        except (KeyboardInterrupt, SystemExit):
+            typer.echo("broken off; the same command goes on where it was", err=True)
+            raise
     if as_json:
         print_json(asdict(done))
     else:

@@ -53,7 +53,7 @@ def status(
     as_json: bool = AS_JSON,
 ) -> None:
     """Tell how far the next view version is, and what would change with it."""
-    from deploy.replay.overview import read_overview
+    from deploy.replay.overview import FAR_RECORDS, read_overview
 
     cluster, _ = _connect(environ_of(context))
     found = read_overview(cluster, with_digests=digest)
@@ -63,6 +63,8 @@ def status(
     typer.echo(", ".join(f"view version {n} is {state}" for n, state in found.states.items()))
     if found.replay is not None:
         _show_positions(found.replay)
+        if found.differences is None:
+            typer.echo(f"compared once it is at most {FAR_RECORDS:,} records behind the live one")
     if found.differences is not None:
         _show_differences(found.differences, *found.compared)
     for number, sha in found.digests.items():
@@ -168,13 +170,13 @@ def _show_positions(replay: ReplayStatus) -> None:
 def _show_differences(found: Differences, live: int, following: int) -> None:
     from rich.table import Table
 
-    typer.echo(
-        f"from version {live} to {following}: {found.devices:,} devices change, all totals"
-        f" together by {found.sum}, readings by {found.readings:,}"
-    )
     if found.not_compared:
         places = ", ".join(map(str, found.not_compared))
-        typer.echo(f"not compared, the two were never at one offset: partitions {places}")
+        typer.echo(f"not compared, the two were at no common offset: partitions {places}")
+    typer.echo(
+        f"from version {live} to {following}, where compared: {found.devices:,} devices change,"
+        f" all totals together by {found.sum}, readings by {found.readings:,}"
+    )
     if found.examples:
         table = Table(title=f"the first {len(found.examples)}")
         table.add_column("device")

@@ -22,7 +22,7 @@ from contract.topics import changelog
 from deploy.log_reader import read_to_end, reader
 from stream_app.cluster import Cluster
 
-#: How long the two are stepped towards a common offset, once both are read to their ends.
+#: How long the two are stepped towards common offsets, for all partitions together.
 _MEET_SECONDS = 5.0
 _EXAMPLES = 5
 _RECORDS_AT_ONCE = 10_000
@@ -104,13 +104,17 @@ def compare(cluster: Cluster, live: int, following: int, partitions: int) -> Dif
     """Compare two versions; the live one's total counts as the one before."""
     changed: dict[bytes, list[tuple[Number, int] | None]] = {}
     apart: list[int] = []
+    left = _MEET_SECONDS
     with reader(cluster.settings) as old_reader, reader(cluster.settings) as new_reader:
         for partition in range(partitions):
             old = ChangelogPart(old_reader, changelog(live).name, partition)
             new = ChangelogPart(new_reader, changelog(following).name, partition)
             old.read_to_end()
             new.read_to_end()
-            if not meet(old, new):
+            began = time.monotonic()
+            have_met = meet(old, new, began + left)
+            left -= time.monotonic() - began
+            if not have_met:
                 apart.append(partition)
                 continue
             for key in differing(old.totals, new.totals):
@@ -120,12 +124,11 @@ def compare(cluster: Cluster, live: int, following: int, partitions: int) -> Dif
     return _summed(changed, apart)
 
 
-def meet(old: ChangelogPart, new: ChangelogPart) -> bool:
+def meet(old: ChangelogPart, new: ChangelogPart, deadline: float) -> bool:
     """Step the one that is behind until both have applied the same offsets.
 
     The one that is behind never passes an offset that both stop at, so the first is found.
     """
-    deadline = time.monotonic() + _MEET_SECONDS
     while old.applied_offset != new.applied_offset:
         slower = old if old.applied_offset < new.applied_offset else new
         if not slower.step(deadline):

@@ -72,10 +72,10 @@ def read_overview(cluster: Cluster, *, with_digests: bool = False) -> Overview:
     return found
 
 
-#: So many records behind, the two would not meet at one offset in time.
-_FAR_RECORDS = 100_000
+#: So many records behind, the two would not meet at one offset in time; the command says it.
+FAR_RECORDS = 100_000
 
 
 def _is_far(cluster: Cluster, live: int, following: int) -> bool:
     far = behind(cluster, live, following)
-    return sum(b.live_offset - b.applied_offset for b in far) > _FAR_RECORDS
+    return sum(b.live_offset - b.applied_offset for b in far) > FAR_RECORDS

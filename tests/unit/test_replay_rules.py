@@ -166,12 +166,12 @@ class FakePart(ChangelogPart):
 
 def test_two_versions_meet_at_the_first_offset_both_stop_at() -> None:
     old, new = FakePart(10, 12, 17, 20, 30), FakePart(11, 15, 20, 30)
-    assert meet(old, new)
+    assert meet(old, new, 0.0)
     assert (old.applied_offset, new.applied_offset) == (20, 20)
 
 
 def test_versions_that_never_stop_at_one_offset_are_not_compared() -> None:
-    assert not meet(FakePart(10, 12, 14), FakePart(11, 13))
+    assert not meet(FakePart(10, 12, 14), FakePart(11, 13), 0.0)
 
 
 def test_keys_of_either_side_differ() -> None:
