@@ -22,7 +22,9 @@ from stream_app.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
 
-INTERVAL_SECONDS = 2.0
+INTERVAL_SECONDS = 5.0
+#: Somebody waits for the end of a worker whose version is dropped; the others are in no hurry.
+PINNED_INTERVAL_SECONDS = 2.0
 _ANSWER_SECONDS = 5.0
 #: A takeover believes that a topic is gone when it hears so for this long.
 CERTAIN_SECONDS = 5.0
@@ -62,7 +64,7 @@ async def watch(
     """
     suspicion: str | None = None
     while True:
-        await asyncio.sleep(INTERVAL_SECONDS)
+        await asyncio.sleep(PINNED_INTERVAL_SECONDS if ground.is_pinned else INTERVAL_SECONDS)
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 check_wanted(ground, await read_views(settings))
