@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import typer
 
-from deploy.commands import backfill, replay, simulate, status, token, topics
+from deploy.commands import backfill, load, replay, simulate, status, token, topics
 from deploy.commands import run as foreground
 from deploy.exits import INTERRUPTED, exit_code_of, one_line
 from deploy.invocation import Invocation
@@ -38,6 +38,7 @@ app.command(epilog="Example: API_HOST=0.0.0.0 API_PORT=8000 energy api")(foregro
 app.command(epilog="Example: energy simulate --readings 100000 --oracle totals.json")(
     simulate.simulate
 )
+app.command(epilog="Example: energy load readings.ndjson.gz --resume")(load.load)
 app.add_typer(topics.app, name="topics")
 app.command(epilog="Example: energy backfill meter_archive --bootstrap-servers old:9092")(
     backfill.backfill

@@ -10,6 +10,7 @@ ProducerError
 +-- ImportSuperseded   another process goes on with the same import
 +-- FileRefused        not what its name or its header says: nothing of it is written
 +-- FileBroken         cut off or corrupt: the rows before it are written
++-- FileChanged        not the file any more that its load began with: a person must look
 """
 
 from __future__ import annotations
@@ -72,3 +73,9 @@ class FileRefused(ProducerError):
 
 class FileBroken(ProducerError):
     """The file is cut off or corrupt; the rows before that are written."""
+
+
+class FileChanged(ProducerError):
+    """The file has changed since its load broke off; nothing more of it is written."""
+
+    exit_code: ClassVar[int] = 3

@@ -12,7 +12,7 @@ from typing import BinaryIO, Literal
 
 import zstandard
 
-from producer.errors import FileBroken, FileRefused
+from producer.errors import FileBroken
 
 Compression = Literal["none", "gzip", "zstd"]
 
@@ -33,21 +33,19 @@ def compression_of(head: bytes) -> Compression:
     return "zstd" if head.startswith(_ZSTD_MAGIC) else "none"
 
 
-def inflated(file: BinaryIO, compression: Compression) -> Iterator[bytes]:
-    """Yield the file's bytes, from where it stands to its end.
+def inflated(head: bytes, file: BinaryIO, compression: Compression) -> Iterator[bytes]:
+    """Yield a file's bytes; `head` has been read of it already.
 
-    Raises: FileRefused if it is not compressed so; FileBroken if it is cut off or corrupt,
-    after all bytes before that.
+    Raises: FileBroken if it is cut off or corrupt, after all bytes before that.
     """
     if compression == "none":
+        yield head
         while piece := file.read(PIECE_BYTES):
             yield piece
-        return
-    head = file.read(PIECE_BYTES)
-    if head and compression_of(head) != compression:
-        raise FileRefused(f"the file is not compressed with {compression}, as its name says")
-    if head:
-        yield from (_gunzip if compression == "gzip" else _unzstd)(head, file)
+    elif compression == "gzip":
+        yield from _gunzip(head, file)
+    else:
+        yield from _unzstd(head, file)
 
 
 def _gunzip(received: bytes, file: BinaryIO) -> Iterator[bytes]:

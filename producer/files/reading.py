@@ -12,7 +12,7 @@ from contract.reading import decode_readings
 from producer.errors import FileRefused
 from producer.files.columnar import parquet_rows
 from producer.files.delimited import Dialect, csv_rows
-from producer.files.inflating import Compression, compression_of, inflated
+from producer.files.inflating import PIECE_BYTES, Compression, compression_of, inflated
 from producer.files.ndjson import ndjson_rows
 from producer.files.rows import Format, Rows, Start
 from producer.importer import Batch
@@ -26,7 +26,6 @@ _SUFFIXES: dict[str, Format] = {
 }
 _COMPRESSED: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd"}
 _PARQUET_MAGIC = b"PAR1"
-_HEAD_BYTES = 16
 
 
 class Place(NamedTuple):
@@ -48,28 +47,21 @@ def format_of(name: str) -> Format | None:
 def read_rows(
     file: BinaryIO, name: str, form: Format, start: Start, dialect: Dialect
 ) -> Iterator[Rows]:
-    """Yield the rows of a file, which stands at its first byte and can be searched.
+    """Yield the rows of a file, which stands at its first byte; of a Parquet file it is searched.
 
     Raises: FileRefused if it is not what its name says, before anything is yielded; FileBroken.
     """
-    head = file.read(_HEAD_BYTES)
-    file.seek(0)
     if form == "parquet":
         return parquet_rows(file, start)
+    head = file.read(PIECE_BYTES)
     found = compression_of(head)
-    named = _COMPRESSED.get(PurePath(name).suffix, found)
-    if head and found != named:
-        raise FileRefused(f"the file is not compressed with {named}, as its name says")
-    if found != "none" and named == found and _says_plain(name):
+    suffix = PurePath(name).suffix
+    if head and found != _COMPRESSED.get(suffix, "none" if suffix in _SUFFIXES else found):
         raise FileRefused(f"the file is compressed with {found}, which its name does not say")
     if head.startswith(_PARQUET_MAGIC):
         raise FileRefused(f"the file is Parquet, not {form}")
-    pieces = inflated(file, found)
+    pieces = inflated(head, file, found)
     return csv_rows(pieces, start, dialect) if form == "csv" else ndjson_rows(pieces, start)
-
-
-def _says_plain(name: str) -> bool:
-    return PurePath(name).suffix in _SUFFIXES
 
 
 def judged(rows: Rows, import_id: str, file: str) -> Place:

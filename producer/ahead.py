@@ -1,0 +1,54 @@
+"""Makes the next items while the present one is worked on, in a thread of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from queue import Empty, Full, Queue
+from threading import Event, Thread
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_LOOK_SECONDS = 0.1
+
+
+def ahead(items: Iterable[T], depth: int = 2, *, should_stop: Event | None = None) -> Iterator[T]:
+    """Yield the items, and raise what their maker raises; at most `depth` wait.
+
+    Ends early once `should_stop` is set, also while the maker blocks (in a read of a pipe).
+    """
+    queue: Queue[tuple[T, None] | tuple[None, BaseException | None]] = Queue(depth)
+    is_over = Event()
+
+    def put(item: tuple[T, None] | tuple[None, BaseException | None]) -> None:
+        while not is_over.is_set():
+            try:
+                queue.put(item, timeout=_LOOK_SECONDS)
+                return
+            except Full:
+                pass
+
+    def make() -> None:
+        try:
+            for item in items:
+                put((item, None))
+                if is_over.is_set():
+                    return
+            put((None, None))
+        except BaseException as error:
+            put((None, error))
+
+    Thread(target=make, name="ahead", daemon=True).start()
+    try:
+        while should_stop is None or not should_stop.is_set():
+            try:
+                item, error = queue.get(timeout=_LOOK_SECONDS)
+            except Empty:
+                continue
+            if error is not None:
+                raise error
+            if item is None:
+                return
+            yield item
+    finally:
+        is_over.set()
