@@ -58,11 +58,13 @@ format: venv ## Let ruff format the code and mend what it safely can
 
 venv: .venv/installed ## Make .venv from the lock file
 
-.venv/installed: requirements.lock pyproject.toml
+.venv/installed: requirements.lock tests/fuzz/tinybird-sdk.lock pyproject.toml
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 		|| "$(PYTHON)" -m venv --clear .venv
 	@echo "Installing the locked packages into .venv"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps \
+		-r tests/fuzz/tinybird-sdk.lock
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -45,7 +45,7 @@ def produce(producer: Any, device: str, energies: range, delivered: Any = None) 
 
 
 @pytest.mark.timeout(120)
-def test_x49_aborted_readings_do_not_count_and_open_ones_wait(pipeline: Pipeline) -> None:
+def test_k71_x49_aborted_readings_do_not_count_and_open_ones_wait(pipeline: Pipeline) -> None:
     pipeline.workers.add()
     pipeline.fleet.start()
     for number in range(3):

@@ -223,7 +223,7 @@ def test_http_1_0_is_served_without_a_host(server: RunningServer) -> None:
 
 @pytest.mark.parametrize("is_chunked", [False, True])
 @pytest.mark.parametrize("size", [10_000_001, 60_000_000])
-def test_b1_a_body_over_the_limit_is_413_and_never_kept(
+def test_b1_b10_a_body_over_the_limit_is_413_and_never_kept(
     server: RunningServer, size: int, is_chunked: bool
 ) -> None:
     before = server.rss(), server.rows()

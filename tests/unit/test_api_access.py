@@ -44,7 +44,7 @@ def with_authorization(*values: bytes) -> list[tuple[bytes, bytes]]:
         b"TOKEN",
     ],
 )
-async def test_h1_h4_h8_whatever_is_wrong_with_a_token_the_answer_is_the_same(
+async def test_h1_h2_h3_h4_h8_whatever_is_wrong_with_a_token_the_answer_is_the_same(
     caller: Caller, value: bytes
 ) -> None:
     value = value.replace(b"TOKEN", str(caller.token).encode())

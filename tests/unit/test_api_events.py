@@ -260,7 +260,7 @@ async def test_b23_an_unknown_coding_is_400(caller: Caller, coding: str) -> None
     assert (await caller.events(gzip.compress(ROW), content_encoding=coding)).status == 400
 
 
-async def test_b1_a_body_over_the_limit_is_413(tmp_path: Path) -> None:
+async def test_b1_b3_a_body_over_the_limit_is_413(tmp_path: Path) -> None:
     publisher = ScriptedPublisher()
     caller = caller_for(tmp_path, None, publisher, max_body_bytes=len(ROW))
     assert (await caller.events(ROW)).status == 202

@@ -214,7 +214,7 @@ FORTY = "0.1234567890123456789012345678901234567891"
         ("1e3", "1000"),
     ],
 )
-def test_k22_k26_k29_numbers_stay_as_written(text: str, canonical_text: str):
+def test_k22_k26_k27_k28_k29_numbers_stay_as_written(text: str, canonical_text: str):
     assert canonical(accepted(energy(text)).energy_consumed) == canonical_text
 
 
@@ -436,7 +436,7 @@ def test_k46_a_string_that_is_no_timestamp_is_refused(text: str):
         "2000-02-29 00:00:00",
     ],
 )
-def test_k44_k48_k50_a_timestamp_is_taken_as_it_is(text: str):
+def test_k44_k48_k49_k50_a_timestamp_is_taken_as_it_is(text: str):
     assert accepted(timestamp(text)).timestamp == text
 
 
@@ -497,7 +497,7 @@ def test_k47_another_form_of_timestamp_is_refused(text: str):
     assert refused_column(timestamp(text), "timestamp").startswith("not YYYY-MM-DD hh:mm:ss")
 
 
-def test_k54_k56_a_resend_is_a_reading():
+def test_k54_k55_k56_a_resend_is_a_reading():
     totals: PartTotals = {}
     fold(decode_readings([energy("1.5")] * 2 + [energy("2")])[0], totals)
     assert canonical(totals["device_7"][0]) == "5"
