@@ -1,0 +1,226 @@
+"""Reads of a view with a million devices: the first by total, pages, and whole listings.
+
+`python -m tests.benchmarks.listings --devices 1000000`
+
+Everything is real: a broker, a worker, an API process, one reading of each device. Latencies
+are open loop over one connection: requests have a schedule, and a request's clock starts at its
+scheduled time. Meanwhile a simulated fleet sends to all devices. Whole listings are read with
+and without that fleet; the growth of the API's memory is its highest RSS while it answers,
+sampled every 10 ms, less what it had before the first of that format.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+from confluent_kafka import Producer
+
+from contract.topics import READINGS
+from tests.benchmarks.running import Pipeline, running_pipeline
+
+PIPE = "/v0/pipes/energy_consumption_by_device"
+PAGES = {
+    "top 10 by total": ".json?order_by=-total_energy_consumed&limit=10",
+    "first page of 100 by device_id": ".json?limit=100",
+    "page of 100 in the middle": ".json?limit=100&offset=500000",
+}
+FORMATS = ("json", "csv", "parquet")
+APPLIED_SECONDS = 120
+SAMPLE_SECONDS = 0.01
+
+
+class Figure(NamedTuple):
+    """What was measured: one sample for each request, or for each listing."""
+
+    name: str
+    unit: str
+    samples: list[float]
+
+    def percentile(self, share: float) -> float:
+        ordered = sorted(self.samples)
+        return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def main() -> None:
+    """Run and print."""
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--devices", type=int, default=1_000_000)
+    arguments.add_argument("--rate", type=int, default=10_000, help="readings/s meanwhile")
+    arguments.add_argument("--requests", type=int, default=600)
+    arguments.add_argument("--requests-per-second", type=int, default=40)
+    arguments.add_argument("--rounds", type=int, default=3, help="of each whole listing")
+    options = arguments.parse_args()
+    print(f"{os.cpu_count()} cores shared by all, Python {platform.python_version()}", flush=True)
+    with tempfile.TemporaryDirectory() as directory, running_pipeline(Path(directory)) as pipeline:
+        for figure in measure(pipeline, options):
+            print(
+                f"{figure.name}: p50 {figure.percentile(0.5):.3g} {figure.unit}, "
+                f"p99 {figure.percentile(0.99):.3g}, max {max(figure.samples):.3g} "
+                f"({len(figure.samples)} samples)",
+                flush=True,
+            )
+
+
+def measure(pipeline: Pipeline, options: argparse.Namespace) -> Iterator[Figure]:
+    """Fill the view, then yield one figure after the other."""
+    preload(pipeline.bootstrap_servers, options.devices)
+    client = Client(pipeline)
+    client.wait_until_applied(options.devices)
+    api = psutil.Process(pipeline.api.pid)
+    yield Figure("API RSS with all devices", "MB", [api.memory_info().rss / 1e6])
+    yield from whole_listings(client, api, options.rounds, "nothing else going on")
+    first = f"{PIPE}{PAGES['top 10 by total']}"
+    yield Figure("top 10 by total, the first time", "ms", [1000 * client.get(first)[0]])
+    with fleet(pipeline, options):
+        for name, target in PAGES.items():
+            before, began = client.applied(), time.perf_counter()
+            delays = client.paced(f"{PIPE}{target}", options.requests, options.requests_per_second)
+            flow = (client.applied() - before) / (time.perf_counter() - began)
+            yield Figure(f"{name}, {flow:,.0f} readings/s meanwhile", "ms", delays)
+        yield from whole_listings(client, api, 1, f"{options.rate:,} readings/s meanwhile")
+
+
+def whole_listings(
+    client: Client, api: psutil.Process, rounds: int, meanwhile: str
+) -> Iterator[Figure]:
+    """Read all devices in each format: seconds, and growth of the API's memory."""
+    for form in FORMATS:
+        seconds, size = [], 0
+        with highest_rss(api) as growth:
+            for _ in range(rounds):
+                took, body_bytes = client.get(f"{PIPE}.{form}")
+                seconds.append(took)
+                size = max(size, body_bytes)
+        yield Figure(f"all as {form}, {size / 1e6:.1f} MB, {meanwhile}", "s", seconds)
+        yield Figure(f"  API RSS growth, {form}", "MB", growth)
+
+
+class Client:
+    """One connection to the API."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", pipeline.port)
+        self._headers = {"Authorization": f"Bearer {pipeline.token}"}
+        self._offsets = ""
+
+    def get(self, target: str) -> tuple[float, int]:
+        """Return the seconds until the last byte, and how many bytes there were."""
+        began = time.perf_counter()
+        self._connection.request("GET", target, headers=self._headers)
+        answer = self._connection.getresponse()
+        size = 0
+        while piece := answer.read(1 << 18):
+            size += len(piece)
+        if answer.status != 200:
+            raise RuntimeError(f"{target}: the API answers {answer.status}")
+        self._offsets = answer.headers["X-Applied-Offsets"]
+        return time.perf_counter() - began, size
+
+    def paced(self, target: str, requests: int, per_second: int) -> list[float]:
+        """Ask on schedule; returns milliseconds since each request's scheduled time."""
+        delays = []
+        began = time.perf_counter()
+        for number in range(requests):
+            scheduled = began + number / per_second
+            if (wait := scheduled - time.perf_counter()) > 0:
+                time.sleep(wait)
+            self.get(target)
+            delays.append(1000 * (time.perf_counter() - scheduled))
+        return delays
+
+    def applied(self) -> int:
+        """Return the readings applied, over all partitions."""
+        self.get(f"{PIPE}.json?limit=0")
+        return sum(int(pair.partition(":")[2]) + 1 for pair in self._offsets.split(","))
+
+    def wait_until_applied(self, readings: int) -> None:
+        deadline = time.monotonic() + APPLIED_SECONDS
+        while self.applied() < readings:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{readings} readings are not applied in {APPLIED_SECONDS} s")
+            time.sleep(0.2)
+
+
+def preload(bootstrap_servers: str, devices: int) -> None:
+    """Publish one reading of each device, and wait for every acknowledgement."""
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "linger.ms": 20,
+            "partitioner": "murmur2_random",
+            "queue.buffering.max.messages": 2_000_000,
+        }
+    )
+    for number in range(devices):
+        device = f"device_{number}"
+        value = (
+            f'{{"timestamp": "2025-04-30 10:11:21", "device_id": "{device}", '
+            f'"energy_consumed": {number * 7_919 % 4_294_967_291}, "location": "Kitchen"}}'
+        )
+        while True:
+            try:
+                producer.produce(READINGS.name, value, device)
+                break
+            except BufferError:
+                producer.poll(0.05)
+        if number % 2_000 == 0:
+            producer.poll(0)
+    if producer.flush(120):
+        raise RuntimeError("the broker did not acknowledge all readings in time")
+
+
+@contextmanager
+def fleet(pipeline: Pipeline, options: argparse.Namespace) -> Iterator[None]:
+    """Let `energy simulate` send to all devices meanwhile."""
+    energy = Path(sys.executable).with_name("energy")
+    command = [str(energy), "simulate", "--rate", str(options.rate)]
+    command += ["--devices", str(options.devices)]
+    environ = os.environ | {"KAFKA_BOOTSTRAP_SERVERS": pipeline.bootstrap_servers}
+    simulate = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL)
+    try:
+        time.sleep(5)
+        if simulate.poll() is not None:
+            raise RuntimeError("energy simulate has ended")
+        yield
+    finally:
+        simulate.terminate()
+        simulate.wait(30)
+
+
+@contextmanager
+def highest_rss(process: psutil.Process) -> Iterator[list[float]]:
+    """Give a list that has, at the end, by how many MB the RSS grew at most."""
+    growth: list[float] = []
+    before = highest = process.memory_info().rss
+    done = threading.Event()
+
+    def watch() -> None:
+        nonlocal highest
+        while not done.wait(SAMPLE_SECONDS):
+            highest = max(highest, process.memory_info().rss)
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield growth
+    finally:
+        done.set()
+        watching.join()
+        growth.append((highest - before) / 1e6)
+
+
+if __name__ == "__main__":
+    main()
