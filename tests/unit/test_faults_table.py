@@ -1,0 +1,27 @@
+"""docs/FAULTS.md is complete, and what it names is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+IDS = {f"X{number}" for number in range(1, 51)} - {"X21", "X22", "X35", "X42"}
+ROW = re.compile(r"^\| (X\d+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
+
+
+def rows() -> list[tuple[str, str, str, str]]:
+    return ROW.findall((ROOT / "docs" / "FAULTS.md").read_text(encoding="utf-8"))
+
+
+def test_each_fault_has_one_row() -> None:
+    ids = [row[0] for row in rows()]
+    assert sorted(ids) == sorted(IDS)
+
+
+def test_each_row_names_a_test_that_is_there_or_says_that_there_is_none() -> None:
+    for fault, _, named, figure in rows():
+        if named == "none":
+            assert "not " in figure, fault
+        else:
+            assert (ROOT / named.strip("`")).is_file(), f"{fault}: {named}"
