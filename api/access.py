@@ -12,6 +12,7 @@ from api.tokens import ADMIN, Token, TokenStore
 APPEND = frozenset({ADMIN, "DATASOURCES:APPEND:energy_consumption"})
 READ_TOTALS = frozenset({ADMIN, "PIPES:READ:*", "PIPES:READ:energy_consumption_by_device"})
 READ_QUARANTINE = frozenset({ADMIN, "PIPES:READ:*", "PIPES:READ:energy_consumption_quarantine"})
+READ_DATASOURCES = frozenset({ADMIN, "DATASOURCES:READ:energy_consumption"})
 READ_METRICS = frozenset({ADMIN, "METRICS:READ"})
 
 _NO_TOKEN = "no valid token: send `Authorization: Bearer TOKEN`, or ?token=TOKEN"

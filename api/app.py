@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from api.answers import JsonAnswer, error_content
 from api.bodies import BodyBudget
+from api.datasources import Datasources
 from api.devices import Devices
 from api.documentation import Documentation
 from api.errors import (
@@ -147,7 +148,7 @@ def create_app(
 
 def _routes(services: Services) -> Iterator[Route]:
     """All there is to ask for; each part of the server says what it does."""
-    for part in (TotalsPipe, Quarantine, Devices, Events, Documentation, Health):
+    for part in (TotalsPipe, Quarantine, Devices, Events, Datasources, Documentation, Health):
         yield from part(services).routes()
 
 

@@ -131,7 +131,7 @@ class Events:
             else:
                 outcome, rows = await self._write(body, services.publisher.delivery())
                 self._count(outcome)
-                _check(outcome, rows)
+                check_outcome(outcome, rows)
         status = 200 if waits and await self._is_visible(outcome) else 202
         return JsonAnswer(
             {
@@ -237,7 +237,7 @@ async def _send(rows: RowSlice, delivery: Delivery, import_id: str) -> bool:
     return goes_on
 
 
-def _check(outcome: Outcome, rows: int) -> None:
+def check_outcome(outcome: Outcome, rows: int) -> None:
     """Refuse to call it done unless all rows are acknowledged."""
     acknowledged = outcome.successful_rows + outcome.quarantined_rows
     if acknowledged == rows:

@@ -34,6 +34,10 @@ class ApiSettings(ProducerSettings, HomeSettings):
     max_inflated_bytes: Annotated[Integer, Field(ge=1, le=10_000 * _MEGABYTE)] = Field(
         100 * _MEGABYTE, alias="API_MAX_INFLATED_BYTES"
     )
+    #: A file sent to a data source, as it comes.
+    max_upload_bytes: Annotated[Integer, Field(ge=1, le=1_000_000 * _MEGABYTE)] = Field(
+        2_000 * _MEGABYTE, alias="API_MAX_UPLOAD_BYTES"
+    )
     #: All bodies together, in memory and spooled; beyond: 503.
     max_bodies_bytes: Annotated[Integer, Field(ge=1, le=100_000 * _MEGABYTE)] = Field(
         1_000 * _MEGABYTE, alias="API_MAX_BODIES_BYTES"

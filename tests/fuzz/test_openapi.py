@@ -51,8 +51,11 @@ def test_every_answer_is_what_the_api_says_of_itself(
             nonlocal seen
             seen += 1
             answer = case.call(headers=headers)
-            # That a key was used with another body is nothing a schema can say.
-            passed_over = [positive_data_acceptance] if answer.status_code == 422 else []
+            # Neither that a key was used with another body is anything a schema can say, nor what
+            # the text of a file must be.
+            is_file = case.method == "POST" and "datasources" in case.path
+            is_unsaid = answer.status_code == 422 or (is_file and answer.status_code == 400)
+            passed_over = [positive_data_acceptance] if is_unsaid else []
             case.validate_response(answer, excluded_checks=passed_over, headers=headers)
 
         holds()

@@ -30,6 +30,16 @@ TABLE: dict[tuple[str, str], set[str]] = {
     ("GET", "/v0/pipes/openapi.json"): set(SCOPES),
     ("GET", "/docs"): set(SCOPES),
     ("POST", "/v0/events"): {"ADMIN", "DATASOURCES:APPEND:energy_consumption"},
+    ("POST", "/v0/datasources"): {"ADMIN", "DATASOURCES:APPEND:energy_consumption"},
+    ("POST", "/v1/datasources/energy_consumption/append"): {
+        "ADMIN",
+        "DATASOURCES:APPEND:energy_consumption",
+    },
+    ("GET", "/v0/datasources"): {"ADMIN", "DATASOURCES:READ:energy_consumption"},
+    ("GET", "/v0/datasources/energy_consumption"): {
+        "ADMIN",
+        "DATASOURCES:READ:energy_consumption",
+    },
     ("GET", "/v0/devices/{device_id}"): READ_TOTALS,
     ("GET", f"{PIPES}_quarantine.json"): READ_QUARANTINE,
     ("GET", f"{PIPES}_quarantine"): READ_QUARANTINE,
