@@ -202,7 +202,13 @@ def _end_recovery(store: PartitionStore, partition: int, *, verify: bool) -> Non
 
     Raises: RestartNeeded; the next start begins with an empty store.
     """
-    if not store.end_recovery(verify=verify):
+    try:
+        is_whole = store.end_recovery(verify=verify)
+    except Exception:
+        # Gone on with at the next start, it would end every process.
+        store.mark_damaged()
+        raise
+    if not is_whole:
         store.mark_damaged()
         raise RestartNeeded(f"partition {partition}: the local store has lost some of its writes")
 

@@ -92,6 +92,7 @@ OURS = {
     "is_chunked",
     "settings",
     "source_topic",
+    "left_with",
     "ownership",
     "open_partition",
     "stopped_by",

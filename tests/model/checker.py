@@ -18,6 +18,7 @@ MARKER = b"\x00applied"
 BIRTH = b"\x00birth"
 STORE_OFFSET = b"__faust\x00offset__"
 STORE_PARTITION = b"\x00partition"
+STORE_RECOVERING = b"\x00recovering"
 
 
 def applied_offset(changelog: SimLog) -> int:
@@ -114,6 +115,7 @@ def _check_store(world: World, partition: int) -> None:
     """I7: the owner's store is the changelog."""
     store = dict(world.owner_store(partition))
     written = int(store.pop(STORE_OFFSET))
+    _same("I7", "a store's recovery", store.pop(STORE_RECOVERING, b""), b"")
     _same("I7", "partition of a store", store.pop(STORE_PARTITION), b"%d" % partition)
     if written >= world.changelogs[partition].end_offset:
         raise Violation("I7", f"store {partition} is written to {written}, beyond the changelog")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from contract.changelog import RESERVED_PREFIX
-from stream_app.store import OFFSET_KEY, PartitionStore
+from stream_app.store import OFFSET_KEY, PartitionStore, adds_up, is_recovering
 
 _NOWHERE = Path("/nonexistent")
 SOUND, NOTHING_READABLE, TOTALS_UNREADABLE = "sound", "nothing readable", "totals unreadable"
@@ -41,6 +42,14 @@ class Disk:
             not key.startswith(RESERVED_PREFIX) and key != OFFSET_KEY for key in wanted
         ):
             raise StoreDamaged
+
+    def items(self, from_key: bytes) -> Iterator[tuple[bytes, bytes]]:
+        if self.health is not SOUND:
+            raise StoreDamaged
+        return ((key, self.data[key]) for key in sorted(self.data) if key >= from_key)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self.write({key: value})
 
     def write(self, batch: dict[bytes, bytes]) -> None:
         get = self.data.get
@@ -91,8 +100,15 @@ class Directory:
         self.disks: dict[int, Disk] = {}
 
     def open(self, partition: int, fresh: bool) -> SimStore:
-        """Open a partition's store; what is there is set aside when `fresh` or marked."""
+        """Open a partition's store; what is there is set aside when `fresh` or damaged."""
         disk = self.disks.get(partition)
-        if disk is None or fresh or disk.is_marked:
+        if disk is None or fresh or disk.is_marked or not _is_sound(disk):
             disk = self.disks[partition] = Disk()
         return SimStore(disk)
+
+
+def _is_sound(disk: Disk) -> bool:
+    try:
+        return is_recovering(disk) or adds_up(disk)
+    except StoreDamaged:
+        return False

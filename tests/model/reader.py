@@ -92,7 +92,9 @@ class SimReader:
         following = self.loading if next_one and self.loading else self.served
         came = following.read(partition, most_batches)
         loading = self.loading
-        if loading is not None and live._may_follow(loading.view, self.served.view):
+        if loading is not None and live._may_follow(
+            loading.view, self.served.view, self.served.view
+        ):
             self.served, self.loading = loading, None
             for each in range(len(self._logs)):
                 self._judge(each)

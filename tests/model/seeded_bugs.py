@@ -27,6 +27,7 @@ from stream_app import partition as partition_module
 from stream_app import recovery, steps
 from stream_app.partition import PartitionFold, Pending, Transaction
 from stream_app.store import OFFSET_KEY
+from tests.model import disk
 from tests.model.disk import SimStore
 from tests.model.reader import SimReader
 from tests.model.seeded_workers import (
@@ -164,14 +165,18 @@ _decode_readings = partition_module.decode_readings
 # The reader's switch
 
 
-def _first_partition_decides(following: Any, served: Any) -> bool:
+def _first_partition_decides(following: Any, served: Any, shown: Any) -> bool:
     return bool(
         following.state is ViewState.RUNNING
         and following.applied_offsets()[0] >= served.applied_offsets()[0]
     )
 
 
-def _at_once(following: Any, served: Any) -> bool:
+def _at_once(following: Any, served: Any, shown: Any) -> bool:
+    return True
+
+
+def _always(_: Any) -> bool:
     return True
 
 
@@ -190,7 +195,11 @@ BUGS = [
     _patched("store trusted though ahead", recovery, "distrust_of", _trusts_a_store_ahead),
     _patched("another partition's store", recovery, "distrust_of", _trusts_any_partition),
     Bug("lost chunk sought once", _world(SeeksOnce)),
-    _patched("damaged store trusted again", SimStore, "mark_damaged", _dropped),
+    Bug(
+        "damaged store trusted again",
+        World,
+        ((SimStore, "mark_damaged", _dropped), (disk, "adds_up", _always)),
+    ),
     Bug("failed chunk acked", _world(AcknowledgesFailedChunks)),
     _patched("part-totals overwritten in the worker", partition_module, "add_stored", _overwritten),
     Bug("part-totals overwritten in the reader", _world(reader=OverwritesParts)),

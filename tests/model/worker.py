@@ -156,6 +156,7 @@ class SimWorker(Committing):
             self.world.group.unpin(partition)
             store = bulk._trusted_store(ChangelogFacts(partition, birth, end))
             position = recovery.start_offset(store)
+            is_broken_off = store.is_recovering()
             while position < end:
                 chunk = log.fetch(position, 2, read_committed=self.reads_committed)
                 assert chunk is not None
@@ -163,6 +164,8 @@ class SimWorker(Committing):
                     recovery.store_records(store, partition, chunk.records)
                 position = chunk.next_offset
                 yield "some recovered"
+            if store.is_recovering():
+                recovery._end_recovery(store, partition, verify=is_broken_off)
             self.takeover.recovered(partition, store, decode_birth(birth))
 
     # Letting go
