@@ -142,8 +142,8 @@ class Quarantine:
                 )
         except TimeoutError:
             raise Unavailable(
-                f"the quarantine could not be read in {ANSWER_SECONDS:g} s; try again, or look at "
-                "it with `energy quarantine list`"
+                f"the quarantine could not be read in {ANSWER_SECONDS:g} s; try again with a "
+                "smaller offset, or read the topic itself with any Kafka client"
             ) from None
         except (KafkaError, OSError) as error:
             raise Unavailable("Kafka does not give the quarantine; try again") from error
