@@ -29,10 +29,10 @@ class Tier:
 
 
 TIERS = (
-    Tier("unit", 40),
+    Tier("unit", 40, processes=2),
     Tier("property", 60, processes=2),
     Tier("model", 90, processes=2),
-    Tier("broker", 240, processes=2),
+    Tier("broker", 330, processes=2),
     Tier("e2e", 240),
     Tier("fault", 300, processes=2),
     Tier("fuzz", 110),

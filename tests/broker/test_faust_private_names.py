@@ -92,6 +92,7 @@ OURS = {
     "is_chunked",
     "settings",
     "source_topic",
+    "close_partition",
     "left_with",
     "ownership",
     "open_partition",
