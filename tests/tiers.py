@@ -29,7 +29,7 @@ class Tier:
 
 
 TIERS = (
-    Tier("unit", 40, processes=2),
+    Tier("unit", 60),
     Tier("property", 60, processes=2),
     Tier("model", 90, processes=2),
     Tier("broker", 330, processes=2),
