@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import typer
 
-from deploy.commands import backfill, load, replay, simulate, status, token, topics
+from deploy.commands import backfill, bench, load, replay, simulate, status, token, topics
 from deploy.commands import run as foreground
 from deploy.exits import INTERRUPTED, exit_code_of, one_line
 from deploy.invocation import Invocation
@@ -46,6 +46,7 @@ app.command(epilog="Example: energy backfill meter_archive --bootstrap-servers o
 app.add_typer(replay.app, name="replay")
 app.add_typer(token.app, name="token")
 app.command(epilog="Example: energy status --json")(status.status)
+app.command(epilog="Example: energy bench --devices 1000 --against none")(bench.bench)
 
 
 @app.callback()

@@ -20,7 +20,7 @@ import psutil
 from confluent_kafka import KafkaError, Message, Producer
 
 from contract.topics import READINGS
-from tests.benchmarks.catch_up import print_machine
+from tests.benchmarks import machine
 from tests.benchmarks.running import Pipeline, running_pipeline
 
 #: A new broker compiles its code for some seconds, on a core of its own.
@@ -34,7 +34,7 @@ def main() -> None:
     arguments.add_argument("--seconds", type=float, default=20)
     arguments.add_argument("--devices", type=int, default=1_000)
     options = arguments.parse_args()
-    print_machine()
+    print(machine.as_text(machine.described()))
     with tempfile.TemporaryDirectory() as directory, running_pipeline(Path(directory)) as pipeline:
         measure(pipeline, options.rate, options.seconds, options.devices)
 

@@ -1,0 +1,35 @@
+"""`energy bench`: the benchmark of docs/BENCHMARKS.md, in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import typer
+
+from deploy.errors import MissingPart
+from deploy.invocation import AS_JSON, environ_of
+
+ROOT = Path(__file__).parents[2]
+
+
+def bench(
+    context: typer.Context,
+    rounds: int = typer.Option(3, min=1, help="How often each is run, in turn."),
+    readings: int = typer.Option(3_000_000, min=1, help="How many readings to catch up on."),
+    devices: list[int] | None = typer.Option(None, min=1, help="Default: 1,000 and 100,000."),
+    against: list[str] | None = typer.Option(
+        None, help="kafka-streams-eos, kafka-streams-alo, confluent-loop, none; default: all."
+    ),
+    as_json: bool = AS_JSON,
+) -> None:
+    """Measure ours and its peers on a broker of their own; rates, spread and ratios."""
+    if not (ROOT / "tests" / "benchmarks").is_dir():
+        raise MissingPart("the benchmark is not installed: run it in a clone of the repository")
+    command = [sys.executable, "-m", "tests.benchmarks", f"--rounds={rounds}"]
+    command += [f"--readings={readings}"] + ["--json"] * as_json
+    command += [f"--devices={number}" for number in devices or ()]
+    command += [f"--against={name}" for name in against or ()]
+    done = subprocess.run(command, cwd=ROOT, env=dict(environ_of(context)), check=False)
+    raise typer.Exit(done.returncode)

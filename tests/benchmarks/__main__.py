@@ -1,0 +1,66 @@
+"""`python -m tests.benchmarks`, the same as `energy bench`: which benchmarks, and how printed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+
+from deploy.errors import MissingPart
+from tests.benchmarks import catch_up, machine
+from tests.benchmarks.contenders import OURS, PEERS_BY_NAME
+from tests.benchmarks.dataset import Shape
+from tests.benchmarks.figures import Table
+from tests.benchmarks.stand import standing
+
+
+def main() -> None:
+    """Run what is asked for and print it."""
+    options = parsed()
+    described = machine.described()
+    if not options.json:
+        print(machine.as_text(described), flush=True)
+    tables = []
+    for table in _tables(options):
+        tables.append(table)
+        if not options.json:
+            print(f"\n{table.as_text()}", flush=True)
+    if options.json:
+        print(json.dumps({"machine": described, "tables": [t.as_json() for t in tables]}))
+
+
+def parsed() -> argparse.Namespace:
+    """Read the command line; `energy bench --help` says the same."""
+    arguments = argparse.ArgumentParser(prog="energy bench", description="Measure this machine.")
+    arguments.add_argument("--json", action="store_true", help="print one JSON document")
+    arguments.add_argument("--rounds", type=_positive, default=3)
+    arguments.add_argument("--readings", type=_positive, default=3_000_000)
+    arguments.add_argument("--devices", type=_positive, action="append")
+    arguments.add_argument("--seed", type=int, default=7)
+    arguments.add_argument("--against", action="append", choices=[*PEERS_BY_NAME, "none"])
+    return arguments.parse_args()
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _tables(options: argparse.Namespace) -> Iterator[Table]:
+    names = options.against or list(PEERS_BY_NAME)
+    peers = [PEERS_BY_NAME[name] for name in names if name != "none"]
+    for devices in options.devices or [1_000, 100_000]:
+        shape = Shape(options.readings, devices, options.seed)
+        with standing() as stand:
+            yield catch_up.run(stand, catch_up.CatchUp(shape, options.rounds, [OURS, *peers]))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except MissingPart as error:
+        print(f"energy bench: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,87 @@
+"""A broker of the benchmark's own, its topics, and a view version that can be begun anew."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from contract.topics import QUARANTINE, READINGS, VIEWS, changelog
+from deploy.births import ensure_first_view
+from deploy.broker import LocalBroker
+from deploy.settings import TopicSettings
+from deploy.topics import create
+from stream_app.cluster import Cluster
+from tests.benchmarks.dataset import Dataset, Shape, publish
+
+GONE_SECONDS = 30.0
+
+
+class Stand(NamedTuple):
+    """Where a benchmark runs."""
+
+    directory: Path
+    environ: Mapping[str, str]
+    settings: TopicSettings
+    cluster: Cluster
+    admin: AdminClient
+
+    @property
+    def servers(self) -> str:
+        return self.settings.bootstrap_servers
+
+    def dataset(self, shape: Shape, topic: str = READINGS.name) -> Dataset:
+        """Make a topic if it is not there, and publish a dataset to it."""
+        if topic not in self.cluster.topic_names():
+            self.make_topic(topic)
+        return publish(self.servers, topic, self.settings.partitions, shape)
+
+    def make_topic(self, name: str, config: Mapping[str, str] | None = None) -> None:
+        topic = NewTopic(name, self.settings.partitions, 1, config=dict(config or {}))
+        for future in self.admin.create_topics([topic]).values():
+            future.result()
+
+    def delete_topics(self, names: set[str]) -> None:
+        """Delete those of the topics that exist, and wait until they are gone."""
+        present = names & self.cluster.topic_names()
+        if not present:
+            return
+        for future in self.admin.delete_topics(sorted(present)).values():
+            future.result()
+        deadline = time.monotonic() + GONE_SECONDS
+        while self.cluster.topic_names() & present:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"topics {present} are not gone after {GONE_SECONDS:g} s")
+            time.sleep(0.1)
+
+    def new_view(self) -> None:
+        """Begin view version 1 anew: nothing is applied."""
+        self.delete_topics({changelog(1).name, VIEWS.name, QUARANTINE.name})
+        create(self.cluster, self.settings)
+        ensure_first_view(self.cluster, 1)
+
+
+@contextmanager
+def standing(partitions: int = 4) -> Iterator[Stand]:
+    """Start a broker with our topics in a directory that is removed at the end."""
+    with (
+        tempfile.TemporaryDirectory(prefix="energy-bench-") as directory,
+        LocalBroker(Path(directory) / "broker", port=0) as broker,
+    ):
+        environ = dict(os.environ) | {
+            "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
+            "ENERGY_HOME": directory,
+            "ENERGY_REPLICATION_FACTOR": "1",
+            "ENERGY_PARTITIONS": str(partitions),
+        }
+        settings = TopicSettings.load(environ)
+        cluster = Cluster(settings)
+        create(cluster, settings)
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+        yield Stand(Path(directory), environ, settings, cluster, admin)
