@@ -144,7 +144,10 @@ class Workers:
         """SIGTERM, and start it again when it has ended."""
         with self._paused:
             if worker.pid is not None:
-                worker.exit_codes.append(worker.stop(seconds))
+                code = worker.stop(seconds)
+                # While Python still starts the signal ends it, not the worker's own handler.
+                started = code != -signal.SIGTERM or worker.last_start != ""
+                worker.exit_codes += [code] if started else []
             worker.start()
 
     def wait_working(self, workers: Iterable[WorkerProcess] | None = None) -> None:
