@@ -16,7 +16,17 @@ from typing import NoReturn
 
 import typer
 
-from deploy.commands import backfill, bench, load, replay, simulate, status, token, topics
+from deploy.commands import (
+    backfill,
+    bench,
+    load,
+    quarantine,
+    replay,
+    simulate,
+    status,
+    token,
+    topics,
+)
 from deploy.commands import run as foreground
 from deploy.exits import INTERRUPTED, exit_code_of, one_line
 from deploy.invocation import Invocation
@@ -44,6 +54,7 @@ app.command(epilog="Example: energy backfill meter_archive --bootstrap-servers o
     backfill.backfill
 )
 app.add_typer(replay.app, name="replay")
+app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(token.app, name="token")
 app.command(epilog="Example: energy status --json")(status.status)
 app.command(epilog="Example: energy bench --devices 1000 --against none")(bench.bench)

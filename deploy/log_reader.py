@@ -8,7 +8,7 @@ consumer is ever given. Records of open and aborted transactions are not seen.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -39,6 +39,8 @@ class Record(NamedTuple):
     offset: int
     key: bytes | None
     value: bytes | None
+    timestamp_ms: int
+    headers: Sequence[tuple[str, bytes | None]]
 
 
 @contextmanager
@@ -81,7 +83,7 @@ def read_to_end(
             if error is None:
                 assert partition is not None
                 assert offset is not None
-                yield Record(partition, offset, message.key(), message.value())
+                yield _record(partition, offset, message)
             elif error.code() == KafkaError._PARTITION_EOF:
                 assert partition is not None
                 waiting.discard(partition)
@@ -95,6 +97,13 @@ def read_to_end(
                 f"{topic}, partition {sorted(waiting)[0]} could not be read to its end: nothing"
                 f" came for {timeout_seconds:g} s; look at its leader, then run it again"
             )
+
+
+def _record(partition: int, offset: int, message: Message) -> Record:
+    headers: Sequence[tuple[str, bytes | None]] = message.headers() or ()  # type: ignore[assignment]
+    return Record(
+        partition, offset, message.key(), message.value(), message.timestamp()[1], headers
+    )
 
 
 def _available(consumer: Consumer) -> list[Message]:

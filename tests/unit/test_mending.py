@@ -1,0 +1,86 @@
+"""What becomes of a quarantined value: the fields that are set, all others as received."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from typing import Any
+
+import pytest
+
+from contract.errors import InvalidReading, SettingError
+from deploy.quarantine.mending import Mended, mend, read_changes
+from deploy.quarantine.rows import QuarantinedRow
+from tests.quarantine_double import quarantine_value
+
+FOUR = ["timestamp=2025-04-30 10:11:21", "device_id=d", "energy_consumed=1", "location="]
+
+
+def row(value: bytes | None, **columns: Any) -> QuarantinedRow:
+    """A quarantine row that holds the value as the contract says."""
+    if value is not None:
+        try:
+            columns["__value"] = value.decode()
+        except UnicodeDecodeError:
+            columns["__value_base64"] = b64encode(value).decode()
+    return QuarantinedRow(0, 0, 0, json.loads(quarantine_value(**columns)))
+
+
+def mended(value: bytes | None, *changes: str) -> Mended | str:
+    result = mend(row(value), read_changes(changes))
+    return str(result) if isinstance(result, InvalidReading) else result
+
+
+def test_what_is_not_set_stays_as_it_was_written() -> None:
+    value = (
+        b'{"timestamp": "2025-04-30 10:11:21", "device_id": "d\\u0065v",'
+        b' "energy_consumed": 0.10000000000000000000000001, "location": 5, "more": [1.0, "x"]}'
+    )
+    found = mended(value, "location=Attic")
+    assert isinstance(found, Mended)
+    assert found.key == b"dev"
+    assert b'"energy_consumed":0.10000000000000000000000001' in found.value
+    assert json.loads(found.value) == json.loads(value) | {"location": "Attic"}
+    assert mended(value, "energy_consumed=3") == "location: not a string"
+
+
+def test_a_value_that_is_no_object_needs_all_four_fields() -> None:
+    for value in (None, b"", b"\xff\xfe", b"[1]", b"{" * 1000, b'{"a":' * 100_000, b"a;b"):
+        found = mended(value, *FOUR)
+        assert isinstance(found, Mended)
+        assert json.loads(found.value)["energy_consumed"] == 1
+        assert mended(value, *FOUR[:3]) == "location: missing"
+
+
+def test_without_changes_the_value_is_judged_as_it_is() -> None:
+    good = b'{"timestamp":"2025-04-30 10:11:21","device_id":"d","energy_consumed":1,"location":""}'
+    found = mended(good)
+    assert isinstance(found, Mended)
+    assert found.value == good
+    assert mended(good[:-1]).startswith("value: not JSON")  # type: ignore[union-attr]
+    # An ignored field that nobody may send is not dropped on the way.
+    deep = good[:-1] + b',"x":' + b"[" * 70 + b"]" * 70 + b"}"
+    assert mended(deep, *FOUR) == "value: nested deeper than 64 levels"
+
+
+def test_a_value_that_was_cut_is_never_mended() -> None:
+    cut = row(b"{}", __value_length=70_000, __value_sha256="0")
+    assert "first 65536 bytes" in str(mend(cut, read_changes(FOUR)))
+
+
+def test_of_a_name_written_twice_the_one_that_is_set_counts() -> None:
+    value = b'{"location":1,"location":2,"timestamp":"2025-04-30 10:11:21","device_id":"d",'
+    found = mended(value + b'"energy_consumed":"7"}', "location=x")
+    assert isinstance(found, Mended)
+    assert found.value.count(b"location") == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["location", "place=x", "device_id=", "energy_consumed=1_0", "timestamp=2025-02-30 10:11:21"],
+)
+def test_a_change_that_could_never_be_valid_is_refused(text: str) -> None:
+    with pytest.raises(SettingError, match="--set"):
+        read_changes([text])
+    with pytest.raises(SettingError, match="twice"):
+        read_changes(["location=a", "location=b"])
