@@ -12,6 +12,9 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from contract.errors import SettingError
 from contract.settings import Settings
 
+#: Hosts on which the one local broker is expected, which cannot keep three copies.
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 _SERVER = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
 
@@ -66,6 +69,12 @@ class KafkaSettings(Settings):
                 "KAFKA_SSL_KEY_FILE", "must be set together with KAFKA_SSL_CERT_FILE"
             )
         return self
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the cluster is reached through loopback only."""
+        servers = self.bootstrap_servers.split(",")
+        return all(server.rsplit(":", 1)[0] in LOOPBACK_HOSTS for server in servers)
 
     def password(self) -> str | None:
         """Return the SASL password, from its variable or its file (without a final LF)."""

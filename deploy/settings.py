@@ -13,8 +13,6 @@ from pydantic import Field
 from contract.kafka import KafkaSettings
 from contract.settings import HomeSettings, Integer, Port
 
-#: Hosts on which the one local broker is expected, which cannot keep three copies.
-LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 REPLICATION_FACTOR = 3
 LOCAL_REPLICATION_FACTOR = 1
 #: A partition costs the worker a RocksDB and a producer; beyond this Kafka needs another plan.
@@ -37,12 +35,6 @@ class TopicSettings(KafkaSettings):
         if self.replication_factor is not None:
             return self.replication_factor
         return LOCAL_REPLICATION_FACTOR if self.is_local else REPLICATION_FACTOR
-
-    @property
-    def is_local(self) -> bool:
-        """Whether the cluster is reached through loopback only."""
-        servers = self.bootstrap_servers.split(",")
-        return all(server.rsplit(":", 1)[0] in LOOPBACK_HOSTS for server in servers)
 
 
 class BrokerSettings(HomeSettings):

@@ -21,6 +21,8 @@ from deploy.replay.positions import ReplayStatus, read_replay
 from deploy.settings import TopicSettings
 from deploy.topics import check, current_views
 from stream_app.cluster import Cluster
+from stream_app.errors import ClusterRefused
+from stream_app.standing import Finding, judge_brokers, judge_leaders
 
 
 class PartitionStatus(msgspec.Struct, frozen=True):
@@ -47,7 +49,8 @@ class Status(msgspec.Struct, frozen=True):
 def read_status(cluster: Cluster, settings: TopicSettings, now_ms: int) -> Status:
     """Ask Kafka for everything. Raises: NoBroker, ClusterRefused, NotReadable."""
     cluster.brokers()
-    problems = [
+    problems = [finding.line for finding in _unsafe(cluster)]
+    problems += [
         f"{difference.topic}: {difference.what} is {difference.found or 'missing'}, declared is"
         f" {difference.declared}"
         for difference in check(cluster, settings)
@@ -60,6 +63,17 @@ def read_status(cluster: Cluster, settings: TopicSettings, now_ms: int) -> Statu
         _of_live(cluster, views, views.live, now_ms, problems),
         replay=read_replay(cluster, views),
     )
+
+
+def _unsafe(cluster: Cluster) -> list[Finding]:
+    """What a worker would refuse to start on; the other configs are compared as declared."""
+    views = current_views(cluster)
+    names = [READINGS.name, *([changelog(views.live).name] if views and views.live else [])]
+    try:
+        findings = judge_leaders(cluster.configs(cluster.topics(names)))
+        return findings + judge_brokers(cluster.broker_configs())
+    except ClusterRefused as error:
+        return [Finding(f"configs were not checked: {error}", refuses=False)]
 
 
 def _of_live(cluster: Cluster, views: Views, live: int, now_ms: int, problems: list[str]) -> Status:

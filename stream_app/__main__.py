@@ -121,7 +121,7 @@ class Worker(faust.Worker):  # type: ignore[misc]
 def run(app: ChunkApp) -> int:
     """Run the app until it is stopped; returns the exit code."""
     port = app.settings.http_port
-    server = serve(port, app.ownership) if port else None
+    server = serve(port, app.ownership, app.warnings) if port else None
     # Folding makes lists by the hundred thousand and no cycles: full collections cost a third.
     gc.freeze()
     gc.set_threshold(200_000, 50, 1_000)

@@ -59,6 +59,7 @@ def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
         version=1,
     )
     app.settings = settings
+    app.warnings = ground.warnings
     app.source_topic = READINGS.name
     table = app.Table(TABLE, partitions=ground.partitions, key_type=bytes, value_type=bytes)
     cluster = Cluster(settings)

@@ -23,6 +23,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import (
     AdminClient,
     ConfigResource,
+    NewPartitions,
     NewTopic,
     OffsetSpec,
     ResourceType,
@@ -124,6 +125,27 @@ class Cluster:
             resource.name: {name: str(entry.value) for name, entry in entries.items()}
             for resource, entries in found.items()
         }
+
+    def broker_configs(self) -> dict[str, dict[str, str]]:
+        """Every config of each broker, by the broker's id, as far as the cluster tells."""
+        with self.translated():
+            brokers = self._admin.list_topics(timeout=self.deadline_seconds).brokers
+        resources = [ConfigResource(ResourceType.BROKER, str(broker)) for broker in brokers]
+        found = self._ask(lambda: self._admin.describe_configs(resources, **self._within()))
+        return {
+            resource.name: {name: str(entry.value) for name, entry in entries.items()}
+            for resource, entries in found.items()
+        }
+
+    def grow(self, topic: str, partitions: int) -> None:
+        """Give a topic more partitions, and wait until they are visible."""
+        wanted = [NewPartitions(topic, partitions)]
+        self._ask(lambda: self._admin.create_partitions(wanted, **self._within()))
+        deadline = time.monotonic() + self.deadline_seconds
+        while self.topics([topic])[topic].partitions < partitions:
+            if time.monotonic() > deadline:
+                raise ClusterRefused(f"{topic}: grown, but its partitions are not visible")
+            time.sleep(_PAUSE_SECONDS)
 
     def create_topics(self, topics: list[NewTopic]) -> set[str]:
         """Create topics; returns the names of those that were really new."""

@@ -5,6 +5,9 @@ Reads the cluster; writes nothing. Each finding is one line that says what to do
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import time
 from typing import NamedTuple
 
 from contract.changelog import Birth
@@ -12,11 +15,23 @@ from contract.fold import RULES_ID
 from contract.topics import QUARANTINE, READINGS, VIEWS, changelog
 from contract.views import Views, ViewVersion
 from record_batches.reader import read_all
-from stream_app.cluster import Cluster
-from stream_app.errors import Refusal, RestartNeeded, ViewDropped
+from stream_app.cluster import Cluster, TopicOnBroker
+from stream_app.errors import ClusterRefused, Refusal, RestartNeeded, ViewDropped
 from stream_app.settings import WorkerSettings
+from stream_app.standing import (
+    Finding,
+    judge_brokers,
+    judge_copies,
+    judge_keeping,
+    judge_leaders,
+)
+
+log = logging.getLogger(__name__)
 
 _CREATE = "create the topics: energy topics create"
+#: While topics are given more partitions their numbers differ for a moment.
+GROWTH_SECONDS = 5.0
+_PAUSE_SECONDS = 0.5
 
 
 class Ground(NamedTuple):
@@ -31,6 +46,8 @@ class Ground(NamedTuple):
     expected_birth: Birth
     is_pinned: bool = False
     dropped: frozenset[int] = frozenset()
+    #: What is at risk though totals are right, one line each.
+    warnings: tuple[str, ...] = ()
 
 
 async def read_views(settings: WorkerSettings) -> Views:
@@ -61,13 +78,8 @@ async def examine(settings: WorkerSettings, cluster: Cluster) -> Ground:
             f"there is no topic {name}; it was deleted: build a new view version: "
             "energy replay start"
         )
-    partitions = topics[READINGS.name].partitions
-    for other in (QUARANTINE.name, name):
-        if topics[other].partitions != partitions:
-            raise Refusal(
-                f"{READINGS.name} has {partitions} partitions and {other} has "
-                f"{topics[other].partitions}; give {other} as many: energy topics create"
-            )
+    partitions = await _same_partitions(cluster, [READINGS.name, QUARANTINE.name, name])
+    warnings = _refuse_or_warn(examine_configs(cluster, topics, name, settings.is_local))
     return Ground(
         view_version=version.view_version,
         partitions=partitions,
@@ -81,7 +93,58 @@ async def examine(settings: WorkerSettings, cluster: Cluster) -> Ground:
         ),
         is_pinned=settings.view_version is not None,
         dropped=frozenset(version.view_version for version in views.in_state("dropped")),
+        warnings=warnings,
     )
+
+
+async def _same_partitions(cluster: Cluster, names: list[str]) -> int:
+    """Return how many partitions each of the topics has, the readings first.
+
+    Raises: Refusal where they differ for longer than it takes to grow them.
+    """
+    deadline = time.monotonic() + GROWTH_SECONDS
+    while True:
+        topics = cluster.topics(names)
+        counts = {name: topics[name].partitions for name in names if name in topics}
+        if len(counts) == len(names) and len(set(counts.values())) == 1:
+            return counts[names[0]]
+        if time.monotonic() > deadline:
+            found = ", ".join(f"{name} has {count}" for name, count in counts.items())
+            raise Refusal(
+                f"the numbers of partitions differ: {found}; give all the same, and the view"
+                f" versions what the added ones need: energy topics grow {max(counts.values())}"
+            )
+        await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def examine_configs(
+    cluster: Cluster, topics: dict[str, TopicOnBroker], changelog_name: str, is_local: bool
+) -> list[Finding]:
+    """Ask for the configs of topics and brokers, and judge them.
+
+    What this login may not ask for is a finding, not a refusal.
+    """
+    findings = []
+    try:
+        configs = cluster.configs(topics)
+        totals = {n: c for n, c in configs.items() if n in (READINGS.name, changelog_name)}
+        findings += judge_leaders(totals) + judge_keeping(configs, changelog_name)
+        if not is_local:
+            copies = {name: topic.replication for name, topic in topics.items()}
+            findings += judge_copies(copies, configs)
+        findings += judge_brokers(cluster.broker_configs())
+    except ClusterRefused as error:
+        findings.append(Finding(f"configs were not checked: {error}", refuses=False))
+    return findings
+
+
+def _refuse_or_warn(findings: list[Finding]) -> tuple[str, ...]:
+    refusing = [finding.line for finding in findings if finding.refuses]
+    if refusing:
+        raise Refusal("; ".join(refusing))
+    for finding in findings:
+        log.warning("%s", finding.line)
+    return tuple(finding.line for finding in findings)
 
 
 def wanted_version(views: Views, pinned: int | None) -> ViewVersion:
@@ -123,7 +186,8 @@ def check_wanted(ground: Ground, views: Views) -> None:
 def check_unchanged(ground: Ground, cluster: Cluster) -> None:
     """Check in running that the topics are still the ones the totals were made from.
 
-    Raises: Refusal when one was deleted, or deleted and created again.
+    Raises: Refusal when one was deleted, or deleted and created again; RestartNeeded when there
+    are more partitions, which only a start takes in.
     """
     name = changelog(ground.view_version).name
     topics = cluster.topics([READINGS.name, name])
@@ -137,3 +201,6 @@ def check_unchanged(ground: Ground, cluster: Cluster) -> None:
             raise Refusal(
                 f"the topic {topic} {what}; build a new view version: energy replay start"
             )
+    count = topics[READINGS.name].partitions
+    if count != ground.partitions:
+        raise RestartNeeded(f"{READINGS.name} has {count} partitions now, not {ground.partitions}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -25,8 +26,11 @@ def not_ready_because(ownership: Ownership) -> list[str]:
     ]
 
 
-def serve(port: int, ownership: Ownership) -> ThreadingHTTPServer:
-    """Start the server in a daemon thread. Raises: OSError when the port is taken."""
+def serve(port: int, ownership: Ownership, warnings: Sequence[str] = ()) -> ThreadingHTTPServer:
+    """Start the server in a daemon thread. Raises: OSError when the port is taken.
+
+    `warnings` are what the start found at risk: shown, and no reason not to be ready.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         timeout = 5
@@ -36,7 +40,8 @@ def serve(port: int, ownership: Ownership) -> ThreadingHTTPServer:
                 self._answer(200, "application/json", b'{"status":"alive"}')
             elif self.path == "/ready":
                 reasons = not_ready_because(ownership)
-                body = json.dumps({"ready": not reasons, "reasons": reasons}).encode()
+                found = {"ready": not reasons, "reasons": reasons, "warnings": list(warnings)}
+                body = json.dumps(found).encode()
                 self._answer(503 if reasons else 200, "application/json", body)
             elif self.path == "/metrics":
                 self._answer(200, CONTENT_TYPE_LATEST, generate_latest())

@@ -48,6 +48,29 @@ def create(
         raise typer.Exit(1)
 
 
+@app.command(epilog="Example: energy topics grow 16")
+def grow(
+    context: typer.Context,
+    partitions: int = typer.Argument(min=1, max=1000, help="How many there are to be."),
+    as_json: bool = AS_JSON,
+) -> None:
+    """Give the readings more partitions while all runs, or take in those they were given."""
+    from deploy.growth import grow as grow_topics
+
+    cluster, settings = _connect(environ_of(context))
+    cluster.brokers()
+    done = grow_topics(cluster, partitions)
+    if as_json:
+        print_json(done._asdict())
+        return
+    grown = ", ".join(done.topics) or "nothing, all had them"
+    typer.echo(f"given {partitions} partitions: {grown}")
+    for version in done.view_versions:
+        typer.echo(f"view version {version} counts the added partitions from their first reading")
+    if settings.partitions != partitions:
+        typer.echo(f"set ENERGY_PARTITIONS={partitions} from now on")
+
+
 @app.command(epilog="Example: energy topics check --json")
 def check(context: typer.Context, as_json: bool = AS_JSON) -> None:
     """Compare partitions and configs with what is declared; exit 1 and a table if they differ."""

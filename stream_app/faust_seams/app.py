@@ -52,6 +52,8 @@ class ChunkApp(faust.App):  # type: ignore[misc]
 
     settings: WorkerSettings
     source_topic: str
+    #: What the start found at risk; `/ready` shows it.
+    warnings: tuple[str, ...] = ()
     ownership: Ownership
     recovery: ChangelogRecovery
     close_store: Callable[[int], None]

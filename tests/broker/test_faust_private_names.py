@@ -97,6 +97,7 @@ OURS = {
     "ownership",
     "open_partition",
     "stopped_by",
+    "warnings",
     "_end_late",
     "exit_code",
     "Error",

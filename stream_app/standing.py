@@ -1,0 +1,131 @@
+"""Judges what the worker stands on: configs of topics and brokers that could cost readings.
+
+Pure; the doctor asks the cluster. A finding that must be mended first refuses the start, the
+others are said in one line each: totals are right, something else is at risk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from contract.topics import QUARANTINE, READINGS
+
+Configs = Mapping[str, Mapping[str, str]]
+
+UNCLEAN = "unclean.leader.election.enable"
+VERIFICATION = "transaction.partition.verification.enable"
+#: Stands in every whole list of a broker's configs: managed clusters only show a part of theirs.
+_SIGN_OF_A_WHOLE_LIST = "transaction.state.log.min.isr"
+#: With fewer copies, losing one broker can lose what was acknowledged.
+_COPIES, _IN_SYNC = 3, 2
+
+
+class Finding(NamedTuple):
+    """One thing that is not as it must be: what, where, what to do."""
+
+    line: str
+    refuses: bool
+
+
+def judge_leaders(configs: Configs) -> list[Finding]:
+    """Refuse topics whose acknowledged records a leader that lacks them may drop."""
+    return [
+        Finding(
+            f"{topic}: {UNCLEAN} is true: a new leader may lack acknowledged records, and totals"
+            f" would be wrong; set it to false: {_alter(topic, f'{UNCLEAN}=false')}",
+            refuses=True,
+        )
+        for topic, found in sorted(configs.items())
+        if found.get(UNCLEAN) == "true"
+    ]
+
+
+def judge_brokers(brokers: Configs) -> list[Finding]:
+    """Refuse brokers that let a late write of a fenced worker into a later transaction."""
+    findings = []
+    for broker, found in sorted(brokers.items()):
+        verified = found.get(VERIFICATION)
+        if verified == "false":
+            findings.append(
+                Finding(
+                    f"broker {broker}: {VERIFICATION} is false: a late write of a fenced worker"
+                    " could be counted; set it to true",
+                    refuses=True,
+                )
+            )
+        elif verified is None and _SIGN_OF_A_WHOLE_LIST in found:
+            findings.append(
+                Finding(
+                    f"broker {broker}: it does not verify transactions: a late write of a fenced"
+                    " worker could be counted; Kafka 3.6 and later do, upgrade it",
+                    refuses=True,
+                )
+            )
+    return findings
+
+
+def judge_keeping(configs: Configs, changelog: str) -> list[Finding]:
+    """Judge whether the topics keep what totals, replays and the quarantine need."""
+    findings = []
+    readings = configs.get(READINGS.name, {})
+    if "compact" in readings.get("cleanup.policy", ""):
+        findings.append(
+            Finding(
+                f"{READINGS.name}: cleanup.policy is {readings['cleanup.policy']}: compaction"
+                " removes readings before they are counted; "
+                f"{_alter(READINGS.name, 'cleanup.policy=delete')}",
+                refuses=True,
+            )
+        )
+    policy = configs.get(changelog, {}).get("cleanup.policy", "compact")
+    if policy != "compact":
+        findings.append(
+            Finding(
+                f"{changelog}: cleanup.policy is {policy}: totals of silent devices would be"
+                f" deleted; {_alter(changelog, 'cleanup.policy=compact')}",
+                refuses=True,
+            )
+        )
+    for topic, what in (
+        (READINGS.name, "readings not yet counted, and replays"),
+        (QUARANTINE.name, "quarantined records"),
+    ):
+        for name in ("retention.ms", "retention.bytes"):
+            value = configs.get(topic, {}).get(name, "-1")
+            if value != "-1":
+                findings.append(
+                    Finding(
+                        f"{topic}: {name} is {value}: old records are deleted, which {what} lose;"
+                        f" keep all: {_alter(topic, f'{name}=-1')}",
+                        refuses=False,
+                    )
+                )
+    return findings
+
+
+def judge_copies(copies: Mapping[str, int], configs: Configs) -> list[Finding]:
+    """Judge, outside one machine, whether the loss of a broker can lose what was acknowledged."""
+    findings = []
+    for topic, count in sorted(copies.items()):
+        if count < _COPIES:
+            findings.append(
+                Finding(
+                    f"{topic}: replication factor is {count}: a broker's loss can lose it; use"
+                    f" {_COPIES} (kafka-reassign-partitions.sh)",
+                    refuses=False,
+                )
+            )
+        elif int(configs.get(topic, {}).get("min.insync.replicas", _IN_SYNC)) < _IN_SYNC:
+            findings.append(
+                Finding(
+                    f"{topic}: min.insync.replicas is 1: a broker's loss can lose what was"
+                    f" acknowledged; {_alter(topic, f'min.insync.replicas={_IN_SYNC}')}",
+                    refuses=False,
+                )
+            )
+    return findings
+
+
+def _alter(topic: str, config: str) -> str:
+    return f"kafka-configs.sh --alter --topic {topic} --add-config {config}"
