@@ -8,6 +8,7 @@ sessions, positions, pausing and rebalances stay aiokafka's.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,12 @@ from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher, FetchResult, Part
 from aiokafka.errors import CorruptRecordException
 
 from record_batches.chunk import RecordChunk
+
+#: Small fetches are this far apart. One for each record keeps broker and worker busier than the
+#: records do: at 1,000 readings/s what is published was read 6 ms later for that, not sooner.
+SPACING_SECONDS = 0.005
+#: Who gets so much of a partition at once is behind, and fetches on without a pause.
+SMALL_BYTES = 64 * 1024
 
 
 class ChunkRecords:
@@ -74,6 +81,8 @@ class ChunkFetcher(Fetcher):
     """A Fetcher whose results are lists of one RecordChunk for each partition."""
 
     is_chunked: Callable[[str], bool]
+    #: When the next fetch may be sent, on the monotonic clock.
+    spaced_until = 0.0
 
     async def fetched_records(
         self, partitions: Any, timeout: float = 0, max_records: int | None = None
@@ -98,6 +107,19 @@ class ChunkFetcher(Fetcher):
         self._wrap()
         return await super().fetched_records(partitions, 0, None)  # type: ignore[no-untyped-call,no-any-return]
 
+    async def _proc_fetch_request(self, assignment: Any, node_id: int, request: Any) -> bool:
+        """Send a fetch and take its answer in, at some distance from the answer before."""
+        wait = self.spaced_until - time.monotonic()
+        if wait > 0:
+            try:
+                await asyncio.sleep(wait)
+            except asyncio.CancelledError:
+                # As aiokafka does: the assignment has changed, nobody wants the answer.
+                return False
+        found: bool = await super()._proc_fetch_request(assignment, node_id, request)  # type: ignore[no-untyped-call]
+        self.spaced_until = time.monotonic() + SPACING_SECONDS
+        return found
+
     def _wrap(self) -> None:
         for topic_partition, result in self._records.items():
             if (
@@ -105,7 +127,10 @@ class ChunkFetcher(Fetcher):
                 and type(result._partition_records) is PartitionRecords
                 and self.is_chunked(topic_partition.topic)
             ):
-                result._partition_records = ChunkRecords(result._partition_records)
+                fetched = result._partition_records
+                if fetched._records.size_in_bytes() >= SMALL_BYTES:
+                    self.spaced_until = 0.0
+                result._partition_records = ChunkRecords(fetched)
 
 
 def deliver_chunks(

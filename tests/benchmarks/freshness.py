@@ -45,13 +45,22 @@ def measure(pipeline: Pipeline, rate: int, seconds: float, devices: int) -> None
     stop = threading.Event()
     poller = threading.Thread(target=poll, args=(pipeline, polls, stop))
     poller.start()
-    worker, api = psutil.Process(pipeline.worker.pid), psutil.Process(pipeline.api.pid)
-    before = worker.cpu_times()
+    processes = {
+        "broker": psutil.Process(pipeline.broker_pid),
+        "worker": psutil.Process(pipeline.worker.pid),
+        "API": psutil.Process(pipeline.api.pid),
+        "this": psutil.Process(),
+    }
+    before: dict[str, float] = {}
+    timer = threading.Timer(WARM_UP_SECONDS, lambda: before.update(cpu_seconds(processes)))
+    timer.start()
     began = time.perf_counter()
     sent = send(pipeline.bootstrap_servers, rate, seconds + WARM_UP_SECONDS, devices)
     used = time.perf_counter() - began
-    after = worker.cpu_times()
-    cpu = (after.user + after.system - before.user - before.system) / used
+    cpu = {
+        name: (after - before[name]) / (used - WARM_UP_SECONDS)
+        for name, after in cpu_seconds(processes).items()
+    }
     time.sleep(1.0)
     stop.set()
     poller.join()
@@ -60,10 +69,17 @@ def measure(pipeline: Pipeline, rate: int, seconds: float, devices: int) -> None
     print(
         f"publish -> visible over HTTP at {rate:,}/s, {count:,} readings: p50 "
         f"{1000 * delays[count // 2]:.1f} ms, p90 {1000 * delays[int(count * 0.9)]:.1f}, p99 "
-        f"{1000 * delays[int(count * 0.99)]:.1f}, max {1000 * delays[-1]:.1f}; worker "
-        f"{100 * cpu:.0f} % of a core; polls every {1000 * used / len(polls):.1f} ms; "
-        f"API RSS {api.memory_info().rss >> 20} MB"
+        f"{1000 * delays[int(count * 0.99)]:.1f}, max {1000 * delays[-1]:.1f}; "
+        f"polls every {1000 * used / len(polls):.1f} ms; "
+        f"API RSS {processes['API'].memory_info().rss >> 20} MB; CPU in % of a core: "
+        + ", ".join(f"{name} {100 * share:.0f}" for name, share in cpu.items())
     )
+
+
+def cpu_seconds(processes: dict[str, psutil.Process]) -> dict[str, float]:
+    """User and system time of each."""
+    times = {name: process.cpu_times() for name, process in processes.items()}
+    return {name: each.user + each.system for name, each in times.items()}
 
 
 def send(

@@ -30,6 +30,7 @@ class Pipeline(NamedTuple):
     bootstrap_servers: str
     port: int
     token: str
+    broker_pid: int
     worker: subprocess.Popen[bytes]
     api: subprocess.Popen[bytes]
 
@@ -55,7 +56,7 @@ def running_pipeline(directory: Path) -> Iterator[Pipeline]:
             for module in ("stream_app", "api")
         )
         _wait_until_ready(port)
-        yield Pipeline(broker.bootstrap_servers, port, token, worker, api)
+        yield Pipeline(broker.bootstrap_servers, port, token, broker.pid or 0, worker, api)
 
 
 @contextmanager

@@ -42,6 +42,13 @@ METHODS = [
         is_coroutine=True,
     ),
     Method(Fetcher, "_create_fetch_waiter", (), FETCHER),
+    Method(
+        Fetcher,
+        "_proc_fetch_request",
+        ("assignment", "node_id", "request"),
+        FETCHER,
+        is_coroutine=True,
+    ),
     Method(FetchResult, "getall", ("max_records",), FETCHER),
     Method(AIOKafkaClient, "fetch_all_metadata", (), READER, is_coroutine=True),
 ]
@@ -156,6 +163,19 @@ def test_the_fetcher_keeps_results_by_partition_and_waits_by_future() -> None:
         "waiter.result()",
     )
     check_source(Fetcher._create_fetch_waiter, FETCHER, "self._fetch_waiters.add(fut)")
+
+
+def test_a_fetch_is_a_task_that_may_be_called_off() -> None:
+    check_source(
+        Fetcher._fetch_requests_routine,
+        FETCHER,
+        "self._proc_fetch_request(assignment, node_id, request)",
+        "has_new_data = any(fut.result() for fut in done_pending)",
+    )
+    check_source(
+        Fetcher._proc_fetch_request, FETCHER, "except asyncio.CancelledError:", "return False"
+    )
+    assert fetched()._records.size_in_bytes() > 0, "MemoryRecords.size_in_bytes"
 
 
 def test_a_consumers_fetcher_is_made_at_start_from_two_attributes() -> None:

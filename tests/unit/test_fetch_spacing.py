@@ -1,0 +1,78 @@
+"""Small fetches are kept apart; who is behind fetches on at once."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import OrderedDict
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.structs import TopicPartition
+
+from record_batches.fetcher import SMALL_BYTES, SPACING_SECONDS, ChunkFetcher, ChunkRecords
+
+ONE = TopicPartition("readings", 0)
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """When each fetch was sent."""
+    times: list[float] = []
+
+    async def answered(*_: Any) -> bool:
+        times.append(time.monotonic())
+        return True
+
+    monkeypatch.setattr(Fetcher, "_proc_fetch_request", answered)
+    return times
+
+
+@pytest.fixture
+def fetcher() -> Any:
+    made: Any = object.__new__(ChunkFetcher)
+    made._records = OrderedDict()
+    made.is_chunked = lambda _topic: True
+    return made
+
+
+def put(fetcher: Any, value_bytes: int) -> None:
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 2 * value_bytes + 1000)
+    builder.append(0, 1, None, bytes(value_bytes), [])
+    records = PartitionRecords(
+        ONE, MemoryRecords(bytes(builder.build())), [], 0, None, None, True, 1
+    )
+    result = FetchResult(ONE, assignment=None, partition_records=records, backoff=0.0)
+    fetcher._records[ONE] = result
+
+
+async def test_the_next_fetch_waits_for_more_to_come(fetcher: Any, sent: list[float]) -> None:
+    for _ in range(4):
+        put(fetcher, 100)
+        fetcher._wrap()
+        assert await fetcher._proc_fetch_request(None, 0, None) is True
+    apart = [after - before for before, after in itertools.pairwise(sent)]
+    assert min(apart) >= SPACING_SECONDS
+
+
+async def test_who_is_behind_fetches_on_at_once(fetcher: Any, sent: list[float]) -> None:
+    await fetcher._proc_fetch_request(None, 0, None)
+    assert fetcher.spaced_until > sent[0]
+    put(fetcher, SMALL_BYTES)
+    fetcher._wrap()
+    assert isinstance(fetcher._records[ONE]._partition_records, ChunkRecords)
+    assert fetcher.spaced_until == 0.0
+
+
+async def test_a_fetch_that_waits_can_be_called_off(fetcher: Any, sent: list[float]) -> None:
+    fetcher.spaced_until = time.monotonic() + 60
+    task = asyncio.create_task(fetcher._proc_fetch_request(SimpleNamespace(), 0, None))
+    await asyncio.sleep(0)
+    task.cancel()
+    assert await task is False
+    assert sent == []
