@@ -21,6 +21,7 @@ from stream_app.ownership import Ownership
 from stream_app.pace import Pace
 from stream_app.recovery import ChangelogRecovery
 from stream_app.settings import WorkerSettings
+from stream_app.stuck import end_when_stuck
 from stream_app.transaction import TransactionWriter
 from stream_app.watch import confirm, watch
 
@@ -79,7 +80,14 @@ def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
     async def watch_ground() -> None:
         await watch(settings, cluster, ground, leave)
 
+    async def watch_progress() -> None:
+        seconds = max(settings.stuck_seconds, settings.transaction_timeout_seconds)
+        await end_when_stuck(app.ownership, Cluster(settings), ground.partitions, seconds)
+
     app.task(watch_ground)
+    # At a bounded rate one chunk may rightly take longer than that.
+    if settings.max_rate is None:
+        app.task(watch_progress)
     return app
 
 

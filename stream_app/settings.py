@@ -32,6 +32,11 @@ class WorkerSettings(KafkaSettings):
     transaction_timeout_seconds: Annotated[Seconds, Field(ge=1, le=900)] = Field(
         15.0, alias="STREAM_APP_TRANSACTION_TIMEOUT_SECONDS"
     )
+    #: A worker that applies nothing for so long, though the log grows and nothing explains it,
+    #: ends with 75. Slow is not stuck: keep it far above a transaction's time.
+    stuck_seconds: Annotated[Seconds, Field(ge=5, le=86_400)] = Field(
+        120.0, alias="STREAM_APP_STUCK_SECONDS"
+    )
     fetch_bytes: Annotated[Integer, Field(ge=64 * 1024, le=256 * MIB)] = Field(
         2 * MIB, alias="STREAM_APP_FETCH_BYTES"
     )

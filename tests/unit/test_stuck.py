@@ -1,0 +1,88 @@
+"""When a worker that applies nothing ends itself, and above all when it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from stream_app.stuck import LOOKS, Look, StuckJudge, look_at
+
+
+def verdicts(look: Callable[[int], Look | None]) -> list[str]:
+    """What is said in three times as many looks as it takes."""
+    judge, said = StuckJudge(), []
+    for turn in range(3 * LOOKS):
+        found = look(turn)
+        if found is None:
+            judge.forget()
+        elif (stuck := judge.judge(found)) is not None:
+            said.append(stuck)
+    return said
+
+
+def test_nothing_applied_while_the_log_grows_is_stuck() -> None:
+    said = verdicts(lambda turn: Look(1, {0: 9, 2: 5}, {0: 10, 2: 20 + turn}))
+    assert len(said) == 2 * LOOKS
+    assert said[0].endswith(f"partition 2 at 5 of {20 + LOOKS - 1}")
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        pytest.param(lambda _: Look(1, {0: 9}, {0: 10}), id="all is applied"),
+        pytest.param(lambda turn: Look(1, {0: turn}, {0: 10**6 + turn}), id="slow but moving"),
+        pytest.param(
+            lambda turn: Look(1, {0: turn // (LOOKS - 1), 1: 0}, {0: 10**6, 1: 5 + turn}),
+            id="one partition moves in time",
+        ),
+        pytest.param(lambda _: Look(1, {0: 5}, {0: 20}), id="lag does not grow"),
+        pytest.param(lambda _: Look(1, {0: 5}, {0: 6}), id="behind a foreign open transaction"),
+        pytest.param(
+            lambda turn: Look(turn // LOOKS, {0: 5}, {0: 20 + turn}), id="rebalances in between"
+        ),
+        pytest.param(
+            lambda turn: None if turn % LOOKS == 0 else Look(1, {0: 5}, {0: 20 + turn}),
+            id="recovers, waits or has no broker in between",
+        ),
+        pytest.param(
+            lambda turn: Look(1, {0: turn // 2}, {0: turn // 2 + 1 + turn % 2}),
+            id="idle, now and then a reading",
+        ),
+    ],
+)
+def test_whatever_explains_it_ends_nobody(look: Callable[[int], Look | None]) -> None:
+    assert verdicts(look) == []
+
+
+class Pipe:
+    applied_offset, generation = 5, 3
+
+    def __init__(self, waiting_for: str | None = None) -> None:
+        self.waiting_for = waiting_for
+
+
+class Owned:
+    def __init__(self, pipes: dict[int, Pipe], *, is_recovering: bool = False) -> None:
+        self.pipes, self.is_recovering = pipes, is_recovering
+
+
+class Ends:
+    def end_offsets(self, _topic: str, partitions: int, *, committed: bool) -> list[int]:
+        assert committed, "beyond the last stable offset nothing can be applied"
+        return [100 + partition for partition in range(partitions)]
+
+
+@pytest.mark.parametrize(
+    ("owned", "found"),
+    [
+        (Owned({1: Pipe()}), Look(3, {1: 5}, {1: 101})),
+        (Owned({1: Pipe()}, is_recovering=True), None),
+        (Owned({1: Pipe(), 0: Pipe("Kafka refuses the quarantine")}), None),
+        (Owned({}), None),
+    ],
+)
+def test_a_look_is_taken_only_of_partitions_at_work(owned: Any, found: Look | None) -> None:
+    ends: Any = Ends()
+    assert look_at(owned, ends, 4) == found
