@@ -15,6 +15,7 @@ from stream_app.agent import fold_readings
 from stream_app.cluster import Cluster
 from stream_app.doctor import Ground
 from stream_app.errors import WorkerError
+from stream_app.failpoints import Classes, Failpoint
 from stream_app.faust_seams.app import ChunkApp, ChunkSchema
 from stream_app.faust_seams.table import TotalsTable
 from stream_app.ownership import Ownership
@@ -95,9 +96,10 @@ def _ownership(
     settings: WorkerSettings, ground: Ground, cluster: Cluster, recovery: ChangelogRecovery
 ) -> Ownership:
     connection = settings.for_aiokafka()
+    classes = Failpoint.parse(settings.failpoint).classes() if settings.failpoint else Classes()
 
     def new_writer(partition: int) -> TransactionWriter:
-        return TransactionWriter(
+        return classes.writer(
             connection,
             ground.view_version,
             partition,
@@ -106,6 +108,7 @@ def _ownership(
 
     return Ownership(
         new_writer=new_writer,
+        new_pipe=classes.pipe,
         recovery=recovery,
         confirm_ground=lambda: confirm(cluster, ground),
         expected_birth=ground.expected_birth,

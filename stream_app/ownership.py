@@ -47,11 +47,13 @@ class Ownership:
         confirm_ground: Callable[[], Awaitable[None]],
         expected_birth: Birth,
         target_readings: int,
+        new_pipe: Callable[..., PartitionPipe] = PartitionPipe,
         pace: Pace | None = None,
         accepted: Mapping[int, LostOffsets] | None = None,
     ) -> None:
         """Begin with no partition."""
         self._new_writer = new_writer
+        self._new_pipe = new_pipe
         self._recovery = recovery
         self._confirm_ground = confirm_ground
         self._expected_birth = expected_birth
@@ -102,7 +104,7 @@ class Ownership:
             writer = self._writers.get(partition)
             if writer is None or partition in self.pipes:
                 continue
-            pipe = PartitionPipe(
+            pipe = self._new_pipe(
                 fold,
                 writer,
                 store,

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from contract.kafka import KafkaSettings
 from contract.settings import Integer, Seconds
 from contract.topics import app_id
+from stream_app.failpoints import Failpoint
 from stream_app.recovery import LostOffsets
 
 MIB = 1024 * 1024
@@ -63,6 +64,16 @@ class WorkerSettings(KafkaSettings):
 
     #: Offsets that were removed before they were counted, to go on without: `0:17-42,3:5-9`.
     accept_lost_offsets: str = Field("", alias="STREAM_APP_ACCEPT_LOST_OFFSETS")
+
+    #: For tests only: a step of its work at which the worker ends; see stream_app/failpoints.py.
+    failpoint: str = Field("", alias="STREAM_APP_FAILPOINT")
+
+    @field_validator("failpoint")
+    @classmethod
+    def _step(cls, text: str) -> str:
+        if text:
+            Failpoint.parse(text)
+        return text
 
     @field_validator("accept_lost_offsets")
     @classmethod

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from deploy.broker import LocalBroker
+from stream_app.failpoints import STEPS
 from tests.fault.damage import damage
 from tests.fault.http_reader import HttpReader
 from tests.fault.pipeline import SESSION_SECONDS, Pipeline
@@ -22,6 +23,8 @@ from tests.fault.workers import WorkerProcess
 from tests.kafka import wait_until
 
 STORM_ENDS = 5
+#: Steps that a worker passes but once for each partition that it takes over.
+ONCE = ("fenced", "recovered")
 
 
 class Scene(NamedTuple):
@@ -85,6 +88,17 @@ def storm(scene: Scene) -> Happened:
     return Happened(f"storm of {STORM_ENDS} ends", kills)
 
 
+def kill_at_step(scene: Scene) -> Happened:
+    """Kill a worker, and once more at a step of its work."""
+    worker = scene.chance.choice(scene.workers)
+    step = scene.chance.choice(STEPS)
+    hits = worker.log.count("failpoint: ")
+    worker.failpoints.append(f"{step}:{1 if step in ONCE else scene.chance.randint(1, 100)}")
+    scene.pipeline.workers.replace(worker)
+    wait_until(lambda: worker.log.count("failpoint: ") > hits, f"it was killed at {step}", 90)
+    return Happened(f"{worker.directory.name} killed at {step}", 2)
+
+
 def zombie(scene: Scene) -> Happened:
     """SIGSTOP for less or more than the session, then SIGCONT."""
     worker = scene.chance.choice(scene.workers)
@@ -119,6 +133,7 @@ ROUNDS: dict[Callable[[Scene], Happened], int] = {
     damage_stores: 15,
     kill_all: 6,
     storm: 8,
+    kill_at_step: 10,
     zombie: 8,
     kill_broker: 3,
     kill_api: 5,

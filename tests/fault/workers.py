@@ -33,6 +33,9 @@ class WorkerProcess:
         self.log_file = directory.with_name(f"{directory.name}.log")
         self.exit_codes: list[int] = []
         self.wanted = False
+        #: `STEP:TIMES[:stop]` of stream_app/failpoints.py, one after the other: the next one
+        #: follows at the start after the one before was reached, not when a life ended otherwise.
+        self.failpoints: list[str] = []
         self._environ = {
             "PATH": os.environ["PATH"],
             "HOME": os.environ.get("HOME", "/"),
@@ -58,10 +61,17 @@ class WorkerProcess:
 
     def start(self) -> None:
         with self._lock, self.log_file.open("ab") as output:
+            if self.failpoints and "failpoint: " in self.last_start:
+                self.failpoints.pop(0)
             output.write(b"--- start\n")
             output.flush()
+            failpoint = self.failpoints[0] if self.failpoints else ""
             self._process = subprocess.Popen(
-                COMMAND, env=self._environ, stdout=output, stderr=output, stdin=subprocess.DEVNULL
+                COMMAND,
+                env=self._environ | {"STREAM_APP_FAILPOINT": failpoint},
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
             )
             self.wanted = True  # only now: the one before may have ended with 0, as it was told
 
@@ -73,6 +83,11 @@ class WorkerProcess:
         """SIGKILL, and gone."""
         self.send(signal.SIGKILL)
         self.wait(5)
+
+    def is_stopped(self) -> bool:
+        """Whether it was sent SIGSTOP and nothing since."""
+        stat = Path(f"/proc/{self.pid}/stat")
+        return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "T"
 
     def wait(self, seconds: float) -> int:
         """Return how it ended. Fails when it has not within that time."""
@@ -116,10 +131,11 @@ class Workers:
         self._thread = threading.Thread(target=self._supervise, daemon=True)
         self._thread.start()
 
-    def add(self, **environ: str) -> WorkerProcess:
+    def add(self, *, failpoints: Iterable[str] = (), **environ: str) -> WorkerProcess:
         """Start one more."""
         name = f"worker-{len(self.all)}"
         worker = WorkerProcess(self._directory / name, {**self._environ, **environ})
+        worker.failpoints += failpoints
         worker.start()
         self.all.append(worker)
         return worker

@@ -1,0 +1,154 @@
+"""Ends or stops this process at a named step of its work; only for tests, off unless told so.
+
+`STREAM_APP_FAILPOINT=committed:25` kills the process (SIGKILL) when it has passed that step 25
+times, `changelog_sent:25:stop` stops it there (SIGSTOP). Each worker is made of the classes below
+only then: one without a failpoint does not know that there are any.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import signal
+from collections.abc import Callable
+from typing import Any, NamedTuple, Self
+
+from record_batches.chunk import RecordChunk
+from stream_app.pipe import PartitionPipe
+from stream_app.steps import (
+    Acknowledge,
+    Begin,
+    Commit,
+    CommitEffect,
+    ReadStore,
+    SendQuarantined,
+    SendTotals,
+    TransactionEffect,
+    WriteStore,
+    WriteTransaction,
+)
+from stream_app.transaction import TransactionWriter
+
+log = logging.getLogger(__name__)
+
+#: In the order in which a partition's work passes them.
+STEPS = (
+    "fenced",
+    "recovered",
+    "fetched",
+    "folded",
+    "begun",
+    "store_read",
+    "quarantine_sent",
+    "changelog_sent",
+    "end_sent",
+    "committed",
+    "store_written",
+    "acknowledged",
+)
+PATTERN = re.compile(rf"({'|'.join(STEPS)}):([1-9][0-9]{{0,8}})(:stop)?")
+_AFTER: dict[type, str] = {
+    ReadStore: "store_read",
+    SendQuarantined: "quarantine_sent",
+    SendTotals: "changelog_sent",
+    WriteTransaction: "committed",
+    WriteStore: "store_written",
+    Acknowledge: "acknowledged",
+}
+#: About what the end of a transaction takes to Kafka: whether it is carried out is open then.
+_ON_ITS_WAY_SECONDS = 0.0005
+
+
+class Failpoint:
+    """One step, at which the process ends or stops once."""
+
+    def __init__(self, step: str, times: int, number: signal.Signals) -> None:
+        """Begin to count."""
+        self._step, self._left, self._signal = step, times, number
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Make one of `STEP:TIMES[:stop]`. Raises: ValueError."""
+        found = PATTERN.fullmatch(text)
+        if found is None:
+            raise ValueError(f"must be STEP:TIMES[:stop], STEP one of {', '.join(STEPS)}")
+        step, times, stop = found.groups()
+        return cls(step, int(times), signal.SIGSTOP if stop else signal.SIGKILL)
+
+    def passes(self, step: str) -> None:
+        """Note that a step was passed; does not return where the process ends there."""
+        if step != self._step:
+            return
+        self._left -= 1
+        if self._left == 0:
+            log.warning("failpoint: %s, %s", step, self._signal.name)
+            os.kill(os.getpid(), self._signal)
+
+    def classes(self) -> Classes:
+        """Return what a worker with this failpoint is made of."""
+
+        class Writer(FailingWriter):
+            failpoint = self
+
+        class Pipe(FailingPipe):
+            failpoint = self
+
+        return Classes(Writer, Pipe)
+
+
+class Classes(NamedTuple):
+    """What makes a partition's writer and its pipe."""
+
+    writer: Callable[..., TransactionWriter] = TransactionWriter
+    pipe: Callable[..., PartitionPipe] = PartitionPipe
+
+
+class FailingWriter(TransactionWriter):
+    """A writer that tells a failpoint where it is."""
+
+    failpoint: Failpoint
+
+    async def start(self) -> None:
+        """Pass `fenced`."""
+        await super().start()
+        self.failpoint.passes("fenced")
+
+    async def begin(self) -> None:
+        """Pass `begun`."""
+        await super().begin()
+        self.failpoint.passes("begun")
+
+    async def _do(self, effect: TransactionEffect) -> int | None:
+        if isinstance(effect, Commit):
+            ending = asyncio.create_task(super()._do(effect))
+            await asyncio.sleep(_ON_ITS_WAY_SECONDS)
+            self.failpoint.passes("end_sent")
+            return await ending
+        answer = await super()._do(effect)
+        if not isinstance(effect, Begin):
+            self.failpoint.passes(_AFTER[type(effect)])
+        return answer
+
+
+class FailingPipe(PartitionPipe):
+    """A pipe that tells a failpoint where it is."""
+
+    failpoint: Failpoint
+
+    def start(self) -> None:
+        """Pass `recovered`: only what is recovered has a pipe."""
+        self.failpoint.passes("recovered")
+        super().start()
+
+    async def add(self, chunk: RecordChunk, acknowledge: Callable[[], Any]) -> None:
+        """Pass `fetched`, then `folded`."""
+        self.failpoint.passes("fetched")
+        await super().add(chunk, acknowledge)
+        self.failpoint.passes("folded")
+
+    async def _do(self, effect: CommitEffect) -> Any:
+        answer = await super()._do(effect)
+        self.failpoint.passes(_AFTER[type(effect)])
+        return answer
