@@ -1,0 +1,95 @@
+"""X8, X9: the network between one worker and the broker is cut, silent, slow, or loses answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pytest
+
+from deploy.broker import LocalBroker
+from deploy.broker_properties import Listener
+from deploy.ports import free_port
+from tests.fault.conftest import PipelineFactory
+from tests.fault.pipeline import SESSION_SECONDS, Pipeline
+from tests.fault.proxy import (
+    ADD_PARTITIONS,
+    END_TRANSACTION,
+    FETCH,
+    HEARTBEAT,
+    HOST,
+    OFFSET_COMMIT,
+    PRODUCE,
+    Proxy,
+)
+from tests.kafka import Kafka, wait_until
+from tests.shared_broker import QUICK_PROPERTIES
+
+LOST = (PRODUCE, ADD_PARTITIONS, END_TRANSACTION, OFFSET_COMMIT, HEARTBEAT, FETCH)
+ALIVE_SECONDS = 60
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    """Before a port that is the broker's FAULT listener once it runs."""
+    proxy = Proxy(free_port())
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def pipeline(
+    broker_factory: Callable[..., LocalBroker], pipeline_factory: PipelineFactory, proxy: Proxy
+) -> Iterator[Pipeline]:
+    """On a broker whose FAULT listener sends clients to the proxy."""
+    listener = Listener("FAULT", proxy.broker_port, proxy.port)
+    broker = broker_factory(properties=QUICK_PROPERTIES, extra_listeners=[listener])
+    with broker:
+        yield pipeline_factory(Kafka(broker.bootstrap_servers))
+
+
+def start_behind(pipeline: Pipeline, proxy: Proxy) -> None:
+    """One worker, which reaches the broker through the proxy only."""
+    pipeline.workers.add(KAFKA_BOOTSTRAP_SERVERS=f"{HOST}:{proxy.port}")
+    pipeline.fleet.start()
+    pipeline.wait_progress()
+
+
+@pytest.mark.timeout(240)
+def test_x8_a_cut_network_loses_and_doubles_nothing(pipeline: Pipeline, proxy: Proxy) -> None:
+    start_behind(pipeline, proxy)
+    pauses = []
+    cuts: list[Callable[[], None]] = [
+        proxy.cut,
+        proxy.silence,
+        partial(proxy.silence, requests=False),
+        partial(proxy.silence, answers=False),
+    ]
+    for cut in cuts:
+        pipeline.wait_progress(500, seconds=ALIVE_SECONDS)
+        cut()
+        time.sleep(2 * SESSION_SECONDS)  # the length is the test
+        proxy.heal()
+        began = time.monotonic()
+        pipeline.wait_progress(2_000, seconds=ALIVE_SECONDS)
+        pauses.append(round(time.monotonic() - began, 1))
+    pipeline.finish(seconds_to_go_on=pauses)
+
+
+@pytest.mark.timeout(240)
+def test_x9_lost_and_late_answers_change_no_total(pipeline: Pipeline, proxy: Proxy) -> None:
+    start_behind(pipeline, proxy)
+    for api_key in LOST:
+        proxy.lose_answers(api_key, 3)
+        wait_until(
+            lambda api_key=api_key: proxy.lost[api_key] == 3,
+            f"three answers to {api_key} are lost",
+            ALIVE_SECONDS,
+        )
+        pipeline.wait_progress(500, seconds=ALIVE_SECONDS)
+    for api_key in (PRODUCE, END_TRANSACTION):
+        proxy.delay(api_key, 1.0)
+        pipeline.wait_progress(100, seconds=ALIVE_SECONDS)
+        proxy.heal()
+    pipeline.finish(lost=dict(proxy.lost))
