@@ -21,6 +21,12 @@ from contract.quarantine import Origin, encode_quarantined
 from contract.reading import Rejected, decode_readings
 from record_batches.chunk import Record, RecordChunk
 
+#: With fewer readings for each device, what a transaction writes costs more than what it reads:
+#: far behind, it is worth waiting for more of them...
+READINGS_PER_DEVICE = 16
+#: ...but not for more than this many times the target.
+LARGEST_TARGETS = 4
+
 
 class Verdict(enum.Enum):
     """How a chunk stands to what is already folded."""
@@ -60,6 +66,19 @@ class Pending:
         self.quarantined_bytes = 0
         #: What the framework wants acknowledged once this is applied; opaque here.
         self.events: list[Any] = []
+
+    def is_worth(self, transactions: int, target_readings: int) -> bool:
+        """Tell whether it makes so many transactions, each of the target or worth more.
+
+        Every device touched is a record written, so many devices want larger transactions. Memory
+        goes by devices, not by readings: as many devices as the target end the wait.
+        """
+        target = target_readings * transactions
+        devices = len(self.totals)
+        if self.counted < target or devices >= target:
+            return self.counted >= target
+        wanted = devices * READINGS_PER_DEVICE * transactions
+        return self.counted >= min(wanted, target * LARGEST_TARGETS)
 
 
 class PartitionFold:

@@ -39,8 +39,8 @@ CAUGHT_UP_RECORDS = 5_000
 #: A transaction waits at most this long for more readings, however far behind it is.
 LONGEST_WAIT_SECONDS = 3.0
 _LAG_POLL_SECONDS = 0.005
-#: The agent waits while this many times the target is pending.
-PENDING_TARGETS = 2
+#: The agent waits while so many transactions' worth is pending.
+PENDING_TRANSACTIONS = 2
 #: Quarantine records of one transaction, in bytes: they are far larger than totals.
 QUARANTINE_BYTES = 16 * 1024 * 1024
 _FIRST_BACKOFF_SECONDS, _LAST_BACKOFF_SECONDS = 1.0, 30.0
@@ -132,10 +132,13 @@ class PartitionPipe:
         await self._writer.stop()
 
     def _is_full(self) -> bool:
+        return self._has_enough(PENDING_TRANSACTIONS)
+
+    def _has_enough(self, transactions: int) -> bool:
         pending = self.fold.pending
         return (
-            pending.counted >= self._target * PENDING_TARGETS
-            or pending.quarantined_bytes >= QUARANTINE_BYTES * PENDING_TARGETS
+            pending.is_worth(transactions, self._target)
+            or pending.quarantined_bytes >= QUARANTINE_BYTES * transactions
         )
 
     async def _seek_back(self, chunk: RecordChunk) -> None:
@@ -183,13 +186,7 @@ class PartitionPipe:
     async def _gather(self) -> None:
         """While far behind, wait (bounded) for more readings: fewer, larger transactions."""
         deadline = time.monotonic() + LONGEST_WAIT_SECONDS
-        pending = self.fold.pending
-        while (
-            not self._closed
-            and pending.counted < self._target
-            and pending.quarantined_bytes < QUARANTINE_BYTES
-            and time.monotonic() < deadline
-        ):
+        while not self._closed and not self._has_enough(1) and time.monotonic() < deadline:
             end = self._source.end_offset(self.partition)
             if end is None or end - 1 - self.fold.folded_offset < CAUGHT_UP_RECORDS:
                 return

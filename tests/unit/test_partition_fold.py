@@ -9,7 +9,7 @@ import pytest
 from contract.changelog import MARKER_KEY, Marker, decode_marker, decode_total
 from contract.quarantine import decode_quarantined
 from record_batches.chunk import RecordChunk
-from stream_app.partition import PartitionFold, Transaction, Verdict
+from stream_app.partition import PartitionFold, Pending, Transaction, Verdict
 from tests.records import HandmadeRecord, chunk_of, reading_value
 
 MARKER = Marker(applied_offset=9, counted=4, quarantined=2, newest_ms=100)
@@ -166,3 +166,35 @@ def test_k79_two_broken_halves_are_two_bad_records(fold: PartitionFold) -> None:
     found = committed(fold)
     assert totals(found) == {}
     assert len(found.quarantined) == 2
+
+
+def pending_of(*, readings: int, devices: int) -> Pending:
+    pending = Pending()
+    pending.counted = readings
+    pending.totals = {f"device_{number}": [1, 1] for number in range(devices)}
+    return pending
+
+
+@pytest.mark.parametrize(
+    ("readings", "devices", "is_worth_one"),
+    [
+        (99, 1, False),
+        (100, 1, True),
+        (100, 20, False),
+        (319, 20, False),
+        (320, 20, True),
+        (399, 90, False),
+        (400, 90, True),
+        (100, 100, True),
+    ],
+)
+def test_a_transaction_of_many_devices_waits_for_more_readings_but_not_for_ever(
+    readings: int, devices: int, is_worth_one: bool
+) -> None:
+    pending = pending_of(readings=readings, devices=devices)
+    assert pending.is_worth(1, 100) is is_worth_one
+
+
+def test_two_transactions_are_worth_twice_the_readings() -> None:
+    assert not pending_of(readings=639, devices=20).is_worth(2, 100)
+    assert pending_of(readings=640, devices=20).is_worth(2, 100)
