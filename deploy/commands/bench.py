@@ -22,13 +22,16 @@ def bench(
     against: list[str] | None = typer.Option(
         None, help="kafka-streams-eos, kafka-streams-alo, confluent-loop, none; default: all."
     ),
+    stages: bool = typer.Option(
+        False, "--stages", help="What each stage of the hot path costs a reading, without a broker."
+    ),
     as_json: bool = AS_JSON,
 ) -> None:
     """Measure ours and its peers on a broker of their own; rates, spread and ratios."""
     if not (ROOT / "tests" / "benchmarks").is_dir():
         raise MissingPart("the benchmark is not installed: run it in a clone of the repository")
     command = [sys.executable, "-m", "tests.benchmarks", f"--rounds={rounds}"]
-    command += [f"--readings={readings}"] + ["--json"] * as_json
+    command += [f"--readings={readings}"] + ["--json"] * as_json + ["--stages"] * stages
     command += [f"--devices={number}" for number in devices or ()]
     command += [f"--against={name}" for name in against or ()]
     done = subprocess.run(command, cwd=ROOT, env=dict(environ_of(context)), check=False)

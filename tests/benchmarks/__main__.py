@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 
 from deploy.errors import MissingPart
-from tests.benchmarks import catch_up, machine
+from tests.benchmarks import catch_up, machine, stages
 from tests.benchmarks.contenders import OURS, PEERS_BY_NAME
 from tests.benchmarks.dataset import Shape
 from tests.benchmarks.figures import Table
@@ -37,6 +37,7 @@ def parsed() -> argparse.Namespace:
     arguments.add_argument("--rounds", type=_positive, default=3)
     arguments.add_argument("--readings", type=_positive, default=3_000_000)
     arguments.add_argument("--devices", type=_positive, action="append")
+    arguments.add_argument("--stages", action="store_true", help="ours alone, stage by stage")
     arguments.add_argument("--seed", type=int, default=7)
     arguments.add_argument("--against", action="append", choices=[*PEERS_BY_NAME, "none"])
     return arguments.parse_args()
@@ -54,6 +55,9 @@ def _tables(options: argparse.Namespace) -> Iterator[Table]:
     peers = [PEERS_BY_NAME[name] for name in names if name != "none"]
     for devices in options.devices or [1_000, 100_000]:
         shape = Shape(options.readings, devices, options.seed)
+        if options.stages:
+            yield stages.run(shape, options.rounds)
+            continue
         with standing() as stand:
             yield catch_up.run(stand, catch_up.CatchUp(shape, options.rounds, [OURS, *peers]))
 
