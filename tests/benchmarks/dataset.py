@@ -7,8 +7,9 @@ of a device of its own, `last-P`: whoever sees its total has seen the whole part
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from confluent_kafka import Producer
 
@@ -82,6 +83,7 @@ def publish(
     partitions: int,
     shape: Shape,
     on_progress: Callable[[int, int | None], None] = lambda _done, _total: None,
+    config: Mapping[str, Any] = MappingProxyType({}),
 ) -> Dataset:
     """Publish a dataset and wait for every acknowledgement. Raises: RuntimeError."""
     producer = Producer(
@@ -94,6 +96,7 @@ def publish(
             "partitioner": "murmur2_random",
             "queue.buffering.max.messages": 1_000_000,
             "queue.buffering.max.kbytes": 500_000,
+            **config,
         }
     )
 

@@ -18,6 +18,7 @@ from deploy.broker import LocalBroker
 from deploy.settings import TopicSettings
 from deploy.topics import create
 from stream_app.cluster import Cluster
+from stream_app.quiet import QUIET
 from tests.benchmarks.dataset import Dataset, Shape, publish
 
 GONE_SECONDS = 30.0
@@ -40,7 +41,7 @@ class Stand(NamedTuple):
         """Make a topic if it is not there, and publish a dataset to it."""
         if topic not in self.cluster.topic_names():
             self.make_topic(topic)
-        return publish(self.servers, topic, self.settings.partitions, shape)
+        return publish(self.servers, topic, self.settings.partitions, shape, config=QUIET)
 
     def make_topic(self, name: str, config: Mapping[str, str] | None = None) -> None:
         topic = NewTopic(name, self.settings.partitions, 1, config=dict(config or {}))
@@ -83,5 +84,5 @@ def standing(partitions: int = 4) -> Iterator[Stand]:
         settings = TopicSettings.load(environ)
         cluster = Cluster(settings)
         create(cluster, settings)
-        admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers, **QUIET})
         yield Stand(Path(directory), environ, settings, cluster, admin)
