@@ -22,6 +22,9 @@ def bench(
     against: list[str] | None = typer.Option(
         None, help="kafka-streams-eos, kafka-streams-alo, confluent-loop, none; default: all."
     ),
+    codec: str = typer.Option("none", help="none, gzip, snappy, lz4, zstd: of the readings topic."),
+    bad: float = typer.Option(0.0, min=0, max=0.9, help="Share of bad records; ours alone."),
+    no_keys: bool = typer.Option(False, "--no-keys", help="Readings without a key."),
     stages: bool = typer.Option(
         False, "--stages", help="What each stage of the hot path costs a reading, without a broker."
     ),
@@ -32,6 +35,7 @@ def bench(
         raise MissingPart("the benchmark is not installed: run it in a clone of the repository")
     command = [sys.executable, "-m", "tests.benchmarks", f"--rounds={rounds}"]
     command += [f"--readings={readings}"] + ["--json"] * as_json + ["--stages"] * stages
+    command += [f"--codec={codec}", f"--bad={bad}"] + ["--no-keys"] * no_keys
     command += [f"--devices={number}" for number in devices or ()]
     command += [f"--against={name}" for name in against or ()]
     done = subprocess.run(command, cwd=ROOT, env=dict(environ_of(context)), check=False)

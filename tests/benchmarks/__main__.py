@@ -14,6 +14,9 @@ from tests.benchmarks.dataset import Shape
 from tests.benchmarks.figures import Table
 from tests.benchmarks.stand import standing
 
+CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
+MOST_BAD = 0.9
+
 
 def main() -> None:
     """Run what is asked for and print it."""
@@ -38,6 +41,9 @@ def parsed() -> argparse.Namespace:
     arguments.add_argument("--readings", type=_positive, default=3_000_000)
     arguments.add_argument("--devices", type=_positive, action="append")
     arguments.add_argument("--stages", action="store_true", help="ours alone, stage by stage")
+    arguments.add_argument("--codec", choices=CODECS, default="none")
+    arguments.add_argument("--no-keys", action="store_true", help="readings without a key")
+    arguments.add_argument("--bad", type=_share, default=0.0, help="share of records, 0 to 0.9")
     arguments.add_argument("--seed", type=int, default=7)
     arguments.add_argument("--against", action="append", choices=[*PEERS_BY_NAME, "none"])
     return arguments.parse_args()
@@ -50,11 +56,26 @@ def _positive(text: str) -> int:
     return number
 
 
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 <= share <= MOST_BAD:
+        raise argparse.ArgumentTypeError(f"must be from 0 to {MOST_BAD:g}")
+    return share
+
+
 def _tables(options: argparse.Namespace) -> Iterator[Table]:
-    names = options.against or list(PEERS_BY_NAME)
+    # A bad record ends each of the peers.
+    names = [] if options.bad else options.against or list(PEERS_BY_NAME)
     peers = [PEERS_BY_NAME[name] for name in names if name != "none"]
     for devices in options.devices or [1_000, 100_000]:
-        shape = Shape(options.readings, devices, options.seed)
+        shape = Shape(
+            options.readings,
+            devices,
+            options.seed,
+            options.bad,
+            options.codec,
+            not options.no_keys,
+        )
         if options.stages:
             yield stages.run(shape, options.rounds)
             continue

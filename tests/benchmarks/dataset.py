@@ -65,12 +65,11 @@ def value_of(number: int, device: str, energy: int) -> bytes:
 def records(shape: Shape, totals: dict[str, int]) -> Iterator[tuple[str, bytes]]:
     """Yield (device, value) of each record; adds the readings to `totals`."""
     chance = random.Random(shape.seed)
-    every_bad = round(1 / shape.bad) if shape.bad else 0
     for number in range(shape.readings):
         device = f"device_{chance.randrange(shape.devices)}"
         energy = chance.randrange(1 << 32)
         value = value_of(number, device, energy)
-        if every_bad and number % every_bad == 0:
+        if int((number + 1) * shape.bad) > int(number * shape.bad):
             yield device, value.replace(b'"energy_consumed": ', b'"energy_consumed": "x')
             continue
         totals[device] = totals.get(device, 0) + energy

@@ -1,5 +1,8 @@
 """The benchmark's table says what was measured."""
 
+import pytest
+
+from tests.benchmarks import stages
 from tests.benchmarks.dataset import Shape, records
 from tests.benchmarks.figures import Figure, Table, percentile
 
@@ -40,3 +43,18 @@ def test_the_same_seed_gives_the_same_records_and_totals() -> None:
     shape = Shape(readings=100, devices=5, bad=0.1)
     assert list(records(shape, first)) == list(records(shape, second))
     assert first == second
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.5, 0.9])
+def test_the_share_of_bad_records_is_the_one_asked_for(share: float) -> None:
+    made = [value for _, value in records(Shape(readings=1_000, devices=5, bad=share), {})]
+    assert sum(b'"x' in value for value in made) == pytest.approx(1_000 * share, abs=1)
+
+
+def test_the_stages_count_every_reading_and_add_up() -> None:
+    table = stages.run(Shape(readings=5_000, devices=50), rounds=1)
+    whole, *each = (figure.median for figure in table.figures)
+    assert len(each) == len(stages.STAGES)
+    assert whole == pytest.approx(sum(each))
+    # 50 devices, and the marker.
+    assert f"{51 / 5_000:.3f} changelog records" in table.figures[0].note
