@@ -25,7 +25,7 @@ class Tier:
     name: str
     budget_seconds: int
     processes: int = 0
-    """Of pytest-xdist; 0: none. Not where tests measure rates; faults mostly wait."""
+    """Of pytest-xdist; 0: none. Not where tests measure rates; the rest mostly waits."""
 
 
 TIERS = (
@@ -33,7 +33,7 @@ TIERS = (
     Tier("property", 60, processes=2),
     Tier("model", 90, processes=2),
     Tier("broker", 330, processes=2),
-    Tier("e2e", 240),
+    Tier("e2e", 240, processes=2),
     Tier("fault", 300, processes=2),
     Tier("fuzz", 110),
 )
