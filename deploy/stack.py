@@ -153,7 +153,7 @@ class Stack:
         if done.view_version is None:
             raise DeployError(
                 "the topics have other partitions than ENERGY_PARTITIONS says; nothing was"
-                " changed: set it to what the topics have, `energy topics check` shows them"
+                " changed: set it to what they have, as told above; `energy topics grow` adds some"
             )
         # None of them differs from what is declared.
         return self._topics.partitions

@@ -47,12 +47,12 @@ def list_rows(
 ) -> None:
     """List quarantined rows, newest first, with their reasons and what was requeued already."""
     from deploy.progress import progress
-    from deploy.quarantine.requeue import requeued_origins
+    from deploy.quarantine.requeue import requeued_marks
     from deploy.quarantine.rows import read_rows
 
     choice = _choice(field, reason, device, import_id, since, until, origin)
     settings = _settings(context)
-    requeued = requeued_origins(settings)
+    requeued = requeued_marks(settings)
     newest: list[tuple[int, int, int, QuarantinedRow]] = []
     matching = 0
     with progress("rows read") as on_progress:
@@ -63,7 +63,7 @@ def list_rows(
             (heapq.heappush if len(newest) < limit else heapq.heappushpop)(newest, place)
     rows = [row for *_, row in sorted(newest, reverse=True)]
     if as_json:
-        marks = [{"origin": r.origin, "requeued": r.origin in requeued} for r in rows]
+        marks = [{"origin": r.origin, "requeued": r.mark in requeued} for r in rows]
         shown = [mark | row.columns for mark, row in zip(marks, rows, strict=True)]
         print_json({"matching": matching, "rows": shown})
     else:
@@ -176,7 +176,7 @@ def _show_rows(rows: Sequence[QuarantinedRow], matching: int, requeued: set[str]
             _plain(row.columns["insertion_date"]),
             "\n".join(map(_plain, why.split("\n"))),
             _plain(value),
-            "yes" if row.origin in requeued else "",
+            "yes" if row.mark in requeued else "",
         )
     console().print(table)
     typer.echo(f"{len(rows):,} of {matching:,} rows, the newest first")

@@ -55,8 +55,8 @@ class Preview:
     next_offsets: dict[int, int] = field(default_factory=dict)
 
 
-def requeued_origins(settings: ProducerSettings) -> set[str]:
-    """Return the origins that have been published. Raises: ProducerError."""
+def requeued_marks(settings: ProducerSettings) -> set[str]:
+    """Return the marks of the rows that have been published. Raises: ProducerError."""
     prefix = import_prefix(KIND, IMPORT_ID)
     with PositionLog(settings, prefix) as log:
         return {key[len(prefix) :].decode() for key in log.read()}
@@ -70,12 +70,12 @@ def preview(
 ) -> Preview:
     """Tell what a requeue would do; writes nothing. Raises: ProducerError, DeployError."""
     found = Preview()
-    done = requeued_origins(settings)
+    done = requeued_marks(settings)
     for row in read_rows(settings, choice):
         found.matching += 1
         found.next_offsets[row.partition] = row.offset + 1
         on_progress(found.matching, None)
-        if row.origin in done:
+        if row.mark in done:
             found.already += 1
             continue
         result = mend(row, changes)
@@ -121,18 +121,18 @@ def _wanted(
 ) -> Iterator[tuple[str, Mended]]:
     for row in read_rows(settings, choice):
         is_seen = row.offset < seen.next_offsets.get(row.partition, 0)
-        if is_seen and row.origin not in done:
+        if is_seen and row.mark not in done:
             result = mend(row, changes)
             if isinstance(result, Mended):
-                yield row.origin, result
+                yield row.mark, result
 
 
 def _portions(wanted: Iterator[tuple[str, Mended]]) -> Iterator[dict[str, Mended]]:
-    """Yield what goes into one transaction, by origin."""
+    """Yield what goes into one transaction, by its mark."""
     rows: dict[str, Mended] = {}
     size = 0
-    for origin, mended in wanted:
-        rows[origin] = mended
+    for mark, mended in wanted:
+        rows[mark] = mended
         size += len(mended.value)
         if len(rows) >= ROWS_AT_ONCE or size >= BATCH_BYTES:
             yield rows

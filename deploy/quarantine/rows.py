@@ -7,7 +7,7 @@ after the other. Writes: nothing. Passes over what nobody of ours wrote.
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
@@ -31,6 +31,8 @@ class QuarantinedRow(NamedTuple):
     offset: int
     timestamp_ms: int
     columns: dict[str, Any]
+    #: Kafka's id of each topic, by its name.
+    topic_ids: Mapping[str, str]
 
     @property
     def origin(self) -> str:
@@ -38,10 +40,19 @@ class QuarantinedRow(NamedTuple):
 
         A row refused on the way in has none: there it is the place of its quarantine record.
         """
-        found = self.columns.get
-        if found("__topic") == READINGS.name:
-            return f"{READINGS.name}/{found('__partition')}/{found('__offset')}"
-        return f"{QUARANTINE.name}/{self.partition}/{self.offset}"
+        return "/".join(map(str, self._place))
+
+    @property
+    def mark(self) -> str:
+        """Name it for ever: in a topic that was deleted and made again, places come again."""
+        topic, partition, offset = self._place
+        return f"{self.topic_ids[topic]}/{partition}/{offset}"
+
+    @property
+    def _place(self) -> tuple[str, int, int]:
+        if self.columns.get("__topic") == READINGS.name:
+            return READINGS.name, self.columns["__partition"], self.columns["__offset"]
+        return QUARANTINE.name, self.partition, self.offset
 
     @property
     def value(self) -> bytes | None:
@@ -100,27 +111,33 @@ def read_rows(settings: ProducerSettings, choice: Choice) -> Iterator[Quarantine
     """
     cluster = Cluster(settings)
     cluster.brokers()
-    found = cluster.topics([QUARANTINE.name]).get(QUARANTINE.name)
-    if found is None:
-        raise TopicMissing(QUARANTINE.name)
+    topics = cluster.topics([QUARANTINE.name, READINGS.name])
+    for name in (QUARANTINE.name, READINGS.name):
+        if name not in topics:
+            raise TopicMissing(name)
+    ids = {name: topic.topic_id for name, topic in topics.items()}
     live = read_views(settings).live
-    starts = dict.fromkeys(range(found.partitions), 0)
+    starts = dict.fromkeys(range(topics[QUARANTINE.name].partitions), 0)
     with reader(settings) as consumer:
         for record in read_to_end(consumer, QUARANTINE.name, starts):
-            row = _row(record, b"%d" % (live or 0))
+            row = _row(record, b"%d" % (live or 0), ids)
             if row is not None and choice.takes(row):
                 yield row
 
 
-def _row(record: Record, live_version: bytes) -> QuarantinedRow | None:
+def _row(
+    record: Record, live_version: bytes, topic_ids: Mapping[str, str]
+) -> QuarantinedRow | None:
     for name, value in record.headers:
         if name == VIEW_VERSION_HEADER and value != live_version:
             return None
     try:
         columns = decode_quarantined(record.value)
-        row = QuarantinedRow(record.partition, record.offset, record.timestamp_ms, columns)
+        row = QuarantinedRow(
+            record.partition, record.offset, record.timestamp_ms, columns, topic_ids
+        )
         is_ours = {"device_id", "c__import_id", "insertion_date"} <= columns.keys()
-        texts = [columns.get("insertion_date"), *chain.from_iterable(row.faults)]
+        texts = [row.mark, columns.get("insertion_date"), *chain.from_iterable(row.faults)]
         return row if is_ours and all(isinstance(text, str) for text in texts) else None
     except (CorruptRecord, KeyError, TypeError, ValueError):
         return None

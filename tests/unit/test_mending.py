@@ -15,6 +15,8 @@ from tests.quarantine_double import quarantine_value
 
 FOUR = ["timestamp=2025-04-30 10:11:21", "device_id=d", "energy_consumed=1", "location="]
 
+TOPIC_IDS = {"energy_consumption": "r1", "energy_consumption_quarantine": "q1"}
+
 
 def row(value: bytes | None, **columns: Any) -> QuarantinedRow:
     """A quarantine row that holds the value as the contract says."""
@@ -23,7 +25,7 @@ def row(value: bytes | None, **columns: Any) -> QuarantinedRow:
             columns["__value"] = value.decode()
         except UnicodeDecodeError:
             columns["__value_base64"] = b64encode(value).decode()
-    return QuarantinedRow(0, 0, 0, json.loads(quarantine_value(**columns)))
+    return QuarantinedRow(3, 9, 0, json.loads(quarantine_value(**columns)), TOPIC_IDS)
 
 
 def mended(value: bytes | None, *changes: str) -> Mended | str:
@@ -84,3 +86,13 @@ def test_a_change_that_could_never_be_valid_is_refused(text: str) -> None:
         read_changes([text])
     with pytest.raises(SettingError, match="twice"):
         read_changes(["location=a", "location=b"])
+
+
+def test_a_row_is_marked_by_the_id_of_the_topic_it_was_refused_in() -> None:
+    refused = row(b"x", __topic="energy_consumption", __partition=1, __offset=87)
+    assert (refused.origin, refused.mark) == ("energy_consumption/1/87", "r1/1/87")
+    again = refused._replace(topic_ids=TOPIC_IDS | {"energy_consumption": "r2"})
+    assert (again.origin, again.mark) == ("energy_consumption/1/87", "r2/1/87")
+    on_the_way = row(b"x", __topic=None, __partition=None, __offset=None)
+    assert on_the_way.origin == "energy_consumption_quarantine/3/9"
+    assert on_the_way.mark == "q1/3/9"
