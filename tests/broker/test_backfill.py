@@ -79,7 +79,8 @@ def test_all_of_another_cluster_is_copied_once_and_again_only_what_is_new(archiv
     assert (second.readings, second.quarantined, second.before) == (2, 2, 60)
     assert archive.copied() == sorted([*ALL, "7", "8"])
     bad = [json.loads(record.value()) for record in archive.target.read(QUARANTINE.name)]
-    assert [(row["__file"], row["__line"]) for row in bad] == [
+    # Each may be in another partition of the quarantine: they are read in any order.
+    assert sorted((row["__file"], row["__line"]) for row in bad) == [
         (f"{archive.topic}/1", n) for n in (31, 32)
     ]
     assert {row["c__import_id"] for row in bad} == {f"backfill/{first.import_id}"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from bisect import bisect_left
 from contextlib import suppress
 
@@ -136,7 +137,11 @@ class Follower:
             place = bisect_left(self._marker_offsets[partition], end)
             applied = self._marker_applied[partition][place - 1] if place else -1
             if committed > applied + 1:
-                self.ahead.append(f"{partition}: {committed} > {applied} + 1, changelog at {end}")
+                marker = self._marker_offsets[partition][place - 1] if place else -1
+                self.ahead.append(
+                    f"{partition}: {committed} > {applied} + 1 (marker at {marker}), changelog"
+                    f" at {end}; judged after {self.samples} samples, at {time.time():.3f}"
+                )
         self._claims = waiting
 
     def settle(self, seconds: float = 20) -> None:

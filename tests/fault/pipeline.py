@@ -78,6 +78,7 @@ class Pipeline:
         found = verdict(self.kafka, self.fleet.oracle, self.follower, stores)
         exits = [code for worker in self.workers.all for code in worker.exit_codes]
         wrong = [f"{name} is {value}" for name, value in broken(found).items()]
+        wrong += [f"I8: partition {claim}" for claim in self.follower.ahead[:10]]
         wrong += [f"{name} ended with {code}" for name, code in ended.items() if code != 0]
         wrong += self.workers.unexpected(*expected_exits)
         if len(stores) != self.partitions:
