@@ -123,7 +123,8 @@ class Follower:
         ends = self._changelog_ends()
         self.samples += 1
         for partition, offset in committed.items():
-            if offset > 0:
+            # A broker that just starts may answer without an end.
+            if offset > 0 and ends[partition] >= 0:
                 self._claims.append((partition, offset, ends[partition]))
 
     def _judge_claims(self) -> None:

@@ -196,7 +196,9 @@ class Workers:
             for code in worker.exit_codes
             if code not in allowed
         ]
-        found += [w.log[-2000:] for w in self.all if "Traceback" in w.log]
+        for worker in self.all:
+            before, traceback, after = worker.log.partition("Traceback")
+            found += [f"{before[-300:]}{traceback}{after[:3000]}"] if traceback else []
         return found
 
     def _supervise(self) -> None:
