@@ -17,6 +17,7 @@ from stream_app.doctor import Ground
 from stream_app.errors import WorkerError
 from stream_app.failpoints import Classes, Failpoint
 from stream_app.faust_seams.app import ChunkApp, ChunkSchema
+from stream_app.faust_seams.assignor import KnownTopicsAssignor
 from stream_app.faust_seams.table import TotalsTable
 from stream_app.ownership import Ownership
 from stream_app.pace import Pace
@@ -57,6 +58,7 @@ def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
         topic_disable_leader=True,
         web_enabled=False,
         worker_redirect_stdouts=False,
+        PartitionAssignor=KnownTopicsAssignor,
         Table=TotalsTable,
         version=1,
     )

@@ -13,6 +13,7 @@ from typing import Any
 import mode.worker
 import pytest
 from faust import App, Schema, Table
+from faust.assignor.partition_assignor import PartitionAssignor
 from faust.stores import rocksdb
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
@@ -20,12 +21,14 @@ from faust.transport.drivers import aiokafka as driver
 
 from stream_app.__main__ import Worker
 from stream_app.faust_seams.app import ChunkApp, ChunkSchema
+from stream_app.faust_seams.assignor import KnownTopicsAssignor
 from stream_app.faust_seams.consumer import ChunkConsumer, ChunkThread, ChunkTransport
 from stream_app.faust_seams.recovery import FencedRecovery, FencedTableManager
 from stream_app.faust_seams.table import PartitionedStore, TotalsTable
 from tests.broker.private_names import Method, check_method, check_source, plain
 
 APP = "stream_app/faust_seams/app.py"
+ASSIGNOR = "stream_app/faust_seams/assignor.py"
 CONSUMER = "stream_app/faust_seams/consumer.py"
 RECOVERY = "stream_app/faust_seams/recovery.py"
 TABLE = "stream_app/faust_seams/table.py"
@@ -38,6 +41,7 @@ FETCH = ("consumer", "active_partitions", "timeout", "max_records")
 METHODS = [
     Method(App, "_new_transport", (), APP),
     Method(Schema, "compile", COMPILE, APP),
+    Method(PartitionAssignor, "assign", ("cluster", "member_metadata"), ASSIGNOR),
     Method(driver.AIOKafkaConsumerThread, "_create_worker_consumer", ("transport",), CONSUMER),
     Method(driver.AIOKafkaConsumerThread, "_fetch_records", FETCH, CONSUMER, is_coroutine=True),
     Method(driver.Consumer, "_new_consumer_thread", (), CONSUMER),
@@ -72,6 +76,7 @@ def test_a_method_is_called_as_we_call_it(method: Method) -> None:
 OVERRIDES = [
     (ChunkApp, App),
     (ChunkSchema, Schema),
+    (KnownTopicsAssignor, PartitionAssignor),
     (ChunkThread, driver.AIOKafkaConsumerThread),
     (ChunkConsumer, driver.Consumer),
     (ChunkTransport, driver.Transport),
@@ -103,6 +108,15 @@ OURS = {
     "Error",
     "logger",
 }
+
+
+def test_faust_gives_nobody_a_topic_that_is_unknown_for_the_moment() -> None:
+    check_source(
+        PartitionAssignor._get_copartitioned_groups,
+        ASSIGNOR,
+        "num_partitions = len(cluster.partitions_for_topic(topic) or set())",
+        'logger.warning("Ignoring missing topic: %r", topic)',
+    )
 
 
 @pytest.mark.parametrize(("ours", "theirs"), OVERRIDES, ids=lambda found: found.__name__)
