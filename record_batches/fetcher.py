@@ -21,6 +21,8 @@ from record_batches.chunk import RecordChunk
 #: Small fetches are this far apart. One for each record keeps broker and worker busier than the
 #: records do: at 1,000 readings/s what is published was read 6 ms later for that, not sooner.
 SPACING_SECONDS = 0.005
+#: An answer with less brings a record or two. More means that records come faster than fetches.
+SPARSE_BYTES = 512
 #: Who gets so much of a partition at once is behind, and fetches on without a pause.
 SMALL_BYTES = 64 * 1024
 
@@ -81,6 +83,8 @@ class ChunkFetcher(Fetcher):
     """A Fetcher whose results are lists of one RecordChunk for each partition."""
 
     is_chunked: Callable[[str], bool]
+    #: How far a fetch is from an answer that brought many records, in seconds.
+    dense_spacing = SPACING_SECONDS
     #: When the next fetch may be sent, on the monotonic clock.
     spaced_until = 0.0
 
@@ -117,8 +121,17 @@ class ChunkFetcher(Fetcher):
                 # As aiokafka does: the assignment has changed, nobody wants the answer.
                 return False
         found: bool = await super()._proc_fetch_request(assignment, node_id, request)  # type: ignore[no-untyped-call]
-        self.spaced_until = time.monotonic() + SPACING_SECONDS
+        spacing = SPACING_SECONDS if self._fetched_bytes() < SPARSE_BYTES else self.dense_spacing
+        self.spaced_until = time.monotonic() + spacing
         return found
+
+    def _fetched_bytes(self) -> int:
+        """How much has come that nobody has taken yet."""
+        return sum(
+            result._partition_records._records.size_in_bytes()
+            for result in self._records.values()
+            if type(result) is FetchResult and type(result._partition_records) is PartitionRecords
+        )
 
     def _wrap(self) -> None:
         for topic_partition, result in self._records.items():
@@ -134,13 +147,18 @@ class ChunkFetcher(Fetcher):
 
 
 def deliver_chunks(
-    consumer: AIOKafkaConsumer, is_chunked: Callable[[str], bool] = lambda _topic: True
+    consumer: AIOKafkaConsumer,
+    is_chunked: Callable[[str], bool] = lambda _topic: True,
+    *,
+    dense_spacing: float = SPACING_SECONDS,
 ) -> None:
     """Make a started consumer's `getmany` return RecordChunks for the topics named.
 
-    Safe to call again; does nothing the second time.
+    `dense_spacing`: seconds between small fetches while many records come. Safe to call again; does
+    nothing the second time.
     """
     fetcher: Any = consumer._fetcher
     if not isinstance(fetcher, ChunkFetcher):
         fetcher.__class__ = ChunkFetcher
         fetcher.is_chunked = is_chunked
+        fetcher.dense_spacing = dense_spacing

@@ -15,7 +15,13 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
-from record_batches.fetcher import SMALL_BYTES, SPACING_SECONDS, ChunkFetcher, ChunkRecords
+from record_batches.fetcher import (
+    SMALL_BYTES,
+    SPACING_SECONDS,
+    SPARSE_BYTES,
+    ChunkFetcher,
+    ChunkRecords,
+)
 
 ONE = TopicPartition("readings", 0)
 
@@ -58,6 +64,16 @@ async def test_the_next_fetch_waits_for_more_to_come(fetcher: Any, sent: list[fl
         assert await fetcher._proc_fetch_request(None, 0, None) is True
     apart = [after - before for before, after in itertools.pairwise(sent)]
     assert min(apart) >= SPACING_SECONDS
+
+
+@pytest.mark.parametrize(("value_bytes", "spacing"), [(100, SPACING_SECONDS), (SPARSE_BYTES, 60.0)])
+async def test_where_many_come_the_fetches_are_further_apart(
+    fetcher: Any, sent: list[float], value_bytes: int, spacing: float
+) -> None:
+    fetcher.dense_spacing = 60.0
+    put(fetcher, value_bytes)
+    await fetcher._proc_fetch_request(None, 0, None)
+    assert spacing <= fetcher.spaced_until - sent[0] < spacing + 1
 
 
 async def test_who_is_behind_fetches_on_at_once(fetcher: Any, sent: list[float]) -> None:
