@@ -90,8 +90,15 @@ def _end_at_sigterm(number: int, frame: FrameType | None) -> NoReturn:
     raise SystemExit(0)
 
 
+def _keep_docstrings(environ: Mapping[str, str]) -> None:
+    """Start again with docstrings where PYTHONOPTIMIZE drops them: they are help and messages."""
+    if sys.flags.optimize > 1 and environ.get("PYTHONOPTIMIZE", "1") != "1":
+        os.execve(sys.executable, sys.orig_argv, {**environ, "PYTHONOPTIMIZE": "1"})
+
+
 def main() -> NoReturn:
     """Run the command line this process was started with."""
+    _keep_docstrings(os.environ)
     # Commands that run for long put their own handler here.
     signal.signal(signal.SIGTERM, _end_at_sigterm)
     sys.exit(run(sys.argv[1:], os.environ))

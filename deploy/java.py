@@ -40,6 +40,15 @@ def find_java(environment: Mapping[str, str] = os.environ) -> str:
     return java
 
 
+def check_broker_parts() -> None:
+    """Find out that the local broker can run here, before anything else is done.
+
+    Raises: MissingPart.
+    """
+    find_java()
+    class_path(jar_directory())
+
+
 def java_version(java: str) -> int:
     """The major version of a Java program; 0 if it does not say."""
     said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)

@@ -1,8 +1,8 @@
 """`energy up`: broker, topics, workers, API and, for a demo, a fleet; in this order.
 
 Reads: the environment it is handed. Writes: below ENERGY_HOME, and what its parts write.
-Guarantees: what is wrong with the settings, the home or the ports is said before anything is
-started; after the end no part runs, also when this process is killed.
+Guarantees: what is wrong with the settings, the home or the ports, and what is missing, is said
+before anything is started; after the end no part runs, also when this process is killed.
 
     check -> broker -> topics, first view -> workers, API, demo -> ready -> until stopped
 """
@@ -19,6 +19,7 @@ from api.tokens import ensure_admin_token
 from deploy.broker import LocalBroker
 from deploy.errors import DeployError, PortInUse
 from deploy.home import only_one_on, open_home
+from deploy.java import check_broker_parts
 from deploy.kept_versions import KeptVersions
 from deploy.parts import BrokerPart, ModulePart, Part, Say
 from deploy.ports import free_port, is_taken, refuse_taken
@@ -55,6 +56,8 @@ def up(options: UpOptions, environ: Mapping[str, str], say: Say) -> int:
     Raises: DeployError, SettingError.
     """
     settings = BrokerSettings.load(environ, home=options.home)
+    if options.with_broker:
+        check_broker_parts()
     home = open_home(settings.home)
     with only_one_on(home):
         return asyncio.run(Stack(options, home, settings.broker_port, environ, say).run())

@@ -38,9 +38,11 @@ def broker(context: typer.Context) -> None:
     from deploy.broker import LocalBroker
     from deploy.errors import BrokerFailed
     from deploy.home import open_home
+    from deploy.java import check_broker_parts
     from deploy.settings import BrokerSettings
 
     settings = BrokerSettings.load(environ_of(context))
+    check_broker_parts()
     local = LocalBroker(open_home(settings.home) / "broker", settings.broker_port)
     ended_by = _first_signal()
     try:

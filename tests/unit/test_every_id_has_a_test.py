@@ -19,7 +19,7 @@ IDS = """
 """
 #: Still to be written; none may be added.
 UNTESTED = {"K3", "K4", "K5", "K6", "K61", "K69"}
-UNTESTED |= {"S6", "S7", "S15", "S16"}
+UNTESTED |= {"S6", "S7"}
 
 
 def ids_in_names() -> set[str]:
