@@ -49,7 +49,7 @@ fuzz: venv ## Hostile and generated requests and records, many of them; CASES=50
 check: venv ## Lint, formatting, types and imports, in seconds
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/mypy $(wildcard contract record_batches producer stream_app api deploy)
+	@$(BIN)/mypy $(wildcard contract record_batches producer stream_app api deploy tests/benchmarks)
 	@$(BIN)/lint-imports --no-logo
 
 format: venv ## Let ruff format the code and mend what it safely can

@@ -14,6 +14,7 @@ import http.client
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -98,11 +99,11 @@ def send(
     acknowledged: list[tuple[float, int, int]] = []
     waits: list[float] = []
 
-    def report(scheduled: float) -> object:
+    def report(scheduled: float) -> Callable[[KafkaError | None, Message], None]:
         def acknowledge(error: KafkaError | None, message: Message) -> None:
             if error is not None:
                 raise RuntimeError(str(error))
-            acknowledged.append((scheduled, message.partition(), message.offset()))
+            acknowledged.append((scheduled, message.partition() or 0, message.offset() or 0))
             waits.append(time.perf_counter() - scheduled)
 
         return acknowledge

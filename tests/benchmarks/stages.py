@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
@@ -161,7 +161,7 @@ def fetches(shape: Shape) -> Iterator[RecordChunk]:
     yield _chunk(start, shape.readings, found + _bytes_of(batch, shape.readings - filled))
 
 
-def _new_batch() -> DefaultRecordBatchBuilder:
+def _new_batch() -> Any:
     return DefaultRecordBatchBuilder(
         magic=2,
         compression_type=0,
@@ -173,13 +173,14 @@ def _new_batch() -> DefaultRecordBatchBuilder:
     )
 
 
-def _bytes_of(batch: DefaultRecordBatchBuilder, base_offset: int) -> bytes:
+def _bytes_of(batch: Any, base_offset: int) -> bytes:
     # A producer leaves the first 8 bytes to the broker: the offset of the first record.
     return base_offset.to_bytes(8, "big") + bytes(batch.build())[8:]
 
 
 def _chunk(start: int, following: int, found: bytes) -> RecordChunk:
-    batches, kept = MemoryRecords(found), []
+    batches: Any = MemoryRecords(found)
+    kept = []
     while batches.has_next():
         kept.append(batches.next_batch())
     return RecordChunk("energy_consumption", 0, start, following, kept, SENT_AT_MS)

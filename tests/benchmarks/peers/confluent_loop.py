@@ -59,12 +59,12 @@ def main(servers: str, topic: str, group: str, output: str) -> None:
         for message in consumer.consume(10_000, 0.1):
             if message.error():
                 raise RuntimeError(str(message.error()))
-            reading = decode(message.value())
-            partition = message.partition()
+            reading = decode(message.value() or b"")
+            partition = message.partition() or 0
             device = (partition, reading.device_id)
             totals[device] = totals.get(device, 0) + reading.energy_consumed
             changed.add(device)
-            offsets[partition] = message.offset() + 1
+            offsets[partition] = (message.offset() or 0) + 1
         if changed and time.monotonic() >= due:
             commit(producer, consumer, topic, output, {d: totals[d] for d in changed}, offsets)
             changed.clear()

@@ -1,0 +1,1 @@
+"""Replays and backfills at full size: `python -m tests.benchmarks.replay_rows ROW`."""
