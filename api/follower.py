@@ -125,7 +125,7 @@ class Follower:
                     reader, ends
                 ):
                     self._caught_up_at = self._clock()
-                    self.view.become(ViewState.RUNNING)
+                    self._show_what_is_whole()
             await checks
         finally:
             checks.cancel()
@@ -149,6 +149,27 @@ class Follower:
         if self.view.state is not ViewState.RUNNING:
             self._caught_up_at = self._clock()
         return ends
+
+    def _show_what_is_whole(self) -> None:
+        """Run, unless a partition may lack its head: totals would be smaller than they were.
+
+        A changelog begins with its birth, which compaction keeps; only a partition that was added
+        since may not be born yet.
+        """
+        unborn = [
+            partition
+            for partition, each in enumerate(self.view.partitions[: self._version.partitions])
+            if each.birth is None
+        ]
+        if not unborn:
+            self.view.become(ViewState.RUNNING)
+        elif self.view.problem is None:
+            problem = (
+                f"{self._topic} has no birth record in partition {unborn[0]}: its head was removed,"
+                " or it was made again; build a new view version: energy replay start"
+            )
+            log.error("%s; the view is not served", problem)
+            self.view.become(ViewState.CATCHING_UP, problem)
 
     def _is_stale(self) -> bool:
         return (

@@ -86,6 +86,8 @@ def _of_live(cluster: Cluster, views: Views, live: int, now_ms: int, problems: l
     except Refused as error:
         problems.append(str(error))
     count = topics[READINGS.name].partitions
+    # Asked for before the markers: what is removed after it was counted is no problem.
+    firsts = cluster.first_offsets(READINGS.name, count)
     markers = read_markers(cluster, live, min(count, topics[table].partitions))
     # Asked for after the markers: an end can only have grown, so no lag is ever negative.
     ends = cluster.end_offsets(READINGS.name, count)
@@ -102,6 +104,13 @@ def _of_live(cluster: Cluster, views: Views, live: int, now_ms: int, problems: l
         f"partition {p.partition}: no worker has it, {p.lag_records} records wait"
         for p in partitions
         if p.owner is None
+    ]
+    problems += [
+        f"partition {partition}: offsets {marker.applied_offset + 1}-{firsts[partition] - 1} were"
+        " removed before they were counted; to go on without them: energy worker"
+        f" --accept-lost-offsets {partition}:{marker.applied_offset + 1}-{firsts[partition] - 1}"
+        for partition, marker in sorted(markers.items())
+        if marker.applied_offset + 1 < firsts[partition]
     ]
     problems += [
         f"partition {partition}: no marker in {table}, nothing of it is counted"

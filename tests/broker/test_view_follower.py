@@ -13,7 +13,15 @@ from api.follower import Follower
 from api.lag import LagWatch
 from api.live import LiveView
 from api.view import ViewState, ViewVersionView
-from contract.changelog import MARKER_KEY, Marker, encode_marker, encode_total
+from contract.changelog import (
+    BIRTH_KEY,
+    MARKER_KEY,
+    Birth,
+    Marker,
+    encode_birth,
+    encode_marker,
+    encode_total,
+)
 from contract.kafka import KafkaSettings
 from contract.topics import READINGS, VIEWS, changelog
 from contract.views import ViewVersion, pointer_record, version_record
@@ -62,11 +70,20 @@ class Writer:
         self._producer.poll(0)
 
 
+def give_birth(kafka: Kafka, topic: str, partitions: int) -> None:
+    """What `energy topics create` begins every partition with."""
+    birth = encode_birth(Birth("cluster", READINGS.name, "source-id", "changelog-id", 0, "1"))
+    producer = kafka.producer()
+    for partition in range(partitions):
+        producer.produce(topic, birth, BIRTH_KEY, partition=partition)
+    assert producer.flush(DEADLINE_SECONDS) == 0
+
+
 @pytest.fixture
 def version(kafka: Kafka) -> ViewVersion:
     """A view version of the test's own, its changelog made."""
     number = uuid.uuid4().int % 10**9
-    kafka.create_topic(changelog(number).name, 2, QUICK_COMPACTION)
+    give_birth(kafka, kafka.create_topic(changelog(number).name, 2, QUICK_COMPACTION), 2)
     return ViewVersion(number, "live", 2, "1")
 
 
@@ -222,7 +239,9 @@ async def test_a_corrupt_record_stops_serving_and_says_so(
         assert served.state is not ViewState.RUNNING
 
 
-async def test_a_changelog_made_again_is_loaded_again(kafka: Kafka, version: ViewVersion) -> None:
+async def test_x18_a_changelog_made_again_is_served_once_it_is_born(
+    kafka: Kafka, version: ViewVersion
+) -> None:
     name = changelog(version.view_version).name
     writer = Writer(kafka, name)
     for turn in range(10):
@@ -236,11 +255,13 @@ async def test_a_changelog_made_again_is_loaded_again(kafka: Kafka, version: Vie
         )
         following_writer = await asyncio.to_thread(Writer, kafka, name)
         following_writer.write({"b": (5, 1)}, 0)
-        await until(
-            lambda: follower.view.state is ViewState.RUNNING and follower.view.devices == 1,
-            "the new totals are shown",
-        )
-        assert totals_of(follower.view) == {"b": ("5", 1)}
+        await until(lambda: follower.view.devices == 1, "the new totals are read")
+        await until(lambda: follower.view.problem is not None, "it says what is wrong")
+        assert "has no birth record in partition 0" in str(follower.view.problem)
+        assert follower.view.state is ViewState.CATCHING_UP
+        await asyncio.to_thread(give_birth, kafka, name, 2)
+        assert totals_of(await running(follower)) == {"b": ("5", 1)}
+        assert follower.view.problem is None
 
 
 async def test_partitions_added_later_are_followed(
@@ -263,7 +284,7 @@ async def test_the_pointer_switches_to_a_view_that_is_not_behind(own_kafka: Kafk
     own_kafka.create_topic(VIEWS.name, 1, VIEWS.configs)
     writers = []
     for number in (1, 2):
-        own_kafka.create_topic(changelog(number).name, 1)
+        give_birth(own_kafka, own_kafka.create_topic(changelog(number).name, 1), 1)
         writers.append(Writer(own_kafka, changelog(number).name))
     producer = own_kafka.producer()
 

@@ -7,11 +7,13 @@ import pytest
 
 from api.follower import STALE_SECONDS, ChangelogReplaced, Follower, PartitionsChanged
 from api.view import ViewState
-from contract.changelog import MARKER_KEY, Marker, encode_marker
+from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker, encode_birth, encode_marker
 from contract.topics import changelog
 from contract.views import ViewVersion
 from record_batches.chunk import RecordChunk
 from tests.api_doubles import changelog_chunk, transaction
+
+BIRTH = Birth("cluster", "energy_consumption", "source-id", "changelog-id", 0, "1")
 
 
 class ScriptedReader:
@@ -61,6 +63,7 @@ class Setting:
         self.now = 0.0
         self.reader = ScriptedReader()
         self.follower = Follower({}, ViewVersion(1, "live", 1, "1"), clock=lambda: self.now)
+        self.follower.view.partitions[0].birth = BIRTH  # as if read before
 
     def follow(self) -> asyncio.Task[None]:
         return asyncio.create_task(self.follower._follow(self.reader))  # type: ignore[arg-type]
@@ -216,4 +219,21 @@ async def test_half_a_transaction_at_the_end_is_not_shown(setting: Setting) -> N
     async with asyncio.timeout(5):
         await view.reached({0: 2})
     assert view.devices == 2
+    task.cancel()
+
+
+async def test_x17_totals_without_the_birth_before_them_are_not_shown(setting: Setting) -> None:
+    setting.follower.view.partitions[0].birth = None
+    setting.reader.bring(1, 0)
+    task = setting.follow()
+    async with asyncio.timeout(5):
+        while setting.follower.view.problem is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert setting.follower.view.state is ViewState.CATCHING_UP
+    assert "no birth record in partition 0" in setting.follower.view.problem
+    birth = changelog_chunk([(BIRTH_KEY, encode_birth(BIRTH))], start=2)
+    setting.reader.end = birth.next_offset
+    setting.reader.coming.put_nowait([birth])
+    await setting.until(ViewState.RUNNING)
+    assert setting.follower.view.problem is None
     task.cancel()
