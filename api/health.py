@@ -91,7 +91,7 @@ class Health:
             return [services.live.problem or "the live view version is not known yet"]
         if view.state is not ViewState.RUNNING:
             return [view.problem or f"the view is {view.state.value}"]
-        if most is not None and lag is None:
+        if most is not None and services.lag.is_silent:
             return ["the lag is unknown: Kafka does not answer"]
         if most is not None and lag is not None and lag > most:
             return [f"the lag of {lag} records is over API_MAX_LAG_RECORDS ({most})"]

@@ -1,4 +1,4 @@
-"""How far the readings topic reaches: its ends, asked for twice a second.
+"""How far the readings topic reaches: its ends, asked for four times a second.
 
 Reads only offsets (the high watermarks), without a group. When the broker does not answer the
 lag is unknown; it is never taken from an old answer.
@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
+from math import inf
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -20,11 +21,13 @@ from record_batches.reader import ChunkReader
 
 log = logging.getLogger("api.lag")
 
-POLL_SECONDS = 0.5
-#: An answer older than this says nothing about now.
-OLD_SECONDS = 3.0
+POLL_SECONDS = 0.25
+#: An answer older than this says nothing about now: no lag is wrong for longer.
+OLD_SECONDS = 1.0
+#: Without an answer for so long Kafka is away, not just busy.
+SILENT_SECONDS = 3.0
 ANSWER_SECONDS = 2.0
-PARTITION_POLLS = 20
+PARTITION_POLLS = 40
 SILENT_POLLS = 10
 
 
@@ -47,15 +50,21 @@ class LagWatch:
 
     def end_offsets(self) -> dict[int, int] | None:
         """Return the ends by partition, None if they are not known."""
-        if self._asked_at is None or self._clock() - self._asked_at > OLD_SECONDS:
-            return None
-        return self._ends
+        return self._ends if self._age_seconds() <= OLD_SECONDS else None
+
+    @property
+    def is_silent(self) -> bool:
+        """Tell whether Kafka has not answered for a while, or never has."""
+        return self._age_seconds() > SILENT_SECONDS
+
+    def _age_seconds(self) -> float:
+        return inf if self._asked_at is None else self._clock() - self._asked_at
 
     async def ends_from_now(self) -> dict[int, int]:
         """Return the ends as they are after this call; waits until Kafka tells them."""
         asked_at = self._clock()
         while self._asked_at is None or self._asked_at <= asked_at:  # noqa: ASYNC110 - polled too
-            await asyncio.sleep(POLL_SECONDS / 10)
+            await asyncio.sleep(POLL_SECONDS / 5)
         return self._ends
 
     def lag_records(self, applied_offsets: Sequence[int]) -> int | None:

@@ -1,4 +1,4 @@
-"""Fixtures of the fault tier: an empty cluster and a pipeline on it."""
+"""Fixtures of the fault tier: an empty cluster, a pipeline on it, a proxy before it, an API."""
 
 from __future__ import annotations
 
@@ -9,13 +9,20 @@ from typing import Any
 
 import pytest
 
+from deploy.broker import LocalBroker
+from deploy.broker_properties import Listener
+from deploy.ports import free_port
 from tests.broker.own_cluster import own_broker, own_kafka
 from tests.fault.pipeline import Pipeline
+from tests.fault.proxy import Proxy
+from tests.fault.server import ApiProcess
 from tests.kafka import Kafka
+from tests.shared_broker import QUICK_PROPERTIES
 
 __all__ = ["own_broker", "own_kafka"]
 
 PipelineFactory = Callable[..., Pipeline]
+ApiFactory = Callable[..., ApiProcess]
 
 
 @pytest.fixture
@@ -43,3 +50,37 @@ def pipeline_factory(tmp_path: Path, seed: int) -> Iterator[PipelineFactory]:
 def pipeline(own_kafka: Kafka, pipeline_factory: PipelineFactory) -> Pipeline:
     """A pipeline on this process's broker, without workers."""
     return pipeline_factory(own_kafka)
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    """Before a port that is the FAULT listener of `proxied_pipeline`'s broker once it runs."""
+    proxy = Proxy(free_port())
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def proxied_pipeline(
+    broker_factory: Callable[..., LocalBroker], pipeline_factory: PipelineFactory, proxy: Proxy
+) -> Iterator[Pipeline]:
+    """On a broker that sends the proxy's clients back to the proxy; its own go straight to it."""
+    listener = Listener("FAULT", proxy.broker_port, proxy.port)
+    broker = broker_factory(properties=QUICK_PROPERTIES, extra_listeners=[listener])
+    with broker:
+        yield pipeline_factory(Kafka(broker.bootstrap_servers))
+
+
+@pytest.fixture
+def api_factory(tmp_path: Path) -> Iterator[ApiFactory]:
+    """`api_factory(pipeline, API_MAX_LAG_RECORDS="500")`: a pipeline's API, not started yet."""
+    made: list[ApiProcess] = []
+
+    def create(pipeline: Pipeline, **overrides: str) -> ApiProcess:
+        made.append(ApiProcess(tmp_path, {**pipeline.environ, **overrides}))
+        return made[-1]
+
+    yield create
+    for api in made:
+        api.kill()
+        print(f"== API\n{api.log[-3000:]}")

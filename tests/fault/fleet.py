@@ -51,6 +51,8 @@ class Oracle:
     bad: set[Place] = field(default_factory=set)
     unknown: int = 0
     refused: list[str] = field(default_factory=list)
+    #: Another client publishes too, and judges its own rows: then the log says what counts.
+    others_publish: bool = False
 
     def acknowledged(self) -> int:
         return len(self.good) + len(self.bad)
@@ -102,6 +104,13 @@ class Fleet:
                 self._publish_one()
             self._producer.poll(0)  # delivery reports come in here: one thread at a time
 
+    def publish_long_names(self, count: int) -> None:
+        """Publish one reading of each of so many devices, whose names are random and long."""
+        with self._lock:
+            for _ in range(count):
+                self._publish_reading(f"{self._chance.getrandbits(1000):0250x}")
+            self._producer.poll(0)
+
     def publish_bad(self, count: int) -> None:
         """Publish so many bad records in a row."""
         with self._lock:
@@ -132,7 +141,10 @@ class Fleet:
             value = chance.choice(BAD_VALUES)
             self._send(value, chance.choice([None, b"k"]), chance.randrange(self.partitions), None)
             return
-        device = self._device()
+        self._publish_reading(self._device())
+
+    def _publish_reading(self, device: str) -> None:
+        chance = self._chance
         number = self._number()
         energy = f'"{number}"' if chance.random() < 0.1 else number
         value = (

@@ -18,6 +18,7 @@ HOST = "127.0.0.1"
 PRODUCE, FETCH, OFFSET_COMMIT, HEARTBEAT = 0, 1, 8, 12
 ADD_PARTITIONS, END_TRANSACTION = 24, 26
 _CONNECT_SECONDS = 5
+_SLICES_A_SECOND = 50
 _LARGEST_FRAME = 256 << 20
 
 
@@ -32,6 +33,8 @@ class Proxy:
         self.lost: Counter[int] = Counter()
         self._to_lose: Counter[int] = Counter()
         self._delays: dict[int, float] = {}
+        self._held: dict[int, threading.Event] = {}
+        self._bytes_per_second: int | None = None
         self._requests_pass, self._answers_pass = threading.Event(), threading.Event()
         self._is_cut = False
         self._closed = False
@@ -56,6 +59,12 @@ class Proxy:
         """Pass everything on again; what was silenced arrives late."""
         self._is_cut = False
         self._delays.clear()
+        self._bytes_per_second = None
+        with self._lock:
+            self._to_lose.clear()
+            held, self._held = self._held, {}
+        for event in held.values():
+            event.set()
         self._requests_pass.set()
         self._answers_pass.set()
 
@@ -68,11 +77,19 @@ class Proxy:
         """Hold each such request, and what follows on its connection, for so long."""
         self._delays[api_key] = seconds
 
+    def hold(self, api_key: int) -> None:
+        """Keep each such request until healed, and what follows on its connection."""
+        with self._lock:
+            self._held.setdefault(api_key, threading.Event())
+
+    def throttle(self, bytes_per_second: int) -> None:
+        """Let each connection's answers trickle, in slices."""
+        self._bytes_per_second = bytes_per_second
+
     def close(self) -> None:
         self._closed = True
         self._listener.close()
-        self._requests_pass.set()
-        self._answers_pass.set()
+        self.heal()
         self._reset_all()
 
     def _reset_all(self) -> None:
@@ -124,6 +141,10 @@ class Proxy:
             asked[correlation_id] = api_key
             if api_key in self._delays:
                 time.sleep(self._delays[api_key])
+            with self._lock:
+                held = self._held.get(api_key)
+            if held is not None:
+                held.wait()
             self._requests_pass.wait()
             broker.sendall(frame)
 
@@ -139,7 +160,17 @@ class Proxy:
                     self.lost[api_key] += 1
                     return
             self._answers_pass.wait()
-            client.sendall(frame)
+            self._trickle(client, frame)
+
+    def _trickle(self, client: socket.socket, frame: bytes) -> None:
+        """Send at once, or in slices as long as the link is slow."""
+        start = 0
+        while (rate := self._bytes_per_second) is not None and start < len(frame):
+            end = start + max(1, rate // _SLICES_A_SECOND)
+            client.sendall(frame[start:end])
+            start = end
+            time.sleep(1 / _SLICES_A_SECOND)
+        client.sendall(frame[start:])
 
 
 def _read_frame(source: socket.socket) -> bytes | None:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import pytest
 
-from deploy.broker import LocalBroker
-from deploy.broker_properties import Listener
-from deploy.ports import free_port
-from tests.fault.conftest import PipelineFactory
 from tests.fault.pipeline import SESSION_SECONDS, Pipeline
 from tests.fault.proxy import (
     ADD_PARTITIONS,
@@ -23,30 +19,10 @@ from tests.fault.proxy import (
     PRODUCE,
     Proxy,
 )
-from tests.kafka import Kafka, wait_until
-from tests.shared_broker import QUICK_PROPERTIES
+from tests.kafka import wait_until
 
 LOST = (PRODUCE, ADD_PARTITIONS, END_TRANSACTION, OFFSET_COMMIT, HEARTBEAT, FETCH)
 ALIVE_SECONDS = 60
-
-
-@pytest.fixture
-def proxy() -> Iterator[Proxy]:
-    """Before a port that is the broker's FAULT listener once it runs."""
-    proxy = Proxy(free_port())
-    yield proxy
-    proxy.close()
-
-
-@pytest.fixture
-def pipeline(
-    broker_factory: Callable[..., LocalBroker], pipeline_factory: PipelineFactory, proxy: Proxy
-) -> Iterator[Pipeline]:
-    """On a broker whose FAULT listener sends clients to the proxy."""
-    listener = Listener("FAULT", proxy.broker_port, proxy.port)
-    broker = broker_factory(properties=QUICK_PROPERTIES, extra_listeners=[listener])
-    with broker:
-        yield pipeline_factory(Kafka(broker.bootstrap_servers))
 
 
 def start_behind(pipeline: Pipeline, proxy: Proxy) -> None:
@@ -57,7 +33,10 @@ def start_behind(pipeline: Pipeline, proxy: Proxy) -> None:
 
 
 @pytest.mark.timeout(240)
-def test_x8_a_cut_network_loses_and_doubles_nothing(pipeline: Pipeline, proxy: Proxy) -> None:
+def test_x8_a_cut_network_loses_and_doubles_nothing(
+    proxied_pipeline: Pipeline, proxy: Proxy
+) -> None:
+    pipeline = proxied_pipeline
     start_behind(pipeline, proxy)
     pauses = []
     cuts: list[Callable[[], None]] = [
@@ -78,7 +57,8 @@ def test_x8_a_cut_network_loses_and_doubles_nothing(pipeline: Pipeline, proxy: P
 
 
 @pytest.mark.timeout(240)
-def test_x9_lost_and_late_answers_change_no_total(pipeline: Pipeline, proxy: Proxy) -> None:
+def test_x9_lost_and_late_answers_change_no_total(proxied_pipeline: Pipeline, proxy: Proxy) -> None:
+    pipeline = proxied_pipeline
     start_behind(pipeline, proxy)
     for api_key in LOST:
         proxy.lose_answers(api_key, 3)
