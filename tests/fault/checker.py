@@ -53,7 +53,7 @@ def verdict(
     markers = follower.markers()
     # Sent and never answered: may be in the log once, and then counts.
     expected, counts = oracle.totals, oracle.counts
-    if oracle.unknown or oracle.refused:
+    if oracle.unknown or oracle.refused or oracle.others_publish:
         expected, counts = log_totals, log_readings
     devices = set(totals) | set(expected) | set(log_totals)
     return {

@@ -17,6 +17,7 @@ JUDGES = (
     "fault/follower.py",
     "fault/checker.py",
     "fault/http_reader.py",
+    "fault/http_writer.py",
 )
 
 
