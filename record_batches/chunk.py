@@ -72,7 +72,6 @@ class RecordChunk:
         """All records; parsed once and kept."""
         if self._records is None:
             self._records = [record for some in self._parsed() for record in some]
-            self._batches = ()
         return self._records
 
     def slices(self, from_offset: int = 0) -> Iterator[list[Record]]:
@@ -95,11 +94,14 @@ class RecordChunk:
                 pending = []
         if pending:
             yield pending
-        self._batches = ()
 
     def _parsed(self) -> Iterator[list[Record]]:
-        for batch in self._batches:
-            records = list(batch)
+        # Taken out one by one: a batch keeps what it was inflated to for as long as it lives.
+        batches = list(self._batches)
+        self._batches = ()
+        batches.reverse()
+        while batches:
+            records = list(batches.pop())
             # A fetch begins with the whole batch that holds its offset.
             if records and records[0].offset < self.start_offset:
                 records = [record for record in records if record.offset >= self.start_offset]
