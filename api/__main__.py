@@ -45,11 +45,7 @@ def main(environ: Mapping[str, str] = os.environ, *, debug: bool = False) -> int
 
 
 async def _until_ground(settings: ApiSettings) -> None:
-    """Wait for Kafka; what aiokafka has to say meanwhile becomes one line of ours."""
-    kafka_log = logging.getLogger("aiokafka")
-    kafka_log.setLevel(logging.CRITICAL)
     await check_ground(settings)
-    kafka_log.setLevel(logging.NOTSET)
     logging.getLogger("api").info("serving on http://%s:%d", settings.host, settings.port)
 
 

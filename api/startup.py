@@ -7,6 +7,9 @@ that is just being made.
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
@@ -26,15 +29,17 @@ ASK_AGAIN_SECONDS = 0.5
 async def check_ground(settings: ApiSettings, patience_seconds: float = PATIENCE_SECONDS) -> None:
     """Return once Kafka is there with all the server reads. Raises: StartRefused."""
     missing = f"no Kafka at {settings.bootstrap_servers}"
+    said = _Said()
     try:
         async with asyncio.timeout(patience_seconds):
             while True:
                 try:
-                    missing = await _missing(settings)
+                    with said.listening():
+                        missing = await _missing(settings)
                 except (KafkaError, OSError) as error:
                     missing = (
                         f"no Kafka at {settings.bootstrap_servers} that lets us in: "
-                        f"{str(error) or type(error).__name__}"
+                        f"{said.last or str(error) or type(error).__name__}"
                     )
                 if not missing:
                     return
@@ -43,6 +48,28 @@ async def check_ground(settings: ApiSettings, patience_seconds: float = PATIENCE
         raise StartRefused(missing) from None
     except CorruptRecord as error:
         raise StartRefused(f"{VIEWS.name}: {error}", exit_code=3) from None
+
+
+class _Said(logging.Handler):
+    """Keeps what aiokafka said last: its exceptions say that it failed, its log says why."""
+
+    last = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it, as one line."""
+        self.last = " ".join(record.getMessage().split())
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Hear all that it says meanwhile, so that nobody else does."""
+        logger = logging.getLogger("aiokafka")
+        logger.addHandler(self)
+        logger.propagate = False
+        try:
+            yield
+        finally:
+            logger.propagate = True
+            logger.removeHandler(self)
 
 
 async def _missing(settings: ApiSettings) -> str:
@@ -56,7 +83,10 @@ async def _missing(settings: ApiSettings) -> str:
         await consumer.stop()
     for topic in (READINGS, QUARANTINE, VIEWS):
         if topic.name not in topics:
-            return f"there is no topic {topic.name}; make it with `energy topics create`"
+            return (
+                f"there is no topic {topic.name}{settings.in_sight}; make it with"
+                " `energy topics create`"
+            )
     views = Views()
     async for chunk in read_all(connection, VIEWS.name, client_id="energy-api-start"):
         for record in chunk.records:

@@ -76,6 +76,13 @@ class KafkaSettings(Settings):
         servers = self.bootstrap_servers.split(",")
         return all(server.rsplit(":", 1)[0] in LOOPBACK_HOSTS for server in servers)
 
+    @property
+    def in_sight(self) -> str:
+        """Return what to add where a topic is missing: Kafka hides those one has no right to."""
+        if self.security_protocol.startswith("SASL_"):
+            return f" that user {self.sasl_username} may see"
+        return " that our certificate may see" if self.ssl_cert_file is not None else ""
+
     def password(self) -> str | None:
         """Return the SASL password, from its variable or its file (without a final LF)."""
         if self.sasl_password_file is not None:

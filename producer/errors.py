@@ -47,7 +47,7 @@ class TopicMissing(ProducerError):
     """A topic is not on the broker; run `energy topics create`."""
 
     def __init__(self, topic: str) -> None:
-        super().__init__(f"the topic {topic} is not on the broker; run `energy topics create`")
+        super().__init__(f"there is no topic {topic} on the broker; run `energy topics create`")
         self.topic = topic
 
 

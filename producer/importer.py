@@ -50,6 +50,7 @@ from producer.errors import (
 )
 from producer.outcome import NOT_APPENDED
 from producer.positions import QUIET, PositionLog
+from producer.problems import LastProblem
 from producer.settings import ProducerSettings
 
 #: More rows than this would hide live readings for too long.
@@ -130,6 +131,7 @@ class Importer:
         self._client_factory = client_factory
         self._fenced_pause_seconds = fenced_pause_seconds
         self._client: Producer | None = None
+        self._last_problem = LastProblem()
         self._is_open = False
         self._positions: dict[bytes, Position] = {}
 
@@ -287,7 +289,8 @@ class Importer:
             if isinstance(error, PositionsUnread):
                 raise error
             raise BrokerUnreachable(
-                f"no broker answers at {self._settings.bootstrap_servers} ({reason.str()});"
+                f"no broker answers at {self._settings.bootstrap_servers}"
+                f" ({self._last_problem.text or reason.str()});"
                 " start it, or set KAFKA_BOOTSTRAP_SERVERS"
             ) from error
         is_fenced = reason.code() in _FENCED
@@ -297,6 +300,7 @@ class Importer:
         client, self._client = self._client, None
         if client is None:
             return
+        client.poll(0)  # what it has to say of its connections
         client.purge()
         if self._is_open:
             self._is_open = False
@@ -313,6 +317,7 @@ class Importer:
                 "transactional.id": import_transactional_id(self.kind, self.import_id),
                 "transaction.timeout.ms": _TRANSACTION_TIMEOUT_MS,
                 "message.timeout.ms": _TRANSACTION_TIMEOUT_MS,
+                "error_cb": self._last_problem,
             }
             | QUIET
         )

@@ -23,6 +23,7 @@ from contract.imports import IMPORTS_PARTITION, Position, decode_position
 from contract.kafka import KafkaSettings
 from contract.topics import IMPORTS
 from producer.errors import BrokerUnreachable, PositionsUnread, TopicMissing
+from producer.problems import LastProblem
 
 _log = logging.getLogger("producer.librdkafka")
 _log.addHandler(logging.NullHandler())
@@ -48,6 +49,7 @@ class PositionLog:
         """Only keep the arguments; keys that do not begin with the prefix are passed over."""
         self._settings = settings
         self._prefix = prefix
+        self._last_problem = LastProblem()
         self._consumer: Consumer | None = None
         self._admin: AdminClient | None = None
         self._next_offset = 0
@@ -70,7 +72,7 @@ class PositionLog:
                     raise
                 raise BrokerUnreachable(
                     f"{IMPORTS.name} cannot be read at {self._settings.bootstrap_servers}:"
-                    f" {error.args[0].str()}"
+                    f" {self._last_problem.text or error.args[0].str()}"
                 ) from error
             return dict(self._positions)
 
@@ -119,9 +121,14 @@ class PositionLog:
     def _end_offset(self, partition: TopicPartition, deadline: float) -> int:
         left = max(1.0, deadline - time.monotonic())
         if self._admin is None:
-            admin = AdminClient(self._settings.for_confluent() | _RECONNECT | QUIET)
+            admin = AdminClient(
+                self._settings.for_confluent()
+                | _RECONNECT
+                | QUIET
+                | {"error_cb": self._last_problem}
+            )
             if IMPORTS.name not in admin.list_topics(timeout=left).topics:
-                raise TopicMissing(IMPORTS.name)
+                raise TopicMissing(IMPORTS.name + self._settings.in_sight)
             self._admin = admin
         asked = self._admin.list_offsets(
             {partition: OffsetSpec.latest()},

@@ -18,6 +18,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from producer.delivery import Delivery
 from producer.errors import BrokerUnreachable, ProducerStopped, QueueFull, TopicMissing
+from producer.problems import LastProblem
 from producer.settings import ProducerSettings
 
 _log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class ReadingProducer:
         self._records = self._bytes = 0
         self._is_stopping = False
         self._is_polling = True
+        self._last_problem = LastProblem()
         self.client = client_factory(
             settings.for_producer()
             | {
@@ -81,13 +83,14 @@ class ReadingProducer:
         try:
             found = self.client.list_topics(timeout=timeout_seconds).topics
         except KafkaException as error:
+            reason = self._last_problem.text or error.args[0].str()
             raise BrokerUnreachable(
-                f"no broker answers at {self.settings.bootstrap_servers}; start it, or set"
-                " KAFKA_BOOTSTRAP_SERVERS"
+                f"no broker answers at {self.settings.bootstrap_servers} ({reason}); start it,"
+                " or set KAFKA_BOOTSTRAP_SERVERS"
             ) from error
         for topic in topics:
             if topic not in found:
-                raise TopicMissing(topic)
+                raise TopicMissing(topic + self.settings.in_sight)
 
     def open(self, *, keep_failed: bool = False) -> Delivery:
         """Begin a delivery. Raises: ProducerStopped."""
@@ -169,6 +172,7 @@ class ReadingProducer:
 
     def _on_error(self, error: KafkaError) -> None:
         # What concerns records comes with their reports; this is for whoever reads the log.
+        self._last_problem(error)
         _log.warning("Kafka: %s", error.str())
 
     def _on_statistics(self, text: str) -> None:

@@ -68,7 +68,7 @@ async def examine(settings: WorkerSettings, cluster: Cluster) -> Ground:
     topics = cluster.topics([READINGS.name, QUARANTINE.name, VIEWS.name])
     for topic in (READINGS, QUARANTINE, VIEWS):
         if topic.name not in topics:
-            raise Refusal(f"there is no topic {topic.name}; {_CREATE}")
+            raise Refusal(f"there is no topic {topic.name}{settings.in_sight}; {_CREATE}")
     views = await read_views(settings)
     version = wanted_version(views, settings.view_version)
     name = changelog(version.view_version).name

@@ -1,0 +1,62 @@
+"""Certificates of a test's own authority, made with openssl; files as Kafka and clients want."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+_OPENSSL_CONFIG = """
+[ca]
+default_ca = ours
+[ours]
+database = index.txt
+serial = serial
+new_certs_dir = .
+default_md = sha256
+policy = any
+copy_extensions = copy
+unique_subject = no
+[any]
+commonName = supplied
+"""
+
+
+class Authority:
+    """Signs certificates for servers; `ca_file` is what clients trust."""
+
+    def __init__(self, directory: Path, name: str) -> None:
+        self._directory = directory / name
+        self._directory.mkdir()
+        (self._directory / "index.txt").touch()
+        (self._directory / "serial").write_text("01\n")
+        (self._directory / "ca.cnf").write_text(_OPENSSL_CONFIG)
+        self.ca_file = self._directory / "ca.pem"
+        self._openssl(
+            *("req", "-x509", "-days", "2", "-subj", f"/CN={name}", "-keyout", "ca.key"),
+            *("-out", "ca.pem", *_NEW_KEY),
+        )
+
+    def server(self, name: str, alternative: str, *ends: str) -> Path:
+        """Key and certificate in one file; `alternative` is "IP:127.0.0.1", say.
+
+        `ends` are two times (YYYYMMDDHHMMSSZ) between which it is valid; not given: now.
+        """
+        subject = ("-subj", f"/CN={name}", "-addext", f"subjectAltName={alternative}")
+        self._openssl("req", *subject, "-keyout", f"{name}.key", "-out", f"{name}.csr", *_NEW_KEY)
+        valid = ("-startdate", ends[0], "-enddate", ends[1]) if ends else ("-days", "2")
+        self._openssl(
+            *("ca", "-batch", "-config", "ca.cnf", "-cert", "ca.pem", "-keyfile", "ca.key"),
+            *("-in", f"{name}.csr", "-out", f"{name}.pem", "-notext", *valid),
+        )
+        both = self._directory / f"{name}-both.pem"
+        parts = (self._directory / f"{name}{end}" for end in (".key", ".pem"))
+        both.write_text("".join(part.read_text() for part in parts))
+        return both
+
+    def _openssl(self, *arguments: str) -> None:
+        subprocess.run(
+            ["openssl", *arguments], cwd=self._directory, check=True, capture_output=True
+        )
+
+
+_NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
