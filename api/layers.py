@@ -69,6 +69,12 @@ class LayeredMap:
         """Return the value of each key, or None."""
         return _get_many(self._layers, keys)
 
+    def without(self, keys: list[bytes]) -> list[bytes]:
+        """Return those of the keys that are not here, in their order."""
+        for layer in self._layers:
+            keys = [key for key in keys if key not in layer]
+        return keys
+
     def apply(self, change: Layer) -> None:
         """Make all entries of a change visible at once; takes the dict over."""
         top = self._layers[0]
