@@ -28,6 +28,8 @@ PINNED_INTERVAL_SECONDS = 2.0
 _ANSWER_SECONDS = 5.0
 #: A takeover believes that a topic is gone when it hears so for this long.
 CERTAIN_SECONDS = 5.0
+#: Three questions, each with its own deadline.
+CONFIRM_SECONDS = 30.0
 _PAUSE_SECONDS = 1.0
 
 
@@ -35,12 +37,16 @@ async def confirm(cluster: Cluster, ground: Ground) -> None:
     """Check at a takeover that the topics are the ones the totals were made from.
 
     `watch` would see it too, but only after seconds in which readings of a new topic would be
-    counted on top of the old one's. Raises: Refusal; RestartNeeded when no broker answers.
+    counted on top of the old one's. Raises: Refusal; RestartNeeded when no broker answers, or
+    nothing does: a thread that dies for lack of memory never says so.
     """
     deadline = time.monotonic() + CERTAIN_SECONDS
     while True:
         try:
-            return await asyncio.to_thread(check_unchanged, ground, cluster)
+            async with asyncio.timeout(CONFIRM_SECONDS):
+                return await asyncio.to_thread(check_unchanged, ground, cluster)
+        except TimeoutError as error:
+            raise RestartNeeded(f"no answer about the topics in {CONFIRM_SECONDS:g} s") from error
         except (NoBroker, ClusterRefused) as error:
             raise RestartNeeded(str(error)) from error
         except Refusal:

@@ -119,6 +119,16 @@ class Fleet:
                 self._send(value, None, self._chance.randrange(self.partitions), None)
             self._producer.poll(0)
 
+    def send_bad(self, value: bytes, partition: int) -> None:
+        """Publish one bad record to a partition."""
+        with self._lock:
+            self._send(value, None, partition, None)
+
+    def flush(self, seconds: float = 60) -> None:
+        """Wait for every answer; publishing may go on."""
+        with self._lock:
+            assert self._producer.flush(seconds) == 0
+
     def finish(self, seconds: float = 60) -> Oracle:
         """Stop publishing and wait for every answer."""
         self._stopped.set()

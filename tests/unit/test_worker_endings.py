@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,10 @@ import pytest
 from contract.errors import SettingError
 from stream_app import logs
 from stream_app.__main__ import lock_directory
-from stream_app.errors import DirectoryInUse
+from stream_app.errors import DirectoryInUse, RestartNeeded
 from stream_app.logs import RateLimit
 from stream_app.settings import WorkerSettings
+from stream_app.watch import confirm
 
 ENDING = """
 import atexit, sys
@@ -178,3 +180,16 @@ def test_x5_sigterm_before_the_worker_has_begun_is_no_failure(tmp_path: Path):
         assert worker.wait(10) == 0
         assert worker.stderr is not None
         assert b"Traceback" not in worker.stderr.read()
+
+
+async def test_x39_a_takeover_that_is_never_answered_asks_for_a_restart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    released = threading.Event()
+    monkeypatch.setattr("stream_app.watch.CONFIRM_SECONDS", 0.05)
+    monkeypatch.setattr("stream_app.watch.check_unchanged", lambda *_: released.wait(10))
+    try:
+        with pytest.raises(RestartNeeded, match="no answer about the topics"):
+            await confirm(None, None)  # type: ignore[arg-type]
+    finally:
+        released.set()
