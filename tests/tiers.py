@@ -34,7 +34,7 @@ TIERS = (
     Tier("model", 90, processes=2),
     Tier("broker", 330, processes=2),
     Tier("e2e", 240, processes=2),
-    Tier("fault", 300, processes=2),
+    Tier("fault", 390, processes=2),
     Tier("fuzz", 110),
 )
 
