@@ -1,9 +1,9 @@
 """The long run: `python -m tests.fault --kills 300 --seed 7`, which is `make faults`.
 
-Some pipelines side by side, each with a broker, workers, an API and a client that polls it, under
-steady load. Round after round something happens to them (rounds.py) until so many workers were
-killed; then all is drained and held against what Kafka acknowledged. One line for each round, a
-JSON summary at the end; ends 0 only if every invariant holds.
+Some pipelines side by side, each with a broker, workers, an API, a client that polls it and two
+that write to it, under steady load. Round after round something happens to them (rounds.py)
+until so many workers were killed; then all is drained and held against what Kafka acknowledged.
+One line for each round, a JSON summary at the end; ends 0 only if every invariant holds.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 
 from tests.fault.fleet import READINGS
 from tests.fault.http_reader import HttpReader
+from tests.fault.http_writer import HttpWriter
 from tests.fault.pipeline import Pipeline
 from tests.fault.rounds import Scene, choose
 from tests.fault.server import ApiProcess
@@ -90,11 +91,14 @@ def set_up(directory: Path, seed: int, rate: int, stack: ExitStack) -> Scene:
     stack.callback(api.kill)
     reader = HttpReader(api.port, api.token)
     stack.callback(reader.stop)
+    writer = HttpWriter(api.port, api.token, clients=2, wait=True)
+    stack.callback(writer.stop)
     workers = [pipeline.workers.add() for _ in range(WORKERS)]
     api.start()
-    pipeline.fleet_of(rate=rate).start()
+    pipeline.fleet_of(rate=rate).start().oracle.others_publish = True
     pipeline.wait_progress(seconds=READY_SECONDS)
-    return Scene(broker, pipeline, workers, api, reader.start(), random.Random(seed))
+    chance = random.Random(seed)
+    return Scene(broker, pipeline, workers, api, reader.start(), writer.start(), chance)
 
 
 def happen(scene: Scene, number: int, kills: int) -> dict[str, Any]:
@@ -120,7 +124,7 @@ def happen(scene: Scene, number: int, kills: int) -> dict[str, Any]:
 
 def judged(scene: Scene, found: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Drain, let the client see the end, and hold everything against the log."""
-    pipeline, reader = scene.pipeline, scene.reader
+    pipeline, reader, writer = scene.pipeline, scene.reader, scene.writer.stop()
     pipeline.drain()
     wait_until(lambda: reader.lag_records == 0, "the API has no lag", READY_SECONDS)
     reader.stop()
@@ -129,6 +133,9 @@ def judged(scene: Scene, found: dict[str, Any]) -> tuple[dict[str, Any], list[st
     wrong += [
         f"{name} is {read[name]}: {read['told']}" for name in ("I10", "I11", "I12") if read[name]
     ]
+    written = writer.verdict(pipeline.kafka.each(READINGS))
+    wrong += written["wrong"][:10]
+    read["rows_answered"] = written["rows_acknowledged"]
     if "Traceback" in scene.api.log:
         wrong.append(f"the API shows a traceback: {scene.api.log[-2000:]}")
     return found | settled | read, wrong

@@ -17,6 +17,7 @@ from deploy.broker import LocalBroker
 from stream_app.failpoints import STEPS
 from tests.fault.damage import damage
 from tests.fault.http_reader import HttpReader
+from tests.fault.http_writer import HttpWriter
 from tests.fault.pipeline import SESSION_SECONDS, Pipeline
 from tests.fault.server import ApiProcess
 from tests.fault.workers import WorkerProcess
@@ -28,13 +29,14 @@ ONCE = ("fenced", "recovered")
 
 
 class Scene(NamedTuple):
-    """One whole pipeline with its broker, its API and a client of that."""
+    """One whole pipeline with its broker, its API and clients of that."""
 
     broker: LocalBroker
     pipeline: Pipeline
     workers: list[WorkerProcess]
     api: ApiProcess
     reader: HttpReader
+    writer: HttpWriter
     chance: random.Random
 
 
@@ -119,6 +121,13 @@ def kill_broker(scene: Scene) -> Happened:
     return Happened("broker killed")
 
 
+def restart_broker(scene: Scene) -> Happened:
+    scene.broker.stop(timeout_seconds=20)
+    scene.broker.start()
+    scene.broker.wait_ready(60)
+    return Happened("broker restarted")
+
+
 def kill_api(scene: Scene) -> Happened:
     scene.api.kill()
     scene.reader.new_life()
@@ -136,6 +145,7 @@ ROUNDS: dict[Callable[[Scene], Happened], int] = {
     kill_at_step: 10,
     zombie: 8,
     kill_broker: 3,
+    restart_broker: 3,
     kill_api: 5,
 }
 

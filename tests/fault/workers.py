@@ -1,7 +1,7 @@
 """Workers as a user starts them, and a supervisor that starts them again as theirs would.
 
-A worker that ends with 75 or by a signal of the test's is started again; any other end is
-remembered and fails the run.
+A worker that ends with 75, by a signal of the test's, or because no broker was there when it
+started, is started again; any other end is remembered and fails the run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from pathlib import Path
 from tests.kafka import wait_until
 
 COMMAND = [str(Path(sys.executable).with_name("energy")), "worker"]
-RESTART_ME = 75
+FAILED, RESTART_ME = 1, 75
+NO_BROKER = "no broker answers"
 _LOOK_SECONDS = 0.02
 START_SECONDS = 40
 
@@ -112,6 +113,9 @@ class WorkerProcess:
         with self._lock:
             process = self._process
             if process is None or (code := process.poll()) is None or not self.wanted:
+                return
+            if code == FAILED and NO_BROKER in self.last_start:
+                self.start()
                 return
             self.exit_codes.append(code)
             if code == RESTART_ME or code < 0:
