@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -213,13 +213,21 @@ class Workers:
 
 
 def run_to_the_end(
-    environ: Mapping[str, str], seconds: float = 30
+    environ: Mapping[str, str], seconds: float = 30, *, command: Sequence[str] = ()
 ) -> tuple[subprocess.CompletedProcess[str], float]:
-    """Run a worker that is expected to end by itself; and how long it took."""
+    """Run a worker that is expected to end by itself; and how long it took.
+
+    `command` runs it, where it is given: `prlimit --nofile=48`.
+    """
     began = time.monotonic()
     with suppress(KeyError):
         environ = {"PATH": os.environ["PATH"], **environ}
     ended = subprocess.run(
-        COMMAND, env=dict(environ), capture_output=True, text=True, timeout=seconds, check=False
+        [*command, *COMMAND],
+        env=dict(environ),
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
     )
     return ended, time.monotonic() - began
