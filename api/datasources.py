@@ -39,6 +39,7 @@ PARAMETERS = frozenset(
 )
 #: Files received or read at the same time; each is worth a core.
 UPLOADS_AT_ONCE = 4
+_NO_URL = "parameter url: nothing is fetched from elsewhere; send the file itself"
 _TYPES = dict(zip(COLUMNS, ("DateTime64(9)", "String", "Float64", "String"), strict=True))
 
 _APPENDED = record(
@@ -172,7 +173,7 @@ def echo_all(text: str) -> str:
 def _dialect(parameters: Parameters, *, is_named: bool) -> Dialect:
     """Check the parameters; returns how CSV is to be read."""
     if "url" in parameters:
-        raise BadRequest("parameter url: nothing is fetched from elsewhere; send the file itself")
+        raise BadRequest(_NO_URL)
     check_names(parameters, PARAMETERS)
     name = one(parameters, "name")
     if not name and not is_named:
@@ -202,6 +203,9 @@ def _format(parameters: Parameters, upload: Upload) -> Format:
 def _begin(upload: Upload, form: Format, dialect: Dialect, import_id: str) -> Iterator[Place]:
     """Look through a compressed file, then begin to read. Raises: FileRefused, FileBroken."""
     head = upload.file.read(PIECE_BYTES)
+    if head.startswith(b"url=") and b"\n" not in head:
+        # The official clients send it as a form, which is no file.
+        raise FileRefused(_NO_URL)
     compression = compression_of(head)
     if compression != "none" and form != "parquet":
         for _ in inflated(head, upload.file, compression):

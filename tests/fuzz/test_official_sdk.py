@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,3 +78,23 @@ def test_its_retries_get_through_a_rate_limit(server_factory: ServerFactory) -> 
     client = create_client({"base_url": server.url, "token": server.token})
     for _ in range(3):
         assert client.ingest(SOURCE, EVENT, {"max_retries": 10})["successful_rows"] == 1
+
+
+def test_append_a_file(client: Any, server: RunningServer, tmp_path: Path) -> None:
+    file = tmp_path / "readings.csv"
+    file.write_text(
+        "timestamp,device_id,energy_consumed,location\n"
+        "2025-04-30 10:11:21,a,0.75,x\n2025-04-30 10:11:21,a,bad,x\n"
+    )
+    before = server.rows()
+    answer = client.datasources.append(SOURCE, {"file": str(file)})
+    assert (answer["successful_rows"], answer["quarantined_rows"]) == (1, 1)
+    after = server.rows()
+    assert after["successful"] == before.get("successful", 0) + 1
+
+
+def test_append_a_url_is_refused_with_a_sentence(client: Any) -> None:
+    with pytest.raises(TinybirdError) as caught:
+        client.datasources.append(SOURCE, {"url": "http://127.0.0.1:1/a.csv"})
+    assert caught.value.status_code == 400
+    assert "nothing is fetched" in str(caught.value)
