@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from api.access import APPEND, READ_DATASOURCES, require
 from api.answers import JsonAnswer
-from api.errors import BadRequest, Busy, NotFound, NotWritten, ViewNotRunning
+from api.errors import BadRequest, BrokenOff, Busy, NotFound, NotWritten, ViewNotRunning
 from api.events import check_outcome
 from api.operations import STRING, WHOLE_NUMBER, Operation, answer, errors, query, record
 from api.parameters import Parameters, check_names, choice, one, parse_query
@@ -149,7 +149,7 @@ class Datasources:
             import_id = str(uuid.uuid4())
             try:
                 places = await asyncio.to_thread(_begin, upload, form, dialect, import_id)
-                outcome, rows = await _send(places, services.publisher)
+                outcome, rows, fault = await _send(places, services.publisher)
             except (FileRefused, FileBroken) as error:
                 raise BadRequest(echo_all(str(error))) from None
         finally:
@@ -162,6 +162,9 @@ class Datasources:
         for name, count in (*counts.items(), ("unknown_rows", outcome.unknown_rows)):
             services.metrics.rows.labels(name.removesuffix("_rows")).inc(count)
         check_outcome(outcome, rows)
+        if fault is not None:
+            text = f"{echo_all(str(fault))}; the {rows} rows before that are written"
+            raise BrokenOff(text, **counts, unknown_rows=0)
         return JsonAnswer({"import_id": import_id, **counts})
 
 
@@ -223,10 +226,15 @@ def _with_first(first: Place | None, rest: Iterator[Place]) -> Iterator[Place]:
         yield from rest
 
 
-async def _send(places: Iterator[Place], publisher: Publisher) -> tuple[Outcome, int]:
-    """Send all rows; returns how they ended, and how many there are."""
+async def _send(
+    places: Iterator[Place], publisher: Publisher
+) -> tuple[Outcome, int, FileBroken | None]:
+    """Send all rows; returns how they ended, how many there are, and where the file broke off.
+
+    Raises: FileBroken, if it did before its first row.
+    """
     delivery = publisher.delivery()
-    rows, goes_on = 0, True
+    rows, goes_on, fault = 0, True, None
     try:
         while (place := await asyncio.to_thread(next, places, None)) is not None:
             batch = place.batch
@@ -236,7 +244,11 @@ async def _send(places: Iterator[Place], publisher: Publisher) -> tuple[Outcome,
                 goes_on = await delivery.readings(keys, batch.values)
             if goes_on and batch.quarantined:
                 goes_on = await delivery.quarantined(batch.quarantined)
+    except FileBroken as error:
+        if not rows:
+            raise
+        fault = error
     finally:
         # Also when the client is gone: what was handed over is acknowledged or recalled.
         outcome = await delivery.finish()
-    return outcome, rows
+    return outcome, rows, fault

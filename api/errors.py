@@ -2,6 +2,7 @@
 
 ApiError                  has a text for the client and extra headers
 +-- BadRequest            what was sent cannot be understood
+|   +-- BrokenOff         a file cannot be read to its end; rows before that are in the log
 +-- Forbidden             no token, a bad one, or one without the scope
 +-- NotFound
 +-- MethodNotAllowed
@@ -107,8 +108,8 @@ class NotWritten(Unavailable):
     headers = (("Retry-After", "2"),)
 
 
-class PartlyWritten(ApiError):
-    """Some rows are in the log or may be; sending the body again counts those twice."""
+class RowsWritten(ApiError):
+    """Some rows are in the log, or may be."""
 
     def __init__(
         self, text: str, *, successful_rows: int, quarantined_rows: int, unknown_rows: int
@@ -126,6 +127,14 @@ class PartlyWritten(ApiError):
             "quarantined_rows": self.quarantined_rows,
             "unknown_rows": self.unknown_rows,
         }
+
+
+class PartlyWritten(RowsWritten):
+    """Some rows are in the log or may be; sending the body again counts those twice."""
+
+
+class BrokenOff(RowsWritten, BadRequest):
+    """A file cannot be read to its end; sending it again counts the rows before that twice."""
 
 
 class StartRefused(Exception):

@@ -123,6 +123,22 @@ async def test_a_file_over_the_limit_is_413(tmp_path: Path, publisher: ScriptedP
     assert publisher.rows == []
 
 
+async def test_a_parquet_file_with_a_broken_page_tells_what_is_written(
+    caller: Caller, publisher: ScriptedPublisher
+) -> None:
+    row = {"timestamp": "2025-04-30 10:11:21", "device_id": "d1", "energy_consumed": 5.0}
+    file = io.BytesIO()
+    rows = [row | {"location": f"place {number}"} for number in range(20_000)]
+    pq.write_table(pa.Table.from_pylist(rows), file, row_group_size=10_000)
+    second = pq.read_metadata(file).row_group(1).column(0).data_page_offset
+    broken = bytearray(file.getvalue())
+    broken[second : second + 64] = b"\xff" * 64
+    answer = await caller.post(TARGET + "&format=parquet", bytes(broken))
+    assert counts(answer) == (400, 10_000, 0)
+    assert "the 10000 rows before that are written" in answer.json()["error"]
+    assert len(publisher.rows) == 10_000
+
+
 async def test_kafka_that_stops_in_the_middle_is_503_or_504(tmp_path: Path) -> None:
     for takes, status in ((0, 503), (1, 504)):
         caller = caller_for(tmp_path / str(takes), None, ScriptedPublisher(takes=takes))
