@@ -11,11 +11,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+import psutil
+
 TESTS = Path(__file__).parent
+#: No time-out of pytest reaches a test that waits in C code: the tier is killed this long after.
+HANGING_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ def run(tier: Tier, allowed_seconds: float) -> Outcome:
         if tier.processes:
             command += ["-n", str(tier.processes)]
         began = time.monotonic()
-        exit_code = subprocess.run(command, cwd=TESTS.parent, check=False).returncode
+        exit_code = run_bounded(command, allowed_seconds + HANGING_SECONDS)
         seconds = time.monotonic() - began
         counted = counts(report)
     failed = counted["failures"] + counted["errors"]
@@ -86,6 +91,23 @@ def run(tier: Tier, allowed_seconds: float) -> Outcome:
         allowed_seconds=allowed_seconds,
         exit_code=exit_code,
     )
+
+
+def run_bounded(command: list[str], seconds: float) -> int:
+    """Run pytest; after so long kill it with all it started, and say so."""
+    process = subprocess.Popen(command, cwd=TESTS.parent)
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        print(f"a test hangs: killed after {seconds:g} s", flush=True)
+        return -9
+    finally:
+        if process.poll() is None:
+            for each in psutil.Process(process.pid).children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    each.kill()
+            process.kill()
+            process.wait()
 
 
 def counts(report: Path) -> dict[str, int]:
