@@ -37,9 +37,9 @@ TIERS = (
     Tier("unit", 60),
     Tier("property", 60, processes=2),
     Tier("model", 90, processes=2),
-    Tier("broker", 330, processes=2),
+    Tier("broker", 420, processes=2),
     Tier("e2e", 240, processes=2),
-    Tier("fault", 390, processes=2),
+    Tier("fault", 480, processes=2),
     Tier("fuzz", 110),
 )
 
