@@ -2,7 +2,7 @@
 
 ApiError                  has a text for the client and extra headers
 +-- BadRequest            what was sent cannot be understood
-|   +-- BrokenOff         a file cannot be read to its end; rows before that are in the log
+|   +-- BrokenOff         a file cannot be read to its end, rows before are written (RowsWritten)
 +-- Forbidden             no token, a bad one, or one without the scope
 +-- NotFound
 +-- MethodNotAllowed
@@ -16,7 +16,7 @@ ApiError                  has a text for the client and extra headers
 |   +-- ViewNotRunning    totals are being loaded
 |   +-- Busy              too much is in flight
 |   +-- NotWritten        Kafka did not take a single row
-+-- PartlyWritten         some rows are in the log, or may be
++-- PartlyWritten         some rows are in the log, or may be (RowsWritten)
 StartRefused              the process cannot start; one line says why
 ClientGone                the client cut off; nobody is there to answer
 """
@@ -108,8 +108,8 @@ class NotWritten(Unavailable):
     headers = (("Retry-After", "2"),)
 
 
-class RowsWritten(ApiError):
-    """Some rows are in the log, or may be."""
+class RowsWritten(Exception):
+    """Some rows are in the log, or may be: what an ApiError of that kind counts in its body."""
 
     def __init__(
         self, text: str, *, successful_rows: int, quarantined_rows: int, unknown_rows: int
@@ -129,7 +129,7 @@ class RowsWritten(ApiError):
         }
 
 
-class PartlyWritten(RowsWritten):
+class PartlyWritten(RowsWritten, ApiError):
     """Some rows are in the log or may be; sending the body again counts those twice."""
 
 

@@ -46,8 +46,11 @@ class BrokerUnreachable(ProducerError):
 class TopicMissing(ProducerError):
     """A topic is not on the broker; run `energy topics create`."""
 
-    def __init__(self, topic: str) -> None:
-        super().__init__(f"there is no topic {topic} on the broker; run `energy topics create`")
+    def __init__(self, topic: str, in_sight: str = "") -> None:
+        """Take the topic, and what `KafkaSettings.in_sight` says of who looks for it."""
+        super().__init__(
+            f"there is no topic {topic}{in_sight} on the broker; run `energy topics create`"
+        )
         self.topic = topic
 
 

@@ -128,7 +128,7 @@ class PositionLog:
                 | {"error_cb": self._last_problem}
             )
             if IMPORTS.name not in admin.list_topics(timeout=left).topics:
-                raise TopicMissing(IMPORTS.name + self._settings.in_sight)
+                raise TopicMissing(IMPORTS.name, self._settings.in_sight)
             self._admin = admin
         asked = self._admin.list_offsets(
             {partition: OffsetSpec.latest()},

@@ -90,7 +90,7 @@ class ReadingProducer:
             ) from error
         for topic in topics:
             if topic not in found:
-                raise TopicMissing(topic + self.settings.in_sight)
+                raise TopicMissing(topic, self.settings.in_sight)
 
     def open(self, *, keep_failed: bool = False) -> Delivery:
         """Begin a delivery. Raises: ProducerStopped."""

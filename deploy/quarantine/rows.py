@@ -114,7 +114,7 @@ def read_rows(settings: ProducerSettings, choice: Choice) -> Iterator[Quarantine
     topics = cluster.topics([QUARANTINE.name, READINGS.name])
     for name in (QUARANTINE.name, READINGS.name):
         if name not in topics:
-            raise TopicMissing(name + settings.in_sight)
+            raise TopicMissing(name, settings.in_sight)
     ids = {name: topic.topic_id for name, topic in topics.items()}
     live = read_views(settings).live
     starts = dict.fromkeys(range(topics[QUARANTINE.name].partitions), 0)
