@@ -4,7 +4,6 @@ import threading
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import NewTopic
 
 from contract.changelog import (
     BIRTH_KEY,
@@ -20,7 +19,7 @@ from deploy import births
 from deploy.births import ensure_first_view, plan
 from deploy.errors import Refused
 from deploy.prepare import prepare
-from deploy.topics import create
+from deploy.topics import create, create_changelog
 from stream_app.cluster import Cluster
 from tests.broker.own_cluster import SettingsFactory
 from tests.kafka import ANSWER_SECONDS, Kafka, wait_until
@@ -148,8 +147,7 @@ def test_a_building_version_leaves_the_pointer_alone(
     cluster: Cluster, settings_factory: SettingsFactory
 ) -> None:
     prepare(cluster, settings_factory())
-    table = changelog(2)
-    cluster.create_topics([NewTopic(table.name, 2, 1, config=table.configs)])
+    create_changelog(cluster, settings_factory(), 2, 2)
     views, written = births.give_birth(cluster, plan(cluster, 2, [3, 4], "building"))
     assert written
     assert views.live == 1
