@@ -41,6 +41,7 @@ model: venv ## Run random schedules of the simulated protocol; SCHEDULES=1000000
 
 faults: venv jars ## Kill workers and worse for as long as you like; KILLS=300 SEED=7
 	@$(BIN)/python -m tests.fault $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m pytest tests/long -q
 
 fuzz: venv ## Hostile and generated requests and records, many of them; CASES=50000 RECORDS=1000000
 	@FUZZ_CASES=$(or $(CASES),50000) FUZZ_RECORDS=$(or $(RECORDS),1000000) FUZZ_SEED=$(or $(SEED),1) \

@@ -118,19 +118,18 @@ class Cluster:
     def configs(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
         """Every config of the topics, defaults included."""
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
-        if not resources:
-            return {}
-        found = self._ask(lambda: self._admin.describe_configs(resources, **self._within()))
-        return {
-            resource.name: {name: str(entry.value) for name, entry in entries.items()}
-            for resource, entries in found.items()
-        }
+        return self._configs(resources) if resources else {}
 
     def broker_configs(self) -> dict[str, dict[str, str]]:
         """Every config of each broker, by the broker's id, as far as the cluster tells."""
         with self.translated():
             brokers = self._admin.list_topics(timeout=self.deadline_seconds).brokers
-        resources = [ConfigResource(ResourceType.BROKER, str(broker)) for broker in brokers]
+        found: dict[str, dict[str, str]] = {}
+        for broker in brokers:  # the client asks one broker at a time, and refuses more
+            found |= self._configs([ConfigResource(ResourceType.BROKER, str(broker))])
+        return found
+
+    def _configs(self, resources: list[ConfigResource]) -> dict[str, dict[str, str]]:
         found = self._ask(lambda: self._admin.describe_configs(resources, **self._within()))
         return {
             resource.name: {name: str(entry.value) for name, entry in entries.items()}

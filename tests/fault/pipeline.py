@@ -23,7 +23,9 @@ SESSION_SECONDS = 2
 class Pipeline:
     """On an empty cluster; `finish` drains it, prints one JSON line and judges it."""
 
-    def __init__(self, kafka: Kafka, directory: Path, *, seed: int, partitions: int = 4) -> None:
+    def __init__(
+        self, kafka: Kafka, directory: Path, *, seed: int, partitions: int = 4, **environ: str
+    ) -> None:
         self.kafka, self.seed, self.partitions = kafka, seed, partitions
         self.admin = kafka.admin()
         self.environ = {
@@ -32,6 +34,7 @@ class Pipeline:
             "ENERGY_PARTITIONS": str(partitions),
             "STREAM_APP_SESSION_TIMEOUT_SECONDS": str(SESSION_SECONDS),
             "STREAM_APP_TRANSACTION_TIMEOUT_SECONDS": "10",
+            **environ,
         }
         settings = TopicSettings.load(self.environ)
         prepare(Cluster(settings), settings)

@@ -1,31 +1,35 @@
-"""X11: the disk under a worker's stores is full for a while. Root alone may mount one."""
+"""X11, X12: the disk under a worker's stores, or under the broker's logs, is full for a while."""
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from deploy.broker import LocalBroker
+from tests.fault.conftest import PipelineFactory
 from tests.fault.fleet import READINGS
 from tests.fault.pipeline import Pipeline
-from tests.kafka import wait_until
+from tests.fault.small_disk import enlarge, small_disk
+from tests.kafka import Kafka, wait_until
+from tests.shared_broker import QUICK_PROPERTIES
 
 BLOCK = bytes(65_536)
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 16 MB, gone at the end whatever happened."""
-    disk = tmp_path / "worker-0"  # where the first worker keeps its state
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", disk], check=True)
-    try:
+def worker_disk(tmp_path: Path) -> Iterator[Path]:
+    """16 MB where the first worker keeps its state."""
+    with small_disk(tmp_path / "worker-0", 16) as disk:
         yield disk
-    finally:
-        # Lazily: a worker of a test that failed may still have files open.
-        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+@pytest.fixture
+def broker_disk(tmp_path: Path) -> Iterator[Path]:
+    """128 MB where a broker keeps its logs."""
+    with small_disk(tmp_path / "broker", 128) as disk:
+        yield disk
 
 
 def fill(disk: Path) -> Path:
@@ -42,15 +46,15 @@ def fill(disk: Path) -> Path:
 
 @pytest.mark.timeout(150)
 def test_x11_a_full_disk_ends_a_worker_until_there_is_room(
-    pipeline: Pipeline, small_disk: Path
+    pipeline: Pipeline, worker_disk: Path
 ) -> None:
     worker = pipeline.workers.add()
-    assert worker.directory == small_disk
+    assert worker.directory == worker_disk
     pipeline.fleet.publish(2_000)
     pipeline.fleet.flush()
     ends = pipeline.kafka.end_offsets(READINGS)
     wait_until(lambda: pipeline.follower.has_reached(ends), "the first are applied", 40)
-    filler = fill(small_disk)
+    filler = fill(worker_disk)
     pipeline.fleet.start()
     wait_until(lambda: len(worker.exit_codes) >= 2, f"it ends: {worker.log[-1500:]}", 60)
     filler.unlink()
@@ -59,3 +63,22 @@ def test_x11_a_full_disk_ends_a_worker_until_there_is_room(
     assert "No space left on device" in worker.log
     assert "set aside" not in worker.log
     assert found["I8"] == 0
+
+
+@pytest.mark.timeout(240)
+def test_x12_a_broker_whose_disk_was_full_has_lost_nothing(
+    broker_factory: Callable[..., LocalBroker], pipeline_factory: PipelineFactory, broker_disk: Path
+) -> None:
+    broker = broker_factory(data_dir=broker_disk, properties=QUICK_PROPERTIES)
+    with broker:
+        pipeline = pipeline_factory(Kafka(broker.bootstrap_servers))
+        pipeline.workers.add()
+        pipeline.fleet.start()
+        pipeline.wait_progress(2_000)
+        fill(broker_disk)
+        wait_until(lambda: broker.pid is None, "the broker has ended by itself", 60)
+        enlarge(broker_disk, 512)
+        broker.start()
+        broker.wait_ready()
+        pipeline.wait_progress(2_000, seconds=60)
+        pipeline.finish()

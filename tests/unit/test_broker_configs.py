@@ -1,0 +1,34 @@
+"""The configs of several brokers: Kafka's client takes one broker at a time."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import ConfigResource
+
+from contract.kafka import KafkaSettings
+from stream_app.cluster import Cluster
+
+
+class Admin:
+    """As confluent_kafka's: more than one broker in one question is refused."""
+
+    def list_topics(self, timeout: float) -> Any:
+        return SimpleNamespace(brokers={1: "one", 2: "two", 3: "three"})
+
+    def describe_configs(self, resources: list[ConfigResource], **_: Any) -> Any:
+        if len(resources) > 1:
+            raise KafkaException("Only one ConfigResource of type BROKER is allowed per call")
+        found: Future[dict[str, Any]] = Future()
+        found.set_result({"min.insync.replicas": SimpleNamespace(value=resources[0].name)})
+        return {resources[0]: found}
+
+
+def test_each_of_three_brokers_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Cluster, "_new_admin", lambda _: Admin())
+    cluster = Cluster(KafkaSettings(bootstrap_servers="127.0.0.1:1"))
+    assert cluster.broker_configs() == {str(n): {"min.insync.replicas": str(n)} for n in (1, 2, 3)}
