@@ -20,6 +20,7 @@ BIRTH_KEY = b"\x00birth"
 RESERVED_PREFIX = b"\x00"
 
 _TOTAL_VERSION = b"1"
+_TOTAL_START = _TOTAL_VERSION + b" "
 
 
 class Marker(msgspec.Struct, frozen=True):
@@ -75,6 +76,12 @@ def decode_total(value: bytes) -> tuple[Number, int]:
         return int(total), int(readings)
     except (ValueError, ArithmeticError) as error:
         raise CorruptRecord(f"no part-total of ours: {value[:64]!r}") from error
+
+
+def check_total(value: bytes) -> None:
+    """Look at a part-total's format version only. Raises: CorruptRecord."""
+    if not value.startswith(_TOTAL_START):
+        raise CorruptRecord(f"no part-total of ours: {value[:64]!r}")
 
 
 def encode_marker(marker: Marker) -> bytes:

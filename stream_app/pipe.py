@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from contract.errors import CorruptRecord
 from record_batches.chunk import RecordChunk
 from stream_app import metrics
 from stream_app.ending import end_process
@@ -194,7 +195,12 @@ class PartitionPipe:
 
     async def _commit(self, taken: Pending, applied_offset: int) -> None:
         """Commit to Kafka, then write the store, then acknowledge; nothing in between fails."""
-        transaction = await perform(commit_steps(self.fold, taken, applied_offset), self._do)
+        try:
+            transaction = await perform(commit_steps(self.fold, taken, applied_offset), self._do)
+        except CorruptRecord:
+            # Read from the store: the changelog tells whether that alone is damaged.
+            self._store.mark_damaged()
+            raise
         self._transactions.inc()
         self._folded.inc(taken.counted)
         if transaction.quarantined:

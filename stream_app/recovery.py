@@ -8,10 +8,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from contract.changelog import BIRTH_KEY, Birth, Marker, decode_birth
+from contract.changelog import (
+    BIRTH_KEY,
+    RESERVED_PREFIX,
+    Birth,
+    Marker,
+    check_total,
+    decode_birth,
+)
+from contract.errors import CorruptRecord
 from record_batches.chunk import Record
 from record_batches.reader import ChunkReader
 from stream_app import metrics
@@ -122,7 +131,7 @@ class ChangelogRecovery:
     async def recover(self, partitions: list[int]) -> dict[int, tuple[PartitionStore, Birth]]:
         """Recover each partition; returns its store and what it was born from.
 
-        Raises: Refusal where a changelog has no birth record.
+        Raises: Refusal where a changelog has no birth record, or records of another build.
         """
         began, count = time.monotonic(), 0
         recovered: dict[int, tuple[PartitionStore, Birth]] = {}
@@ -133,13 +142,15 @@ class ChangelogRecovery:
             for partition in partitions:
                 facts = ChangelogFacts(partition, births[partition], ends[partition])
                 store = self._trusted_store(facts)
-                recovered[partition] = (store, decode_birth(births[partition]))
+                with self._known_formats(partition):
+                    recovered[partition] = (store, decode_birth(births[partition]))
                 starts[partition] = start_offset(store)
             broken_off = {p for p, (store, _) in recovered.items() if store.is_recovering()}
             reader.assign(starts)
             async for chunk in reader.read_until(ends):
                 store = recovered[chunk.partition][0]
-                store_records(store, chunk.partition, chunk.records)
+                with self._known_formats(chunk.partition):
+                    store_records(store, chunk.partition, chunk.records)
                 count += len(chunk.records)
         metrics.RECORDS_RECOVERED.inc(count)
         log.info(
@@ -149,7 +160,9 @@ class ChangelogRecovery:
             time.monotonic() - began,
         )
         for partition, (store, _) in recovered.items():
-            if store.marker() is None:
+            with self._known_formats(partition):
+                marker = store.marker()
+            if marker is None:
                 raise Refusal(
                     f"partition {partition}: the changelog {self._changelog} has no marker; "
                     "build a new view version: energy replay start"
@@ -157,6 +170,18 @@ class ChangelogRecovery:
             if store.is_recovering():
                 _end_recovery(store, partition, verify=partition in broken_off)
         return recovered
+
+    @contextmanager
+    def _known_formats(self, partition: int) -> Iterator[None]:
+        """Refuse what the changelog itself has and this build cannot read: no restart mends it."""
+        try:
+            yield
+        except CorruptRecord as error:
+            raise Refusal(
+                f"partition {partition}: {self._changelog} has {error}: was it written by another"
+                " build of this program? Run that one, or build a new view version: energy replay"
+                " start"
+            ) from error
 
     def _trusted_store(self, facts: ChangelogFacts) -> PartitionStore:
         store = self._open_store(facts.partition, False)
@@ -223,8 +248,11 @@ def store_records(store: PartitionStore, partition: int, records: Sequence[Recor
     """Write changelog records to a store, with the offset up to which it then has them.
 
     Ours are never deletions, and none is written beyond the end: the fence has made this worker
-    the only writer.
+    the only writer. Raises: CorruptRecord at a total of an unknown format.
     """
+    for record in records:
+        if record.key is not None and not record.key.startswith(RESERVED_PREFIX):
+            check_total(record.value or b"")
     for at in range(0, len(records), WRITE_RECORDS):
         some = records[at : at + WRITE_RECORDS]
         updates = [(record.key or b"", record.value or b"") for record in some]
