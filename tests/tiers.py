@@ -34,12 +34,12 @@ class Tier:
 
 
 TIERS = (
-    Tier("unit", 60),
+    Tier("unit", 60, processes=2),
     Tier("property", 60, processes=2),
     Tier("model", 90, processes=2),
-    Tier("broker", 420, processes=2),
+    Tier("broker", 360, processes=3),
     Tier("e2e", 240, processes=2),
-    Tier("fault", 480, processes=2),
+    Tier("fault", 480, processes=3),
     Tier("fuzz", 110),
 )
 
