@@ -251,11 +251,7 @@ class Cluster:
         cause = error.args[0]
         if cause.code() in _AWAY:
             self._admin.poll(0)
-            return NoBroker(
-                f"no broker answers at {self.settings.bootstrap_servers}"
-                f" ({self._last_problem or cause.str()}): start one, or set "
-                "KAFKA_BOOTSTRAP_SERVERS"
-            )
+            return no_broker(self.settings, self._last_problem or cause.str())
         return ClusterRefused(f"Kafka at {self.settings.bootstrap_servers} says: {cause.str()}")
 
     def _note(self, problem: KafkaError) -> None:
@@ -287,6 +283,14 @@ class Cluster:
         )
         by_partition = {asked.partition: int(info.offset) for asked, info in found.items()}
         return [by_partition[partition] for partition in range(partitions)]
+
+
+def no_broker(settings: KafkaSettings, reason: str) -> NoBroker:
+    """Say that nobody answers, and what to do."""
+    return NoBroker(
+        f"no broker answers at {settings.bootstrap_servers} ({reason}): start one, or set "
+        "KAFKA_BOOTSTRAP_SERVERS"
+    )
 
 
 def _name_of(member: Any) -> str:

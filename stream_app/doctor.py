@@ -10,12 +10,14 @@ import logging
 import time
 from typing import NamedTuple
 
+from aiokafka.errors import BrokerResponseError, KafkaError
+
 from contract.changelog import Birth
 from contract.fold import RULES_ID
 from contract.topics import QUARANTINE, READINGS, VIEWS, changelog
 from contract.views import Views, ViewVersion
 from record_batches.reader import read_all
-from stream_app.cluster import Cluster, TopicOnBroker
+from stream_app.cluster import Cluster, TopicOnBroker, no_broker
 from stream_app.errors import ClusterRefused, Refusal, RestartNeeded, ViewDropped
 from stream_app.settings import WorkerSettings
 from stream_app.standing import (
@@ -51,11 +53,16 @@ class Ground(NamedTuple):
 
 
 async def read_views(settings: WorkerSettings) -> Views:
-    """Read the view versions and the pointer."""
+    """Read the view versions and the pointer. Raises: NoBroker, ClusterRefused."""
     views = Views()
-    async for chunk in read_all(settings.for_aiokafka(), VIEWS.name):
-        for record in chunk.records:
-            views.apply(record.key, record.value)
+    try:
+        async for chunk in read_all(settings.for_aiokafka(), VIEWS.name):
+            for record in chunk.records:
+                views.apply(record.key, record.value)
+    except BrokerResponseError as error:
+        raise ClusterRefused(f"reading {VIEWS.name}: {error}") from error
+    except KafkaError as error:
+        raise no_broker(settings, str(error)) from error
     return views
 
 

@@ -16,6 +16,7 @@ import rocksdict
 
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Marker, decode_marker
 from stream_app import metrics
+from stream_app.endless_logs import endless_log
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,8 @@ def open_database(path: Path, *, block_cache_bytes: int, write_buffer_bytes: int
     """
     if (path / DAMAGED_FILE).exists():
         _distrust(path, "it was found damaged")
+    elif (log_file := endless_log(path)) is not None:
+        _distrust(path, f"{log_file.name} is damaged such that reading it has no end")
     database = None
     try:
         database = _open(path, block_cache_bytes, write_buffer_bytes)

@@ -79,13 +79,18 @@ class Kafka:
     def end_offsets(self, topic: str) -> dict[int, int]:
         """The next offset of each partition (high watermark)."""
         consumer = self.consumer()
+
+        def led() -> list[int]:
+            found = consumer.list_topics(topic, timeout=ANSWER_SECONDS).topics[topic].partitions
+            return list(found) if all(each.leader >= 0 for each in found.values()) else []
+
         try:
-            found = consumer.list_topics(topic, timeout=ANSWER_SECONDS).topics[topic]
+            # After a freeze or a restart partitions are without a leader for a moment.
             return {
                 partition: consumer.get_watermark_offsets(
                     TopicPartition(topic, partition), timeout=ANSWER_SECONDS
                 )[1]
-                for partition in found.partitions
+                for partition in wait_until(led, f"each partition of {topic} has a leader")
             }
         finally:
             consumer.close()

@@ -21,6 +21,8 @@ import psutil
 TESTS = Path(__file__).parent
 #: No time-out of pytest reaches a test that waits in C code: the tier is killed this long after.
 HANGING_SECONDS = 60
+#: Longer than nearly every test: then it says where it is, which needs no help of Python's.
+WHERE_SECONDS = 90
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def run(tier: Tier, allowed_seconds: float) -> Outcome:
         report = Path(directory, "report.xml")
         command = [sys.executable, "-m", "pytest", str(TESTS / tier.name), "-q"]
         command += [f"--junitxml={report}", f"--session-timeout={allowed_seconds}"]
+        command += ["-o", f"faulthandler_timeout={WHERE_SECONDS}"]
         if tier.processes:
             command += ["-n", str(tier.processes)]
         began = time.monotonic()

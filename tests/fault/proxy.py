@@ -34,6 +34,8 @@ class Proxy:
         self._to_lose: Counter[int] = Counter()
         self._delays: dict[int, float] = {}
         self._held: dict[int, threading.Event] = {}
+        #: Requests by api_key that were kept from the broker, for good or until healed.
+        self.held: Counter[int] = Counter()
         self._bytes_per_second: int | None = None
         self._requests_pass, self._answers_pass = threading.Event(), threading.Event()
         self._is_cut = False
@@ -144,6 +146,7 @@ class Proxy:
             with self._lock:
                 held = self._held.get(api_key)
             if held is not None:
+                self.held[api_key] += 1
                 held.wait()
             self._requests_pass.wait()
             broker.sendall(frame)

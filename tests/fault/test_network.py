@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 
+from tests.fault.follower import CHANGELOG
 from tests.fault.pipeline import SESSION_SECONDS, Pipeline
 from tests.fault.proxy import (
     ADD_PARTITIONS,
@@ -73,3 +74,21 @@ def test_x9_lost_and_late_answers_change_no_total(proxied_pipeline: Pipeline, pr
         pipeline.wait_progress(100, seconds=ALIVE_SECONDS)
         proxy.heal()
     pipeline.finish(lost=dict(proxy.lost))
+
+
+@pytest.mark.timeout(180)
+def test_x9_a_commit_that_comes_too_late_is_none(proxied_pipeline: Pipeline, proxy: Proxy) -> None:
+    """Kafka gives the transaction up while its commit is on the way: the store must not have it."""
+    pipeline = proxied_pipeline
+    start_behind(pipeline, proxy)
+    (worker,) = pipeline.workers.all
+    for _ in range(2):
+        ended, held = len(worker.exit_codes), proxy.held[END_TRANSACTION]
+        proxy.hold(END_TRANSACTION)
+        wait_until(lambda held=held: proxy.held[END_TRANSACTION] > held, "a commit is held")
+        pipeline.kafka.settle(CHANGELOG)  # every open transaction has run into its timeout
+        proxy.heal()
+        wait_until(lambda ended=ended: len(worker.exit_codes) > ended, "refused", ALIVE_SECONDS)
+        pipeline.wait_progress(500, seconds=ALIVE_SECONDS)
+    pipeline.finish(ended=worker.exit_codes.copy())
+    assert set(worker.exit_codes) == {75}

@@ -83,10 +83,12 @@ def test_k3_k4_k5_k6_odd_keys_and_headers_count_and_are_quarantined(pipeline: Pi
     pipeline.fleet.publish(200)
     found = pipeline.finish()
     assert found["quarantined"] >= len(bad) == 2 * len(KEYS) - 1
-    rows = (json.loads(record.value()) for record in pipeline.kafka.read(QUARANTINE))
-    kept = {(row["__partition"], row["__offset"]): row for row in rows}
+    records = pipeline.kafka.read(QUARANTINE)
+    rows = [(json.loads(record.value()), record.key()) for record in records]
+    kept = {(row["__partition"], row["__offset"]): (row, key) for row, key in rows}
     for place, key in bad.items():
-        row = kept[place]
+        row, own_key = kept[place]
+        assert own_key == (None if key is None else key[:1024]), "as received, up to 1 KiB"
         assert len(row["__key"] or "") <= 1024
         if key == b"\xff\xfe":
             assert (row["__key"], row["__key_base64"]) == (None, "//4=")

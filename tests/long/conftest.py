@@ -1,5 +1,5 @@
 """The fixtures of the fault tier."""
 
-from tests.fault.conftest import pipeline_factory, seed
+from tests.fault.conftest import pipeline_factory, proxied_pipeline, proxy, seed
 
-__all__ = ["pipeline_factory", "seed"]
+__all__ = ["pipeline_factory", "proxied_pipeline", "proxy", "seed"]

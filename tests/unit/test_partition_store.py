@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import shutil
+import struct
+from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +13,7 @@ from typing import Any
 import pytest
 
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Marker, encode_marker
+from stream_app.endless_logs import is_endless
 from stream_app.recovery import store_records
 from stream_app.store import DAMAGED_FILE, OFFSET_KEY, PartitionStore, open_database, set_aside
 
@@ -95,6 +99,42 @@ def test_x14_a_store_that_cannot_be_opened_is_set_aside(path: Path, damage: str)
     assert store.changelog_offset() is None, "it begins empty"
     store.write([(b"a", b"1 1 1")], 0)
     assert len(set_aside_of(path)) == 1
+
+
+@pytest.mark.parametrize("log", ["MANIFEST-*", "*.log"])
+def test_x13_a_log_that_rocksdb_would_read_for_ever_is_set_aside(path: Path, log: str) -> None:
+    database = open_at(path.with_name("source"))
+    for value in (b"1 1 2", b"1 1 3"):
+        PartitionStore(database, path).write([(b"a", value)], 7)
+    shutil.copytree(path.with_name("source"), path)  # what a kill leaves behind
+    file = max(path.glob(log))
+    content = bytearray(file.read_bytes())
+    second = 7 + int.from_bytes(content[4:6], "little")
+    assert content[second + 6] == 1
+    content[second + 6] ^= 4
+    file.write_bytes(content)
+    # In a process of its own: one that reads for ever answers no signal but one.
+    process = get_context("spawn").Process(target=open_at, args=(path,))
+    process.start()
+    process.join(30)
+    try:
+        assert process.exitcode == 0
+    finally:
+        process.kill()
+    assert len(set_aside_of(path)) == 1
+
+
+def test_a_log_is_read_to_its_end_where_blocks_end_in_between() -> None:
+    def record(kind: int, size: int) -> bytes:
+        return struct.pack("<4xHB", size, kind) + bytes(size)
+
+    # A whole block but for 3 bytes, which no record's header fits into; then the next one.
+    full = record(1, 32_768 - 7 - 3) + bytes(3)
+    assert not is_endless(b"")
+    assert not is_endless(full + record(1, 100) + bytes(500))
+    assert is_endless(full + record(5, 100))
+    assert is_endless(full + record(1, 32_000) + record(0, 0) + bytes(754) + record(11, 1))
+    assert not is_endless(record(5, 100) + record(6, 100)), "its first says so: that has an end"
 
 
 def test_x14_an_empty_directory_is_a_new_store(path: Path) -> None:
