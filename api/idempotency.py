@@ -15,8 +15,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-import uuid
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
@@ -24,10 +23,8 @@ import msgspec
 
 from api.arrays import Text
 from api.errors import BadRequest, Busy, KeyReused, NotWritten, PartlyWritten
-from api.refused import refused_records
-from api.rows import RowSlice, split_rows
+from api.keyed_batches import batches_of
 from contract.imports import Position
-from contract.reading import decode_readings
 from producer.errors import (
     BrokerUnreachable,
     ImportSuperseded,
@@ -36,7 +33,8 @@ from producer.errors import (
     RecordsRefused,
     TopicMissing,
 )
-from producer.importer import BATCH_BYTES, BATCH_ROWS, Batch, Importer
+from producer.import_writer import Batch
+from producer.importer import Importer
 from producer.positions import PositionLog
 from producer.settings import ProducerSettings
 
@@ -45,8 +43,6 @@ KIND = "post"
 SLOTS = 16
 KEPT_SECONDS = 86_400
 KEY_CHARACTERS = 255
-#: Rows judged before others get their turn.
-AT_ONCE = 200
 #: Keys forgotten with one write, and how often a slot looks for some.
 _FORGET_KEYS = 1_000
 _FORGET_SECONDS = 600
@@ -177,7 +173,7 @@ class KeyedWrites:
             raise Busy("API_IDEMPOTENCY_KEYS are kept for a day, and all are in use; try later")
         # A failure counts them again.
         slot.keys += (position.note is None) - len(forgotten)
-        async for batch, is_last in _with_last(_batches(body, start, source)):
+        async for batch, is_last in batches_of(body, start, source):
             following = msgspec.structs.replace(
                 note,
                 successful=note.successful + len(batch.values),
@@ -261,41 +257,3 @@ def key_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
 
 def _note_of(position: Position) -> _Note | None:
     return None if position.note is None else msgspec.convert(position.note, _Note)
-
-
-async def _batches(body: Text, start: int, source: str) -> AsyncIterator[Batch]:
-    """Yield the rows of a body from one on, as many at once as a transaction takes."""
-    import_id = str(uuid.UUID(source))
-    keys: list[bytes] = []
-    values: list[bytes] = []
-    quarantined: list[bytes] = []
-    size = row = 0
-    async for rows in split_rows(body):
-        first = max(0, min(start - row, len(rows.values)))
-        row += len(rows.values)
-        for place in range(first, len(rows.values), AT_ONCE):
-            end = place + AT_ONCE
-            some = RowSlice(rows.numbers[place:end], rows.values[place:end])
-            readings, rejected = decode_readings(some.values)
-            refused = {at for at, _ in rejected}
-            keys += [reading.device_id.encode() for reading in readings]
-            values += [value for at, value in enumerate(some.values) if at not in refused]
-            quarantined += refused_records(rejected, some, import_id)
-            size += sum(map(len, some.values))
-            if len(values) + len(quarantined) + AT_ONCE > BATCH_ROWS or size > BATCH_BYTES:
-                yield Batch(keys, values, quarantined)
-                keys, values, quarantined, size = [], [], [], 0
-            await asyncio.sleep(0)
-    if values or quarantined or not row:
-        yield Batch(keys, values, quarantined)
-
-
-async def _with_last(batches: AsyncIterator[Batch]) -> AsyncIterator[tuple[Batch, bool]]:
-    """Say of each batch whether it is the last one."""
-    former = None
-    async for batch in batches:
-        if former is not None:
-            yield former, False
-        former = batch
-    if former is not None:
-        yield former, True

@@ -23,7 +23,8 @@ from deploy.errors import NotReadable, Refused
 from deploy.log_reader import reader
 from deploy.offsets import Range, offsets_of
 from deploy.progress import OnProgress
-from producer.importer import BATCH_BYTES, BATCH_ROWS, Advance, Batch, Importer
+from producer.import_writer import Batch
+from producer.importer import BATCH_BYTES, BATCH_ROWS, Advance, Importer
 from producer.pacing import Pace
 from producer.settings import ProducerSettings
 from stream_app.cluster import Cluster, TopicOnBroker

@@ -15,8 +15,7 @@ of a take-over, which `start` and every recovery keep:
 
 A transaction whose outcome is unknown is looked up that way: if its position is there it was
 committed, if all is as before it is written again, else another process has gone on with the
-import. An open transaction hides the readings behind it, so rows are handed over only once they
-are all there, and a broker gives up the transaction of a dead process after 5 s.
+import.
 """
 
 from __future__ import annotations
@@ -24,23 +23,13 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from itertools import repeat
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from contract.imports import (
-    IMPORTS_PARTITION,
-    Position,
-    decode_position,
-    encode_position,
-    import_prefix,
-    import_transactional_id,
-)
-from contract.topics import IMPORTS, QUARANTINE, READINGS
+from contract.imports import Position, decode_position, encode_position, import_prefix
 from producer.errors import (
     BrokerUnreachable,
     ImportSuperseded,
@@ -48,19 +37,16 @@ from producer.errors import (
     ProducerStopped,
     RecordsRefused,
 )
+from producer.import_writer import Batch, ImportWriter
 from producer.outcome import NOT_APPENDED
-from producer.positions import QUIET, PositionLog
-from producer.problems import LastProblem
+from producer.positions import PositionLog
 from producer.settings import ProducerSettings
 
 #: More rows than this would hide live readings for too long.
 BATCH_ROWS = 5_000
 BATCH_BYTES = 8 << 20
 
-_TRANSACTION_TIMEOUT_MS = 5_000
-_STEP_SECONDS = 5.0
 _START_SECONDS = 8.0
-_ABORT_SECONDS = 1.0
 _PAUSE_SECONDS = 0.25
 #: Whoever fenced us has written something by then, so that we need not fence it in turn.
 _FENCED_PAUSE_SECONDS = 1.0
@@ -78,14 +64,6 @@ _REFUSED = NOT_APPENDED | {
 _Failure = KafkaException | BrokerUnreachable | PositionsUnread
 _FAILURES = (KafkaException, BrokerUnreachable, PositionsUnread)
 _log = logging.getLogger(__name__)
-
-
-class Batch(NamedTuple):
-    """Rows of one transaction: readings with their keys, and records of the quarantine."""
-
-    keys: Sequence[bytes | None]
-    values: Sequence[bytes]
-    quarantined: Sequence[bytes] = ()
 
 
 class Advance(NamedTuple):
@@ -128,11 +106,8 @@ class Importer:
         self._own_log = PositionLog(settings, self._prefix) if positions is None else None
         self._log = positions or self._own_log
         self._should_stop = should_stop
-        self._client_factory = client_factory
+        self._writer = ImportWriter(settings, kind, import_id, client_factory)
         self._fenced_pause_seconds = fenced_pause_seconds
-        self._client: Producer | None = None
-        self._last_problem = LastProblem()
-        self._is_open = False
         self._positions: dict[bytes, Position] = {}
 
     def start(self) -> None:
@@ -197,7 +172,7 @@ class Importer:
         deadline = self._deadline()
         while True:
             try:
-                self._transact(batch, changed)
+                self._writer.transact(batch, changed)
                 break
             except KafkaException as error:
                 if self._is_committed_after(error, after, deadline):
@@ -206,7 +181,7 @@ class Importer:
 
     def close(self) -> None:
         """Let go of the connections; may be called twice. What is open is aborted."""
-        self._drop_client()
+        self._writer.drop()
         if self._own_log is not None:
             self._own_log.close()
 
@@ -223,25 +198,6 @@ class Importer:
     ) -> None:
         """Close."""
         self.close()
-
-    def _transact(self, batch: Batch, changed: Mapping[bytes, Position | None]) -> None:
-        if self._client is None:
-            raise KafkaException(KafkaError(KafkaError._STATE))
-        client = self._client
-        client.begin_transaction()
-        self._is_open = True
-        keys = repeat(None) if self._settings.partitioner == "none" else batch.keys
-        # C all the way: 5,000 rows in some milliseconds.
-        deque(map(client.produce, repeat(READINGS.name), batch.values, keys), maxlen=0)
-        for record in batch.quarantined:
-            client.produce(QUARANTINE.name, record)
-        # Last, so that the position of another import hardly ever waits behind ours.
-        for key, position in changed.items():
-            value = None if position is None else encode_position(position)
-            client.produce(IMPORTS.name, value, key, IMPORTS_PARTITION)
-        # Raises if any record was not acknowledged; the transaction then ends aborted.
-        client.commit_transaction(_STEP_SECONDS)
-        self._is_open = False
 
     def _is_committed_after(
         self, error: _Failure, after: Mapping[bytes, Position], deadline: float
@@ -266,10 +222,7 @@ class Importer:
         raise ImportSuperseded
 
     def _take_over(self) -> dict[bytes, Position]:
-        self._drop_client()
-        client = self._client_factory(self._configuration())
-        self._client = client
-        client.init_transactions(_STEP_SECONDS)
+        self._writer.fence()
         return self._read()
 
     def _read(self) -> dict[bytes, Position]:
@@ -279,7 +232,7 @@ class Importer:
 
     def _pause_after(self, error: _Failure, deadline: float) -> None:
         """Wait before trying again. Raises where that is in vain."""
-        self._drop_client()
+        self._writer.drop()
         reason = _reason(error)
         if reason.code() in _REFUSED:
             raise RecordsRefused(f"Kafka refuses to take the rows: {reason.str()}") from error
@@ -290,37 +243,11 @@ class Importer:
                 raise error
             raise BrokerUnreachable(
                 f"no broker answers at {self._settings.bootstrap_servers}"
-                f" ({self._last_problem.text or reason.str()});"
+                f" ({self._writer.last_problem.text or reason.str()});"
                 " start it, or set KAFKA_BOOTSTRAP_SERVERS"
             ) from error
         is_fenced = reason.code() in _FENCED
         time.sleep(self._fenced_pause_seconds if is_fenced else _PAUSE_SECONDS)
-
-    def _drop_client(self) -> None:
-        client, self._client = self._client, None
-        if client is None:
-            return
-        client.poll(0)  # what it has to say of its connections
-        client.purge()
-        if self._is_open:
-            self._is_open = False
-            try:
-                # An open transaction hides the readings behind it.
-                client.abort_transaction(_ABORT_SECONDS)
-            except KafkaException as error:
-                _log.info("left to be aborted by the next fence, or its timeout: %s", error)
-
-    def _configuration(self) -> dict[str, object]:
-        return (
-            self._settings.for_producer()
-            | {
-                "transactional.id": import_transactional_id(self.kind, self.import_id),
-                "transaction.timeout.ms": _TRANSACTION_TIMEOUT_MS,
-                "message.timeout.ms": _TRANSACTION_TIMEOUT_MS,
-                "error_cb": self._last_problem,
-            }
-            | QUIET
-        )
 
     def _deadline(self) -> float:
         return time.monotonic() + (self._settings.delivery_timeout_seconds or float("inf"))

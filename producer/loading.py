@@ -27,7 +27,8 @@ from producer.errors import FileChanged, ProducerStopped
 from producer.files.delimited import Dialect
 from producer.files.reading import Place, judged, read_rows
 from producer.files.rows import Format, Start
-from producer.importer import Batch, Importer
+from producer.import_writer import Batch
+from producer.importer import Importer
 from producer.positions import PositionLog
 from producer.settings import ProducerSettings
 

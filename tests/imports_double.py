@@ -8,7 +8,7 @@ from typing import Any
 
 from contract.imports import Position
 from producer.errors import BrokerUnreachable, ImportSuperseded, RecordsRefused
-from producer.importer import Batch
+from producer.import_writer import Batch
 
 
 @dataclass

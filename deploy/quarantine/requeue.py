@@ -19,7 +19,8 @@ from contract.errors import InvalidReading, echo
 from contract.imports import import_prefix
 from deploy.quarantine.mending import Mended, mend
 from deploy.quarantine.rows import WHOLE_VALUE, Choice, QuarantinedRow, read_rows
-from producer.importer import BATCH_BYTES, Advance, Batch, Importer
+from producer.import_writer import Batch
+from producer.importer import BATCH_BYTES, Advance, Importer
 from producer.positions import PositionLog
 from producer.settings import ProducerSettings
 

@@ -15,7 +15,7 @@ from producer.files.delimited import Dialect, csv_rows
 from producer.files.inflating import PIECE_BYTES, Compression, compression_of, inflated
 from producer.files.ndjson import ndjson_rows
 from producer.files.rows import Format, Rows, Start
-from producer.importer import Batch
+from producer.import_writer import Batch
 
 _SUFFIXES: dict[str, Format] = {
     ".ndjson": "ndjson",

@@ -27,7 +27,8 @@ from producer.errors import (
     RecordsRefused,
     TopicMissing,
 )
-from producer.importer import _START_SECONDS, _STEP_SECONDS, Advance, Batch, Importer
+from producer.import_writer import STEP_SECONDS, Batch
+from producer.importer import _START_SECONDS, Advance, Importer
 from producer.positions import PositionLog
 from producer.settings import ProducerSettings
 from tests.kafka import Kafka, wait_until
@@ -359,10 +360,10 @@ def test_what_kafka_refuses_is_not_written_and_not_tried_again(
 def test_without_broker_or_topic_it_says_so_in_time(
     own_kafka: Kafka, importer_factory: ImporterFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert _START_SECONDS + _STEP_SECONDS < 15
+    assert _START_SECONDS + STEP_SECONDS < 15
     with monkeypatch.context() as hasty:
         hasty.setattr("producer.importer._START_SECONDS", 0.5)
-        hasty.setattr("producer.importer._STEP_SECONDS", 0.5)
+        hasty.setattr("producer.importer.STEP_SECONDS", 0.5)
         with pytest.raises(BrokerUnreachable, match="KAFKA_BOOTSTRAP_SERVERS"):
             importer_factory(Kafka(f"127.0.0.1:{free_port()}")).start()
     with pytest.raises(TopicMissing, match="energy topics create"):
@@ -374,7 +375,7 @@ def test_an_outage_of_the_broker_neither_loses_nor_doubles(
     importer_factory: ImporterFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("producer.importer._STEP_SECONDS", 1.0)
+    monkeypatch.setattr("producer.importer.STEP_SECONDS", 1.0)
     broker = broker_factory()
     broker.start()
     broker.wait_ready(60)
