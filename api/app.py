@@ -106,7 +106,9 @@ def create_app(
         if lag is None:
             beside.append(asyncio.create_task(services.lag.run()))
         if publisher is None:
-            services.publisher = KafkaPublisher(ReadingProducer(settings))
+            services.publisher = KafkaPublisher(
+                ReadingProducer(settings, on_given_up=services.metrics.given_up.inc)
+            )
         if keyed is None and publisher is None:
             services.keyed = KeyedWrites(
                 settings, settings.idempotency_keys, should_stop=lambda: services.is_stopping

@@ -53,6 +53,11 @@ class Metrics:
             ("outcome",),
             registry=self.registry,
         )
+        self.given_up = Counter(
+            "api_rows_given_up",
+            "Times Kafka did not acknowledge in time, and all rows under way were given up.",
+            registry=self.registry,
+        )
         self.refused_connections = Counter(
             "api_refused_connections",
             "Connections closed before a request came to a route, by reason.",

@@ -18,11 +18,11 @@ from typing import NamedTuple
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker, encode_birth, encode_marker
 from contract.topics import QUARANTINE, READINGS, VIEWS, changelog
 from contract.views import Views, ViewVersion
+from deploy.cluster_admin import ClusterAdmin
 from deploy.errors import Refused
 from deploy.log_reader import read_to_end, reader
 from deploy.topics import current_views
 from deploy.views_writer import Change, NewRecord, change_views, version_to_write
-from stream_app.cluster import Cluster
 
 
 class Grown(NamedTuple):
@@ -32,7 +32,7 @@ class Grown(NamedTuple):
     view_versions: list[int]
 
 
-def grow(cluster: Cluster, partitions: int) -> Grown:
+def grow(cluster: ClusterAdmin, partitions: int) -> Grown:
     """Bring all up to that many partitions; safe to repeat.
 
     Raises: Refused where there are more already, or nothing to grow.
@@ -69,7 +69,7 @@ def _lacking(views: Views, partitions: int) -> list[ViewVersion]:
     return [version for version in _kept(views) if version.partitions < partitions]
 
 
-def _give_births(cluster: Cluster, partitions: int) -> list[int]:
+def _give_births(cluster: ClusterAdmin, partitions: int) -> list[int]:
     born: list[int] = []
 
     def records(views: Views) -> list[NewRecord]:
@@ -83,7 +83,7 @@ def _give_births(cluster: Cluster, partitions: int) -> list[int]:
     return born if written else []
 
 
-def _births(cluster: Cluster, version: ViewVersion, partitions: int) -> list[NewRecord]:
+def _births(cluster: ClusterAdmin, version: ViewVersion, partitions: int) -> list[NewRecord]:
     """Return birth, then marker, of each added partition, and the version's new number of them."""
     name = changelog(version.view_version).name
     added = range(version.partitions, partitions)

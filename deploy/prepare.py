@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from deploy import births, topics
+from deploy.cluster_admin import ClusterAdmin
 from deploy.settings import TopicSettings
 from deploy.topics import Difference
-from stream_app.cluster import Cluster
 
 
 class Prepared(NamedTuple):
@@ -19,7 +19,9 @@ class Prepared(NamedTuple):
     is_born_now: bool
 
 
-def prepare(cluster: Cluster, settings: TopicSettings, *, accept_partial: bool = False) -> Prepared:
+def prepare(
+    cluster: ClusterAdmin, settings: TopicSettings, *, accept_partial: bool = False
+) -> Prepared:
     """Make what is missing; safe to repeat, and from several terminals at once.
 
     Raises: SettingError, NoBroker, ClusterRefused; Refused: a person must look.

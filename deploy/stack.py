@@ -17,6 +17,7 @@ from pathlib import Path
 from api.settings import ApiSettings
 from api.tokens import ensure_admin_token
 from deploy.broker import LocalBroker
+from deploy.cluster_admin import ClusterAdmin
 from deploy.errors import DeployError, PortInUse
 from deploy.home import only_one_on, open_home
 from deploy.java import check_broker_parts
@@ -30,7 +31,6 @@ from deploy.signals import first_signal
 from deploy.supervisor import Supervisor
 from deploy.threads import in_thread
 from deploy.welcome import base_url, welcome
-from stream_app.cluster import Cluster
 from stream_app.settings import WorkerSettings
 
 #: CONTRACT: all within 10 s; the rest is for this process to end.
@@ -111,7 +111,7 @@ class Stack:
         if self._broker is not None:
             self._say(f"broker: starting on {self._broker.bootstrap_servers}")
             await supervisor.start(BrokerPart(self._broker))
-        cluster = Cluster(self._topics)
+        cluster = ClusterAdmin(self._topics)
         partitions = await self._prepare(cluster)
         token = ensure_admin_token(self._home)
         supervisor.keep(self._worker(number) for number in range(self._options.workers))
@@ -142,7 +142,7 @@ class Stack:
             task.cancel()
         return is_one
 
-    async def _prepare(self, cluster: Cluster) -> int:
+    async def _prepare(self, cluster: ClusterAdmin) -> int:
         """Make what is missing; returns the number of partitions of the readings topic."""
         self._say("topics: comparing")
         done = await in_thread(lambda: prepare(cluster, self._topics))

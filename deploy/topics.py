@@ -15,6 +15,7 @@ from contract.errors import SettingError
 from contract.topics import IMPORTS, QUARANTINE, READINGS, VIEWS, Topic, changelog
 from contract.topics import min_insync_replicas as insync
 from contract.views import Views
+from deploy.cluster_admin import ClusterAdmin
 from deploy.errors import Refused
 from deploy.log_reader import read_views
 from deploy.settings import TopicSettings
@@ -83,7 +84,7 @@ def check(cluster: Cluster, settings: TopicSettings) -> list[Difference]:
     return _differences(cluster, declared_topics(settings, current_views(cluster)))
 
 
-def create(cluster: Cluster, settings: TopicSettings) -> Outcome:
+def create(cluster: ClusterAdmin, settings: TopicSettings) -> Outcome:
     """Make the missing topics and wait until they are visible; may be called again.
 
     Makes none where an existing one has another number of partitions than declared.
@@ -113,7 +114,7 @@ def create(cluster: Cluster, settings: TopicSettings) -> Outcome:
 
 
 def create_changelog(
-    cluster: Cluster, settings: TopicSettings, view_version: int, partitions: int
+    cluster: ClusterAdmin, settings: TopicSettings, view_version: int, partitions: int
 ) -> None:
     """Make the changelog of the next view version, unless a start before this one has."""
     topic = changelog(view_version)

@@ -17,6 +17,7 @@ from producer.outcome import NOT_APPENDED, Outcome
 from producer.parcel import Parcel
 
 if TYPE_CHECKING:
+    from producer.link import Link
     from producer.readings import ReadingProducer
 
 #: Records that are reported together: large enough to be cheap, small against the queue.
@@ -29,10 +30,13 @@ class Delivery:
     `failed_values` keeps what was not acknowledged, in no order, if `keep_failed`.
     """
 
-    def __init__(self, producer: ReadingProducer, *, keep_failed: bool, transmitted: int) -> None:
+    def __init__(self, producer: ReadingProducer, link: Link, *, keep_failed: bool) -> None:
         self.failed_values: list[bytes | None] = []
-        self.transmitted_before = transmitted
+        self.transmitted_before = link.transmitted
         self._producer = producer
+        self._link = link
+        #: Another link's counts say nothing of what this one has sent.
+        self._has_changed_links = False
         self._keep_failed = keep_failed
         self.lock = Lock()
         self._open_parcels = 0
@@ -101,45 +105,30 @@ class Delivery:
         keys: Sequence[bytes | None] | None,
         size: int,
     ) -> None:
-        with self.lock:
-            if self._is_sealed:
-                raise ValueError("the delivery is sealed")
-            self._open_parcels += 1
-        parcel = Parcel(self, topic, len(values), size)
-        sent: list[None] = []
-        refused = 0
-        try:
-            while (place := len(sent) + refused) < len(values):
-                try:
-                    sent.extend(self._produce_all(topic, values, keys, place, parcel))
-                except (KafkaException, BufferError) as error:
-                    with self.lock:
-                        self._note(str(error), values[len(sent) + refused])
-                    refused += 1
-        finally:
-            # Also after Ctrl-C in the middle: what was handed over is accounted for.
+        with self._producer.handing_over() as link:
             with self.lock:
-                for value in values[len(sent) + refused :]:
-                    self._note("never sent", value)
-            parcel.expect(len(sent))
-
-    def _produce_all(
-        self,
-        topic: str,
-        values: Sequence[bytes | None],
-        keys: Sequence[bytes | None] | None,
-        place: int,
-        parcel: Parcel,
-    ) -> Iterator[None]:
-        # C all the way: no signal comes between a record that was taken and its None.
-        return map(
-            self._producer.client.produce,
-            repeat(topic),
-            values[place:],
-            repeat(None) if keys is None else keys[place:],
-            repeat(-1),
-            repeat(parcel.report),
-        )
+                if self._is_sealed:
+                    raise ValueError("the delivery is sealed")
+                self._open_parcels += 1
+                self._has_changed_links |= link is not self._link
+            parcel = Parcel(self, topic, len(values), size)
+            link.follow(parcel)
+            sent: list[None] = []
+            refused = 0
+            try:
+                while (place := len(sent) + refused) < len(values):
+                    try:
+                        sent.extend(_produce_all(link, topic, values, keys, place, parcel))
+                    except (KafkaException, BufferError) as error:
+                        with self.lock:
+                            self._note(str(error), values[len(sent) + refused])
+                        refused += 1
+            finally:
+                # Also after Ctrl-C in the middle: what was handed over is accounted for.
+                with self.lock:
+                    for value in values[len(sent) + refused :]:
+                        self._note("never sent", value)
+                parcel.expect(len(sent))
 
     def _note(self, reason: str, value: bytes | None) -> None:
         if self._reason is None:
@@ -182,8 +171,8 @@ class Delivery:
         with self.lock:
             if not self._is_sealed or self._open_parcels:
                 return
-        if self._doubtful:
-            self._producer.decide_later(self)
+        if self._doubtful and not self._has_changed_links:
+            self._link.decide_later(self)
         else:
             self.decide(is_sent=True)
 
@@ -211,3 +200,22 @@ class Delivery:
             dict(self._offsets),
             self._reason,
         )
+
+
+def _produce_all(
+    link: Link,
+    topic: str,
+    values: Sequence[bytes | None],
+    keys: Sequence[bytes | None] | None,
+    place: int,
+    parcel: Parcel,
+) -> Iterator[None]:
+    # C all the way: no signal comes between a record that was taken and its None.
+    return map(
+        link.client.produce,
+        repeat(topic),
+        values[place:],
+        repeat(None) if keys is None else keys[place:],
+        repeat(-1),
+        repeat(parcel.report),
+    )

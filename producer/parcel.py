@@ -23,11 +23,11 @@ class Parcel:
 
     __slots__ = (
         "_delivery",
-        "_is_ended",
         "_reported",
         "acknowledged",
         "expected",
         "failures",
+        "is_ended",
         "offsets",
         "records",
         "size",
@@ -43,7 +43,7 @@ class Parcel:
         self.failures: list[tuple[KafkaError, bytes | None]] = []
         self._delivery = delivery
         self._reported = 0
-        self._is_ended = False
+        self.is_ended = False
 
     def report(self, error: KafkaError | None, message: Message) -> None:
         """Take Kafka's report of one record; only ever called by the poll thread."""
@@ -65,7 +65,7 @@ class Parcel:
 
     def _end(self) -> None:
         with self._delivery.lock:
-            if self._is_ended:
+            if self.is_ended:
                 return
-            self._is_ended = True
+            self.is_ended = True
         self._delivery.parcel_ended(self)

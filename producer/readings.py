@@ -1,45 +1,31 @@
 """The producer of readings: idempotent, acknowledged by all replicas, bounded.
 
 Writes: whatever topics its deliveries name, in practice the readings and the quarantine.
-Guarantees: nothing is called acknowledged that Kafka did not acknowledge; nothing is called
-refused that can be in a log (delivery.py); once `stop` has returned, nothing is sent.
-A thread of its own polls librdkafka; callbacks of deliveries come from it.
+Guarantees: nothing is called acknowledged that Kafka did not acknowledge, and that is there
+once; nothing is called refused that can be in a log (outcome.py); once `stop` has returned,
+nothing is sent. When a record is not acknowledged in time, all that are under way are given up
+with it, and a new client goes on (link.py).
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from threading import Condition, Thread, current_thread
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Condition, Lock
 
-import msgspec
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaException, Producer
 
 from producer.delivery import Delivery
 from producer.errors import BrokerUnreachable, ProducerStopped, QueueFull, TopicMissing
+from producer.link import DECIDE_SECONDS, POLL_SECONDS, Link
 from producer.problems import LastProblem
 from producer.settings import ProducerSettings
 
 _log = logging.getLogger(__name__)
 
-_POLL_SECONDS = 0.1
-_STATISTICS_MS = 250
-#: The first statistics after a report may have been made before it, the second cannot.
-_STATISTICS_TO_DECIDE = 2
-_DECIDE_SECONDS = 4 * _STATISTICS_MS / 1000
 _STOP_SECONDS = 8.0
-
-
-class _Broker(msgspec.Struct):
-    state: str
-
-
-class _Statistics(msgspec.Struct):
-    """What we read of librdkafka's statistics."""
-
-    txmsgs: int
-    brokers: dict[str, _Broker]
 
 
 class ReadingProducer:
@@ -50,30 +36,22 @@ class ReadingProducer:
         settings: ProducerSettings,
         *,
         client_factory: Callable[[dict[str, object]], Producer] = Producer,
+        on_given_up: Callable[[], object] = lambda: None,
     ) -> None:
-        """Begin to connect, in the background."""
+        """Begin to connect, in the background.
+
+        `on_given_up` is called, from a thread, each time all that is under way is given up.
+        """
         self.settings = settings
-        self.is_connected = False
-        self._transmitted = 0
-        self._statistics_seen = 0
-        self._undecided: list[tuple[int, Delivery]] = []
+        self._on_given_up = on_given_up
+        self._client_factory = client_factory
         self._room = Condition()
         self._records = self._bytes = 0
         self._is_stopping = False
-        self._is_polling = True
         self._last_problem = LastProblem()
-        self.client = client_factory(
-            settings.for_producer()
-            | {
-                "statistics.interval.ms": _STATISTICS_MS,
-                "stats_cb": self._on_statistics,
-                "error_cb": self._on_error,
-                "logger": _log,
-                "log.connection.close": False,
-            }
-        )
-        self._poller = Thread(target=self._poll, name="reading-producer", daemon=True)
-        self._poller.start()
+        self._handing_over = Lock()
+        self._retired: list[Link] = []
+        self._link = self._new_link()
 
     def check(self, *topics: str, timeout_seconds: float = 10.0) -> None:
         """Ask the broker for the topics.
@@ -81,7 +59,7 @@ class ReadingProducer:
         Raises: BrokerUnreachable, TopicMissing.
         """
         try:
-            found = self.client.list_topics(timeout=timeout_seconds).topics
+            found = self._link.client.list_topics(timeout=timeout_seconds).topics
         except KafkaException as error:
             reason = self._last_problem.text or error.args[0].str()
             raise BrokerUnreachable(
@@ -96,7 +74,12 @@ class ReadingProducer:
         """Begin a delivery. Raises: ProducerStopped."""
         if self._is_stopping:
             raise ProducerStopped
-        return Delivery(self, keep_failed=keep_failed, transmitted=self._transmitted)
+        return Delivery(self, self._link, keep_failed=keep_failed)
+
+    @property
+    def is_connected(self) -> bool:
+        """Tell whether a broker was connected at most a moment ago."""
+        return self._link.is_connected
 
     @property
     def records_under_way(self) -> int:
@@ -134,9 +117,11 @@ class ReadingProducer:
         with self._room:
             self._room.wait(timeout_seconds)
 
-    def decide_later(self, delivery: Delivery) -> None:
-        """Settle what can have been sent, as soon as librdkafka's counts tell."""
-        self._undecided.append((self._statistics_seen + _STATISTICS_TO_DECIDE, delivery))
+    @contextmanager
+    def handing_over(self) -> Iterator[Link]:
+        """Give the link that takes records now; it stays the one as long as this is held."""
+        with self._handing_over:
+            yield self._link
 
     def stop(self, deadline_seconds: float = _STOP_SECONDS) -> None:
         """Wait for what is under way, at most so long; then recall the rest and let go.
@@ -147,40 +132,32 @@ class ReadingProducer:
             self._is_stopping = True
             self._room.notify_all()
             self._room.wait_for(lambda: not self._records, deadline_seconds)
-        deadline = time.monotonic() + _DECIDE_SECONDS
-        while self._records and time.monotonic() < deadline:
-            # Again and again: a sender may have been in the middle of handing over.
-            self.client.purge()
-            with self._room:
-                self._room.wait_for(lambda: not self._records, _POLL_SECONDS)
-        while self._undecided and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS / 10)
-        self._is_polling = False
-        if current_thread() is not self._poller:
-            self._poller.join()
-        for _, delivery in self._undecided:
-            delivery.decide(is_sent=True)
-        self._undecided.clear()
+        with self._handing_over:
+            self._link.retire()
+            links = [*self._retired, self._link]
+        deadline = time.monotonic() + DECIDE_SECONDS
+        while not all(link.has_ended for link in links) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS / 10)
+        for link in links:
+            link.close()
 
-    def _poll(self) -> None:
-        while self._is_polling:
-            try:
-                self.client.poll(_POLL_SECONDS)
-            except Exception:
-                # A callback of a delivery failed: its owner hears nothing more, others do.
-                _log.exception("the callback of a delivery failed")
+    def _new_link(self) -> Link:
+        return Link(
+            self.settings.for_producer(), self._client_factory, self._look_at, self._last_problem
+        )
 
-    def _on_error(self, error: KafkaError) -> None:
-        # What concerns records comes with their reports; this is for whoever reads the log.
-        self._last_problem(error)
-        _log.warning("Kafka: %s", error.str())
-
-    def _on_statistics(self, text: str) -> None:
-        statistics = msgspec.json.decode(text, type=_Statistics)
-        self.is_connected = any(broker.state == "UP" for broker in statistics.brokers.values())
-        self._transmitted = statistics.txmsgs
-        self._statistics_seen += 1
-        due = [each for each in self._undecided if each[0] <= self._statistics_seen]
-        for each in due:
-            self._undecided.remove(each)
-            each[1].decide(is_sent=each[1].transmitted_before != statistics.txmsgs)
+    def _look_at(self, link: Link) -> None:
+        """Give up all that is under way once a record is too old."""
+        patience = self.settings.delivery_timeout_seconds
+        if not patience or link.oldest_seconds() < patience:
+            return
+        with self._handing_over:
+            if self._is_stopping or link is not self._link:
+                return
+            _log.warning(
+                "no acknowledgement within %g s: %d records are given up", patience, self._records
+            )
+            self._on_given_up()
+            self._retired = [each for each in self._retired if not each.has_ended] + [link]
+            self._link = self._new_link()
+            link.retire()

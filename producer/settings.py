@@ -60,5 +60,6 @@ class ProducerSettings(KafkaSettings):
             "linger.ms": self.linger_ms,
             "compression.type": self.compression,
             "partitioner": _PARTITIONERS[self.partitioner],
-            "message.timeout.ms": round(self.delivery_timeout_seconds * 1000),
+            # Who gives up does so for all records at once: link.py.
+            "message.timeout.ms": 0,
         }

@@ -1,7 +1,7 @@
 """Asks a Kafka cluster about topics, ids, configs, offsets and groups; each within a deadline.
 
-Reads: the cluster. Writes: what it is told to make or delete, nothing else. Guarantees: every
-failure leaves here as one of this room's errors, with Kafka's own words in it.
+Reads: the cluster. Guarantees: every failure leaves here as one of this room's errors, with
+Kafka's own words in it. What changes a cluster is in deploy/cluster_admin.py: a worker cannot.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from confluent_kafka import (
 from confluent_kafka.admin import (
     AdminClient,
     ConfigResource,
-    NewPartitions,
-    NewTopic,
     OffsetSpec,
     ResourceType,
 )
@@ -53,7 +51,7 @@ _NOT_YET = {
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.NOT_COORDINATOR,
 }
-_PAUSE_SECONDS = 0.1
+PAUSE_SECONDS = 0.1
 #: What librdkafka adds to a reason, for its own developers.
 _HOW_LONG = re.compile(r"^\S+/bootstrap: |ipv[46]#| \(after \d+ms in state \w+\).*$")
 
@@ -75,7 +73,7 @@ class Cluster:
         self.deadline_seconds = deadline_seconds
         self._last_problem = ""
         with self.translated():
-            self._admin = self._new_admin()
+            self.admin = self._new_admin()
 
     def _new_admin(self) -> AdminClient:
         return AdminClient(self.settings.for_confluent() | QUIET | {"error_cb": self._note})
@@ -83,22 +81,22 @@ class Cluster:
     def brokers(self) -> int:
         """How many brokers there are; the first question to ask, it finds an absent cluster."""
         with self.translated():
-            return len(self._admin.list_topics(timeout=self.deadline_seconds).brokers)
+            return len(self.admin.list_topics(timeout=self.deadline_seconds).brokers)
 
     def cluster_id(self) -> str:
         """The id the cluster was formatted with."""
-        described = self._ask(lambda: {0: self._admin.describe_cluster(**self._within())})
+        described = self.ask(lambda: {0: self.admin.describe_cluster(**self.within())})
         return str(described[0].cluster_id)
 
     def topics(self, names: Iterable[str]) -> dict[str, TopicOnBroker]:
         """Those of the topics that exist."""
         with self.translated():
-            present = self._admin.list_topics(timeout=self.deadline_seconds).topics
+            present = self.admin.list_topics(timeout=self.deadline_seconds).topics
         wanted = [name for name in names if name in present]
         if not wanted:
             return {}
-        described = self._ask(
-            lambda: self._admin.describe_topics(TopicCollection(wanted), **self._within())
+        described = self.ask(
+            lambda: self.admin.describe_topics(TopicCollection(wanted), **self.within())
         )
         return {
             name: TopicOnBroker(
@@ -113,7 +111,7 @@ class Cluster:
     def topic_names(self) -> set[str]:
         """The names of all topics."""
         with self.translated():
-            return set(self._admin.list_topics(timeout=self.deadline_seconds).topics)
+            return set(self.admin.list_topics(timeout=self.deadline_seconds).topics)
 
     def configs(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
         """Every config of the topics, defaults included."""
@@ -123,42 +121,18 @@ class Cluster:
     def broker_configs(self) -> dict[str, dict[str, str]]:
         """Every config of each broker, by the broker's id, as far as the cluster tells."""
         with self.translated():
-            brokers = self._admin.list_topics(timeout=self.deadline_seconds).brokers
+            brokers = self.admin.list_topics(timeout=self.deadline_seconds).brokers
         found: dict[str, dict[str, str]] = {}
         for broker in brokers:  # the client asks one broker at a time, and refuses more
             found |= self._configs([ConfigResource(ResourceType.BROKER, str(broker))])
         return found
 
     def _configs(self, resources: list[ConfigResource]) -> dict[str, dict[str, str]]:
-        found = self._ask(lambda: self._admin.describe_configs(resources, **self._within()))
+        found = self.ask(lambda: self.admin.describe_configs(resources, **self.within()))
         return {
             resource.name: {name: str(entry.value) for name, entry in entries.items()}
             for resource, entries in found.items()
         }
-
-    def grow(self, topic: str, partitions: int) -> None:
-        """Give a topic more partitions, and wait until they are visible."""
-        wanted = [NewPartitions(topic, partitions)]
-        self._ask(lambda: self._admin.create_partitions(wanted, **self._within()))
-        deadline = time.monotonic() + self.deadline_seconds
-        while self.topics([topic])[topic].partitions < partitions:
-            if time.monotonic() > deadline:
-                raise ClusterRefused(f"{topic}: grown, but its partitions are not visible")
-            time.sleep(_PAUSE_SECONDS)
-
-    def create_topics(self, topics: list[NewTopic]) -> set[str]:
-        """Create topics; returns the names of those that were really new."""
-        made: set[str] = set()
-        for name, done in self._admin.create_topics(topics, **self._within()).items():
-            with self.translated():
-                try:
-                    done.result()
-                except KafkaException as error:
-                    if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                        raise
-                else:
-                    made.add(name)
-        return made
 
     def first_offsets(self, topic: str, partitions: int) -> list[int]:
         """The first offset of each partition that is still in the log."""
@@ -175,32 +149,6 @@ class Cluster:
         found = self._offsets(topic, partitions, spec, committed=False)
         return [end if offset < 0 else offset for offset, end in zip(found, ends, strict=True)]
 
-    def delete_topics(self, names: Iterable[str]) -> None:
-        """Delete topics and wait until no broker names them; one that is not there is no error."""
-        wanted = [name for name in names if name in self.topic_names()]
-        if not wanted:
-            return
-        for done in self._admin.delete_topics(wanted, **self._within()).values():
-            self._unless_gone(done, KafkaError.UNKNOWN_TOPIC_OR_PART)
-        deadline = time.monotonic() + self.deadline_seconds
-        while left := self.topic_names() & set(wanted):
-            if time.monotonic() > deadline:
-                raise ClusterRefused(f"{', '.join(sorted(left))}: deleted, but still visible")
-            time.sleep(_PAUSE_SECONDS)
-
-    def delete_group(self, group: str) -> None:
-        """Delete a group without members; one that is not there is no error."""
-        for done in self._admin.delete_consumer_groups([group], **self._within()).values():
-            self._unless_gone(done, KafkaError.GROUP_ID_NOT_FOUND)
-
-    def _unless_gone(self, done: Future[Any], gone: int) -> None:
-        with self.translated():
-            try:
-                done.result()
-            except KafkaException as error:
-                if error.args[0].code() != gone:
-                    raise
-
     def wait_until_readable(self, topics: Mapping[str, int]) -> None:
         """Wait until readers of committed records see all there is, by topic and partitions.
 
@@ -214,7 +162,7 @@ class Cluster:
             ):
                 if time.monotonic() > deadline:
                     raise ClusterRefused(f"an open transaction hides what was written to {name}")
-                time.sleep(_PAUSE_SECONDS)
+                time.sleep(PAUSE_SECONDS)
 
     def owners(self, group: str) -> dict[TopicPartition, str]:
         """Who in a consumer group has which partition, as `client-id@host`; empty: nobody."""
@@ -235,7 +183,7 @@ class Cluster:
         with self.translated():
             admin = self._new_admin()
             admin.list_topics(timeout=self.deadline_seconds)
-        described = self._ask(lambda: admin.describe_consumer_groups([group], **self._within()))
+        described = self.ask(lambda: admin.describe_consumer_groups([group], **self.within()))
         return list(described[group].members)
 
     @contextmanager
@@ -250,7 +198,7 @@ class Cluster:
         """This room's error for one of Kafka's."""
         cause = error.args[0]
         if cause.code() in _AWAY:
-            self._admin.poll(0)
+            self.admin.poll(0)
             return no_broker(self.settings, self._last_problem or cause.str())
         return ClusterRefused(f"Kafka at {self.settings.bootstrap_servers} says: {cause.str()}")
 
@@ -259,10 +207,12 @@ class Cluster:
         if problem.code() != KafkaError._ALL_BROKERS_DOWN:
             self._last_problem = _HOW_LONG.sub("", problem.str())
 
-    def _within(self) -> dict[str, float]:
+    def within(self) -> dict[str, float]:
+        """The deadline, as an argument of an admin client's call."""
         return {"request_timeout": self.deadline_seconds}
 
-    def _ask(self, question: Callable[[], Mapping[Any, Future[Any]]]) -> dict[Any, Any]:
+    def ask(self, question: Callable[[], Mapping[Any, Future[Any]]]) -> dict[Any, Any]:
+        """Ask until it is answered, or refused for good, or the deadline is over."""
         deadline = time.monotonic() + self.deadline_seconds
         with self.translated():
             while True:
@@ -271,15 +221,15 @@ class Cluster:
                 except KafkaException as error:
                     if error.args[0].code() not in _NOT_YET or time.monotonic() > deadline:
                         raise
-                time.sleep(_PAUSE_SECONDS)
+                time.sleep(PAUSE_SECONDS)
 
     def _offsets(
         self, topic: str, partitions: int, spec: OffsetSpec, *, committed: bool
     ) -> list[int]:
         level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
         wanted = {TopicPartition(topic, partition): spec for partition in range(partitions)}
-        found = self._ask(
-            lambda: self._admin.list_offsets(wanted, isolation_level=level, **self._within())
+        found = self.ask(
+            lambda: self.admin.list_offsets(wanted, isolation_level=level, **self.within())
         )
         by_partition = {asked.partition: int(info.offset) for asked, info in found.items()}
         return [by_partition[partition] for partition in range(partitions)]

@@ -13,9 +13,9 @@ from deploy.invocation import AS_JSON, console, environ_of, print_json
 
 if TYPE_CHECKING:
     from contract.views import Views
+    from deploy.cluster_admin import ClusterAdmin
     from deploy.replay.comparison import Differences
     from deploy.replay.positions import ReplayStatus
-    from stream_app.cluster import Cluster
 
 app = typer.Typer(
     no_args_is_help=True, help="Rebuild all totals beside the live ones, compare, then switch."
@@ -131,18 +131,18 @@ def _drop(context: typer.Context, state: Any, nothing: str) -> None:
     typer.echo(f"dropped: view version {shown}" if dropped else f"{nothing}; nothing is done")
 
 
-def _connect(environ: Mapping[str, str]) -> tuple[Cluster, Path]:
+def _connect(environ: Mapping[str, str]) -> tuple[ClusterAdmin, Path]:
+    from deploy.cluster_admin import ClusterAdmin
     from deploy.home import open_home
     from deploy.settings import BrokerSettings, TopicSettings
-    from stream_app.cluster import Cluster
 
-    cluster = Cluster(TopicSettings.load(environ))
+    cluster = ClusterAdmin(TopicSettings.load(environ))
     home = open_home(BrokerSettings.load(environ).home)
     cluster.brokers()
     return cluster, home
 
 
-def _views(cluster: Cluster) -> Views:
+def _views(cluster: ClusterAdmin) -> Views:
     from deploy.errors import Refused
     from deploy.topics import current_views
 

@@ -10,9 +10,9 @@ import typer
 from deploy.invocation import AS_JSON, console, environ_of, print_json
 
 if TYPE_CHECKING:
+    from deploy.cluster_admin import ClusterAdmin
     from deploy.settings import TopicSettings
     from deploy.topics import Difference
-    from stream_app.cluster import Cluster
 
 app = typer.Typer(no_args_is_help=True, help="Make the topics, or compare them with what is due.")
 
@@ -101,9 +101,9 @@ def print_differences(differences: list[Difference]) -> None:
     console().print(table)
 
 
-def _connect(environ: Mapping[str, str]) -> tuple[Cluster, TopicSettings]:
+def _connect(environ: Mapping[str, str]) -> tuple[ClusterAdmin, TopicSettings]:
+    from deploy.cluster_admin import ClusterAdmin
     from deploy.settings import TopicSettings
-    from stream_app.cluster import Cluster
 
     settings = TopicSettings.load(environ)
-    return Cluster(settings), settings
+    return ClusterAdmin(settings), settings

@@ -10,16 +10,16 @@ from contract.fold import RULES_ID
 from contract.topics import VIEWS, app_id
 from contract.views import ViewVersion
 from deploy.births import give_birth, plan, read_births, verify_births
+from deploy.cluster_admin import ClusterAdmin
 from deploy.errors import Refused
 from deploy.log_reader import read_views
 from deploy.offsets import EARLIEST, start_offsets
 from deploy.settings import TopicSettings
 from deploy.topics import create_changelog
-from stream_app.cluster import Cluster
 
 
 def begin(
-    cluster: Cluster, settings: TopicSettings, begin_at: str | None, *, accept_partial: bool
+    cluster: ClusterAdmin, settings: TopicSettings, begin_at: str | None, *, accept_partial: bool
 ) -> tuple[ViewVersion, bool]:
     """Return the version to build, and whether it is new.
 
@@ -44,7 +44,7 @@ def begin(
 
 
 def _verify(
-    cluster: Cluster, version: ViewVersion, begin_at: str | None, *, accept_partial: bool
+    cluster: ClusterAdmin, version: ViewVersion, begin_at: str | None, *, accept_partial: bool
 ) -> None:
     """Check that what is being built is what was asked for."""
     number = version.view_version
@@ -65,7 +65,7 @@ def _verify(
         raise Refused(f"view version {number} is being built from {shown}; {cure}")
 
 
-def refuse_a_second(cluster: Cluster, version: ViewVersion, others: list[str]) -> None:
+def refuse_a_second(cluster: ClusterAdmin, version: ViewVersion, others: list[str]) -> None:
     """Refuse to build what workers of another terminal build."""
     if others:
         raise Refused(

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from contract.topics import app_id, changelog, transactional_id
 from contract.views import Views
+from deploy.cluster_admin import ClusterAdmin
 from deploy.errors import DeployError, Refused
 from deploy.kept_versions import kept_directory
 from deploy.views_writer import Change, NewRecord, change_views, fence, version_to_write
@@ -42,7 +43,7 @@ def replay_directory(home: Path, view_version: int) -> Path:
     return home / f"replay-v{view_version}"
 
 
-def drop(cluster: Cluster, home: Path, view_version: int) -> None:
+def drop(cluster: ClusterAdmin, home: Path, view_version: int) -> None:
     """Drop a version that is being built, or that was live before. Raises: Refused, StillInUse."""
 
     def is_done(views: Views) -> bool:
@@ -58,7 +59,7 @@ def drop(cluster: Cluster, home: Path, view_version: int) -> None:
     remove(cluster, home, view_version, views.versions[view_version].partitions)
 
 
-def remove(cluster: Cluster, home: Path, view_version: int, partitions: int) -> None:
+def remove(cluster: ClusterAdmin, home: Path, view_version: int, partitions: int) -> None:
     """Remove what a dropped version left; may be called again."""
     group = app_id(view_version)
     deadline = time.monotonic() + _LEAVE_SECONDS

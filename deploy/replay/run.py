@@ -19,6 +19,7 @@ from pathlib import Path
 
 from contract.topics import READINGS, app_id
 from contract.views import Views, ViewVersion
+from deploy.cluster_admin import ClusterAdmin
 from deploy.errors import NotReadable
 from deploy.home import only_one_on, open_home
 from deploy.log_reader import read_views
@@ -32,7 +33,6 @@ from deploy.settings import BrokerSettings, TopicSettings
 from deploy.signals import first_signal
 from deploy.supervisor import Supervisor
 from deploy.threads import in_thread
-from stream_app.cluster import Cluster
 from stream_app.errors import ClusterRefused, NoBroker
 from stream_app.settings import WorkerSettings
 
@@ -70,7 +70,7 @@ def replay(options: ReplayOptions, environ: Mapping[str, str], say: Say) -> int:
     settings = TopicSettings.load(environ)
     WorkerSettings.load(environ)
     with only_one_on(home, "replay start"):
-        cluster = Cluster(settings)
+        cluster = ClusterAdmin(settings)
         version, is_new = begin(
             cluster, settings, options.begin_at, accept_partial=options.accept_partial
         )
@@ -88,7 +88,7 @@ class Replay:
         self,
         options: ReplayOptions,
         home: Path,
-        cluster: Cluster,
+        cluster: ClusterAdmin,
         version: ViewVersion,
         environ: Mapping[str, str],
         say: Say,

@@ -16,10 +16,10 @@ from typing import NamedTuple
 from api.tokens import ensure_admin_token
 from deploy.births import ensure_first_view
 from deploy.broker import LocalBroker
+from deploy.cluster_admin import ClusterAdmin
 from deploy.ports import free_port
 from deploy.settings import TopicSettings
 from deploy.topics import create
-from stream_app.cluster import Cluster
 
 READY_SECONDS = 60
 
@@ -48,8 +48,8 @@ def running_pipeline(directory: Path) -> Iterator[Pipeline]:
             "API_PORT": str(port),
         }
         settings = TopicSettings.load(environ)
-        create(Cluster(settings), settings)
-        ensure_first_view(Cluster(settings), 1)
+        create(ClusterAdmin(settings), settings)
+        ensure_first_view(ClusterAdmin(settings), 1)
         token = ensure_admin_token(directory)
         worker, api = (
             stack.enter_context(_process(module, environ, directory / f"{module}.log"))

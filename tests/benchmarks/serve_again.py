@@ -33,10 +33,10 @@ from confluent_kafka import Producer
 from api.tokens import ensure_admin_token
 from contract.topics import READINGS
 from deploy.broker import LocalBroker
+from deploy.cluster_admin import ClusterAdmin
 from deploy.ports import free_port
 from deploy.prepare import prepare
 from deploy.settings import TopicSettings
-from stream_app.cluster import Cluster
 from tests.benchmarks import machine
 from tests.benchmarks.dataset import value_of
 from tests.benchmarks.figures import Figure
@@ -250,7 +250,7 @@ class Stand:
         return self._end_offsets()
 
     def _end_offsets(self) -> list[int]:
-        return Cluster(TopicSettings.load(self._environ)).end_offsets(
+        return ClusterAdmin(TopicSettings.load(self._environ)).end_offsets(
             READINGS.name, self._partitions
         )
 
@@ -268,7 +268,7 @@ def standing(home: Path, devices: int) -> Iterator[Stand]:
             "API_PORT": str(free_port()),
         }
         settings = TopicSettings.load(environ)
-        prepare(Cluster(settings), settings)
+        prepare(ClusterAdmin(settings), settings)
         stand = Stand(home, environ, devices)
         try:
             stand.begin()

@@ -15,9 +15,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from contract.topics import QUARANTINE, READINGS, VIEWS, changelog
 from deploy.births import ensure_first_view
 from deploy.broker import LocalBroker
+from deploy.cluster_admin import ClusterAdmin
 from deploy.settings import TopicSettings
 from deploy.topics import create
-from stream_app.cluster import Cluster
 from stream_app.quiet import QUIET
 from tests.benchmarks.dataset import Dataset, Shape, publish
 
@@ -30,7 +30,7 @@ class Stand(NamedTuple):
     directory: Path
     environ: Mapping[str, str]
     settings: TopicSettings
-    cluster: Cluster
+    cluster: ClusterAdmin
     admin: AdminClient
 
     @property
@@ -82,7 +82,7 @@ def standing(partitions: int = 4) -> Iterator[Stand]:
             "ENERGY_PARTITIONS": str(partitions),
         }
         settings = TopicSettings.load(environ)
-        cluster = Cluster(settings)
+        cluster = ClusterAdmin(settings)
         create(cluster, settings)
         admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers, **QUIET})
         yield Stand(Path(directory), environ, settings, cluster, admin)

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
+from deploy.cluster_admin import ClusterAdmin
 from deploy.settings import TopicSettings
-from stream_app.cluster import Cluster
 from tests.kafka import ANSWER_SECONDS, Kafka, wait_until
 from tests.shared_broker import QUICK_PROPERTIES, start_broker
 
@@ -52,6 +52,6 @@ def settings_factory(own_kafka: Kafka) -> SettingsFactory:
 
 
 @pytest.fixture
-def cluster(settings_factory: SettingsFactory) -> Cluster:
+def cluster(settings_factory: SettingsFactory) -> ClusterAdmin:
     """The empty broker as the command sees it."""
-    return Cluster(settings_factory())
+    return ClusterAdmin(settings_factory())

@@ -12,10 +12,10 @@ from contract.errors import SettingError
 from contract.topics import IMPORTS, QUARANTINE, READINGS
 from deploy import backfill as backfilling
 from deploy.backfill import BackfillOptions, Summary, backfill
+from deploy.cluster_admin import ClusterAdmin
 from deploy.errors import Refused
 from deploy.topics import create
 from producer.settings import ProducerSettings
-from stream_app.cluster import Cluster
 from tests.broker.own_cluster import SettingsFactory
 from tests.kafka import ANSWER_SECONDS, Kafka
 
@@ -33,13 +33,13 @@ class Setting:
     def __init__(
         self, source: Kafka, target: Kafka, settings: SettingsFactory, topic: str = "nothing"
     ) -> None:
-        create(Cluster(settings()), settings())
+        create(ClusterAdmin(settings()), settings())
         self.topic = topic
         self.source, self.target = source, target
         self.settings = ProducerSettings(bootstrap_servers=target.bootstrap_servers)
 
     def run(self, topic: str | None = None, **options: object) -> Summary:
-        source = Cluster(ProducerSettings(bootstrap_servers=self.source.bootstrap_servers))
+        source = ClusterAdmin(ProducerSettings(bootstrap_servers=self.source.bootstrap_servers))
         chosen = BackfillOptions(topic or self.topic, **options)  # type: ignore[arg-type]
         return backfill(chosen, self.settings, source, lambda done, total: None)
 

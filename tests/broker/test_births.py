@@ -17,10 +17,10 @@ from contract.topics import READINGS, VIEWS, VIEWS_TRANSACTIONAL_ID, changelog
 from contract.views import ViewVersion
 from deploy import births
 from deploy.births import ensure_first_view, plan
+from deploy.cluster_admin import ClusterAdmin
 from deploy.errors import Refused
 from deploy.prepare import prepare
 from deploy.topics import create, create_changelog
-from stream_app.cluster import Cluster
 from tests.broker.own_cluster import SettingsFactory
 from tests.kafka import ANSWER_SECONDS, Kafka, wait_until
 
@@ -28,7 +28,7 @@ TABLE = changelog(1).name
 
 
 def test_birth_comes_first_and_marker_last_in_each_partition(
-    cluster: Cluster, own_kafka: Kafka, settings_factory: SettingsFactory
+    cluster: ClusterAdmin, own_kafka: Kafka, settings_factory: SettingsFactory
 ) -> None:
     done = prepare(cluster, settings_factory())
     assert (done.view_version, done.is_born_now) == (1, True)
@@ -47,7 +47,7 @@ def test_birth_comes_first_and_marker_last_in_each_partition(
 
 
 def test_a_second_call_finds_the_first_ones_view(
-    cluster: Cluster, own_kafka: Kafka, settings_factory: SettingsFactory
+    cluster: ClusterAdmin, own_kafka: Kafka, settings_factory: SettingsFactory
 ) -> None:
     prepare(cluster, settings_factory())
     before = own_kafka.end_offsets(TABLE)
@@ -57,7 +57,7 @@ def test_a_second_call_finds_the_first_ones_view(
 
 
 def test_of_terminals_at_the_same_time_one_gives_birth(
-    cluster: Cluster, own_kafka: Kafka, settings_factory: SettingsFactory
+    cluster: ClusterAdmin, own_kafka: Kafka, settings_factory: SettingsFactory
 ) -> None:
     create(cluster, settings_factory())
     terminals = 4
@@ -65,7 +65,7 @@ def test_of_terminals_at_the_same_time_one_gives_birth(
     outcomes: list[bool] = []
 
     def terminal() -> None:
-        own = Cluster(settings_factory())
+        own = ClusterAdmin(settings_factory())
         barrier.wait()
         views, written = ensure_first_view(own, 1)
         assert views.live == 1
@@ -83,7 +83,7 @@ def test_of_terminals_at_the_same_time_one_gives_birth(
 
 
 def test_a_terminal_that_died_in_its_transaction_is_fenced(
-    cluster: Cluster, own_kafka: Kafka, settings_factory: SettingsFactory
+    cluster: ClusterAdmin, own_kafka: Kafka, settings_factory: SettingsFactory
 ) -> None:
     create(cluster, settings_factory())
     dead = Producer(
@@ -102,7 +102,7 @@ def test_a_terminal_that_died_in_its_transaction_is_fenced(
 
 
 def test_a_changelog_with_totals_is_not_born_again(
-    cluster: Cluster, own_kafka: Kafka, settings_factory: SettingsFactory
+    cluster: ClusterAdmin, own_kafka: Kafka, settings_factory: SettingsFactory
 ) -> None:
     prepare(cluster, settings_factory())
     own_kafka.delete_topic(VIEWS.name)
@@ -113,7 +113,7 @@ def test_a_changelog_with_totals_is_not_born_again(
 
 @pytest.mark.parametrize("name", [READINGS.name, TABLE])
 def test_x45_a_topic_made_again_behind_the_view_is_refused(
-    cluster: Cluster, own_kafka: Kafka, settings_factory: SettingsFactory, name: str
+    cluster: ClusterAdmin, own_kafka: Kafka, settings_factory: SettingsFactory, name: str
 ) -> None:
     prepare(cluster, settings_factory())
     topic = READINGS if name == READINGS.name else changelog(1)
@@ -126,7 +126,7 @@ def test_x45_a_topic_made_again_behind_the_view_is_refused(
 
 
 def test_a_log_without_its_head_is_refused_unless_accepted(
-    cluster: Cluster, own_kafka: Kafka, settings_factory: SettingsFactory
+    cluster: ClusterAdmin, own_kafka: Kafka, settings_factory: SettingsFactory
 ) -> None:
     create(cluster, settings_factory())
     own_kafka.write(READINGS.name, [b"a", b"b", b"c"], partition=1)
@@ -144,7 +144,7 @@ def test_a_log_without_its_head_is_refused_unless_accepted(
 
 
 def test_a_building_version_leaves_the_pointer_alone(
-    cluster: Cluster, settings_factory: SettingsFactory
+    cluster: ClusterAdmin, settings_factory: SettingsFactory
 ) -> None:
     prepare(cluster, settings_factory())
     create_changelog(cluster, settings_factory(), 2, 2)

@@ -363,7 +363,7 @@ def test_without_broker_or_topic_it_says_so_in_time(
     assert _START_SECONDS + STEP_SECONDS < 15
     with monkeypatch.context() as hasty:
         hasty.setattr("producer.importer._START_SECONDS", 0.5)
-        hasty.setattr("producer.importer.STEP_SECONDS", 0.5)
+        hasty.setattr("producer.import_writer.STEP_SECONDS", 0.5)
         with pytest.raises(BrokerUnreachable, match="KAFKA_BOOTSTRAP_SERVERS"):
             importer_factory(Kafka(f"127.0.0.1:{free_port()}")).start()
     with pytest.raises(TopicMissing, match="energy topics create"):
@@ -375,7 +375,7 @@ def test_an_outage_of_the_broker_neither_loses_nor_doubles(
     importer_factory: ImporterFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("producer.importer.STEP_SECONDS", 1.0)
+    monkeypatch.setattr("producer.import_writer.STEP_SECONDS", 1.0)
     broker = broker_factory()
     broker.start()
     broker.wait_ready(60)

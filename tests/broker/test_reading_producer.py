@@ -198,7 +198,7 @@ def test_without_a_broker_nothing_can_be_in_a_log():
 
 def test_b25_after_the_broker_died_nothing_can_be_in_its_log(running_broker: LocalBroker):
     topic = Kafka(running_broker.bootstrap_servers).create_topic("readings")
-    with producing(running_broker.bootstrap_servers, delivery_timeout_seconds=2.0) as producer:
+    with producing(running_broker.bootstrap_servers, delivery_timeout_seconds=4.0) as producer:
         assert deliver(producer, topic, [b"before"]).is_complete
         running_broker.kill()
         wait_until(lambda: not producer.is_connected, "the connection is seen to be lost")
@@ -210,7 +210,7 @@ def test_b25_after_the_broker_died_nothing_can_be_in_its_log(running_broker: Loc
 def test_b25_what_a_silent_broker_was_sent_is_unknown(running_broker: LocalBroker):
     kafka = Kafka(running_broker.bootstrap_servers)
     topic = kafka.create_topic("readings")
-    with producing(running_broker.bootstrap_servers, delivery_timeout_seconds=2.0) as producer:
+    with producing(running_broker.bootstrap_servers, delivery_timeout_seconds=4.0) as producer:
         assert deliver(producer, topic, [b"before"]).is_complete
         with frozen(running_broker):
             outcome = deliver(producer, topic, [b"unknown"] * 3)

@@ -13,6 +13,7 @@ from contract.errors import SettingError
 from contract.topics import READINGS, VIEWS, app_id, changelog, transactional_id
 from contract.views import Views, ViewVersion
 from deploy.births import read_births
+from deploy.cluster_admin import ClusterAdmin
 from deploy.errors import Refused
 from deploy.log_reader import read_views
 from deploy.prepare import prepare
@@ -23,7 +24,6 @@ from deploy.replay.gate import GateShut, Promoted, behind, promote
 from deploy.replay.positions import ReplayPartition, read_replay
 from deploy.status import read_status
 from deploy.topics import check
-from stream_app.cluster import Cluster
 from tests.broker.own_cluster import SettingsFactory
 from tests.kafka import ANSWER_SECONDS, Kafka
 
@@ -42,12 +42,12 @@ def apply(kafka: Kafka, version: int, offset: int, totals: Totals, partition: in
     producer.commit_transaction(ANSWER_SECONDS)
 
 
-def states(cluster: Cluster) -> dict[int, str]:
+def states(cluster: ClusterAdmin) -> dict[int, str]:
     return {n: v.state for n, v in read_views(cluster.settings).versions.items()}
 
 
 @pytest.fixture
-def begun(cluster: Cluster, settings_factory: SettingsFactory) -> ViewVersion:
+def begun(cluster: ClusterAdmin, settings_factory: SettingsFactory) -> ViewVersion:
     """Version 1 live, version 2 being built."""
     prepare(cluster, settings_factory())
     version, is_new = begin(cluster, settings_factory(), None, accept_partial=False)
@@ -56,7 +56,7 @@ def begun(cluster: Cluster, settings_factory: SettingsFactory) -> ViewVersion:
 
 
 def test_a_start_makes_the_next_version_and_a_second_one_goes_on_with_it(
-    cluster: Cluster, begun: ViewVersion, settings_factory: SettingsFactory
+    cluster: ClusterAdmin, begun: ViewVersion, settings_factory: SettingsFactory
 ) -> None:
     assert states(cluster) == {1: "live", 2: "building"}
     assert check(cluster, settings_factory()) == [], "its topic is as declared"
@@ -65,14 +65,14 @@ def test_a_start_makes_the_next_version_and_a_second_one_goes_on_with_it(
 
 
 def test_of_terminals_at_the_same_time_all_build_one_version(
-    cluster: Cluster, settings_factory: SettingsFactory
+    cluster: ClusterAdmin, settings_factory: SettingsFactory
 ) -> None:
     prepare(cluster, settings_factory())
     found: list[tuple[int, bool]] = []
     barrier = threading.Barrier(3)
 
     def terminal() -> None:
-        own = Cluster(settings_factory())
+        own = ClusterAdmin(settings_factory())
         barrier.wait()
         version, is_new = begin(own, settings_factory(), None, accept_partial=False)
         found.append((version.view_version, is_new))
@@ -86,7 +86,7 @@ def test_of_terminals_at_the_same_time_all_build_one_version(
 
 
 def test_a_later_start_says_what_it_leaves_out_and_must_be_accepted(
-    cluster: Cluster, own_kafka: Kafka, settings_factory: SettingsFactory
+    cluster: ClusterAdmin, own_kafka: Kafka, settings_factory: SettingsFactory
 ) -> None:
     settings = settings_factory()
     prepare(cluster, settings)
@@ -103,7 +103,7 @@ def test_a_later_start_says_what_it_leaves_out_and_must_be_accepted(
 
 
 def test_a_log_without_its_head_must_be_accepted(
-    cluster: Cluster, own_kafka: Kafka, settings_factory: SettingsFactory
+    cluster: ClusterAdmin, own_kafka: Kafka, settings_factory: SettingsFactory
 ) -> None:
     settings = settings_factory()
     prepare(cluster, settings)
@@ -117,7 +117,7 @@ def test_a_log_without_its_head_must_be_accepted(
 
 
 def test_a_start_that_cannot_be_is_wrong_use(
-    cluster: Cluster, settings_factory: SettingsFactory
+    cluster: ClusterAdmin, settings_factory: SettingsFactory
 ) -> None:
     prepare(cluster, settings_factory())
     for begin_at in ("yesterday", "0:7", "9:0", "0:1,", "0:-1"):
@@ -126,7 +126,7 @@ def test_a_start_that_cannot_be_is_wrong_use(
 
 
 def test_the_gate_is_shut_while_a_partition_is_behind(
-    cluster: Cluster, own_kafka: Kafka, begun: ViewVersion
+    cluster: ClusterAdmin, own_kafka: Kafka, begun: ViewVersion
 ) -> None:
     apply(own_kafka, 1, 9, {"a": (1, 1)})
     apply(own_kafka, 1, 4, {"b": (1, 1)}, partition=1)
@@ -143,13 +143,13 @@ def test_the_gate_is_shut_while_a_partition_is_behind(
 
 
 def test_x33_promoted_from_terminals_at_the_same_time_there_is_one_outcome(
-    cluster: Cluster, own_kafka: Kafka, begun: ViewVersion, settings_factory: SettingsFactory
+    cluster: ClusterAdmin, own_kafka: Kafka, begun: ViewVersion, settings_factory: SettingsFactory
 ) -> None:
     found: list[Promoted] = []
     barrier = threading.Barrier(3)
 
     def terminal() -> None:
-        own = Cluster(settings_factory())
+        own = ClusterAdmin(settings_factory())
         barrier.wait()
         found.append(promote(own, 1, 2, 5))
 
@@ -165,7 +165,7 @@ def test_x33_promoted_from_terminals_at_the_same_time_there_is_one_outcome(
 
 
 def test_back_passes_the_same_gate_and_the_next_promotion_drops_the_oldest(
-    cluster: Cluster, own_kafka: Kafka, begun: ViewVersion, settings_factory: SettingsFactory
+    cluster: ClusterAdmin, own_kafka: Kafka, begun: ViewVersion, settings_factory: SettingsFactory
 ) -> None:
     promote(cluster, 1, 2, 0)
     apply(own_kafka, 2, 7, {"a": (1, 1)})
@@ -181,7 +181,7 @@ def test_back_passes_the_same_gate_and_the_next_promotion_drops_the_oldest(
 
 
 def test_what_was_dropped_or_overtaken_meanwhile_is_not_promoted(
-    cluster: Cluster, begun: ViewVersion, tmp_path: Path, settings_factory: SettingsFactory
+    cluster: ClusterAdmin, begun: ViewVersion, tmp_path: Path, settings_factory: SettingsFactory
 ) -> None:
     removal.drop(cluster, tmp_path, 2)
     with pytest.raises(Refused, match="version 2 has been dropped"):
@@ -194,7 +194,7 @@ def test_what_was_dropped_or_overtaken_meanwhile_is_not_promoted(
 
 
 def test_x34_a_dropped_version_leaves_nothing(
-    cluster: Cluster, own_kafka: Kafka, begun: ViewVersion, tmp_path: Path
+    cluster: ClusterAdmin, own_kafka: Kafka, begun: ViewVersion, tmp_path: Path
 ) -> None:
     before = own_kafka.admin().list_topics(timeout=10).topics.keys() - {changelog(2).name}
     for name in ("replay-v2/worker-0", "worker-0/energy-v2", "worker-0/energy-v1", "kept-v2"):
@@ -226,7 +226,7 @@ def test_x34_a_dropped_version_leaves_nothing(
 
 
 def test_what_an_interrupted_abort_left_is_found(
-    cluster: Cluster, begun: ViewVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: ClusterAdmin, begun: ViewVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
@@ -238,13 +238,13 @@ def test_what_an_interrupted_abort_left_is_found(
     assert removal.leftovers(cluster, tmp_path, read_views(cluster.settings)) == [2]
 
 
-def test_a_topic_that_was_never_born_into_is_found(cluster: Cluster, own_kafka: Kafka) -> None:
+def test_a_topic_that_was_never_born_into_is_found(cluster: ClusterAdmin, own_kafka: Kafka) -> None:
     own_kafka.create_topic(changelog(5).name)
     assert removal.unborn(cluster, Views(1)) == [changelog(5).name]
 
 
 def test_status_tells_how_far_the_next_version_is(
-    cluster: Cluster, own_kafka: Kafka, begun: ViewVersion, settings_factory: SettingsFactory
+    cluster: ClusterAdmin, own_kafka: Kafka, begun: ViewVersion, settings_factory: SettingsFactory
 ) -> None:
     assert read_replay(cluster, Views(1)) is None
     own_kafka.write(READINGS.name, [b"{}"] * 10)
@@ -256,7 +256,7 @@ def test_status_tells_how_far_the_next_version_is(
 
 
 def test_differences_are_those_at_one_offset(
-    cluster: Cluster, own_kafka: Kafka, begun: ViewVersion
+    cluster: ClusterAdmin, own_kafka: Kafka, begun: ViewVersion
 ) -> None:
     for version in (1, 2):
         apply(own_kafka, version, 5, {"a": (10, 2), "b": (7, 1)})

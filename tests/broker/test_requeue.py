@@ -16,6 +16,7 @@ import pytest
 
 from contract.topics import IMPORTS, QUARANTINE, READINGS
 from contract.views import pointer_record
+from deploy.cluster_admin import ClusterAdmin
 from deploy.quarantine import requeue as requeuing
 from deploy.quarantine.mending import read_changes
 from deploy.quarantine.requeue import preview, requeue
@@ -23,7 +24,6 @@ from deploy.quarantine.rows import Choice
 from deploy.topics import create
 from producer.errors import ImportSuperseded
 from producer.settings import ProducerSettings
-from stream_app.cluster import Cluster
 from tests.broker.own_cluster import SettingsFactory
 from tests.kafka import ANSWER_SECONDS, Kafka
 from tests.quarantine_double import quarantine_value
@@ -47,7 +47,7 @@ class Setting:
     """A quarantine of 40 readings without a location, and of some that are worse."""
 
     def __init__(self, kafka: Kafka, settings: SettingsFactory) -> None:
-        create(Cluster(settings()), settings())
+        create(ClusterAdmin(settings()), settings())
         self.kafka = kafka
         self.settings = ProducerSettings(bootstrap_servers=kafka.bootstrap_servers)
         self.producer = kafka.producer()

@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from deploy.cluster_admin import ClusterAdmin
 from deploy.prepare import prepare
 from deploy.settings import TopicSettings
-from stream_app.cluster import Cluster
 from tests.fault.checker import broken, newest_stores, verdict
 from tests.fault.fleet import READINGS, Fleet
 from tests.fault.follower import Follower
@@ -37,7 +37,7 @@ class Pipeline:
             **environ,
         }
         settings = TopicSettings.load(self.environ)
-        prepare(Cluster(settings), settings)
+        prepare(ClusterAdmin(settings), settings)
         self.workers = Workers(directory, self.environ)
         self.follower = Follower(kafka.bootstrap_servers, partitions).start()
         self.fleet = Fleet(kafka.bootstrap_servers, seed=seed, partitions=partitions)

@@ -10,10 +10,10 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from deploy.births import ensure_first_view
+from deploy.cluster_admin import ClusterAdmin
 from deploy.ports import free_port
 from deploy.settings import TopicSettings
 from deploy.topics import create
-from stream_app.cluster import Cluster
 from tests.fault.fleet import READINGS
 from tests.fault.follower import CHANGELOG
 from tests.fault.pipeline import Pipeline
@@ -44,8 +44,8 @@ def environ(own_kafka: Kafka, tmp_path: Path) -> dict[str, str]:
 
 def prepared(environ: dict[str, str]) -> None:
     settings = TopicSettings.load(environ)
-    create(Cluster(settings), settings)
-    ensure_first_view(Cluster(settings), 1)
+    create(ClusterAdmin(settings), settings)
+    ensure_first_view(ClusterAdmin(settings), 1)
 
 
 def test_without_a_broker_it_ends_with_1_within_15_s(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_without_topics_it_ends_with_3_and_names_the_command(environ: dict[str, 
 
 def test_without_a_live_view_it_ends_with_3(environ: dict[str, str]) -> None:
     settings = TopicSettings.load(environ)
-    create(Cluster(settings), settings)
+    create(ClusterAdmin(settings), settings)
     refused(environ, 3, "names no live view version")
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from deploy.cluster_admin import ClusterAdmin
 from deploy.prepare import prepare
 from deploy.settings import TopicSettings
-from stream_app.cluster import Cluster
 from tests.fault.conftest import PipelineFactory
 from tests.fault.pipeline import Pipeline
 from tests.fault.workers import WorkerProcess
@@ -90,7 +90,7 @@ def test_x16_the_stores_of_a_view_that_is_gone_are_set_aside(
     before.close()
     forget_topics(own_kafka)
     settings = TopicSettings.load(before.environ)
-    prepare(Cluster(settings), settings)
+    prepare(ClusterAdmin(settings), settings)
     after = pipeline_factory(own_kafka, partitions=2)
     after.fleet.publish(500)  # fewer than before: the old stores are ahead, too
     again = after.workers.add()
