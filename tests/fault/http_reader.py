@@ -83,17 +83,21 @@ class HttpReader:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_ANSWER_SECONDS)
         devices = cycle(DEVICES)
         while not self._stopped.wait(_PAUSE_SECONDS):
-            device = next(devices)
-            with self._lock:
-                try:
-                    connection.request("GET", f"/v0/devices/{device}", headers=self._headers)
-                    answer = connection.getresponse()
-                    body = answer.read()
-                except (OSError, http.client.HTTPException):
-                    connection.close()
-                    continue
-                self._judge(device, answer.status, answer.headers, body)
+            self._poll(connection, next(devices))
+        # Its lag is the one of when it was stopped, not of some answer before.
+        self._poll(connection, DEVICES[0])
         connection.close()
+
+    def _poll(self, connection: http.client.HTTPConnection, device: str) -> None:
+        with self._lock:
+            try:
+                connection.request("GET", f"/v0/devices/{device}", headers=self._headers)
+                answer = connection.getresponse()
+                body = answer.read()
+            except (OSError, http.client.HTTPException):
+                connection.close()
+                return
+            self._judge(device, answer.status, answer.headers, body)
 
     def _judge(
         self, device: str, status: int, headers: http.client.HTTPMessage, body: bytes
