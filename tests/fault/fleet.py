@@ -129,6 +129,11 @@ class Fleet:
         with self._lock:
             assert self._producer.flush(seconds) == 0
 
+    def state(self) -> str:
+        """Whether it publishes, and how much it waits for."""
+        alive = "publishing" if self._thread.is_alive() else "not publishing"
+        return f"{self._sent} sent, {len(self._producer)} not answered, {alive}"
+
     def finish(self, seconds: float = 60) -> Oracle:
         """Stop publishing and wait for every answer."""
         self._stopped.set()

@@ -7,12 +7,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka.admin import OffsetSpec
+
 from deploy.cluster_admin import ClusterAdmin
 from deploy.prepare import prepare
 from deploy.settings import TopicSettings
 from tests.fault.checker import broken, newest_stores, verdict
 from tests.fault.fleet import READINGS, Fleet
-from tests.fault.follower import Follower
+from tests.fault.follower import CHANGELOG, Follower
 from tests.fault.workers import Workers
 from tests.kafka import Kafka, wait_until
 
@@ -57,7 +60,21 @@ class Pipeline:
     def wait_progress(self, records: int = 1, seconds: float = 40) -> None:
         """Return once so many more offsets are applied."""
         wanted = self.applied_records() + records
-        wait_until(lambda: self.applied_records() >= wanted, f"{records} more applied", seconds)
+        try:
+            wait_until(lambda: self.applied_records() >= wanted, f"{records} more applied", seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {self.standing()}") from None
+
+    def standing(self) -> str:
+        """Where everything stands: high watermarks and last stable offsets, and what is applied."""
+        ends = {}
+        for topic in (READINGS, CHANGELOG):
+            wanted = {TopicPartition(topic, p): OffsetSpec.latest() for p in range(self.partitions)}
+            for level in (IsolationLevel.READ_UNCOMMITTED, IsolationLevel.READ_COMMITTED):
+                found = self.admin.list_offsets(wanted, isolation_level=level, request_timeout=10)
+                offsets = {each.partition: future.result().offset for each, future in found.items()}
+                ends[f"{topic} {level.name}"] = offsets
+        return f"applied {self.follower.applied}, {ends}, by the fleet {self.fleet.state()}"
 
     def drain(self, seconds: float = DRAIN_SECONDS) -> None:
         """Finish publishing; return once everything up to the end is applied."""
