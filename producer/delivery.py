@@ -35,8 +35,8 @@ class Delivery:
         self.transmitted_before = link.transmitted
         self._producer = producer
         self._link = link
-        #: Another link's counts say nothing of what this one has sent.
-        self._has_changed_links = False
+        #: Counts do not tell what was sent: they are of one link, and only if it answers.
+        self._is_sent_unknown = False
         self._keep_failed = keep_failed
         self.lock = Lock()
         self._open_parcels = 0
@@ -110,7 +110,7 @@ class Delivery:
                 if self._is_sealed:
                     raise ValueError("the delivery is sealed")
                 self._open_parcels += 1
-                self._has_changed_links |= link is not self._link
+                self._is_sent_unknown |= link is not self._link
             parcel = Parcel(self, topic, len(values), size)
             link.follow(parcel)
             sent: list[None] = []
@@ -145,6 +145,10 @@ class Delivery:
             for partition, offset in parcel.offsets.items():
                 place = (parcel.topic, partition)
                 self._offsets[place] = max(offset, self._offsets.get(place, -1))
+            if parcel.unreported:
+                self._is_sent_unknown = True
+                self._doubtful += parcel.unreported
+                self._reason = self._reason or "Kafka's client does not answer"
             for error, value in parcel.failures:
                 if error.code() in NOT_APPENDED:
                     self._refused += 1
@@ -171,7 +175,7 @@ class Delivery:
         with self.lock:
             if not self._is_sealed or self._open_parcels:
                 return
-        if self._doubtful and not self._has_changed_links:
+        if self._doubtful and not self._is_sent_unknown:
             self._link.decide_later(self)
         else:
             self.decide(is_sent=True)

@@ -31,6 +31,8 @@ _STATISTICS_MS = 250
 _STATISTICS_TO_DECIDE = 2
 #: How long it takes at most until statistics have told.
 DECIDE_SECONDS = 4 * _STATISTICS_MS / 1000
+#: What is recalled is reported at once, unless librdkafka's threads hang.
+_REPORT_SECONDS = 5.0
 #: librdkafka's own threads may take their time to end; they send nothing.
 _CLOSE_SECONDS = 2.0
 
@@ -64,6 +66,7 @@ class Link:
         self._statistics_seen = 0
         self._undecided: list[tuple[int, Delivery]] = []
         self._is_retired = self._is_closed = False
+        self._retired_at = 0.0
         #: Nothing more is reported or decided: nobody polls.
         self.has_ended = False
         self._lock = Lock()
@@ -107,8 +110,9 @@ class Link:
         """
         if not self._is_retired:
             client = self.client
+            self._retired_at = time.monotonic()
             self._is_retired = True
-            client.purge()
+            client.purge(blocking=False)
 
     def close(self) -> None:
         """Stop polling; what is undecided is taken for sent."""
@@ -117,21 +121,29 @@ class Link:
             self._thread.join(_CLOSE_SECONDS)
 
     def _poll(self) -> None:
-        while not self._is_closed and not self._has_reported_all():
+        while not self._is_closed and not self._has_reported_all() and not self._is_wedged():
             try:
                 self.client.poll(POLL_SECONDS)
             except Exception:
                 # A callback of a delivery failed: its owner hears nothing more, others do.
                 _log.exception("the callback of a delivery failed")
             if self._is_retired:
-                self.client.purge()  # what was between two queues when it was asked before
+                # Again: something may have been between two queues. Never wait for it.
+                self.client.purge(blocking=False)
             self._on_poll(self)
+        for _, parcel in self._parcels:
+            if not parcel.is_ended:
+                parcel.abandon()
         with self._lock:
             self.has_ended = True
             left, self._undecided = self._undecided, []
         for _, delivery in left:
             delivery.decide(is_sent=True)
         del self.client  # its threads and connections end with it
+
+    def _is_wedged(self) -> bool:
+        """Tell whether reports are overdue: seen of a client whose broker had been restarted."""
+        return self._is_retired and time.monotonic() > self._retired_at + _REPORT_SECONDS
 
     def _has_reported_all(self) -> bool:
         return self._is_retired and not len(self.client) and not self._undecided

@@ -32,6 +32,7 @@ class Parcel:
         "records",
         "size",
         "topic",
+        "unreported",
     )
 
     def __init__(self, delivery: Owner, topic: str, records: int, size: int) -> None:
@@ -43,6 +44,8 @@ class Parcel:
         self.failures: list[tuple[KafkaError, bytes | None]] = []
         self._delivery = delivery
         self._reported = 0
+        #: Records that librdkafka never reported on.
+        self.unreported = 0
         self.is_ended = False
 
     def report(self, error: KafkaError | None, message: Message) -> None:
@@ -62,6 +65,11 @@ class Parcel:
         self.expected = sent
         if self._reported == sent:
             self._end()
+
+    def abandon(self) -> None:
+        """Wait no longer for what is not reported; what comes yet is not looked at."""
+        self.unreported = self.expected - self._reported
+        self._end()
 
     def _end(self) -> None:
         with self._delivery.lock:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +15,7 @@ from contract.reading import decode_readings
 from producer.bad_values import KINDS, bad_value
 from producer.fleet import Fleet, Simulated
 from producer.pacing import Pace
+from producer.readings import ReadingProducer
 from producer.settings import ProducerSettings
 from producer.simulate import Oracle, SimulateOptions
 from tests import oracle
@@ -180,3 +182,48 @@ def test_settings_become_an_idempotent_producer_that_waits_for_all():
 def test_s1_producer_settings_out_of_range_are_refused_by_name(environ: dict[str, str]):
     with pytest.raises(SettingError, match=f"^{next(iter(environ))}: must be "):
         ProducerSettings.load(environ)
+
+
+class _HangingClient:
+    """A client of librdkafka whose threads hang: it takes records and says nothing of them."""
+
+    def __init__(self, configuration: dict[str, object]) -> None:
+        self.taken = 0
+
+    def __len__(self) -> int:
+        return self.taken
+
+    def produce(self, *arguments: object) -> None:
+        self.taken += 1
+
+    def poll(self, seconds: float) -> int:
+        time.sleep(seconds / 10)
+        return 0
+
+    def purge(self, *, blocking: bool) -> None:
+        assert not blocking, "that would wait for its threads"
+
+
+def test_a_client_that_hangs_is_given_up_and_replaced(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("producer.link._REPORT_SECONDS", 0.2)
+    made: list[_HangingClient] = []
+
+    def client(configuration: dict[str, object]) -> _HangingClient:
+        made.append(_HangingClient(configuration))
+        return made[-1]
+
+    settings = ProducerSettings(delivery_timeout_seconds=0.3)
+    producer = ReadingProducer(settings, client_factory=client)  # type: ignore[arg-type]
+    try:
+        for number in range(1, 3):
+            delivery = producer.open()
+            delivery.send("readings", [b"a", b"b"])
+            delivery.seal()
+            outcome = delivery.wait(10)
+            assert outcome is not None
+            assert (outcome.acknowledged.get("readings", 0), outcome.unknown) == (0, 2)
+            assert outcome.reason == "Kafka's client does not answer"
+            assert producer.records_under_way == 0
+            assert len(made) == number + 1
+    finally:
+        producer.stop(0)
