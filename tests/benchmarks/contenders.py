@@ -127,6 +127,6 @@ FAUST = Contender(
     "fetching",
     str.encode,
     int,
-    most_readings=100_000,
+    most_readings=75_000,
 )
 PEERS_BY_NAME = {c.name: c for c in (STREAMS_EOS, STREAMS_ALO, LOOP, QUIX, FAUST)}

@@ -51,7 +51,7 @@ def main(servers: str, topic: str, app_id: str, partitions: str, directory: str)
         producer_linger=0.05,
         producer_max_batch_size=512 << 10,
     )
-    totals = app.Table("totals", default=int, key_type=str, value_type=int, key_serializer="raw")
+    totals = app.Table("totals", default=int, key_type=bytes, value_type=int)
     readings = app.topic(topic, value_type=bytes, value_serializer="raw")
     decode = msgspec.json.Decoder(Reading).decode
 
@@ -63,9 +63,12 @@ def main(servers: str, topic: str, app_id: str, partitions: str, directory: str)
                 begun = True
                 print("fetching", flush=True)
             reading = decode(value)
-            totals[reading.device_id] += reading.energy_consumed
+            totals[reading.device_id.encode()] += reading.energy_consumed
 
-    faust.Worker(app, loglevel="warning").execute_from_commandline()
+    worker = faust.Worker(app, loglevel="warning")
+    # The spinner has every logger make a record of whatever it would say at DEBUG.
+    worker.spinner = None
+    worker.execute_from_commandline()
 
 
 if __name__ == "__main__":
