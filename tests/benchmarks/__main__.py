@@ -66,7 +66,7 @@ def _share(text: str) -> float:
 def _peers(options: argparse.Namespace) -> list[Contender]:
     names = options.against or list(PEERS_BY_NAME)
     peers = [PEERS_BY_NAME[name] for name in names if name != "none"]
-    # A bad record ends each of the peers, and some know a device by the key alone.
+    # A bad record ends or crashes each of the peers, and some know a device by the key alone.
     return [peer for peer in peers if not (options.bad or (options.no_keys and peer.by_key))]
 
 

@@ -3,7 +3,7 @@
 Arguments: servers, topic, app id, partitions, data directory.
 
 It does less than ours: at-least-once (after a crash a sum may count readings twice), readings
-are decoded but not validated, a bad record ends the agent. Configured for throughput as far as
+are decoded but not validated, a bad record crashes the agent. Configured for throughput as far as
 Faust's own settings go:
 
 - uvloop; values are decoded by msgspec, which is several times faster than a `faust.Record`;
