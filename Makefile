@@ -83,13 +83,16 @@ $(JARS)/fetched: deploy/broker/pom.xml | .venv/installed
 
 # Settings of the machine that runs this (another index, local wheels) must not get into the files.
 UV_COMPILE = UV_NO_CONFIG=1 UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet \
-	--universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-annotate \
-	pyproject.toml --extra build
+	--universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-annotate
 
-lock: venv ## Renew the lock files from pyproject.toml; UPGRADE=1 takes newest indirect packages
+lock: venv ## Renew the lock files from what is pinned; UPGRADE=1 takes newest indirect packages
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
-	@$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --extra dev -o requirements.lock
-	@$(UV_COMPILE) --constraint requirements.lock -o deploy/requirements.lock
+	@$(UV_COMPILE) pyproject.toml --extra build --extra dev $(if $(UPGRADE),--upgrade) \
+		-o requirements.lock
+	@$(UV_COMPILE) pyproject.toml --extra build --constraint requirements.lock \
+		-o deploy/requirements.lock
+	@$(UV_COMPILE) tests/benchmarks/peers/quix.in $(if $(UPGRADE),--upgrade) \
+		-o tests/benchmarks/peers/quix.lock
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1@\2/p' Makefile | awk -F@ '{printf "%-14s %s\n", $$1, $$2}'

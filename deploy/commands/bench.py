@@ -20,7 +20,9 @@ def bench(
     readings: int = typer.Option(3_000_000, min=1, help="How many readings to catch up on."),
     devices: list[int] | None = typer.Option(None, min=1, help="Default: 1,000 and 100,000."),
     against: list[str] | None = typer.Option(
-        None, help="kafka-streams-eos, kafka-streams-alo, confluent-loop, none; default: all."
+        None,
+        help="kafka-streams-eos, kafka-streams-alo, confluent-loop, quix, faust or none, "
+        "repeated; default: all.",
     ),
     codec: str = typer.Option("none", help="none, gzip, snappy, lz4, zstd: of the readings topic."),
     bad: float = typer.Option(0.0, min=0, max=0.9, help="Share of bad records; ours alone."),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from deploy.errors import MissingPart
 from tests.benchmarks import catch_up, machine, stages
-from tests.benchmarks.contenders import OURS, PEERS_BY_NAME
+from tests.benchmarks.contenders import OURS, PEERS_BY_NAME, Contender
 from tests.benchmarks.dataset import Shape
 from tests.benchmarks.figures import Table
 from tests.benchmarks.stand import standing
@@ -63,10 +63,15 @@ def _share(text: str) -> float:
     return share
 
 
-def _tables(options: argparse.Namespace) -> Iterator[Table]:
-    # A bad record ends each of the peers.
-    names = [] if options.bad else options.against or list(PEERS_BY_NAME)
+def _peers(options: argparse.Namespace) -> list[Contender]:
+    names = options.against or list(PEERS_BY_NAME)
     peers = [PEERS_BY_NAME[name] for name in names if name != "none"]
+    # A bad record ends or crashes each of the peers, and some know a device by the key alone.
+    return [peer for peer in peers if not (options.bad or (options.no_keys and peer.by_key))]
+
+
+def _tables(options: argparse.Namespace) -> Iterator[Table]:
+    peers = _peers(options)
     for devices in options.devices or [1_000, 100_000]:
         shape = Shape(
             options.readings,

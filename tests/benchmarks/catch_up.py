@@ -1,7 +1,8 @@
 """How fast a whole topic is caught up with: ours and the peers, in turn, round by round.
 
 Full validation, exact totals and exactly-once are on in ours. What the peers do less, and how
-they are configured, stands on top of each file in peers/.
+they are configured, stands on top of each file in peers/. A rate is per reading: a slow peer is
+given the first readings alone, on a topic of their own, and its row says how many.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ class CatchUp(NamedTuple):
 def run(stand: Stand, options: CatchUp) -> Table:
     """Publish the data, run the rounds; returns the table of rates, ours first."""
     shape = options.shape
-    dataset = stand.dataset(shape)
+    datasets = _datasets(stand, options)
     rounds: dict[str, list[Round]] = {contender.name: [] for contender in options.contenders}
     references = []
     for number in range(options.rounds):
         references.append(reference_rate())
         for contender in options.contenders:
-            done = run_round(stand, contender, dataset)
+            done = run_round(stand, contender, datasets[contender.given(shape.readings)])
             rounds[contender.name].append(done)
             print(
                 f"  round {number + 1}: {contender.name} {done.readings_per_second:,.0f}/s",
@@ -43,7 +44,8 @@ def run(stand: Stand, options: CatchUp) -> Table:
                 flush=True,
             )
     figures = [
-        _figure(contender, rounds[contender.name], dataset) for contender in options.contenders
+        figure(contender, rounds[contender.name], contender.given(shape.readings))
+        for contender in options.contenders
     ]
     figures.append(
         Figure("reference loop", "readings/s", tuple(references), "decode + fold, no Kafka")
@@ -58,12 +60,22 @@ def run(stand: Stand, options: CatchUp) -> Table:
     )
 
 
-def _figure(contender: Contender, rounds: Sequence[Round], dataset: Dataset) -> Figure:
-    cpu = sum(r.cpu_seconds for r in rounds) / sum(
-        dataset.shape.readings / r.readings_per_second for r in rounds
-    )
+def _datasets(stand: Stand, options: CatchUp) -> dict[int, Dataset]:
+    """Publish all readings to our topic, and the first ones to others for the slow contenders."""
+    whole = options.shape
+    numbers = {contender.given(whole.readings) for contender in options.contenders}
+    datasets = {whole.readings: stand.dataset(whole)}
+    for number in numbers - set(datasets):
+        datasets[number] = stand.dataset(whole._replace(readings=number), f"first-{number}")
+    return datasets
+
+
+def figure(contender: Contender, rounds: Sequence[Round], readings: int) -> Figure:
+    """Make a row of the table of what a contender did with so many readings."""
+    cpu = sum(r.cpu_seconds for r in rounds) / sum(readings / r.readings_per_second for r in rounds)
     note = (
-        f"{cpu:.1f} cores, {max(r.largest_rss_mib for r in rounds):,} MiB, "
+        f"{readings:,} readings, {cpu:.1f} cores, "
+        f"{max(r.largest_rss_mib for r in rounds):,} MiB, "
         f"{rounds[-1].output_records:,} output records"
     )
     return Figure(contender.name, "readings/s", tuple(r.readings_per_second for r in rounds), note)

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
 import struct
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from contract.topics import changelog
-from deploy.errors import MissingPart
 from deploy.java import find_java
-
-PEERS = Path(__file__).with_name("peers")
-#: Built once for each version of what it is built from, beside the program's own caches.
-BUILT = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "energy-bench"
+from tests.benchmarks.builds import PEERS, built_java, built_quix
 
 
 class Run(NamedTuple):
@@ -26,6 +18,7 @@ class Run(NamedTuple):
 
     servers: str
     topic: str
+    partitions: int
     group: str
     directory: Path
 
@@ -41,6 +34,14 @@ class Contender(NamedTuple):
     total_of: Callable[[bytes], int]
     #: Whether it makes its output topic itself.
     makes_topic: bool = True
+    #: Whether it takes a record's key for the device.
+    by_key: bool = False
+    #: A slow one is given the first readings alone: as many as it does in half a minute.
+    most_readings: int = sys.maxsize
+
+    def given(self, readings: int) -> int:
+        """Return how many readings it is given of so many."""
+        return min(readings, self.most_readings)
 
 
 def _of_ours(value: bytes) -> int:
@@ -71,6 +72,7 @@ def _streams(name: str, guarantee: str) -> Contender:
         "fetching",
         str.encode,
         lambda value: int(struct.unpack(">d", value)[0]),
+        by_key=True,
     )
 
 
@@ -92,31 +94,39 @@ LOOP = Contender(
     int,
     makes_topic=False,
 )
-PEERS_BY_NAME = {c.name: c for c in (STREAMS_EOS, STREAMS_ALO, LOOP)}
-
-
-def built_java() -> Path:
-    """Build the Java peer unless it is built; returns where its jars are. Raises: MissingPart."""
-    sources = [PEERS / "pom.xml", *PEERS.glob("src/main/java/*.java")]
-    target = BUILT / f"java-{_age(sources)}"
-    if not (target / "peers.jar").exists():
-        if shutil.which("mvn") is None:
-            raise MissingPart("no mvn on PATH: install Maven (Debian: apt install maven)")
-        pom = str(PEERS / "pom.xml")
-        _run(["mvn", "-q", "-B", "-ntp", "-Dstyle.color=never", "-f", pom, f"-Dout={target}"])
-        for jar in target.glob("libs/*.jar"):
-            jar.replace(target / jar.name)
-    return target
-
-
-def _age(sources: list[Path]) -> str:
-    """Name what a build was made from."""
-    content = b"".join(path.read_bytes() for path in sorted(sources))
-    return hashlib.sha256(content).hexdigest()[:12]
-
-
-def _run(command: list[str]) -> None:
-    print("building a peer:", " ".join(command[:6]), "...", file=sys.stderr, flush=True)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise MissingPart(f"{command[0]} failed: {(done.stdout + done.stderr).strip()[-600:]}")
+QUIX = Contender(
+    "quix",
+    lambda run: [
+        str(built_quix()),
+        str(PEERS / "quix_streams.py"),
+        run.servers,
+        run.topic,
+        run.group,
+        str(run.directory),
+    ],
+    lambda run: f"changelog__{run.group}--{run.topic}--default",
+    "fetching",
+    # The key of the state that belongs to a record's key is JSON.
+    lambda device: f'{device}|"total"'.encode(),
+    int,
+    by_key=True,
+    most_readings=300_000,
+)
+FAUST = Contender(
+    "faust",
+    lambda run: [
+        sys.executable,
+        str(PEERS / "stock_faust.py"),
+        run.servers,
+        run.topic,
+        run.group,
+        str(run.partitions),
+        str(run.directory),
+    ],
+    lambda run: f"{run.group}-totals-changelog",
+    "fetching",
+    str.encode,
+    int,
+    most_readings=75_000,
+)
+PEERS_BY_NAME = {c.name: c for c in (STREAMS_EOS, STREAMS_ALO, LOOP, QUIX, FAUST)}

@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from tests.benchmarks.builds import quix_version
+
 OURS = ("faust-streaming", "aiokafka", "rocksdict", "msgspec", "confluent-kafka", "uvicorn")
 
 
@@ -21,7 +23,10 @@ def described() -> dict[str, Any]:
         "processor": _processor(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in OURS},
+        "versions": {
+            **{name: importlib.metadata.version(name) for name in OURS},
+            "quixstreams": quix_version(),
+        },
     }
 
 

@@ -44,7 +44,7 @@ def run_round(stand: Stand, contender: Contender, dataset: Dataset) -> Round:
     directory = stand.directory / "contender"
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir()
-    run = Run(stand.servers, dataset.topic, group, directory)
+    run = Run(stand.servers, dataset.topic, dataset.partitions, group, directory)
     output = contender.output_topic(run)
     if contender is OURS:
         stand.new_view()

@@ -1,10 +1,14 @@
 """The benchmark's table says what was measured."""
 
+from pathlib import Path
+
 import pytest
 
-from tests.benchmarks import stages
+from tests.benchmarks import builds, catch_up, stages
+from tests.benchmarks.contenders import FAUST, LOOP, OURS, PEERS_BY_NAME, QUIX
 from tests.benchmarks.dataset import Shape, records
 from tests.benchmarks.figures import Figure, Table, percentile
+from tests.benchmarks.rounds import Round
 
 TABLE = Table(
     "two",
@@ -43,6 +47,35 @@ def test_the_same_seed_gives_the_same_records_and_totals() -> None:
     shape = Shape(readings=100, devices=5, bad=0.1)
     assert list(records(shape, first)) == list(records(shape, second))
     assert first == second
+
+
+def test_fewer_readings_of_a_shape_are_its_first_ones() -> None:
+    whole, first = (list(records(Shape(readings, devices=5), {})) for readings in (100, 30))
+    assert first == whole[:30]
+
+
+def test_only_a_slow_peer_is_given_fewer_readings() -> None:
+    assert [peer.given(10**9) for peer in (OURS, LOOP)] == [10**9] * 2
+    assert QUIX.given(10**9) == QUIX.most_readings < 10**9
+    assert FAUST.given(10) == 10
+
+
+def test_a_row_says_how_many_readings_its_rate_is_of() -> None:
+    done = Round(readings_per_second=2_000.0, cpu_seconds=50.0, largest_rss_mib=7, output_records=9)
+    row = catch_up.figure(FAUST, [done], readings=100_000)
+    assert row.note == "100,000 readings, 1.0 cores, 7 MiB, 9 output records"
+
+
+def test_the_totals_of_each_peer_are_found_by_device() -> None:
+    assert PEERS_BY_NAME["quix"].key_of("device_1") == b'device_1|"total"'
+    assert PEERS_BY_NAME["faust"].key_of("device_1") == b"device_1"
+    assert (QUIX.total_of(b"12"), FAUST.total_of(b"12")) == (12, 12)
+
+
+def test_what_a_peer_is_built_from_names_the_build(tmp_path: Path) -> None:
+    source = tmp_path / "lock"
+    ages = [source.write_text(text) and builds.age([source]) for text in ("a", "b", "a")]
+    assert ages[0] == ages[2] != ages[1]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.5, 0.9])

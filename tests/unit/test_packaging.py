@@ -11,7 +11,8 @@ import yaml
 from deploy.broker_properties import server_properties
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ("requirements.lock", "deploy/requirements.lock")
+QUIX = "tests/benchmarks/peers/quix"
+LOCKS = ("requirements.lock", "deploy/requirements.lock", f"{QUIX}.lock")
 
 HOW_CLIENTS_REACH_IT = {
     "advertised.listeners",
@@ -63,6 +64,11 @@ def test_declared_versions_are_exact_and_the_locked_ones(project: Any) -> None:
     for requirement in declared:
         name, _, version = requirement.partition("==")
         assert locked[name] == version
+
+
+def test_the_quix_peer_is_locked_as_declared() -> None:
+    name, _, version = (ROOT / f"{QUIX}.in").read_text().strip().partition("==")
+    assert pins(f"{QUIX}.lock")[name] == version
 
 
 def test_the_image_runs_on_the_versions_that_are_tested() -> None:

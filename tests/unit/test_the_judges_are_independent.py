@@ -43,6 +43,12 @@ def test_a_judge_imports_nothing_of_ours(judge: str) -> None:
     assert inner <= allowed
 
 
+@pytest.mark.parametrize("peer", ["confluent_loop.py", "quix_streams.py", "stock_faust.py"])
+def test_a_peer_of_the_benchmark_stands_on_its_own(peer: str) -> None:
+    names = imported(TESTS / "benchmarks/peers" / peer)
+    assert not {name.split(".")[0] for name in names} & (OURS | {"tests"})
+
+
 def test_the_check_sees_an_import(tmp_path: Path) -> None:
     (tmp_path / "judge.py").write_text("def f():\n    from contract.fold import fold\n")
     assert imported(tmp_path / "judge.py") == {"contract.fold"}
