@@ -158,12 +158,12 @@ def reads(pipeline: Pipeline, options: argparse.Namespace) -> Table:
 
 def events(pipeline: Pipeline, options: argparse.Namespace, rows: int) -> Table:
     """Send bodies of so many rows. Raises: RuntimeError where the log has other than these."""
-    client, log = Client(pipeline), Kafka(pipeline.bootstrap_servers)
+    log = Kafka(pipeline.bootstrap_servers)
     samples: list[Sample] = []
     for number in range(options.rounds + 1):
         before = sum(log.end_offsets(READINGS.name).values())
         # A round begins with nothing left to do for worker and view.
-        client.wait_until_applied(before)
+        Client(pipeline).wait_until_applied(before)
         with shares(pipeline) as used:
             load = wrk.ask(
                 f"http://127.0.0.1:{pipeline.port}{EVENTS_PATH}",
@@ -205,7 +205,7 @@ def figures(name: str, unit: str, samples: list[Sample]) -> Iterator[Figure]:
 def shares(
     pipeline: Pipeline, bare: subprocess.Popen[bytes] | None = None
 ) -> Iterator[dict[str, float]]:
-    """Give what has, at the end, the CPU seconds of each process."""
+    """Give what has, at the end, the CPU seconds of each process, and of strangers."""
     processes = {
         "API": psutil.Process(pipeline.api.pid),
         "worker": psutil.Process(pipeline.worker.pid),
@@ -213,9 +213,21 @@ def shares(
     }
     if bare is not None:
         processes["bare"] = psutil.Process(bare.pid)
-    before, used = cpu_seconds(processes), dict[str, float]()
+    before, used = cpu_seconds(processes) | strangers(), dict[str, float]()
     yield used
-    used |= {name: after - before[name] for name, after in cpu_seconds(processes).items()}
+    after = cpu_seconds(processes) | strangers()
+    used |= {name: after[name] - before[name] for name in after}
+
+
+def strangers() -> dict[str, float]:
+    """CPU seconds of all that has nothing to do with this: where they grow, figures mean little."""
+    spent = psutil.cpu_times()
+    me = psutil.Process()
+    ours = [each.cpu_times() for each in (me, *me.children(recursive=True))]
+    ours_seconds = sum(
+        each.user + each.system + each.children_user + each.children_system for each in ours
+    )
+    return {"strangers": sum(spent) - spent.idle - spent.iowait - spent.guest - ours_seconds}
 
 
 if __name__ == "__main__":
