@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -65,6 +66,14 @@ STATUS: dict[type[ApiError], int] = {
     TooManyHeaders: 431,
     Unavailable: 503,
     PartlyWritten: 504,
+}
+
+#: Its spans would have the query of each request, and with it a token, in clear.
+_NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "auto_configure": False,
 }
 
 #: For what is under way to Kafka when the server stops, and again for the readers.
@@ -133,6 +142,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry=_NO_TELEMETRY,
         exception_handlers={HTTPException: _answer_unrouted},
     )
     app.state.services = services

@@ -2,8 +2,10 @@
 
 import logging
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+from opentelemetry.trace import TracerProvider
 from prometheus_client import generate_latest
 
 from api.settings import ApiSettings
@@ -222,6 +224,15 @@ async def test_a_token_is_in_no_log_error_or_metric(
     for text in (caplog.text, metrics, repr(caller.services.settings)):
         assert good not in text
         assert "et_wrong" not in text
+
+
+async def test_a_token_is_in_no_span(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FastAPI makes spans, the query in them, as soon as the environment says where to."""
+    asked: list[object] = []
+    provider = Mock(TracerProvider, get_tracer=lambda *names, **more: asked.append(names))
+    monkeypatch.setattr("opentelemetry.trace.get_tracer_provider", lambda: provider)
+    answer = await caller.get(f"/v0/devices/a?token={caller.token}")
+    assert (answer.status, asked) == (200, [])
 
 
 async def test_ready_says_why_not(tmp_path: Path) -> None:
