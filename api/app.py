@@ -116,7 +116,7 @@ def create_app(
             beside.append(asyncio.create_task(services.lag.run()))
         if publisher is None:
             services.publisher = KafkaPublisher(
-                ReadingProducer(settings, on_given_up=services.metrics.given_up.inc)
+                ReadingProducer(settings, on_given_up=services.metrics.producers_replaced.inc)
             )
         if keyed is None and publisher is None:
             services.keyed = KeyedWrites(

@@ -53,9 +53,10 @@ class Metrics:
             ("outcome",),
             registry=self.registry,
         )
-        self.given_up = Counter(
-            "api_rows_given_up",
-            "Times Kafka did not acknowledge in time, and all rows under way were given up.",
+        self.producers_replaced = Counter(
+            "api_producers_replaced",
+            "Times Kafka did not acknowledge in time: all rows under way were given up, and the"
+            " client with them.",
             registry=self.registry,
         )
         self.refused_connections = Counter(

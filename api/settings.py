@@ -54,7 +54,8 @@ class ApiSettings(ProducerSettings, HomeSettings):
     body_timeout_seconds: Annotated[Seconds, Field(ge=0.1, le=300)] = Field(
         7.0, alias="API_BODY_TIMEOUT_SECONDS"
     )
-    #: After this time without an acknowledgement a row is given up, and the client told so.
+    #: After this time without an acknowledgement of a row all that are under way are given up, and
+    #: the clients told so.
     delivery_timeout_seconds: Annotated[Seconds, Field(ge=1, le=60)] = Field(
         6.0, alias="API_DELIVERY_TIMEOUT_SECONDS"
     )

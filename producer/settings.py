@@ -42,7 +42,7 @@ class ProducerSettings(KafkaSettings):
     queue_bytes: Integer = Field(
         128 << 20, alias="PRODUCER_QUEUE_BYTES", ge=1 << 20, le=1_000_000_000
     )
-    #: After this a record that is not acknowledged is given up; 0: never.
+    #: When a record is not acknowledged after this, all that are under way are given up; 0: never.
     delivery_timeout_seconds: Seconds = Field(
         30.0, alias="PRODUCER_DELIVERY_TIMEOUT_SECONDS", ge=0, le=86_400
     )

@@ -17,12 +17,15 @@ _HEADER = struct.Struct("<4xHB")
 _RECYCLABLE = frozenset({5, 6, 7, 8, 11})
 
 
-def endless_log(store: Path) -> Path | None:
-    """Return a log of this store that cannot be read to its end, or None."""
+class EndlessLog(Exception):
+    """A log of a store is damaged such that RocksDB would never have read it."""
+
+
+def check_logs(store: Path) -> None:
+    """Look through all logs of a store. Raises: EndlessLog, OSError."""
     for log in (*store.glob("MANIFEST-*"), *store.glob("*.log")):
         if is_endless(log.read_bytes()):
-            return log
-    return None
+            raise EndlessLog(f"{log.name} is damaged such that reading it has no end")
 
 
 def is_endless(log: bytes) -> bool:

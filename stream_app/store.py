@@ -16,7 +16,7 @@ import rocksdict
 
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Marker, decode_marker
 from stream_app import metrics
-from stream_app.endless_logs import endless_log
+from stream_app.endless_logs import check_logs
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +31,8 @@ RECOVERING_KEY = b"\x00recovering"
 DAMAGED_FILE = "DAMAGED"
 _FIRST_DEVICE_KEY = b"\x01"
 _KEPT_SET_ASIDE = 1
-#: Ends of RocksDB's "IO error: ..." that say nothing against the files. Not just "lock": damage
-#: is told as "block checksum mismatch", and every message holds the path.
+#: Ends of an "IO error: ..." of RocksDB's, or of Python's own, that say nothing against the files.
+#: Not just "lock": damage is told as "block checksum mismatch", and every message holds the path.
 _NO_DAMAGE = ("/LOCK: ", "No space left on device", "Too many open files")
 
 
@@ -44,10 +44,9 @@ def open_database(path: Path, *, block_cache_bytes: int, write_buffer_bytes: int
     """
     if (path / DAMAGED_FILE).exists():
         _distrust(path, "it was found damaged")
-    elif (log_file := endless_log(path)) is not None:
-        _distrust(path, f"{log_file.name} is damaged such that reading it has no end")
     database = None
     try:
+        check_logs(path)
         database = _open(path, block_cache_bytes, write_buffer_bytes)
         if is_recovering(database) or adds_up(database):
             return database
@@ -90,7 +89,9 @@ def _distrust(path: Path, complaint: str) -> None:
 
 
 def _says_nothing_of_the_files(message: str) -> bool:
-    return message.startswith("IO error: ") and any(end in message for end in _NO_DAMAGE)
+    return message.startswith(("IO error: ", "[Errno ")) and any(
+        end in message for end in _NO_DAMAGE
+    )
 
 
 def set_aside(path: Path) -> Path | None:
