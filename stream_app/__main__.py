@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import gc
 import logging
 import os
 import shutil
@@ -23,6 +22,7 @@ from stream_app.cluster import Cluster
 from stream_app.doctor import examine
 from stream_app.errors import DirectoryInUse, WorkerError
 from stream_app.faust_seams.app import ChunkApp
+from stream_app.garbage import collect_seldom
 from stream_app.health import serve
 from stream_app.logs import set_up_logging
 from stream_app.settings import WorkerSettings
@@ -122,9 +122,7 @@ def run(app: ChunkApp) -> int:
     """Run the app until it is stopped; returns the exit code."""
     port = app.settings.http_port
     server = serve(port, app.ownership, app.warnings) if port else None
-    # Folding makes lists by the hundred thousand and no cycles: full collections cost a third.
-    gc.freeze()
-    gc.set_threshold(200_000, 50, 1_000)
+    collect_seldom()
     options: dict[str, Any] = {"loglevel": None, "quiet": True, "override_logging": False}
     worker = Worker(app, redirect_stdouts=False, blocking_timeout=0, **options)
     worker.spinner = None

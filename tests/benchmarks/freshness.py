@@ -104,7 +104,8 @@ def send(
             if error is not None:
                 raise RuntimeError(str(error))
             acknowledged.append((scheduled, message.partition() or 0, message.offset() or 0))
-            waits.append(time.perf_counter() - scheduled)
+            if scheduled >= began + WARM_UP_SECONDS:
+                waits.append(time.perf_counter() - scheduled)
 
         return acknowledge
 

@@ -1,8 +1,9 @@
 """What each stage of the hot path costs a reading, in one process and without a broker.
 
-The stages are the worker's own functions, one after the other on one partition; the bytes are
-batches as a producer makes them. What waits for Kafka is not here: a catch-up takes longer by
-the fetch, the commit, Faust's hand-over and the broker on the same cores.
+The stages are the worker's own functions, one after the other on one partition, in a process that
+is set up as a worker is; the bytes are batches as a producer makes them. What waits for Kafka is
+not here: a catch-up takes longer by the fetch, the commit, Faust's hand-over and the broker on the
+same cores.
 
 Time is the CPU time of one thread, which a busy machine moves little. RocksDB's own threads are
 not in it.
@@ -25,6 +26,7 @@ from contract.changelog import Marker
 from contract.fold import fold
 from contract.reading import decode_readings
 from record_batches.chunk import RecordChunk
+from stream_app.garbage import collect_seldom
 from stream_app.partition import PartitionFold
 from stream_app.settings import WorkerSettings
 from stream_app.store import PartitionStore, open_database
@@ -64,6 +66,7 @@ class Measured(NamedTuple):
 
 def run(shape: Shape, rounds: int) -> Table:
     """Go through a partition's readings in every round, from an empty store."""
+    collect_seldom()
     measured = []
     for _ in range(rounds):
         with tempfile.TemporaryDirectory(prefix="energy-bench-") as directory:
