@@ -93,6 +93,8 @@ lock: venv ## Renew the lock files from what is pinned; UPGRADE=1 takes newest i
 		-o deploy/requirements.lock
 	@$(UV_COMPILE) tests/benchmarks/peers/quix.in $(if $(UPGRADE),--upgrade) \
 		-o tests/benchmarks/peers/quix.lock
+	@$(UV_COMPILE) tests/benchmarks/plots/plots.in $(if $(UPGRADE),--upgrade) \
+		-o tests/benchmarks/plots/plots.lock
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1@\2/p' Makefile | awk -F@ '{printf "%-14s %s\n", $$1, $$2}'

@@ -26,6 +26,7 @@ def bench(
     ),
     codec: str = typer.Option("none", help="none, gzip, snappy, lz4, zstd: of the readings topic."),
     bad: float = typer.Option(0.0, min=0, max=0.9, help="Share of bad records; ours alone."),
+    workers: int = typer.Option(1, min=1, help="How many of ours share the partitions."),
     no_keys: bool = typer.Option(False, "--no-keys", help="Readings without a key."),
     stages: bool = typer.Option(
         False, "--stages", help="What each stage of the hot path costs a reading, without a broker."
@@ -37,7 +38,9 @@ def bench(
         raise MissingPart("the benchmark is not installed: run it in a clone of the repository")
     command = [sys.executable, "-m", "tests.benchmarks", f"--rounds={rounds}"]
     command += [f"--readings={readings}"] + ["--json"] * as_json + ["--stages"] * stages
-    command += [f"--codec={codec}", f"--bad={bad}"] + ["--no-keys"] * no_keys
+    command += [f"--codec={codec}", f"--bad={bad}", f"--workers={workers}"] + [
+        "--no-keys"
+    ] * no_keys
     command += [f"--devices={number}" for number in devices or ()]
     command += [f"--against={name}" for name in against or ()]
     done = subprocess.run(command, cwd=ROOT, env=dict(environ_of(context)), check=False)

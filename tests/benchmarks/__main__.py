@@ -40,6 +40,7 @@ def parsed() -> argparse.Namespace:
     arguments.add_argument("--rounds", type=_positive, default=3)
     arguments.add_argument("--readings", type=_positive, default=3_000_000)
     arguments.add_argument("--devices", type=_positive, action="append")
+    arguments.add_argument("--workers", type=_positive, default=1, help="of ours")
     arguments.add_argument("--stages", action="store_true", help="ours alone, stage by stage")
     arguments.add_argument("--codec", choices=CODECS, default="none")
     arguments.add_argument("--no-keys", action="store_true", help="readings without a key")
@@ -85,7 +86,9 @@ def _tables(options: argparse.Namespace) -> Iterator[Table]:
             yield stages.run(shape, options.rounds)
             continue
         with standing() as stand:
-            yield catch_up.run(stand, catch_up.CatchUp(shape, options.rounds, [OURS, *peers]))
+            contenders = [OURS, *peers]
+            wanted = catch_up.CatchUp(shape, options.rounds, contenders, options.workers)
+            yield catch_up.run(stand, wanted)
 
 
 if __name__ == "__main__":

@@ -35,17 +35,22 @@ def built_java() -> Path:
 
 
 def built_quix() -> Path:
-    """Install Quix Streams unless it is there; returns its Python. Raises: MissingPart.
+    """Install Quix Streams: it wants another confluent-kafka and another pydantic than ours."""
+    return built_python("quix", QUIX_LOCK)
 
-    In an environment of its own: it wants another confluent-kafka and another pydantic than ours.
+
+def built_python(name: str, lock: Path) -> Path:
+    """Install a lock file in an environment of its own, unless it is there; returns its Python.
+
+    Raises: MissingPart.
     """
-    target = BUILT / f"quix-{sys.version_info.major}.{sys.version_info.minor}-{age([QUIX_LOCK])}"
+    target = BUILT / f"{name}-{sys.version_info.major}.{sys.version_info.minor}-{age([lock])}"
     python = target / "bin" / "python"
     installed = target / "installed"
     if not (installed.exists() and python.exists()):
         _run([sys.executable, "-m", "venv", "--clear", str(target)])
         pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-        _run([*pip, "--require-hashes", "-r", str(QUIX_LOCK)])
+        _run([*pip, "--require-hashes", "-r", str(lock)])
         installed.touch()
     return python
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tests.benchmarks.contenders import Contender
+from tests.benchmarks.contenders import OURS, Contender
 from tests.benchmarks.dataset import Dataset, Shape
 from tests.benchmarks.figures import Figure, Table
 from tests.benchmarks.machine import reference_rate
@@ -20,11 +20,12 @@ from tests.benchmarks.stand import Stand
 
 
 class CatchUp(NamedTuple):
-    """What to run."""
+    """What to run; ours with so many workers, each peer with one."""
 
     shape: Shape
     rounds: int
     contenders: Sequence[Contender]
+    workers: int = 1
 
 
 def run(stand: Stand, options: CatchUp) -> Table:
@@ -36,7 +37,9 @@ def run(stand: Stand, options: CatchUp) -> Table:
     for number in range(options.rounds):
         references.append(reference_rate())
         for contender in options.contenders:
-            done = run_round(stand, contender, datasets[contender.given(shape.readings)])
+            workers = options.workers if contender is OURS else 1
+            dataset = datasets[contender.given(shape.readings)]
+            done = run_round(stand, contender, dataset, workers)
             rounds[contender.name].append(done)
             print(
                 f"  round {number + 1}: {contender.name} {done.readings_per_second:,.0f}/s",
@@ -55,7 +58,8 @@ def run(stand: Stand, options: CatchUp) -> Table:
         f"{stand.settings.partitions} partitions"
         + (f", {shape.codec}" if shape.codec != "none" else "")
         + (f", {shape.bad:.0%} bad" if shape.bad else "")
-        + ("" if shape.keyed else ", no keys"),
+        + ("" if shape.keyed else ", no keys")
+        + (f", {options.workers} workers of ours" if options.workers > 1 else ""),
         tuple(figures),
     )
 

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -30,7 +30,7 @@ STOP_SECONDS = 15.0
 
 
 class Round(NamedTuple):
-    """Seconds are wall time by the common clock; CPU and memory are the contender's own."""
+    """Seconds are wall time by the common clock; CPU is of all its processes, memory of one."""
 
     readings_per_second: float
     cpu_seconds: float
@@ -38,8 +38,12 @@ class Round(NamedTuple):
     output_records: int
 
 
-def run_round(stand: Stand, contender: Contender, dataset: Dataset) -> Round:
-    """Run a contender on a dataset, with nothing of an earlier run. Raises: RuntimeError."""
+def run_round(stand: Stand, contender: Contender, dataset: Dataset, workers: int = 1) -> Round:
+    """Run a contender on a dataset, with nothing of an earlier run. Raises: RuntimeError.
+
+    With more workers than one the clock begins with the first, so that it has in it how they
+    share the partitions out.
+    """
     group = f"bench-{uuid.uuid4().hex[:8]}"
     directory = stand.directory / "contender"
     shutil.rmtree(directory, ignore_errors=True)
@@ -50,20 +54,25 @@ def run_round(stand: Stand, contender: Contender, dataset: Dataset) -> Round:
         stand.new_view()
     elif not contender.makes_topic:
         stand.make_topic(output, {"cleanup.policy": "compact"})
-    environ = dict(stand.environ) | {"STREAM_APP_DATADIR": str(directory)}
-    log = stand.directory / f"{contender.name}.log"
+    awaited = {contender.key_of(device) for device in dataset.last_devices()}
     try:
-        with running(contender.command(run), environ, log) as process:
-            began = wait_for(process, log, contender.fetching)
-            before = process.cpu_seconds()
-            seen = asyncio.run(
-                _observe(
-                    stand, output, {contender.key_of(d) for d in dataset.last_devices()}, process
+        with contextlib.ExitStack() as stack:
+            processes = [
+                stack.enter_context(
+                    running(
+                        contender.command(run),
+                        stand.environ | {"STREAM_APP_DATADIR": str(directory / str(number))},
+                        stand.directory / f"{contender.name}-{number}.log",
+                    )
                 )
-            )
+                for number in range(workers)
+            ]
+            began = wait_for(processes, contender.fetching)
+            before = sum(process.cpu_seconds() for process in processes)
+            seen = asyncio.run(_observe(stand, output, awaited, processes))
             seconds = seen.ended_at - began
-            cpu = process.cpu_seconds() - before
-            rss = process.largest_rss_mib()
+            cpu = sum(process.cpu_seconds() for process in processes) - before
+            rss = max(process.largest_rss_mib() for process in processes)
         compare(seen, contender, dataset)
     finally:
         if contender is not OURS:
@@ -71,9 +80,15 @@ def run_round(stand: Stand, contender: Contender, dataset: Dataset) -> Round:
     return Round(dataset.shape.readings / seconds, cpu, rss, seen.records)
 
 
-async def _observe(stand: Stand, output: str, awaited: set[bytes], process: Running) -> Seen:
+async def _observe(
+    stand: Stand, output: str, awaited: set[bytes], processes: Sequence[Running]
+) -> Seen:
+    def check() -> None:
+        for process in processes:
+            process.check()
+
     async with asyncio.timeout(ROUND_SECONDS):
-        return await observe(stand.settings.for_aiokafka(), output, awaited, process.check)
+        return await observe(stand.settings.for_aiokafka(), output, awaited, check)
 
 
 def compare(seen: Seen, contender: Contender, dataset: Dataset) -> None:
@@ -98,13 +113,13 @@ class Running:
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self.process = process
-        self._log = log
+        self.log = log
         self._seen = psutil.Process(process.pid)
 
     def check(self) -> None:
         """Raise RuntimeError with its last lines when it has ended."""
         if (code := self.process.poll()) is not None:
-            raise RuntimeError(f"ended with {code}: {self._log.read_text()[-2000:]}")
+            raise RuntimeError(f"ended with {code}: {self.log.read_text()[-2000:]}")
 
     def cpu_seconds(self) -> float:
         times = self._seen.cpu_times()
@@ -132,12 +147,14 @@ def running(command: list[str], environ: Mapping[str, str], log: Path) -> Iterat
                 process.wait()
 
 
-def wait_for(process: Running, log: Path, text: str) -> float:
-    """Return the time when the text is in the log. Raises: RuntimeError."""
+def wait_for(processes: Sequence[Running], text: str) -> float:
+    """Return the time when the text is in the log of one of them. Raises: RuntimeError."""
     deadline = time.monotonic() + START_SECONDS
-    while text not in log.read_text(errors="replace"):
-        process.check()
+    while not any(text in process.log.read_text(errors="replace") for process in processes):
+        for process in processes:
+            process.check()
         if time.monotonic() > deadline:
-            raise RuntimeError(f"no {text!r} within {START_SECONDS:g} s: {log.read_text()[-2000:]}")
+            said = processes[0].log.read_text()[-2000:]
+            raise RuntimeError(f"no {text!r} within {START_SECONDS:g} s: {said}")
         time.sleep(0.005)
     return time.monotonic()

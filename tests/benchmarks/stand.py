@@ -28,7 +28,7 @@ class Stand(NamedTuple):
     """Where a benchmark runs."""
 
     directory: Path
-    environ: Mapping[str, str]
+    environ: dict[str, str]
     settings: TopicSettings
     cluster: ClusterAdmin
     admin: AdminClient

@@ -53,7 +53,7 @@ def backfill(readings: int, live: int, max_rate: int) -> None:
             wrong_devices=stack.wrong_devices(None),
         )
         copying, _ = stack.start(*command, "--id", "beside-live-traffic")
-        freshness.measure(pipeline_of(stack), live, 20, DEVICES)
+        print(freshness.measure(pipeline_of(stack), live, 20, DEVICES).as_text())
         report("8 beside", still_copying=copying.poll() is None, max_rate=max_rate)
         polls: list[tuple[float, dict[int, int]]] = []
         stop = threading.Event()

@@ -119,7 +119,7 @@ def fresh(readings: int, live: int, max_rate: int, seconds: float) -> None:
         replay, _ = stack.start("replay", "start", "--max-rate", str(max_rate))
         shares: list[float] = []
         threading.Timer(freshness.WARM_UP_SECONDS, lambda: shares.append(stack.share())).start()
-        freshness.measure(pipeline_of(stack), live, seconds, DEVICES)
+        print(freshness.measure(pipeline_of(stack), live, seconds, DEVICES).as_text())
         shares.append(stack.share())
         replay.terminate()
         report("6 fresh", live=live, max_rate=max_rate, share_before_and_after=shares)
