@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 
@@ -9,10 +11,17 @@ class Topic(NamedTuple):
     """A topic as it must be on the broker.
 
     Shape: `configs` are Kafka's names and values; partitions and replication are settings.
+    `made_with` is set too when the topic is made, and not held against one that was made before.
     """
 
     name: str
     configs: dict[str, str]
+    made_with: Mapping[str, str] = MappingProxyType({})
+
+
+#: The broker stamps the records: what is stamped more than an hour ahead Kafka refuses, so that a
+#: worker whose clock is wrong would write nothing. The quarantine is listed by these stamps.
+_STAMPED_BY_BROKER = {"message.timestamp.type": "LogAppendTime"}
 
 
 READINGS = Topic(
@@ -27,6 +36,7 @@ QUARANTINE = Topic(
         "retention.bytes": "-1",
         "max.message.bytes": "2097152",
     },
+    _STAMPED_BY_BROKER,
 )
 #: One partition: the pointer and the versions have one order.
 VIEWS = Topic("energy_views", {"cleanup.policy": "compact"})
@@ -59,7 +69,9 @@ def app_id(view_version: int) -> str:
 
 def changelog(view_version: int) -> Topic:
     """Return the changelog topic of a view version."""
-    return Topic(f"{app_id(view_version)}-{TABLE}-changelog", dict(_CHANGELOG_CONFIGS))
+    return Topic(
+        f"{app_id(view_version)}-{TABLE}-changelog", dict(_CHANGELOG_CONFIGS), _STAMPED_BY_BROKER
+    )
 
 
 def transactional_id(view_version: int, partition: int) -> str:

@@ -7,6 +7,7 @@ nothing that held data is made again behind a view version's back (its births wo
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from confluent_kafka.admin import NewTopic
@@ -29,12 +30,13 @@ _PAUSE_SECONDS = 0.1
 
 
 class Declared(NamedTuple):
-    """A topic as it has to be on this cluster."""
+    """A topic as it has to be on this cluster; `made_with` says more about a new one."""
 
     name: str
     partitions: int
     replication: int
     configs: dict[str, str]
+    made_with: Mapping[str, str]
 
 
 class Difference(NamedTuple):
@@ -70,7 +72,7 @@ def declared_topics(settings: TopicSettings, views: Views | None = None) -> list
 
 def _declare(topic: Topic, partitions: int, replication: int) -> Declared:
     configs = topic.configs | {"min.insync.replicas": str(insync(replication))}
-    return Declared(topic.name, partitions, replication, configs)
+    return Declared(topic.name, partitions, replication, configs, topic.made_with)
 
 
 def current_views(cluster: Cluster) -> Views | None:
@@ -133,7 +135,7 @@ def _new(topic: Declared) -> NewTopic:
         topic.name,
         num_partitions=topic.partitions,
         replication_factor=topic.replication,
-        config=topic.configs,
+        config={**topic.configs, **topic.made_with},
     )
 
 

@@ -34,6 +34,16 @@ def test_an_empty_cluster_gets_every_topic_as_declared(
     (readings,) = [done.result() for done in configs.values()]
     assert readings["retention.ms"].value == "-1"
     assert readings["cleanup.policy"].value == "delete"
+    configs = admin.describe_configs([ConfigResource(ResourceType.TOPIC, QUARANTINE.name)])
+    (quarantine,) = [done.result() for done in configs.values()]
+    assert quarantine["message.timestamp.type"].value == "LogAppendTime"
+
+
+def test_what_only_new_topics_are_made_with_is_no_difference(
+    cluster: Cluster, own_kafka: Kafka, settings_factory: SettingsFactory
+) -> None:
+    own_kafka.create_topic(QUARANTINE.name, partitions=2, configs=QUARANTINE.configs)
+    assert create(cluster, settings_factory()).differences == []
 
 
 def test_creating_again_changes_nothing(

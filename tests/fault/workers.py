@@ -29,8 +29,11 @@ START_SECONDS = 40
 class WorkerProcess:
     """One `energy worker` on a state directory of its own."""
 
-    def __init__(self, directory: Path, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, directory: Path, environ: Mapping[str, str], command: Sequence[str] = COMMAND
+    ) -> None:
         self.directory = directory
+        self._command = list(command)
         self.log_file = directory.with_name(f"{directory.name}.log")
         self.exit_codes: list[int] = []
         self.wanted = False
@@ -68,7 +71,7 @@ class WorkerProcess:
             output.flush()
             failpoint = self.failpoints[0] if self.failpoints else ""
             self._process = subprocess.Popen(
-                COMMAND,
+                self._command,
                 env=self._environ | {"STREAM_APP_FAILPOINT": failpoint},
                 stdout=output,
                 stderr=output,
@@ -135,10 +138,16 @@ class Workers:
         self._thread = threading.Thread(target=self._supervise, daemon=True)
         self._thread.start()
 
-    def add(self, *, failpoints: Iterable[str] = (), **environ: str) -> WorkerProcess:
+    def add(
+        self,
+        *,
+        failpoints: Iterable[str] = (),
+        command: Sequence[str] = COMMAND,
+        **environ: str,
+    ) -> WorkerProcess:
         """Start one more."""
         name = f"worker-{len(self.all)}"
-        worker = WorkerProcess(self._directory / name, {**self._environ, **environ})
+        worker = WorkerProcess(self._directory / name, {**self._environ, **environ}, command)
         worker.failpoints += failpoints
         worker.start()
         self.all.append(worker)
