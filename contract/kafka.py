@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import ssl
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from contract.errors import SettingError
 from contract.settings import Settings
@@ -33,6 +34,7 @@ class KafkaSettings(Settings):
     ssl_ca_file: Path | None = Field(None, alias="KAFKA_SSL_CA_FILE")
     ssl_cert_file: Path | None = Field(None, alias="KAFKA_SSL_CERT_FILE")
     ssl_key_file: Path | None = Field(None, alias="KAFKA_SSL_KEY_FILE")
+    _living: tuple[str, ...] = PrivateAttr(())
 
     @field_validator("bootstrap_servers")
     @classmethod
@@ -83,6 +85,21 @@ class KafkaSettings(Settings):
             return f" that user {self.sasl_username} may see"
         return " that our certificate may see" if self.ssl_cert_file is not None else ""
 
+    @property
+    def servers_in_turn(self) -> list[str]:
+        """Return whom to ask first, one after the other: brokers known to live, then the others."""
+        return list(dict.fromkeys([*self._living, *self.bootstrap_servers.split(",")]))
+
+    def with_living(self, servers: Iterable[str]) -> Self:
+        """Return these settings for a client that asks the named brokers first.
+
+        aiokafka asks one bootstrap server after the other, and waits for one that hangs for as
+        long as for an answer.
+        """
+        settings = self.model_copy()
+        settings._living = tuple(servers)
+        return settings
+
     def password(self) -> str | None:
         """Return the SASL password, from its variable or its file (without a final LF)."""
         if self.sasl_password_file is not None:
@@ -113,7 +130,7 @@ class KafkaSettings(Settings):
     def for_aiokafka(self) -> dict[str, Any]:
         """Return the connection part of an aiokafka client's keyword arguments."""
         config: dict[str, Any] = {
-            "bootstrap_servers": self.bootstrap_servers,
+            "bootstrap_servers": ",".join(self.servers_in_turn),
             "security_protocol": self.security_protocol,
         }
         if self.security_protocol.startswith("SASL_"):

@@ -12,6 +12,8 @@ from record_batches.fetcher import deliver_chunks
 
 #: Bytes asked of each partition in one fetch.
 FETCH_BYTES = 4 * 1024 * 1024
+#: A broker that takes connections and never answers is given up after so long; 40 s by default.
+REQUEST_TIMEOUT_MS = 10_000
 
 
 class ChunkReader:
@@ -44,6 +46,7 @@ class ChunkReader:
             fetch_max_bytes=max(fetch_bytes, 52_428_800),
             fetch_max_wait_ms=500,
             retry_backoff_ms=100,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
         )
 
     async def __aenter__(self) -> Self:

@@ -44,6 +44,7 @@ def main(environ: Mapping[str, str] = os.environ, *, debug: bool = False) -> int
         settings = WorkerSettings.load(environ)
         make_directory(settings.state_directory())
         cluster = Cluster(settings)
+        settings = settings.with_living(cluster.living())
         ground = asyncio.run(examine(settings, cluster))
         for dropped in ground.dropped:
             shutil.rmtree(settings.view_directory(dropped), ignore_errors=True)

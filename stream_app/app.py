@@ -31,19 +31,22 @@ log = logging.getLogger(__name__)
 
 #: Chunks that wait between Faust's fetcher and the agent: each can be megabytes.
 BUFFERED_CHUNKS = 8
+#: How long the group waits for a member; its answer to one that joins takes as long, and a broker
+#: that hangs is given up after a little more.
+REBALANCE_SECONDS = 20.0
 
 
 def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
     """Return the app; nothing is connected yet."""
     app = ChunkApp(
         app_id(ground.view_version),
-        broker=[f"kafka://{server}" for server in settings.bootstrap_servers.split(",")],
+        broker=[f"kafka://{server}" for server in settings.servers_in_turn],
         broker_credentials=_credentials(settings),
         broker_client_id=f"worker-{os.getpid()}-{socket.gethostname()}",
         broker_session_timeout=settings.session_timeout_seconds,
         broker_heartbeat_interval=min(1.0, settings.session_timeout_seconds / 3),
-        broker_rebalance_timeout=20.0,
-        broker_request_timeout=max(40.0, settings.session_timeout_seconds + 1),
+        broker_rebalance_timeout=REBALANCE_SECONDS,
+        broker_request_timeout=max(REBALANCE_SECONDS, settings.session_timeout_seconds) + 5.0,
         broker_commit_interval=1.0,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=settings.fetch_bytes,

@@ -83,6 +83,13 @@ class Cluster:
         with self.translated():
             return len(self.admin.list_topics(timeout=self.deadline_seconds).brokers)
 
+    def living(self) -> list[str]:
+        """Where the brokers are that the cluster counts on, as host:port."""
+        with self.translated():
+            brokers = self.admin.list_topics(timeout=self.deadline_seconds).brokers.values()
+        hosts = [(str(broker.host), broker.port) for broker in brokers]
+        return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in hosts]
+
     def cluster_id(self) -> str:
         """The id the cluster was formatted with."""
         described = self.ask(lambda: {0: self.admin.describe_cluster(**self.within())})

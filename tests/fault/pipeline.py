@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
 from deploy.cluster_admin import ClusterAdmin
@@ -72,8 +72,12 @@ class Pipeline:
             wanted = {TopicPartition(topic, p): OffsetSpec.latest() for p in range(self.partitions)}
             for level in (IsolationLevel.READ_UNCOMMITTED, IsolationLevel.READ_COMMITTED):
                 found = self.admin.list_offsets(wanted, isolation_level=level, request_timeout=10)
-                offsets = {each.partition: future.result().offset for each, future in found.items()}
-                ends[f"{topic} {level.name}"] = offsets
+                try:
+                    offsets = {each.partition: f.result().offset for each, f in found.items()}
+                except KafkaException as error:
+                    ends[f"{topic} {level.name}"] = str(error)
+                    continue
+                ends[f"{topic} {level.name}"] = str(offsets)
         return f"applied {self.follower.applied}, {ends}, by the fleet {self.fleet.state()}"
 
     def drain(self, seconds: float = DRAIN_SECONDS) -> None:
