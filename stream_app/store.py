@@ -56,9 +56,23 @@ def open_database(path: Path, *, block_cache_bytes: int, write_buffer_bytes: int
         if _says_nothing_of_the_files(complaint):
             raise
     if database is not None:
-        database.close()
+        close_database(database)
+    # The last reference: RocksDB's lock goes with it, also where closing failed.
+    database = None
     _distrust(path, complaint)
     return _open(path, block_cache_bytes, write_buffer_bytes)
+
+
+def close_database(database: Any) -> None:
+    """Close a database, whatever it says: what it holds is in the changelog too.
+
+    Closing writes what is in memory, and fails with "block checksum mismatch" where RocksDB has
+    meanwhile met damage of its own accord; Faust takes the "lock" of that for a lock to wait for.
+    """
+    try:
+        database.close()
+    except Exception as error:
+        log.warning("closing a local store: %s", error)
 
 
 def is_recovering(database: Any) -> bool:

@@ -8,7 +8,7 @@ import faust
 from faust.stores import rocksdb
 
 from stream_app import metrics
-from stream_app.store import PartitionStore, open_database, set_aside
+from stream_app.store import PartitionStore, close_database, open_database, set_aside
 
 
 class PartitionedStore(rocksdb.Store):  # type: ignore[misc]
@@ -29,7 +29,7 @@ class PartitionedStore(rocksdb.Store):  # type: ignore[misc]
             database = self._dbs.pop(partition, None)
             if database is not None:
                 # Its lock goes with it: whoever judged the store still holds a reference.
-                database.close()
+                close_database(database)
             set_aside(path)
         metrics.PARTITIONS_WAITING.labels(str(partition)).set(0)
         return PartitionStore(self._db_for_partition(partition), path)
@@ -38,7 +38,7 @@ class PartitionedStore(rocksdb.Store):  # type: ignore[misc]
         """Close a store that Faust has not been given yet."""
         database = self._dbs.pop(partition, None)
         if database is not None:
-            database.close()
+            close_database(database)
 
 
 class TotalsTable(faust.Table):  # type: ignore[misc]

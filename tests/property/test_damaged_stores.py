@@ -32,6 +32,9 @@ BIRTH, MARKER = b"\x00birth", b"\x00applied"
 OURS = (b"\x00partition", b"\x00recovering", b"__faust\0offset__")
 #: Small: tables; large: all in the write-ahead log; between: some of both.
 WRITE_BUFFERS = (16 * 1024, 80 * 1024, 1 << 20)
+#: Transactions after which a store has three tables and a log: the next start makes the log the
+#: fourth, and RocksDB compacts them at once, behind the back of whoever opens it.
+FLUSHED_AFTER = (30, 60, 90)
 
 Record = tuple[bytes, bytes]
 
@@ -65,7 +68,9 @@ def open_store(path: Path, write_buffer_bytes: int = WRITE_BUFFERS[0]) -> Partit
     return PartitionStore(database, path)
 
 
-def write_and_be_killed(path: Path, seed: int, write_buffer_bytes: int) -> None:
+def write_and_be_killed(
+    path: Path, seed: int, write_buffer_bytes: int, flushed_after: tuple[int, ...]
+) -> None:
     """What a worker leaves behind: recovered a part, worked, and was killed."""
     written = open_store(path, write_buffer_bytes)
     offset = 0
@@ -75,6 +80,8 @@ def write_and_be_killed(path: Path, seed: int, write_buffer_bytes: int) -> None:
         else:
             written.write(updates, offset + len(updates) - 1)
         offset += len(updates) + 1
+        if number in flushed_after:
+            written._database.flush()
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -123,12 +130,13 @@ def seed() -> int:
 
 
 def left_behind(directory: Path, seed: int) -> list[tuple[Path, list[list[Record]]]]:
-    """Stores of killed workers, one for each size of write buffer, with their changelogs."""
+    """Stores of killed workers, each in another shape, with their changelogs."""
     stores = []
-    for number, write_buffer_bytes in enumerate(WRITE_BUFFERS):
+    shapes = [*((size, ()) for size in WRITE_BUFFERS), (WRITE_BUFFERS[-1], FLUSHED_AFTER)]
+    for number, shape in enumerate(shapes):
         path = directory / str(number) / "0.db"
         process = get_context("spawn").Process(
-            target=write_and_be_killed, args=(path, seed + number, write_buffer_bytes)
+            target=write_and_be_killed, args=(path, seed + number, *shape)
         )
         process.start()
         process.join(60)
