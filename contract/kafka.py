@@ -86,15 +86,15 @@ class KafkaSettings(Settings):
         return " that our certificate may see" if self.ssl_cert_file is not None else ""
 
     @property
-    def servers_in_turn(self) -> list[str]:
-        """Return whom to ask first, one after the other: brokers known to live, then the others."""
-        return list(dict.fromkeys([*self._living, *self.bootstrap_servers.split(",")]))
+    def first_servers(self) -> list[str]:
+        """Return whom an aiokafka client asks first: brokers known to live, else those set."""
+        return [*self._living] or self.bootstrap_servers.split(",")
 
     def with_living(self, servers: Iterable[str]) -> Self:
-        """Return these settings for a client that asks the named brokers first.
+        """Return these settings for aiokafka clients that only begin at the named brokers.
 
-        aiokafka asks one bootstrap server after the other, and waits for one that hangs for as
-        long as for an answer.
+        aiokafka asks one bootstrap server after the other, in an order by chance, and waits for
+        one that hangs for as long as for an answer.
         """
         settings = self.model_copy()
         settings._living = tuple(servers)
@@ -130,7 +130,7 @@ class KafkaSettings(Settings):
     def for_aiokafka(self) -> dict[str, Any]:
         """Return the connection part of an aiokafka client's keyword arguments."""
         config: dict[str, Any] = {
-            "bootstrap_servers": ",".join(self.servers_in_turn),
+            "bootstrap_servers": ",".join(self.first_servers),
             "security_protocol": self.security_protocol,
         }
         if self.security_protocol.startswith("SASL_"):

@@ -40,7 +40,7 @@ def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
     """Return the app; nothing is connected yet."""
     app = ChunkApp(
         app_id(ground.view_version),
-        broker=[f"kafka://{server}" for server in settings.servers_in_turn],
+        broker=[f"kafka://{server}" for server in settings.first_servers],
         broker_credentials=_credentials(settings),
         broker_client_id=f"worker-{os.getpid()}-{socket.gethostname()}",
         broker_session_timeout=settings.session_timeout_seconds,
