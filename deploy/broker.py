@@ -72,6 +72,7 @@ class LocalBroker:
     ) -> None:
         self.data_dir = data_dir.absolute()
         self.port = port or free_port()
+        self._controller_port = free_port()
         self.properties = dict(properties or {})
         self.extra_listeners = tuple(extra_listeners)
         self.libs = libs or jar_directory()
@@ -181,7 +182,7 @@ class LocalBroker:
         text = as_text(
             server_properties(
                 port=self.port,
-                controller_port=free_port(),
+                controller_port=self._controller_port,
                 extra_listeners=self.extra_listeners,
                 overrides=self.properties,
             )

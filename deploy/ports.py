@@ -10,17 +10,35 @@ CHOSEN_PORTS = (15_000, 32_000)
 """Below the range a kernel takes outgoing ports from: a client that reconnects while a server
 restarts could otherwise be given the server's own port."""
 
+_held: list[socket.socket] = []
+
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody has now, outside the range of outgoing connections."""
+    """A port of 127.0.0.1 that nobody has now, outside the range of outgoing connections.
+
+    On Linux it is held until this process ends: nobody else who looks for a free port is given
+    it, however long the server it is meant for takes to listen there, and to come back.
+    """
     while True:
         port = random.randint(*CHOSEN_PORTS)
-        if not is_taken(port):
-            return port
+        holder = socket.socket()
+        try:
+            holder.bind((HOST, port))
+        except OSError:
+            holder.close()
+            continue
+        # A server, which allows reuse, may listen beside a socket that allows it and does not
+        # listen; one that does not allow it, such as our next look for a free port, may not.
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _held.append(holder)
+        if is_taken(port):
+            # Elsewhere a holder is in the server's way.
+            _held.pop().close()
+        return port
 
 
 def is_taken(port: int) -> bool:
-    """Whether the port of 127.0.0.1 cannot be listened on."""
+    """Whether no server could listen on the port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

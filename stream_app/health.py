@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from contract.errors import SettingError
 from stream_app.ownership import Ownership
 
 
@@ -27,7 +28,7 @@ def not_ready_because(ownership: Ownership) -> list[str]:
 
 
 def serve(port: int, ownership: Ownership, warnings: Sequence[str] = ()) -> ThreadingHTTPServer:
-    """Start the server in a daemon thread. Raises: OSError when the port is taken.
+    """Start the server in a daemon thread. Raises: SettingError when the port is taken.
 
     `warnings` are what the start found at risk: shown, and no reason not to be ready.
     """
@@ -58,6 +59,13 @@ def serve(port: int, ownership: Ownership, warnings: Sequence[str] = ()) -> Thre
         def log_message(self, *_: object) -> None:
             """Keep probes out of the log."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    except OSError as error:
+        raise SettingError(
+            "STREAM_APP_HTTP_PORT",
+            f"cannot listen on 127.0.0.1:{port} ({error.strerror}): stop what listens there, or"
+            " set it to another port",
+        ) from None
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     return server
