@@ -124,7 +124,6 @@ def tables(pipeline: Pipeline, options: argparse.Namespace) -> Iterator[Table]:
 
 def reads(pipeline: Pipeline, options: argparse.Namespace) -> Table:
     """Read random devices of ours, then of the bare service, round by round."""
-    client = Client(pipeline)
     ours: list[Sample] = []
     bare: list[Sample] = []
     flows: list[float] = []
@@ -132,7 +131,8 @@ def reads(pipeline: Pipeline, options: argparse.Namespace) -> Table:
         for number in range(options.rounds + 1):
             seconds = options.seconds if number else WARM_UP_SECONDS
             for port, samples in ((pipeline.port, ours), (service.port, bare)):
-                before, began = client.applied(), time.perf_counter()
+                # A client of its own each time: ours would be closed, idle for a round.
+                before, began = Client(pipeline).applied(), time.perf_counter()
                 with shares(pipeline, service.process) as used:
                     load = wrk.ask(
                         f"http://127.0.0.1:{port}{DEVICES_PATH}",
@@ -141,7 +141,7 @@ def reads(pipeline: Pipeline, options: argparse.Namespace) -> Table:
                         seconds,
                         options.devices,
                     )
-                flow = (client.applied() - before) / (time.perf_counter() - began)
+                flow = (Client(pipeline).applied() - before) / (time.perf_counter() - began)
                 if number:
                     flows.append(flow)
                     samples.append(sample(load, load.good(200), used))
