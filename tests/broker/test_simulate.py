@@ -15,7 +15,9 @@ from contract.reading import decode_readings
 from contract.topics import READINGS
 from deploy.broker import LocalBroker
 from deploy.ports import free_port
+from producer.delivery import Delivery
 from producer.errors import BrokerUnreachable, TopicMissing
+from producer.readings import ReadingProducer
 from producer.settings import ProducerSettings
 from producer.simulate import SimulateOptions, SimulateSummary, run
 from tests.kafka import Kafka, wait_until
@@ -80,6 +82,22 @@ def test_a_paced_fleet_takes_its_time(log: Kafka, tmp_path: Path):
     summary = run(options_for(log, tmp_path / "o.json", readings=500, rate=1000.0))
     check_oracle(log, tmp_path / "o.json", summary)
     assert summary.seconds >= 0.499
+
+
+def test_a_quick_fleet_does_not_wake_for_each_reading(
+    log: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    opened: list[Delivery] = []
+    open_one = ReadingProducer.open
+
+    def counted(producer: ReadingProducer, *, keep_failed: bool = False) -> Delivery:
+        opened.append(open_one(producer, keep_failed=keep_failed))
+        return opened[-1]
+
+    monkeypatch.setattr(ReadingProducer, "open", counted)
+    summary = run(options_for(log, tmp_path / "o.json", readings=4_000, rate=20_000.0))
+    check_oracle(log, tmp_path / "o.json", summary)
+    assert len(opened) <= 120, "0.2 s have 100 times 2 ms"
 
 
 def test_stopped_it_writes_what_was_acknowledged(log: Kafka, tmp_path: Path):
