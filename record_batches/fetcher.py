@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
@@ -21,8 +21,8 @@ from record_batches.chunk import RecordChunk
 #: Small fetches are this far apart. One for each record keeps broker and worker busier than the
 #: records do: at 1,000 readings/s what is published was read 6 ms later for that, not sooner.
 SPACING_SECONDS = 0.005
-#: An answer with less brings a record or two. More means that records come faster than fetches.
-SPARSE_BYTES = 512
+Spacings = Sequence[tuple[int, float]]
+"""(bytes of an answer from which on it holds, seconds until the next fetch), ascending from 0."""
 #: Who gets so much of a partition at once is behind, and fetches on without a pause.
 SMALL_BYTES = 64 * 1024
 
@@ -83,8 +83,8 @@ class ChunkFetcher(Fetcher):
     """A Fetcher whose results are lists of one RecordChunk for each partition."""
 
     is_chunked: Callable[[str], bool]
-    #: How far a fetch is from an answer that brought many records, in seconds.
-    dense_spacing = SPACING_SECONDS
+    #: How far a fetch is from the answer before it, by what that brought.
+    spacings: Spacings = ((0, SPACING_SECONDS),)
     #: When the next fetch may be sent, on the monotonic clock.
     spaced_until = 0.0
 
@@ -121,7 +121,8 @@ class ChunkFetcher(Fetcher):
                 # As aiokafka does: the assignment has changed, nobody wants the answer.
                 return False
         found: bool = await super()._proc_fetch_request(assignment, node_id, request)  # type: ignore[no-untyped-call]
-        spacing = SPACING_SECONDS if self._fetched_bytes() < SPARSE_BYTES else self.dense_spacing
+        fetched = self._fetched_bytes()
+        spacing = [seconds for least, seconds in self.spacings if least <= fetched][-1]
         self.spaced_until = time.monotonic() + spacing
         return found
 
@@ -150,15 +151,14 @@ def deliver_chunks(
     consumer: AIOKafkaConsumer,
     is_chunked: Callable[[str], bool] = lambda _topic: True,
     *,
-    dense_spacing: float = SPACING_SECONDS,
+    spacings: Spacings = ChunkFetcher.spacings,
 ) -> None:
     """Make a started consumer's `getmany` return RecordChunks for the topics named.
 
-    `dense_spacing`: seconds between small fetches while many records come. Safe to call again; does
-    nothing the second time.
+    Safe to call again; does nothing the second time.
     """
     fetcher: Any = consumer._fetcher
     if not isinstance(fetcher, ChunkFetcher):
         fetcher.__class__ = ChunkFetcher
         fetcher.is_chunked = is_chunked
-        fetcher.dense_spacing = dense_spacing
+        fetcher.spacings = spacings

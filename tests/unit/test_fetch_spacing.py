@@ -18,7 +18,6 @@ from aiokafka.structs import TopicPartition
 from record_batches.fetcher import (
     SMALL_BYTES,
     SPACING_SECONDS,
-    SPARSE_BYTES,
     ChunkFetcher,
     ChunkRecords,
 )
@@ -66,11 +65,11 @@ async def test_the_next_fetch_waits_for_more_to_come(fetcher: Any, sent: list[fl
     assert min(apart) >= SPACING_SECONDS
 
 
-@pytest.mark.parametrize(("value_bytes", "spacing"), [(100, SPACING_SECONDS), (SPARSE_BYTES, 60.0)])
-async def test_where_many_come_the_fetches_are_further_apart(
+@pytest.mark.parametrize(("value_bytes", "spacing"), [(100, 30.0), (512, 60.0), (5000, 90.0)])
+async def test_the_more_come_the_further_apart_the_fetches_are(
     fetcher: Any, sent: list[float], value_bytes: int, spacing: float
 ) -> None:
-    fetcher.dense_spacing = 60.0
+    fetcher.spacings = ((0, 30.0), (512, 60.0), (4096, 90.0))
     put(fetcher, value_bytes)
     await fetcher._proc_fetch_request(None, 0, None)
     assert spacing <= fetcher.spaced_until - sent[0] < spacing + 1
