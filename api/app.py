@@ -159,8 +159,11 @@ def create_app(
 
 
 def _routes(services: Services) -> Iterator[Route]:
-    """All there is to ask for; each part of the server says what it does."""
-    for part in (TotalsPipe, Quarantine, Devices, Events, Datasources, Documentation, Health):
+    """All there is to ask for; each part of the server says what it does.
+
+    A request is held against one path after the other: what is asked most comes first.
+    """
+    for part in (Devices, Events, TotalsPipe, Quarantine, Datasources, Documentation, Health):
         yield from part(services).routes()
 
 
