@@ -36,6 +36,7 @@ from api.errors import (
     TooManyHeaders,
 )
 from api.front import HEADER_BYTES, HEADERS, PATH_BYTES, QUERY_BYTES, status_of
+from api.joined_writes import JoinedWrites
 from api.metrics import Metrics
 
 #: What httptools keeps to itself until a header is whole is only seen in what it was fed.
@@ -76,7 +77,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a client in, or tell it that there are too many."""
-        super().connection_made(transport)
+        super().connection_made(JoinedWrites(transport, self.loop))
         if len(self.connections) > self._bounds.connections:
             self._refuse(Busy("too many connections; try again in a second"))
             return

@@ -24,12 +24,12 @@ class Wire:
     def __init__(self, caller: Caller, port: int, publisher: ScriptedPublisher) -> None:
         self.publisher = publisher
         self.head = f"Host: x\r\nAuthorization: Bearer {caller.token}\r\n".encode()
-        self._port = port
+        self.port = port
 
     async def exchange(self, *pieces: bytes) -> bytes:
         """Send pieces and return all that comes back until the server closes."""
         async with asyncio.timeout(10):
-            incoming, outgoing = await asyncio.open_connection("127.0.0.1", self._port)
+            incoming, outgoing = await asyncio.open_connection("127.0.0.1", self.port)
             try:
                 for piece in pieces:
                     outgoing.write(piece)
@@ -90,6 +90,29 @@ async def test_h40_half_a_body_is_given_up_and_writes_nothing(wire: Wire) -> Non
     answer = await wire.post(ROW, b"Content-Length: %d\r\n" % (len(ROW) + 5))
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert not wire.publisher.rows
+
+
+async def test_an_answer_comes_in_one_piece(wire: Wire) -> None:
+    incoming, outgoing = await asyncio.open_connection("127.0.0.1", wire.port)
+    try:
+        for _ in range(10):
+            outgoing.write(b"GET /v0/devices/a HTTP/1.1\r\n" + wire.head + b"\r\n")
+            piece = await incoming.read(LIMIT)
+            assert piece.startswith(b"HTTP/1.1 200 ")
+            assert piece.endswith(b'"readings":1}')
+    finally:
+        outgoing.close()
+
+
+async def test_a_head_without_a_body_comes_before_the_next_answer(wire: Wire) -> None:
+    target = b" /v0/devices/a HTTP/1.1\r\n" + wire.head + b"\r\n"
+    answer = await wire.exchange(b"HEAD" + target + b"GET" + target + b"no HTTP\r\n\r\n")
+    assert [line[9:12] for line in answer.split(b"\r\n") if line.startswith(b"HTTP/1.1")] == [
+        b"200",
+        b"200",
+    ]
+    assert answer.count(b'"readings":1}') == 1
+    assert answer.endswith(b'"readings":1}')
 
 
 async def test_two_requests_share_a_connection(wire: Wire) -> None:
