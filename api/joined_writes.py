@@ -13,6 +13,8 @@ from typing import Any
 
 #: Longer than any head of ours; what is larger is a piece of a body, and goes at once.
 SHORT_BYTES = 4 * 1024
+#: To copy this much costs more than a system call.
+LONG_BYTES = 128 * 1024
 
 
 class JoinedWrites(asyncio.Transport):
@@ -28,7 +30,11 @@ class JoinedWrites(asyncio.Transport):
     def write(self, data: Any) -> None:
         """Send what is kept and this together, or keep this for the rest of the turn."""
         if self._kept:
-            data, self._kept = self._kept + data, b""
+            kept, self._kept = self._kept, b""
+            if len(data) > LONG_BYTES:
+                self._transport.write(kept)
+            else:
+                data = kept + data
         elif len(data) <= SHORT_BYTES:
             self._kept = data
             self._loop.call_soon(self._flush)

@@ -5,7 +5,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from api.joined_writes import SHORT_BYTES, JoinedWrites
+from api.joined_writes import LONG_BYTES, SHORT_BYTES, JoinedWrites
 
 HEAD, BODY = b"HTTP/1.1 200 OK\r\n\r\n", b"{}"
 LONG = b"x" * (SHORT_BYTES + 1)
@@ -58,6 +58,14 @@ async def test_a_piece_of_a_long_body_leaves_at_once(under: Under, joined: Joine
     joined.write(LONG)
     joined.write(LONG)
     assert under.calls == [LONG, HEAD + LONG, LONG]
+
+
+async def test_a_long_body_is_not_copied(under: Under, joined: JoinedWrites) -> None:
+    body = b"x" * (LONG_BYTES + 1)
+    joined.write(HEAD)
+    joined.write(body)
+    assert under.calls == [HEAD, body]
+    assert under.calls[1] is body
 
 
 @pytest.mark.parametrize("end", ["close", "write_eof"])
