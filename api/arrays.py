@@ -23,6 +23,8 @@ _blanks = re.compile(_BLANKS).match
 flat_element = re.compile(
     _BLANKS + b"(" + _FLAT_OBJECT + b")" + _BLANKS + rb"([,\]])", re.DOTALL
 ).match
+#: The same as all there is from a place on.
+flat_object = re.compile(_FLAT_OBJECT + _BLANKS, re.DOTALL).fullmatch
 #: What has a meaning between elements and inside them. A lone quote begins an endless string.
 _token = re.compile(_STRING + rb'|[\[\]{},"]', re.DOTALL)
 #: Tokens looked at before other tasks get their turn: about 5 ms.

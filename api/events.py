@@ -41,13 +41,15 @@ from api.routing import Route
 from api.rows import RowSlice, split_rows
 from api.services import Services
 from contract.errors import echo
-from contract.reading import decode_readings
+from contract.reading import Reading, Rejected, decode_readings
 from contract.topics import READINGS
 
 PARAMETERS = frozenset({"name", "wait", "format"})
+Judged = tuple[list[Reading], list[Rejected]]
 
 _ROWS = record({"successful_rows": WHOLE_NUMBER, "quarantined_rows": WHOLE_NUMBER})
-_FATES = ("successful_rows", "quarantined_rows", "unknown_rows")
+_COUNTED = ("successful", "quarantined", "unknown")
+_FATES = tuple(f"{fate}_rows" for fate in _COUNTED)
 SEND_EVENTS = Operation(
     "Send readings",
     APPEND,
@@ -110,6 +112,7 @@ class Events:
     def __init__(self, services: Services) -> None:
         """Keep the parts of the server."""
         self._services = services
+        self._rows = {fate: services.metrics.rows.labels(fate) for fate in _COUNTED}
 
     def routes(self) -> list[Route]:
         """Return what it answers."""
@@ -143,14 +146,17 @@ class Events:
 
     async def _write(self, body: Body, delivery: Delivery) -> tuple[Outcome, int]:
         """Send all rows; returns how they ended, and how many there are."""
-        import_id = str(uuid.uuid4())
+        import_id = ""
         count = 0
         goes_on = True
         try:
             async for rows in split_rows(body.whole()):
                 count += len(rows.values)
                 # After a failure the rest is only counted: it is surely not in the log.
-                goes_on = goes_on and await _send(rows, delivery, import_id)
+                if goes_on:
+                    judged = decode_readings(rows.values)
+                    import_id = import_id or (str(uuid.uuid4()) if judged[1] else "")
+                    goes_on = await _send(rows, judged, delivery, import_id)
         finally:
             # Also when the client is gone: what was handed over is acknowledged or recalled.
             outcome = await delivery.finish()
@@ -200,10 +206,9 @@ class Events:
         await self._services.live.reached(offsets)
 
     def _count(self, outcome: Outcome) -> None:
-        rows = self._services.metrics.rows
-        rows.labels("successful").inc(outcome.successful_rows)
-        rows.labels("quarantined").inc(outcome.quarantined_rows)
-        rows.labels("unknown").inc(outcome.unknown_rows)
+        self._rows["successful"].inc(outcome.successful_rows)
+        self._rows["quarantined"].inc(outcome.quarantined_rows)
+        self._rows["unknown"].inc(outcome.unknown_rows)
 
 
 def _waits(parameters: Parameters) -> bool:
@@ -218,9 +223,9 @@ def _waits(parameters: Parameters) -> bool:
     return choice(parameters, "wait", ("true", "false")) == "true"
 
 
-async def _send(rows: RowSlice, delivery: Delivery, import_id: str) -> bool:
-    """Judge and send a slice; returns whether it is worth sending more."""
-    readings, rejected = decode_readings(rows.values)
+async def _send(rows: RowSlice, judged: Judged, delivery: Delivery, import_id: str) -> bool:
+    """Send a slice; returns whether it is worth sending more."""
+    readings, rejected = judged
     values: Sequence[bytes] = rows.values
     if rejected:
         refused = {place for place, _ in rejected}

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from api.arrays import Cut, Text, cut_element, flat_element
+from api.arrays import Cut, Text, cut_element, flat_element, flat_object
 from api.errors import BadRequest
 
 #: Bytes of lines split at once.
@@ -92,9 +92,10 @@ def _elements(text: bytes) -> int:
 
 async def _single_object(body: Text, start: int) -> bytes | None:
     """Return the object that is the whole body, None if the body is something else."""
-    cut = await _cut(body, start)
-    if not cut.is_whole or cut.end < len(body):
-        return None
+    if len(body) > WINDOW_BYTES or not flat_object(body, start):
+        cut = await _cut(body, start)
+        if not cut.is_whole or cut.end < len(body):
+            return None
     row = body[start:].rstrip(BLANKS)
     return row if is_object(row) else None
 

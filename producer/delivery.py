@@ -42,7 +42,9 @@ class Delivery:
         self._open_parcels = 0
         self._is_sealed = False
         self._on_done: Callable[[Outcome], None] | None = None
-        self._done = Event()
+        self._is_done = False
+        #: Made for who waits: most deliveries of an API process have nobody who does.
+        self._done: Event | None = None
         self._acknowledged: Counter[str] = Counter()
         self._offsets: dict[tuple[str, int], int] = {}
         self._refused = self._doubtful = 0
@@ -56,7 +58,7 @@ class Delivery:
     @property
     def is_done(self) -> bool:
         """Tell whether the outcome is known."""
-        return self._done.is_set()
+        return self._is_done
 
     def send(
         self,
@@ -183,18 +185,24 @@ class Delivery:
     def decide(self, *, is_sent: bool) -> None:
         """Say whether any record of the doubtful ones can have been sent."""
         with self.lock:
-            if self._done.is_set():
+            if self._is_done:
                 return
             if not is_sent:
                 self._refused += self._doubtful
                 self._doubtful = 0
-            self._done.set()
+            self._is_done = True
+            if self._done is not None:
+                self._done.set()
         if self._on_done is not None:
             self._on_done(self._outcome())
 
     def wait(self, timeout_seconds: float | None = None) -> Outcome | None:
         """Block until the outcome is known; None if it is not within the time."""
-        return self._outcome() if self._done.wait(timeout_seconds) else None
+        with self.lock:
+            if self._is_done:
+                return self._outcome()
+            done = self._done = self._done or Event()
+        return self._outcome() if done.wait(timeout_seconds) else None
 
     def _outcome(self) -> Outcome:
         return Outcome(

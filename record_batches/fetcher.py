@@ -22,7 +22,7 @@ from record_batches.chunk import RecordChunk
 #: records do: at 1,000 readings/s what is published was read 6 ms later for that, not sooner.
 SPACING_SECONDS = 0.005
 Spacings = Sequence[tuple[int, float]]
-"""(bytes of an answer from which on it holds, seconds until the next fetch), ascending from 0."""
+"""(bytes per second from which on it holds, seconds until the next fetch), ascending from 0."""
 #: Who gets so much of a partition at once is behind, and fetches on without a pause.
 SMALL_BYTES = 64 * 1024
 
@@ -83,10 +83,10 @@ class ChunkFetcher(Fetcher):
     """A Fetcher whose results are lists of one RecordChunk for each partition."""
 
     is_chunked: Callable[[str], bool]
-    #: How far a fetch is from the answer before it, by what that brought.
+    #: How far a fetch is from the answer before it, by how much comes.
     spacings: Spacings = ((0, SPACING_SECONDS),)
-    #: When the next fetch may be sent, on the monotonic clock.
-    spaced_until = 0.0
+    #: When the next fetch may be sent, and when the last answer came, on the monotonic clock.
+    spaced_until = answered_at = 0.0
 
     async def fetched_records(
         self, partitions: Any, timeout: float = 0, max_records: int | None = None
@@ -121,9 +121,10 @@ class ChunkFetcher(Fetcher):
                 # As aiokafka does: the assignment has changed, nobody wants the answer.
                 return False
         found: bool = await super()._proc_fetch_request(assignment, node_id, request)  # type: ignore[no-untyped-call]
-        fetched = self._fetched_bytes()
-        spacing = [seconds for least, seconds in self.spacings if least <= fetched][-1]
-        self.spaced_until = time.monotonic() + spacing
+        now = time.monotonic()
+        rate = self._fetched_bytes() / max(now - self.answered_at, 1e-6)
+        self.answered_at = now
+        self.spaced_until = now + [spacing for least, spacing in self.spacings if least <= rate][-1]
         return found
 
     def _fetched_bytes(self) -> int:

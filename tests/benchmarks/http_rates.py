@@ -39,7 +39,7 @@ PARTS = ("reads", "events", "single")
 DEVICES_PATH = "/v0/devices/"
 EVENTS_PATH = f"/v0/events?name={READINGS.name}"
 ROWS = 1_000
-WARM_UP_SECONDS = 3.0
+WARM_UP_SECONDS = 20.0
 VERSIONS = ("fastapi", "uvloop", "httptools")
 
 

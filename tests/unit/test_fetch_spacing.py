@@ -65,14 +65,19 @@ async def test_the_next_fetch_waits_for_more_to_come(fetcher: Any, sent: list[fl
     assert min(apart) >= SPACING_SECONDS
 
 
-@pytest.mark.parametrize(("value_bytes", "spacing"), [(100, 30.0), (512, 60.0), (5000, 90.0)])
+@pytest.mark.parametrize(
+    ("value_bytes", "seconds", "spacing"),
+    [(500, 1.0, 30.0), (5000, 1.0, 60.0), (5000, 0.1, 90.0), (5000, 10.0, 30.0)],
+)
 async def test_the_more_come_the_further_apart_the_fetches_are(
-    fetcher: Any, sent: list[float], value_bytes: int, spacing: float
+    fetcher: Any, sent: list[float], value_bytes: int, seconds: float, spacing: float
 ) -> None:
-    fetcher.spacings = ((0, 30.0), (512, 60.0), (4096, 90.0))
+    fetcher.spacings = ((0, 30.0), (2_000, 60.0), (20_000, 90.0))
+    fetcher.answered_at = time.monotonic() - seconds
     put(fetcher, value_bytes)
     await fetcher._proc_fetch_request(None, 0, None)
     assert spacing <= fetcher.spaced_until - sent[0] < spacing + 1
+    assert fetcher.answered_at >= sent[0]
 
 
 async def test_who_is_behind_fetches_on_at_once(fetcher: Any, sent: list[float]) -> None:
