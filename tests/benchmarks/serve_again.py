@@ -2,6 +2,9 @@
 
 `python -m tests.benchmarks.serve_again --devices 1000000 --rounds 3`
 `python -m tests.benchmarks.serve_again --home DIR --parts lost`   keeps and reuses what it made
+`python -m tests.benchmarks.serve_again --readings-each 20 --rate 50000`   a changelog that has
+taken twenty records of each device, in small transactions: the worker keeps up with the rate.
+With `--settle 900` Kafka has had time to compact it, which it may do after 5 to 10 minutes
 
 A broker, one worker, one API, all on this machine. For a worker the clock begins with the signal
 and ends with the first HTTP answer that counts a probe in every partition; the probes are
@@ -28,23 +31,26 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 from confluent_kafka import Producer
 
 from api.tokens import ensure_admin_token
-from contract.topics import READINGS
+from contract.topics import READINGS, changelog
 from deploy.broker import LocalBroker
 from deploy.cluster_admin import ClusterAdmin
 from deploy.ports import free_port
 from deploy.prepare import prepare
 from deploy.settings import TopicSettings
+from producer.pacing import Pace
 from tests.benchmarks import machine
 from tests.benchmarks.dataset import value_of
 from tests.benchmarks.figures import Figure
 
 PIPE = "/v0/pipes/energy_consumption_by_device"
-READINGS_EACH = 3
 PROBE = "probe"
 FIRST_SECONDS = 300
+#: Readings between two looks at the clock.
+AT_ONCE = 500
 AGAIN_SECONDS = 120
 
 
@@ -90,11 +96,15 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--parts", default=",".join(BOUNDS), help="of these, in any order")
     arguments.add_argument("--home", type=Path, help="kept; else a directory removed at the end")
+    arguments.add_argument("--readings-each", type=int, default=3, help="of each device")
+    arguments.add_argument("--rate", type=int, help="readings/s; else as fast as they are taken")
+    arguments.add_argument("--settle", type=float, default=0, help="seconds of rest at first")
     options = arguments.parse_args()
     print(machine.as_text(machine.described()), flush=True)
     with ExitStack() as stack:
         home = options.home or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        stand = stack.enter_context(standing(home, options.devices))
+        stand = stack.enter_context(standing(home, options))
+        time.sleep(options.settle)
         failed = False
         for part in filter(None, options.parts.split(",")):
             bound = BOUNDS[part]
@@ -106,6 +116,7 @@ def main() -> None:
                 f" {len(samples)} rounds), bound {bound.seconds:g} s: {bound.why}",
                 flush=True,
             )
+        print(stand.as_text())
         stand.compare()
         sys.exit(failed)
 
@@ -113,8 +124,15 @@ def main() -> None:
 class Stand:
     """One worker and one API over a log of many devices."""
 
-    def __init__(self, directory: Path, environ: Mapping[str, str], devices: int) -> None:
-        self._directory, self._environ, self._devices = directory, environ, devices
+    def __init__(
+        self, directory: Path, environ: Mapping[str, str], options: argparse.Namespace
+    ) -> None:
+        self._directory, self._environ = directory, environ
+        self._devices, self._each, self._rate = (
+            options.devices,
+            options.readings_each,
+            options.rate,
+        )
         self._servers = environ["KAFKA_BOOTSTRAP_SERVERS"]
         self._partitions = int(environ["ENERGY_PARTITIONS"])
         self._port = int(environ["API_PORT"])
@@ -153,11 +171,24 @@ class Stand:
         self._until_applied(self._publish_probes(), AGAIN_SECONDS)
         return time.perf_counter() - began
 
+    def as_text(self) -> str:
+        """Say what the API has read, and what it takes."""
+        changelog_topic = changelog(1).name
+        settings = TopicSettings.load(self._environ)
+        taken = sum(ClusterAdmin(settings).end_offsets(changelog_topic, self._partitions))
+        data = self._directory / "broker" / "data"
+        size = sum(each.stat().st_size for each in data.glob(f"{changelog_topic}-*/*.log"))
+        rss = psutil.Process(self._processes["api"].pid).memory_info().rss
+        return (
+            f"the changelog has taken {taken:,} records and has {size / 1e6:,.0f} MB;"
+            f" API RSS {rss / 1e6:,.0f} MB"
+        )
+
     def compare(self) -> None:
         """Add up all totals that are served. Raises: RuntimeError."""
         rows = csv.reader(io.StringIO(self._get(f"{PIPE}.csv")[1].decode()))
         total = sum(int(energy) for device, energy in rows if not device.startswith(PROBE))
-        wanted = sum(range(self._devices)) * READINGS_EACH
+        wanted = sum(range(self._devices)) * self._each
         if total != wanted:
             raise RuntimeError(f"the totals add up to {total}, published were {wanted}")
         print(f"all totals add up: {total:,}")
@@ -226,7 +257,8 @@ class Stand:
     def _publish_all(self) -> None:
         """Publish as many readings of each device; device N sends N each time."""
         producer = self._producer()
-        for number in range(self._devices * READINGS_EACH):
+        pace = Pace(self._rate, time.monotonic()) if self._rate else None
+        for number in range(self._devices * self._each):
             device = number % self._devices
             value = value_of(number, f"device_{device}", device)
             while True:
@@ -235,8 +267,11 @@ class Stand:
                     break
                 except BufferError:
                     producer.poll(0.05)
-            if number % 2_000 == 0:
+            if number % AT_ONCE == 0:
                 producer.poll(0)
+                if pace is not None:
+                    pace.take(AT_ONCE)
+                    time.sleep(pace.seconds_to_next(time.monotonic()))
         if producer.flush(FIRST_SECONDS):
             raise RuntimeError("the broker did not acknowledge all readings in time")
 
@@ -256,7 +291,7 @@ class Stand:
 
 
 @contextmanager
-def standing(home: Path, devices: int) -> Iterator[Stand]:
+def standing(home: Path, options: argparse.Namespace) -> Iterator[Stand]:
     """Start everything on a home, new or made by an earlier run."""
     home.mkdir(parents=True, exist_ok=True)
     with LocalBroker(home / "broker", port=0) as broker:
@@ -269,7 +304,7 @@ def standing(home: Path, devices: int) -> Iterator[Stand]:
         }
         settings = TopicSettings.load(environ)
         prepare(ClusterAdmin(settings), settings)
-        stand = Stand(home, environ, devices)
+        stand = Stand(home, environ, options)
         try:
             stand.begin()
             yield stand
