@@ -17,7 +17,6 @@ from starlette.responses import Response
 from api.access import APPEND, READ_DATASOURCES, require
 from api.answers import JsonAnswer
 from api.errors import BadRequest, BrokenOff, Busy, NotFound, NotWritten, ViewNotRunning
-from api.events import check_outcome
 from api.operations import STRING, WHOLE_NUMBER, Operation, answer, errors, query, record
 from api.parameters import Parameters, check_names, choice, one, parse_query
 from api.publishing import Outcome, Publisher
@@ -161,7 +160,7 @@ class Datasources:
         }
         for name, count in (*counts.items(), ("unknown_rows", outcome.unknown_rows)):
             services.metrics.rows.labels(name.removesuffix("_rows")).inc(count)
-        check_outcome(outcome, rows)
+        outcome.check(rows)
         if fault is not None:
             text = f"{echo_all(str(fault))}; the {rows} rows before that are written"
             raise BrokenOff(text, **counts, unknown_rows=0)

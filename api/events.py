@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -41,15 +42,13 @@ from api.routing import Route
 from api.rows import RowSlice, split_rows
 from api.services import Services
 from contract.errors import echo
-from contract.reading import Reading, Rejected, decode_readings
+from contract.reading import decode_readings
 from contract.topics import READINGS
 
 PARAMETERS = frozenset({"name", "wait", "format"})
-Judged = tuple[list[Reading], list[Rejected]]
 
 _ROWS = record({"successful_rows": WHOLE_NUMBER, "quarantined_rows": WHOLE_NUMBER})
-_COUNTED = ("successful", "quarantined", "unknown")
-_FATES = tuple(f"{fate}_rows" for fate in _COUNTED)
+_FATES = ("successful_rows", "quarantined_rows", "unknown_rows")
 SEND_EVENTS = Operation(
     "Send readings",
     APPEND,
@@ -112,7 +111,8 @@ class Events:
     def __init__(self, services: Services) -> None:
         """Keep the parts of the server."""
         self._services = services
-        self._rows = {fate: services.metrics.rows.labels(fate) for fate in _COUNTED}
+        rows = services.metrics.rows
+        self._counters = [rows.labels(fate) for fate in ("successful", "quarantined", "unknown")]
 
     def routes(self) -> list[Route]:
         """Return what it answers."""
@@ -134,7 +134,7 @@ class Events:
             else:
                 outcome, rows = await self._write(body, services.publisher.delivery())
                 self._count(outcome)
-                check_outcome(outcome, rows)
+                outcome.check(rows)
         status = 200 if waits and await self._is_visible(outcome) else 202
         return JsonAnswer(
             {
@@ -146,17 +146,15 @@ class Events:
 
     async def _write(self, body: Body, delivery: Delivery) -> tuple[Outcome, int]:
         """Send all rows; returns how they ended, and how many there are."""
-        import_id = ""
+        # Made for the first row that is refused: most bodies have none.
+        import_id = cache(lambda: str(uuid.uuid4()))
         count = 0
         goes_on = True
         try:
             async for rows in split_rows(body.whole()):
                 count += len(rows.values)
                 # After a failure the rest is only counted: it is surely not in the log.
-                if goes_on:
-                    judged = decode_readings(rows.values)
-                    import_id = import_id or (str(uuid.uuid4()) if judged[1] else "")
-                    goes_on = await _send(rows, judged, delivery, import_id)
+                goes_on = goes_on and await _send(rows, delivery, import_id)
         finally:
             # Also when the client is gone: what was handed over is acknowledged or recalled.
             outcome = await delivery.finish()
@@ -206,9 +204,9 @@ class Events:
         await self._services.live.reached(offsets)
 
     def _count(self, outcome: Outcome) -> None:
-        self._rows["successful"].inc(outcome.successful_rows)
-        self._rows["quarantined"].inc(outcome.quarantined_rows)
-        self._rows["unknown"].inc(outcome.unknown_rows)
+        counts = (outcome.successful_rows, outcome.quarantined_rows, outcome.unknown_rows)
+        for counter, count in zip(self._counters, counts, strict=True):
+            counter.inc(count)
 
 
 def _waits(parameters: Parameters) -> bool:
@@ -223,9 +221,9 @@ def _waits(parameters: Parameters) -> bool:
     return choice(parameters, "wait", ("true", "false")) == "true"
 
 
-async def _send(rows: RowSlice, judged: Judged, delivery: Delivery, import_id: str) -> bool:
-    """Send a slice; returns whether it is worth sending more."""
-    readings, rejected = judged
+async def _send(rows: RowSlice, delivery: Delivery, import_id: Callable[[], str]) -> bool:
+    """Judge and send a slice; returns whether it is worth sending more."""
+    readings, rejected = decode_readings(rows.values)
     values: Sequence[bytes] = rows.values
     if rejected:
         refused = {place for place, _ in rejected}
@@ -237,22 +235,6 @@ async def _send(rows: RowSlice, judged: Judged, delivery: Delivery, import_id: s
         if not goes_on:
             break
         some = rejected[start : start + REFUSED_AT_ONCE]
-        goes_on = await delivery.quarantined(refused_records(some, rows, import_id))
+        goes_on = await delivery.quarantined(refused_records(some, rows, import_id()))
         await asyncio.sleep(0)
     return goes_on
-
-
-def check_outcome(outcome: Outcome, rows: int) -> None:
-    """Refuse to call it done unless all rows are acknowledged."""
-    acknowledged = outcome.successful_rows + outcome.quarantined_rows
-    if acknowledged == rows:
-        return
-    if not acknowledged and not outcome.unknown_rows:
-        raise NotWritten("Kafka does not answer; nothing was written, try again")
-    raise PartlyWritten(
-        f"Kafka stopped answering: of {rows} rows {acknowledged} are acknowledged, "
-        f"{outcome.unknown_rows} may be in the log or not, the others are not",
-        successful_rows=outcome.successful_rows,
-        quarantined_rows=outcome.quarantined_rows,
-        unknown_rows=outcome.unknown_rows,
-    )

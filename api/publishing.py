@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from api.errors import NotWritten, PartlyWritten
+
 
 class Outcome(NamedTuple):
     """How the rows of one body ended; rows in none of the counts are surely not in a log."""
@@ -17,6 +19,24 @@ class Outcome(NamedTuple):
     unknown_rows: int
     #: Partition of the readings topic -> largest offset acknowledged there; None: not told.
     offsets: Mapping[int, int] | None
+
+    def check(self, rows: int) -> None:
+        """Refuse to call so many rows written unless all of them are acknowledged.
+
+        Raises: NotWritten, PartlyWritten.
+        """
+        acknowledged = self.successful_rows + self.quarantined_rows
+        if acknowledged == rows:
+            return
+        if not acknowledged and not self.unknown_rows:
+            raise NotWritten("Kafka does not answer; nothing was written, try again")
+        raise PartlyWritten(
+            f"Kafka stopped answering: of {rows} rows {acknowledged} are acknowledged, "
+            f"{self.unknown_rows} may be in the log or not, the others are not",
+            successful_rows=self.successful_rows,
+            quarantined_rows=self.quarantined_rows,
+            unknown_rows=self.unknown_rows,
+        )
 
 
 class Delivery(Protocol):

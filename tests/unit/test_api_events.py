@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from api.rows import SLICE_ROWS
 from api.view import ViewState
 from tests.api_doubles import (
     Answer,
@@ -103,6 +104,22 @@ async def test_b4_b5_b9_b17_a_monstrous_row_is_quarantined_alone(
     rows = [ROW, row, ROW]
     body = b"[" + b",".join(rows) + b"]" if as_array else b"\n".join(rows)
     assert counts(await caller.events(body)) == (202, 2, 1)
+
+
+async def test_b4_a_deep_row_before_others_is_a_row_alone(caller: Caller) -> None:
+    deep = b'{"x":' * 10_000 + b"1" + b"}" * 10_000
+    assert counts(await caller.events(deep + b"\n" + ROW)) == (202, 1, 1)
+
+
+async def test_refused_rows_of_one_body_have_one_import_id(
+    caller: Caller, publisher: ScriptedPublisher
+) -> None:
+    rows = SLICE_ROWS + 1
+    assert counts(await caller.events(b"\n".join([BAD_ROW] * rows))) == (202, 0, rows)
+    await caller.events(BAD_ROW)
+    ids = [refused["c__import_id"] for refused in publisher.refused]
+    assert len(set(ids[:rows])) == 1
+    assert ids[rows] != ids[0]
 
 
 async def test_b7_nan_is_quarantined(caller: Caller) -> None:

@@ -14,6 +14,7 @@ from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
+from faust.transport.drivers import aiokafka as driver
 
 from record_batches.fetcher import (
     SMALL_BYTES,
@@ -21,6 +22,8 @@ from record_batches.fetcher import (
     ChunkFetcher,
     ChunkRecords,
 )
+from record_batches.reader import ChunkReader
+from stream_app.faust_seams.consumer import ChunkThread
 
 ONE = TopicPartition("readings", 0)
 
@@ -96,3 +99,29 @@ async def test_a_fetch_that_waits_can_be_called_off(fetcher: Any, sent: list[flo
     task.cancel()
     assert await task is False
     assert sent == []
+
+
+async def test_worker_and_view_space_their_fetches(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(*_: Any) -> dict[Any, Any]:
+        return {}
+
+    async def started() -> None:
+        pass
+
+    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", nothing)
+    thread: Any = object.__new__(ChunkThread)
+    thread.app = SimpleNamespace(is_chunked=lambda _topic: True)
+    of_worker = SimpleNamespace(_fetcher=object.__new__(Fetcher))
+    await thread._fetch_records(of_worker, None)
+
+    view: Any = ChunkReader({"bootstrap_servers": "127.0.0.1:1"}, "changelog")
+    await view._consumer.stop()
+    view._consumer = SimpleNamespace(_fetcher=object.__new__(Fetcher), start=started)
+    await view.__aenter__()
+
+    for fetcher in (of_worker._fetcher, view._consumer._fetcher):
+        rates, seconds = zip(*fetcher.spacings, strict=True)
+        assert rates[0] == 0, "there is one for every rate"
+        assert len(rates) > 1
+        assert sorted(rates) == list(rates)
+        assert sorted(seconds) == list(seconds)
