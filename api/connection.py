@@ -77,7 +77,8 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a client in, or tell it that there are too many."""
-        super().connection_made(JoinedWrites(transport, self.loop))
+        self._writes = JoinedWrites(transport, self.loop)
+        super().connection_made(self._writes)
         if len(self.connections) > self._bounds.connections:
             self._refuse(Busy("too many connections; try again in a second"))
             return
@@ -216,6 +217,7 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Wait for the next request, and for the client to read this answer."""
+        self._writes.flush()
         super().on_response_complete()
         if self.transport.get_write_buffer_size():
             self.loop.call_later(self._bounds.send_timeout_seconds, self._cut_off)

@@ -37,23 +37,24 @@ class JoinedWrites(asyncio.Transport):
                 data = kept + data
         elif len(data) <= SHORT_BYTES:
             self._kept = data
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
             return
         self._transport.write(data)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what is kept: nothing comes that belongs to it."""
         kept, self._kept = self._kept, b""
         if kept and not self._transport.is_closing():
             self._transport.write(kept)
 
     def write_eof(self) -> None:
         """Send what is kept, and then the end."""
-        self._flush()
+        self.flush()
         self._transport.write_eof()
 
     def close(self) -> None:
         """Send what is kept, then close in order."""
-        self._flush()
+        self.flush()
         self._transport.close()
 
     def abort(self) -> None:
