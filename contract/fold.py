@@ -41,20 +41,26 @@ def fold(readings: Iterable[Reading], into: PartTotals) -> None:
                 part[1] += 1
 
 
-def add_stored(stored: Iterable[bytes | None], deltas: PartTotals) -> list[tuple[bytes, bytes]]:
+def add_stored(
+    stored: Iterable[tuple[str, bytes | None]], deltas: PartTotals
+) -> list[tuple[bytes, bytes]]:
     """Add deltas to the stored part-totals, exactly; returns the new changelog records.
 
-    Shape: `stored` has the value of each device of `deltas` in its order, None for a new one.
-    Raises: CorruptRecord.
+    Shape: `stored` has every device of `deltas` once with its value, None for a new one; the
+    records have its order.
+    Raises: CorruptRecord; KeyError or ValueError where the devices are not the same.
     """
     records: list[tuple[bytes, bytes]] = []
     with decimal.localcontext(EXACT):
-        for (device_id, (total, readings)), value in zip(deltas.items(), stored, strict=True):
+        for device_id, value in stored:
+            total, readings = deltas[device_id]
             if value is not None:
                 base, counted = decode_total(value)
                 total += base
                 readings += counted
             records.append((device_id.encode(), encode_total(total, int(readings))))
+    if len(records) != len(deltas):
+        raise ValueError(f"what is stored of {len(deltas) - len(records)} devices is not told")
     return records
 
 

@@ -12,6 +12,7 @@ holds. The order of calls is the protocol:
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -71,11 +72,11 @@ class Pending:
         """Tell whether it makes so many transactions, each of the target or worth more.
 
         Every device touched is a record written, so many devices want larger transactions. Memory
-        goes by devices, not by readings: as many devices as the target end the wait.
+        goes by devices, not by readings: twice as many devices as the target end the wait.
         """
         target = target_readings * transactions
         devices = len(self.totals)
-        if self.counted < target or devices >= target:
+        if self.counted < target or devices >= 2 * target:
             return self.counted >= target
         wanted = devices * READINGS_PER_DEVICE * transactions
         return self.counted >= min(wanted, target * LARGEST_TARGETS)
@@ -151,14 +152,16 @@ class PartitionFold:
         return taken
 
     def transaction(
-        self, taken: Pending, applied_offset: int, stored: list[bytes | None]
+        self, taken: Pending, applied_offset: int, stored: Iterable[tuple[str, bytes | None]]
     ) -> Transaction:
-        """Make the records of a transaction.
+        """Make the records of a transaction, in the order of `stored`; spends `taken.totals`.
 
-        `stored` are the store's values of `taken.totals`, in its order; `applied_offset` is
+        `stored` are its devices with the store's values of them; `applied_offset` is
         `folded_offset` as it was when `taken` was taken.
         """
         updates = add_stored(stored, taken.totals)
+        # Not one by one while they are added: records in the gaps would be read in leaps.
+        taken.totals.clear()
         marker = Marker(
             applied_offset=applied_offset,
             counted=self.marker.counted + taken.counted,

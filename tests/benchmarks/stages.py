@@ -131,8 +131,10 @@ def _commit(
 ) -> int:
     """Do what the pipe and the writer do, but for Kafka; returns the number of records."""
     taken, applied = partition.take(), partition.folded_offset
-    stored = costs.of(READ, lambda: store.get([device.encode() for device in taken.totals]))
-    transaction = costs.of(ADD, lambda: partition.transaction(taken, applied, stored))
+    devices = costs.of(READ, lambda: sorted(taken.totals))
+    stored = costs.of(READ, lambda: store.get([device.encode() for device in devices]))
+    found = zip(devices, stored, strict=True)
+    transaction = costs.of(ADD, lambda: partition.transaction(taken, applied, found))
     costs.of(PACK, lambda: _pack(producer, transaction.updates))
     costs.of(WRITE, lambda: store.write(transaction.updates, applied))
     partition.applied(transaction)

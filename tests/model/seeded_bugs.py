@@ -90,8 +90,9 @@ def _marker_apart(transaction: Transaction) -> Generator[Any, Any, int]:
 def _store_first(
     fold: PartitionFold, taken: Pending, applied_offset: int
 ) -> Generator[Any, Any, Transaction]:
-    stored = yield steps.ReadStore([device_id.encode() for device_id in taken.totals])
-    transaction = fold.transaction(taken, applied_offset, stored)
+    devices = [*taken.totals]
+    stored = yield steps.ReadStore([device_id.encode() for device_id in devices])
+    transaction = fold.transaction(taken, applied_offset, zip(devices, stored, strict=True))
     written = yield steps.ReadStore([OFFSET_KEY])
     yield steps.WriteStore(transaction.updates, int(written[0]))
     last = yield steps.WriteTransaction(transaction)

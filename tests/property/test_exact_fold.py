@@ -5,6 +5,7 @@ import re
 from decimal import Decimal
 from fractions import Fraction
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -72,7 +73,7 @@ def test_a_stored_part_total_and_a_delta_add_exactly(
     fold(readings_of([("a", text) for _, text in before]), stored)
     fold(readings_of([("a", text) for _, text in after]), delta)
     written = encode_total(stored["a"][0], int(stored["a"][1]))
-    ((key, value),) = add_stored([written], delta)
+    ((key, value),) = add_stored([("a", written)], delta)
     assert key == b"a"
     total, count = decode_total(value)
     assert Fraction(total) == sum(Fraction(text) for _, text in before + after)
@@ -104,3 +105,11 @@ def test_equal_numbers_have_one_canonical_text(text: str, zeros: int, shift: int
         )
     )
     assert canonical(padded) == canonical(parse_number(text))
+
+
+@pytest.mark.parametrize("stored", [[], [("a", None)], [("a", None), ("b", None), ("c", None)]])
+def test_a_device_of_which_nothing_is_told_is_not_passed_over(
+    stored: list[tuple[str, None]],
+) -> None:
+    with pytest.raises((KeyError, ValueError)):
+        add_stored(stored, {"a": [1, 1], "b": [2, 1]})

@@ -23,8 +23,8 @@ def fold() -> PartitionFold:
 def committed(fold: PartitionFold, stored: dict[str, bytes] | None = None) -> Transaction:
     """Take what is pending through one transaction."""
     taken, applied = fold.take(), fold.folded_offset
-    values = [(stored or {}).get(device) for device in taken.totals]
-    transaction = fold.transaction(taken, applied, values)
+    found = [(device, (stored or {}).get(device)) for device in taken.totals]
+    transaction = fold.transaction(taken, applied, found)
     fold.applied(transaction)
     return transaction
 
@@ -108,7 +108,7 @@ def test_what_is_folded_after_take_belongs_to_the_next_transaction(fold: Partiti
     fold.accept(chunk_of(10, [reading_value(energy="1")]))
     taken, applied = fold.take(), fold.folded_offset
     fold.accept(chunk_of(11, [reading_value(energy="2"), b"bad"]))
-    first = fold.transaction(taken, applied, [None])
+    first = fold.transaction(taken, applied, [("device_1", None)])
     fold.applied(first)
     assert first.marker == Marker(10, 5, 2, 1_746_000_000_000)
     second = committed(fold, {k.decode(): v for k, v in first.updates[:-1]})
@@ -185,7 +185,8 @@ def pending_of(*, readings: int, devices: int) -> Pending:
         (320, 20, True),
         (399, 90, False),
         (400, 90, True),
-        (100, 100, True),
+        (199, 199, False),
+        (200, 200, True),
     ],
 )
 def test_a_transaction_of_many_devices_waits_for_more_readings_but_not_for_ever(
