@@ -19,6 +19,7 @@ from typing import Any
 from contract.changelog import Birth
 from record_batches.chunk import RecordChunk
 from stream_app import metrics
+from stream_app.backlog import Backlog
 from stream_app.ending import end_process
 from stream_app.pace import Pace
 from stream_app.pipe import PartitionPipe
@@ -58,8 +59,8 @@ class Ownership:
         self._confirm_ground = confirm_ground
         self._expected_birth = expected_birth
         self._accepted = accepted
-        self._target_readings = target_readings
         self._pace = pace or Pace(None)
+        self._backlog = Backlog(target_readings)
         self._writers: dict[int, TransactionWriter] = {}
         self._takeover = Takeover(expected_birth, accepted)
         self.pipes: dict[int, PartitionPipe] = {}
@@ -110,7 +111,7 @@ class Ownership:
                 store,
                 source,
                 generation=generation,
-                target_readings=self._target_readings,
+                backlog=self._backlog,
             )
             self.pipes[partition] = pipe
             pipe.start()

@@ -1,8 +1,9 @@
-"""When a partition commits: at once when caught up, in large transactions when behind.
+"""From chunk to commit, for one partition.
 
-The agent adds chunks; one task for each partition takes what is pending, commits it to Kafka,
-then writes the store, then acknowledges. Chunks that arrive meanwhile go into the next
-transaction. A pipe belongs to one generation of the group and is never used after it.
+The agent adds chunks; one task for each partition takes what is pending when the backlog says
+so, commits it to Kafka, then writes the store, then acknowledges. Chunks that arrive meanwhile
+go into the next transaction. A pipe belongs to one generation of the group and is never used
+after it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 from contract.errors import CorruptRecord
 from record_batches.chunk import RecordChunk
 from stream_app import metrics
+from stream_app.backlog import Backlog
 from stream_app.ending import end_process
 from stream_app.errors import QuarantineRefused
 from stream_app.partition import PartitionFold, Pending, Transaction, Verdict
@@ -35,15 +37,7 @@ from stream_app.transaction import TransactionWriter
 
 log = logging.getLogger(__name__)
 
-#: Source lag below which a partition is caught up and commits at once, in records.
-CAUGHT_UP_RECORDS = 5_000
-#: A transaction waits at most this long for more readings, however far behind it is.
-LONGEST_WAIT_SECONDS = 3.0
 _LAG_POLL_SECONDS = 0.005
-#: The agent waits while so many transactions' worth is pending.
-PENDING_TRANSACTIONS = 2
-#: Quarantine records of one transaction, in bytes: they are far larger than totals.
-QUARANTINE_BYTES = 16 * 1024 * 1024
 _FIRST_BACKOFF_SECONDS, _LAST_BACKOFF_SECONDS = 1.0, 30.0
 
 
@@ -62,7 +56,7 @@ class PartitionPipe:
         source: Source,
         *,
         generation: int,
-        target_readings: int,
+        backlog: Backlog,
     ) -> None:
         """Take over a fenced writer and a recovered store."""
         self.fold = fold
@@ -71,10 +65,8 @@ class PartitionPipe:
         self._writer = writer
         self._store = store
         self._source = source
-        self._target = target_readings
+        self._backlog = backlog
         self._work = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
         self._closed = False
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -97,14 +89,14 @@ class PartitionPipe:
 
     def start(self) -> None:
         """Begin to commit."""
+        self._backlog.join(self.fold)
         self._task = asyncio.create_task(self._run(), name=f"pipe-{self.partition}")
 
     async def add(self, chunk: RecordChunk, acknowledge: Callable[[], Any]) -> None:
         """Fold a chunk; waits while too much is pending."""
-        while self._is_full() and not self._closed:
-            self._room.clear()
-            await self._room.wait()
-        if self._closed or self.waiting_for is not None:
+        while self._goes_on() and self._backlog.is_full(self.fold):
+            await self._backlog.change()
+        if not self._goes_on():
             return
         verdict = self.fold.accept(chunk)
         if verdict is Verdict.GAP:
@@ -118,12 +110,15 @@ class PartitionPipe:
         self.fold.pending.events.append(acknowledge)
         self._work.set()
 
+    def _goes_on(self) -> bool:
+        return not self._closed and self.waiting_for is None
+
     async def finish(self) -> None:
         """Finish the running transaction and drop what is only folded."""
         self._closed = True
         self._closing.set()
         self._work.set()
-        self._room.set()
+        self._backlog.leave(self.fold)
         if self._task is not None:
             await self._task
 
@@ -131,16 +126,6 @@ class PartitionPipe:
         """Finish, and stop the writer."""
         await self.finish()
         await self._writer.stop()
-
-    def _is_full(self) -> bool:
-        return self._has_enough(PENDING_TRANSACTIONS)
-
-    def _has_enough(self, transactions: int) -> bool:
-        pending = self.fold.pending
-        return (
-            pending.is_worth(transactions, self._target)
-            or pending.quarantined_bytes >= QUARANTINE_BYTES * transactions
-        )
 
     async def _seek_back(self, chunk: RecordChunk) -> None:
         """A chunk is missing: fetch again from where the fold stands.
@@ -160,36 +145,47 @@ class PartitionPipe:
     def stop_for(self, reason: str) -> None:
         """Set the partition aside for a named reason; a restart judges it again."""
         self.waiting_for = reason
+        self._backlog.leave(self.fold)
         metrics.PARTITIONS_WAITING.labels(str(self.partition)).set(1)
         log.error("partition %d waits: %s", self.partition, reason)
 
     async def _run(self) -> None:
         try:
-            while True:
+            while not self._closed:
                 await self._work.wait()
                 await self._gather()
-                if not self._closed and not self.fold.pending.quarantined:
-                    # Kafka may still be ending the last one: what comes meanwhile is taken too.
-                    await self._writer.begin()
-                if self._closed:
-                    await self._writer.abandon()
-                    return
-                self._work.clear()
-                applied_offset = self.fold.folded_offset
-                taken = self.fold.take()
-                self._room.set()
-                await self._commit(taken, applied_offset)
+                if self._backlog.is_large(self.fold):
+                    async with self._backlog.turn:
+                        await self._transact(in_turn=True)
+                else:
+                    await self._transact(in_turn=False)
+            await self._writer.abandon()
         except _LetGo:
             return
         except BaseException as error:
             end_process(f"partition {self.partition} at {self.applied_offset}", error)
 
+    async def _transact(self, *, in_turn: bool) -> None:
+        """Commit what is pending."""
+        if not self._closed and not self.fold.pending.quarantined:
+            # Kafka may still be ending the last one: what comes meanwhile is taken too.
+            await self._writer.begin()
+        if self._closed or (in_turn and self.fold.pending.quarantined):
+            # Kafka may refuse the quarantine for long: not while others wait for their turn.
+            return
+        self._work.clear()
+        applied_offset = self.fold.folded_offset
+        taken = self.fold.take()
+        self._backlog.changed()
+        await self._commit(taken, applied_offset)
+
     async def _gather(self) -> None:
         """While far behind, wait (bounded) for more readings: fewer, larger transactions."""
-        deadline = time.monotonic() + LONGEST_WAIT_SECONDS
-        while not self._closed and not self._has_enough(1) and time.monotonic() < deadline:
+        began = time.monotonic()
+        while not self._closed:
             end = self._source.end_offset(self.partition)
-            if end is None or end - 1 - self.fold.folded_offset < CAUGHT_UP_RECORDS:
+            behind = 0 if end is None else end - 1 - self.fold.folded_offset
+            if self._backlog.is_due(self.fold, behind, time.monotonic() - began):
                 return
             await asyncio.sleep(_LAG_POLL_SECONDS)
 
@@ -248,6 +244,7 @@ class PartitionPipe:
                 refused = again
                 continue
             self.waiting_for = None
+            self._backlog.join(self.fold)
             metrics.PARTITIONS_WAITING.labels(str(self.partition)).set(0)
             if not self._closed:
                 # Chunks that came meanwhile were dropped: fetch them again.

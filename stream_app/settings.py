@@ -49,7 +49,7 @@ class WorkerSettings(KafkaSettings):
         64 * MIB, alias="STREAM_APP_BLOCK_CACHE_BYTES"
     )
     write_buffer_bytes: Annotated[Integer, Field(ge=MIB, le=1024 * MIB)] = Field(
-        32 * MIB, alias="STREAM_APP_WRITE_BUFFER_BYTES"
+        8 * MIB, alias="STREAM_APP_WRITE_BUFFER_BYTES"
     )
 
     #: Follow this view version instead of the live one, whatever becomes live: to build the next

@@ -8,7 +8,9 @@ from typing import Any, cast
 import pytest
 
 from contract.changelog import Marker
+from stream_app import backlog as backlog_module
 from stream_app import pipe as pipe_module
+from stream_app.backlog import Backlog
 from stream_app.errors import QuarantineRefused
 from stream_app.partition import PartitionFold, Transaction
 from stream_app.pipe import PartitionPipe
@@ -57,6 +59,20 @@ class BusyWriter:
         pass
 
 
+class HeldWriter(BusyWriter):
+    """Kafka lets a transaction begin, and takes its time to commit it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let_begin.set()
+        self.let_commit, self.committing = asyncio.Event(), asyncio.Event()
+
+    async def write(self, transaction: Transaction) -> int:
+        self.committing.set()
+        await self.let_commit.wait()
+        return await super().write(transaction)
+
+
 class DamagedStore:
     """A block of this store has a wrong checksum."""
 
@@ -103,14 +119,16 @@ def endings(monkeypatch: pytest.MonkeyPatch) -> asyncio.Queue[BaseException]:
     return errors
 
 
-def pipe_of(writer: Any, store: Any, source: CaughtUp | None = None) -> PartitionPipe:
+def pipe_of(
+    writer: Any, store: Any, source: CaughtUp | None = None, backlog: Backlog | None = None
+) -> PartitionPipe:
     return PartitionPipe(
         PartitionFold(0, Marker(applied_offset=-1)),
         cast(TransactionWriter, writer),
         cast(PartitionStore, store),
         cast(Any, source or CaughtUp()),
         generation=1,
-        target_readings=100,
+        backlog=backlog or Backlog(100),
     )
 
 
@@ -177,3 +195,105 @@ async def test_a_pipe_that_is_closed_while_it_waits_to_begin_writes_nothing() ->
         await closing
     assert (writer.written, writer.abandoned) == ([], 1)
     assert pipe.applied_offset == -1
+
+
+async def test_a_pipe_that_is_full_when_its_quarantine_is_refused_holds_back_nobody(
+    endings: asyncio.Queue[BaseException],
+) -> None:
+    writer, refuse = RefusingWriter(), asyncio.Event()
+
+    async def write(_: Any) -> int:
+        writer.tried.set()
+        await refuse.wait()
+        raise QuarantineRefused("energy_consumption_quarantine: not authorised")
+
+    writer.write = write  # type: ignore[method-assign]
+    pipe = pipe_of(writer, EmptyStore())
+    pipe.start()
+    await pipe.add(chunk_of(0, [b"no reading"]), lambda: None)
+    await writer.tried.wait()
+    await pipe.add(chunk_of(1, [reading_value()] * 200), lambda: None)
+    agent = asyncio.create_task(pipe.add(chunk_of(201, [reading_value()]), lambda: None))
+    await asyncio.sleep(0.01)
+    assert not agent.done(), "the agent, which serves all partitions, waits for room in this one"
+    refuse.set()
+    async with asyncio.timeout(5):
+        await agent
+    await pipe.close()
+    assert endings.empty()
+
+
+async def test_large_transactions_take_turns_and_small_ones_do_not_wait(
+    endings: asyncio.Queue[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backlog_module, "LARGE_DEVICES", 2)
+    backlog = Backlog(100)
+    writers = [HeldWriter(), HeldWriter(), HeldWriter()]
+    pipes = [pipe_of(writer, WritableStore(), backlog=backlog) for writer in writers]
+    large = [reading_value("a"), reading_value("b")]
+    for pipe, values in zip(pipes, (large, large, large[:1]), strict=True):
+        pipe.start()
+        await pipe.add(chunk_of(0, values), lambda: None)
+    first, second, small = writers
+    async with asyncio.timeout(5):
+        await asyncio.gather(first.committing.wait(), small.committing.wait())
+    await asyncio.sleep(0.05)
+    assert not second.asked.is_set(), "not even begun: its timeout would run while it waits"
+    first.let_commit.set()
+    async with asyncio.timeout(5):
+        await second.committing.wait()
+    for pipe, writer in zip(pipes, writers, strict=True):
+        writer.let_commit.set()
+        await pipe.close()
+    assert [len(writer.written) for writer in writers] == [1, 1, 1]
+    assert endings.empty()
+
+
+async def test_a_large_transaction_that_gets_quarantine_records_gives_its_turn_away(
+    endings: asyncio.Queue[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backlog_module, "LARGE_DEVICES", 2)
+    backlog = Backlog(100)
+    refused, other = BusyWriter(), HeldWriter()
+    refused.write = RefusingWriter().write  # type: ignore[method-assign]
+    large = [reading_value("a"), reading_value("b")]
+    pipe = pipe_of(refused, EmptyStore(), backlog=backlog)
+    pipe.start()
+    await pipe.add(chunk_of(0, large), lambda: None)
+    async with asyncio.timeout(5):
+        await refused.asked.wait()
+    await pipe.add(chunk_of(2, [b"no reading"]), lambda: None)
+    refused.let_begin.set()
+    next_pipe = pipe_of(other, WritableStore(), backlog=backlog)
+    next_pipe.start()
+    await next_pipe.add(chunk_of(0, large), lambda: None)
+    async with asyncio.timeout(5):
+        await other.committing.wait()
+    assert pipe.waiting_for is not None
+    other.let_commit.set()
+    await next_pipe.close()
+    await pipe.close()
+    assert endings.empty()
+
+
+async def test_a_transaction_has_its_devices_in_the_order_of_the_store() -> None:
+    writer, asked = BusyWriter(), []
+
+    class Store(WritableStore):
+        def get(self, keys: list[bytes]) -> list[bytes | None]:
+            asked.append(keys)
+            return super().get(keys)
+
+    writer.let_begin.set()
+    pipe = pipe_of(writer, Store())
+    pipe.start()
+    acknowledged = asyncio.Event()
+    values = [reading_value(device) for device in ("\U0001f600", "b", "\uffff", "a", "\xfc")]
+    await pipe.add(chunk_of(0, values), acknowledged.set)
+    async with asyncio.timeout(5):
+        await acknowledged.wait()
+    await pipe.close()
+    keys = [key for key, _ in writer.written[0].updates[:-1]]
+    assert asked == [keys]
+    assert keys == sorted(keys)
+    assert len(keys) == len(values)

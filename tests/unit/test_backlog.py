@@ -1,0 +1,103 @@
+"""When a partition commits what it has, and when it holds back what comes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from contract.changelog import Marker
+from stream_app.backlog import (
+    CAUGHT_UP_RECORDS,
+    DEEP_WAIT_SECONDS,
+    LARGE_DEVICES,
+    LONGEST_WAIT_SECONDS,
+    QUARANTINE_BYTES,
+    Backlog,
+)
+from stream_app.partition import PartitionFold, QuarantineRecord
+
+TARGET = 10_000
+FAR = TARGET - 1
+
+
+def fold_with(backlog: Backlog, *, devices: int = 1, readings: int | None = None) -> PartitionFold:
+    """A partition that is counted in, with so much pending."""
+    fold = PartitionFold(0, Marker(applied_offset=-1))
+    fold.pending.totals = {f"device_{number}": [1, 1] for number in range(devices)}
+    fold.pending.counted = devices if readings is None else readings
+    backlog.join(fold)
+    return fold
+
+
+@pytest.mark.parametrize(
+    ("behind", "seconds"),
+    [
+        (0, 0.0),
+        (CAUGHT_UP_RECORDS - 1, 0.0),
+        (CAUGHT_UP_RECORDS, LONGEST_WAIT_SECONDS),
+        (TARGET - 1, LONGEST_WAIT_SECONDS),
+        (TARGET, DEEP_WAIT_SECONDS),
+        (10**9, DEEP_WAIT_SECONDS),
+    ],
+)
+def test_a_partition_waits_for_more_the_longer_the_further_it_is_behind(
+    behind: int, seconds: float
+) -> None:
+    backlog = Backlog(TARGET)
+    fold = fold_with(backlog)
+    assert backlog.is_due(fold, behind, seconds)
+    assert seconds == 0 or not backlog.is_due(fold, behind, seconds - 0.01)
+
+
+def test_the_target_ends_the_wait_and_twice_the_target_holds_back() -> None:
+    backlog = Backlog(TARGET)
+    fold = fold_with(backlog, readings=TARGET)
+    assert backlog.is_due(fold, FAR, 0)
+    assert not backlog.is_full(fold)
+    fold.pending.counted *= 2
+    assert backlog.is_full(fold)
+
+
+def test_quarantine_records_end_the_wait_by_their_bytes() -> None:
+    backlog = Backlog(TARGET)
+    fold = fold_with(backlog)
+    fold.pending.quarantined_bytes = QUARANTINE_BYTES
+    assert backlog.is_due(fold, FAR, 0)
+    fold.pending.quarantined_bytes *= 2
+    assert backlog.is_full(fold)
+
+
+def test_too_many_devices_in_all_hold_back_all_until_the_largest_is_committed() -> None:
+    backlog = Backlog(TARGET)
+    small = fold_with(backlog, devices=TARGET - 1)
+    middle = fold_with(backlog, devices=2 * TARGET - 1, readings=TARGET - 1)
+    large = fold_with(backlog, devices=3 * TARGET + 2, readings=TARGET - 1)
+    folds = [small, middle, large]
+    assert [backlog.is_full(fold) for fold in folds] == [True, True, True]
+    assert [backlog.is_due(fold, FAR, 0) for fold in folds] == [False, False, True]
+    large.take()
+    assert [backlog.is_full(fold) for fold in folds] == [False, False, False]
+    assert [backlog.is_due(fold, FAR, 0) for fold in folds] == [False, False, False]
+
+
+async def test_a_partition_that_leaves_holds_back_nobody() -> None:
+    backlog = Backlog(TARGET)
+    going, staying = fold_with(backlog, devices=6 * TARGET, readings=1), fold_with(backlog)
+    assert backlog.is_full(staying)
+    waiting = asyncio.create_task(backlog.change())
+    await asyncio.sleep(0)
+    backlog.leave(going)
+    async with asyncio.timeout(5):
+        await waiting
+    assert not backlog.is_full(staying)
+
+
+def test_a_large_transaction_takes_its_turn_unless_it_quarantines() -> None:
+    backlog = Backlog(TARGET)
+    fold = fold_with(backlog, devices=LARGE_DEVICES - 1)
+    assert not backlog.is_large(fold)
+    fold.pending.totals["another"] = [1, 1]
+    assert backlog.is_large(fold)
+    fold.pending.quarantined.append(QuarantineRecord(None, b"{}"))
+    assert not backlog.is_large(fold)
