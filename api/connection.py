@@ -18,14 +18,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any
 
 import httptools
-import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from api.answers import error_content
 from api.errors import (
     ApiError,
     BadRequest,
@@ -35,6 +32,7 @@ from api.errors import (
     TooLongTarget,
     TooManyHeaders,
 )
+from api.framing import check_framing, refusal, without_offer
 from api.front import HEADER_BYTES, HEADERS, PATH_BYTES, QUERY_BYTES, status_of
 from api.joined_writes import JoinedWrites
 from api.metrics import Metrics
@@ -45,7 +43,6 @@ HEAD_BYTES = PATH_BYTES + QUERY_BYTES + HEADER_BYTES + 16 * 1024
 REQUESTS_AHEAD = 100
 #: How long a client may go on sending after a refusal: a reset would take the answer away.
 LINGER_SECONDS = 1.5
-_VERSIONS = ("1.0", "1.1")
 
 
 @dataclass(frozen=True)
@@ -130,7 +127,8 @@ class Connection(HttpToolsProtocol):
                 self.parser.feed_data(data)
                 return
             except httptools.HttpParserUpgrade as upgrade:
-                data = self._head_without_offer() + data[upgrade.args[0] :]
+                head = without_offer(self.parser.get_method(), self.url, self.headers)
+                data = head + data[upgrade.args[0] :]
                 self.parser = httptools.HttpRequestParser(self)
             except httptools.HttpParserInvalidMethodError:
                 word = data[:20].partition(b" ")[0]
@@ -143,21 +141,6 @@ class Connection(HttpToolsProtocol):
                 raise BadRequest("the target of the request cannot be read") from None
             except httptools.HttpParserError as error:
                 raise BadRequest(f"this is no HTTP/1.1: {error}") from None
-
-    def _head_without_offer(self) -> bytes:
-        """Return the head of a request as if it had not offered another protocol.
-
-        HTTP lets a server pass the offer over, and Java's HttpClient offers HTTP/2 with its
-        first request; the parser would take the body for bytes of the other protocol.
-        """
-        lines = [self.parser.get_method() + b" " + self.url + b" HTTP/1.1"]
-        for name, value in self.headers:
-            if name == b"connection":
-                words = [word.strip() for word in value.split(b",")]
-                value = b", ".join(word for word in words if word.lower() != b"upgrade")
-            if name != b"upgrade":
-                lines.append(name + b": " + value)
-        return b"\r\n".join(lines) + b"\r\n\r\n"
 
     # What the parser tells
 
@@ -188,23 +171,12 @@ class Connection(HttpToolsProtocol):
             if self.parser.get_method() == b"CONNECT":
                 raise MethodNotAllowed("this is no proxy")
             return
-        self._check_framing()
+        check_framing(self.parser.get_http_version(), self.url, self.headers)
         if len(self.pipeline) >= REQUESTS_AHEAD:
             raise BadRequest(f"more than {REQUESTS_AHEAD} requests sent ahead")
         super().on_headers_complete()
         self._in_head = False
         self._unwatch()
-
-    def _check_framing(self) -> None:
-        """Refuse what llhttp lets through and a proxy may read in another way."""
-        version = self.parser.get_http_version()
-        if version not in _VERSIONS:
-            raise BadRequest("the HTTP version is neither 1.1 nor 1.0")
-        if b"#" in self.url:
-            raise BadRequest("the path has a #")
-        for name, value in self.headers:
-            if name == b"transfer-encoding" and (value.lower() != b"chunked" or version == "1.0"):
-                raise BadRequest("header Transfer-Encoding: only chunked, and only in HTTP/1.1")
 
     def on_message_complete(self) -> None:
         """Note that the request is whole."""
@@ -265,7 +237,7 @@ class Connection(HttpToolsProtocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self._is_idle or not (self.cycle.response_started or self.pipeline):
-            self.transport.write(_answer(error, status_of(error, self._bounds.statuses)))
+            self.transport.write(refusal(error, status_of(error, self._bounds.statuses)))
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
@@ -278,13 +250,3 @@ class Connection(HttpToolsProtocol):
         """Drop the connection if its client has still not read what was sent long ago."""
         if self.transport.get_write_buffer_size() and self._is_idle:
             self.transport.abort()
-
-
-def _answer(error: ApiError, status: int) -> bytes:
-    body = msgspec.json.encode(error_content(error.text))
-    headers = "".join(f"{name.lower()}: {value}\r\n" for name, value in error.headers)
-    return (
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
-        f"{headers}connection: close\r\n\r\n"
-    ).encode() + body

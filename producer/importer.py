@@ -27,7 +27,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaException, Producer
 
 from contract.imports import Position, decode_position, encode_position, import_prefix
 from producer.errors import (
@@ -37,8 +37,8 @@ from producer.errors import (
     ProducerStopped,
     RecordsRefused,
 )
+from producer.import_failures import FAILURES, FENCED, REFUSED, Failure, reason_of
 from producer.import_writer import Batch, ImportWriter
-from producer.outcome import NOT_APPENDED
 from producer.positions import PositionLog
 from producer.settings import ProducerSettings
 
@@ -50,19 +50,6 @@ _START_SECONDS = 8.0
 _PAUSE_SECONDS = 0.25
 #: Whoever fenced us has written something by then, so that we need not fence it in turn.
 _FENCED_PAUSE_SECONDS = 1.0
-_FENCED = frozenset(
-    {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
-)
-#: Kafka would say the same again.
-_REFUSED = NOT_APPENDED | {
-    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-    KafkaError._INVALID_ARG,
-    KafkaError._AUTHENTICATION,
-    KafkaError.SASL_AUTHENTICATION_FAILED,
-}
-#: What may be different a moment later.
-_Failure = KafkaException | BrokerUnreachable | PositionsUnread
-_FAILURES = (KafkaException, BrokerUnreachable, PositionsUnread)
 _log = logging.getLogger(__name__)
 
 
@@ -120,7 +107,7 @@ class Importer:
             try:
                 self._positions = self._take_over()
                 return
-            except _FAILURES as error:
+            except FAILURES as error:
                 self._pause_after(error, deadline)
 
     def position(self, source: str = "0") -> Position:
@@ -200,18 +187,18 @@ class Importer:
         self.close()
 
     def _is_committed_after(
-        self, error: _Failure, after: Mapping[bytes, Position], deadline: float
+        self, error: Failure, after: Mapping[bytes, Position], deadline: float
     ) -> bool:
         """Find out what became of a transaction; False: nothing of it is there, write it again."""
         _log.info("looking up a transaction whose outcome is unknown: %s", error)
         while True:
             self._pause_after(error, deadline)
             try:
-                if _reason(error).code() in _FENCED:
+                if reason_of(error).code() in FENCED:
                     # Look before fencing whoever fenced us.
                     self._check(self._read(), after)
                 return self._check(self._take_over(), after)
-            except _FAILURES as again:
+            except FAILURES as again:
                 error = again
 
     def _check(self, found: Mapping[bytes, Position], after: Mapping[bytes, Position]) -> bool:
@@ -230,11 +217,11 @@ class Importer:
         found = self._log.read()
         return {key: value for key, value in found.items() if key.startswith(self._prefix)}
 
-    def _pause_after(self, error: _Failure, deadline: float) -> None:
+    def _pause_after(self, error: Failure, deadline: float) -> None:
         """Wait before trying again. Raises where that is in vain."""
         self._writer.drop()
-        reason = _reason(error)
-        if reason.code() in _REFUSED:
+        reason = reason_of(error)
+        if reason.code() in REFUSED:
             raise RecordsRefused(f"Kafka refuses to take the rows: {reason.str()}") from error
         if self._should_stop():
             raise ProducerStopped("stopped while Kafka did not answer") from error
@@ -246,7 +233,7 @@ class Importer:
                 f" ({self._writer.last_problem.text or reason.str()});"
                 " start it, or set KAFKA_BOOTSTRAP_SERVERS"
             ) from error
-        is_fenced = reason.code() in _FENCED
+        is_fenced = reason.code() in FENCED
         time.sleep(self._fenced_pause_seconds if is_fenced else _PAUSE_SECONDS)
 
     def _deadline(self) -> float:
@@ -266,10 +253,3 @@ class Importer:
         )
         # As it will be read again: JSON has no tuples.
         return decode_position(encode_position(moved))
-
-
-def _reason(error: _Failure) -> KafkaError:
-    cause = error if isinstance(error, KafkaException) else error.__cause__
-    if isinstance(cause, KafkaException):
-        return cause.args[0]  # type: ignore[no-any-return]
-    return KafkaError(KafkaError._TIMED_OUT, str(error))

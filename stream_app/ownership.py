@@ -21,9 +21,10 @@ from record_batches.chunk import RecordChunk
 from stream_app import metrics
 from stream_app.backlog import Backlog
 from stream_app.ending import end_process
+from stream_app.ground import LostOffsets
 from stream_app.pace import Pace
 from stream_app.pipe import PartitionPipe
-from stream_app.recovery import ChangelogRecovery, LostOffsets
+from stream_app.recovery import ChangelogRecovery
 from stream_app.source import Source
 from stream_app.takeover import Takeover
 from stream_app.transaction import TransactionWriter

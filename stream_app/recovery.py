@@ -1,7 +1,6 @@
 """Changelog -> store, before a partition works: by position, to the end seen after the fence.
 
-The birth record decides whether the changelog is ours, and whether a local store may be
-trusted; a store that is not trusted is set aside and rebuilt.
+A store that does not stand on this changelog (ground.py) is set aside and rebuilt.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from contract.changelog import (
     BIRTH_KEY,
@@ -25,93 +24,13 @@ from record_batches.chunk import Record
 from record_batches.reader import ChunkReader
 from stream_app import metrics
 from stream_app.errors import Refusal, RestartNeeded
+from stream_app.ground import ChangelogFacts, distrust_of
 from stream_app.store import PARTITION_KEY, RECOVERING_KEY, PartitionStore
 
 log = logging.getLogger(__name__)
 
 #: Changelog records written to the store at once.
 WRITE_RECORDS = 50_000
-
-
-class ChangelogFacts(NamedTuple):
-    """What stands in a changelog partition: its birth record's bytes, and its end."""
-
-    partition: int
-    birth: bytes
-    end_offset: int
-
-
-def distrust_of(store: PartitionStore, facts: ChangelogFacts) -> str | None:
-    """Say why a local store is not to be trusted, or None where it is (or is empty)."""
-    offset, birth = store.changelog_offset(), store.birth()
-    if offset is None and birth is None:
-        return None
-    if birth != facts.birth:
-        return "it belongs to another cluster, topic or view version"
-    if store.partition() != facts.partition:
-        return f"it belongs to partition {store.partition()}"
-    if offset is None:
-        return "it does not say how far it is written"
-    if offset >= facts.end_offset:
-        return f"it is ahead of the changelog ({offset} >= {facts.end_offset})"
-    return None
-
-
-def check_birth(birth: Birth, expected: Birth, partition: int) -> None:
-    """Compare what the changelog was born from with what is there now.
-
-    `expected.start_offset` is passed over: only the changelog knows it. Raises: Refusal.
-    """
-    for what, found, now in (
-        ("cluster", birth.cluster_id, expected.cluster_id),
-        ("readings topic", birth.source_topic, expected.source_topic),
-        ("readings topic id", birth.source_topic_id, expected.source_topic_id),
-        ("changelog topic id", birth.changelog_topic_id, expected.changelog_topic_id),
-        ("rules", birth.rules_id, expected.rules_id),
-    ):
-        if found != now:
-            raise Refusal(
-                f"partition {partition}: the totals were made from {what} {found}, "
-                f"now it is {now}; build a new view version: energy replay start"
-            )
-
-
-class LostOffsets(NamedTuple):
-    """Offsets that an operator goes on without, both ends included."""
-
-    first: int
-    last: int
-
-
-def check_position(
-    partition: int,
-    marker: Marker,
-    first_offset: int,
-    end_offset: int,
-    accepted: LostOffsets | None = None,
-) -> int:
-    """Compare the marker with the readings topic; returns the offset to go on at.
-
-    That is the one after the marker, or the first there is where exactly the missing ones are
-    `accepted`. Raises: Refusal.
-    """
-    following = marker.applied_offset + 1
-    if following > end_offset:
-        raise Refusal(
-            f"partition {partition}: {marker.applied_offset} is applied, but the readings topic "
-            f"ends at {end_offset}: was it deleted and created again? Build a new view version: "
-            "energy replay start"
-        )
-    if following < first_offset:
-        if accepted == LostOffsets(following, first_offset - 1):
-            log.warning("partition %d: going on without offsets %d-%d", partition, *accepted)
-            return first_offset
-        raise Refusal(
-            f"partition {partition}: offsets {following}-{first_offset - 1} were removed before "
-            "they were counted; to go on without them: energy worker --accept-lost-offsets "
-            f"{partition}:{following}-{first_offset - 1}"
-        )
-    return following
 
 
 class ChangelogRecovery:

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from contract.changelog import Birth
 from stream_app.errors import RestartNeeded
+from stream_app.ground import LostOffsets, check_birth, check_position
 from stream_app.partition import PartitionFold
-from stream_app.recovery import LostOffsets, check_birth, check_position, require_marker
+from stream_app.recovery import require_marker
 from stream_app.store import PartitionStore
 
 

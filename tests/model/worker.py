@@ -12,8 +12,9 @@ from contract.changelog import BIRTH_KEY, decode_birth
 from record_batches.chunk import RecordChunk
 from stream_app import recovery
 from stream_app.errors import RestartNeeded
+from stream_app.ground import ChangelogFacts
 from stream_app.partition import Verdict
-from stream_app.recovery import ChangelogFacts, ChangelogRecovery
+from stream_app.recovery import ChangelogRecovery
 from stream_app.takeover import Takeover
 from tests.model.committing import Committing, Steps
 from tests.model.disk import Directory, StoreDamaged

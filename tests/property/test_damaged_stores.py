@@ -21,7 +21,8 @@ from typing import Any
 import pytest
 
 from stream_app import recovery
-from stream_app.recovery import ChangelogFacts, ChangelogRecovery, store_records
+from stream_app.ground import ChangelogFacts
+from stream_app.recovery import ChangelogRecovery, store_records
 from stream_app.store import PartitionStore, open_database, set_aside
 from tests.fault.damage import damage
 

@@ -10,15 +10,14 @@ import pytest
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker, encode_birth, encode_marker
 from contract.errors import CorruptRecord, SettingError
 from stream_app.errors import Refusal, RestartNeeded
-from stream_app.recovery import (
+from stream_app.ground import (
     ChangelogFacts,
-    ChangelogRecovery,
     LostOffsets,
     check_birth,
     check_position,
     distrust_of,
-    require_marker,
 )
+from stream_app.recovery import ChangelogRecovery, require_marker
 from stream_app.settings import WorkerSettings
 from stream_app.store import OFFSET_KEY, PARTITION_KEY, PartitionStore
 
