@@ -62,7 +62,7 @@ def test_k71_x49_aborted_readings_do_not_count_and_open_ones_wait(pipeline: Pipe
     pipeline.wait_progress(500)
     opened = transactional(pipeline, "open")
     produce(opened, "patient", range(100, 200), delivered)
-    first = min(o for (p, o), device in list(oracle.good.items()) if (p, device) == (0, "patient"))
+    first = min(o for (p, o), device in oracle.good.copy().items() if (p, device) == (0, "patient"))
     wait_until(
         lambda: pipeline.follower.applied[0] == first - 1, "all before the open one is applied"
     )
