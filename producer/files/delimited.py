@@ -1,8 +1,9 @@
 r"""CSV: a header or the declared order; a row becomes the JSON value that it says.
 
-A row ends at a line end outside quotes, so a location may hold one. A quote that is never closed
-must not swallow later rows: where what it opens is no row by the strict rules (behind a closing
-quote comes a delimiter or the end), only the first line is bad and the next line begins a row.
+A row ends at a line end outside quotes, so a location may hold one. A quote opens at a cell's
+begin alone; within a cell it is a character, as in `24" shelf`. A quote that is never closed must
+not swallow later rows: where what it opens is no row by the strict rules (behind a closing quote
+comes a delimiter or the end), only the first line is bad and the next line begins a row.
 
 A cell is a text; `\N` is null; a number by JSON's grammar becomes a bare number, whatever else
 stands there is left to the validator.
@@ -140,6 +141,10 @@ def _with_last(blocks: Iterator[Lines]) -> Iterator[tuple[Lines, bool]]:
         yield held, True
 
 
+class _GoesOn(Exception):
+    """A row goes on behind the lines that are here."""
+
+
 class _Reader:
     def __init__(self, header: _Header, dialect: Dialect) -> None:
         self._header = header
@@ -172,14 +177,11 @@ class _Reader:
             return Rows(self._values(quick), numbers, (), end, first + len(lines))
         values, numbers, bad, place = [], [], [], 0
         while place < len(lines):
-            taken = self._lines_of_row(lines, place)
-            if taken is None and not is_last:
+            row = self._row(lines, place, is_last=is_last)
+            if row is None:
                 self._carried = lines[place:]
                 break
-            taken = taken or 1
-            cells = self._cells(lines[place : place + taken])
-            if isinstance(cells, str) and taken > 1:
-                taken, cells = 1, "a quote is not closed, or not as CSV has it"
+            taken, cells = row
             if isinstance(cells, str):
                 bad.append(BadRow(first + place, lines[place], unreadable(cells)))
             elif cells:
@@ -203,41 +205,42 @@ class _Reader:
             return None
         return rows
 
-    def _lines_of_row(self, lines: list[bytes], place: int) -> int | None:
-        """Return over how many lines a row goes by its quotes, None if its end is not here."""
-        is_open, size = False, 0
-        for count, line in enumerate(lines[place:], 1):
-            is_open ^= self._quotes(line) % 2 == 1
-            size += len(line) + 1
-            if not is_open:
-                return count
-            if size > VALUE_BYTES:
-                return 1
-        return None
+    def _row(
+        self, lines: list[bytes], place: int, *, is_last: bool
+    ) -> tuple[int, list[str] | str] | None:
+        """Return over how many lines a row goes and its cells, None if its end is not here.
 
-    def _quotes(self, line: bytes) -> int:
-        if self._dialect.escape is not None:
-            escape = re.escape(self._dialect.escape.encode())
-            line = re.sub(escape + b".", b"", line, flags=re.DOTALL)
-        return line.count(b'"')
+        What is no row is one line, with what is wrong with it in place of cells: the parser says
+        where a row ends, so a row is judged alike whatever stands around it.
+        """
+        taken = size = 0
 
-    def _cells(self, lines: list[bytes]) -> list[str] | str:
-        """Return the cells of one row, or what is wrong with it."""
-        raw = b"\n".join(lines)
-        if len(raw) > VALUE_BYTES:
-            return f"more than {VALUE_BYTES} bytes"
-        if b"\x00" in raw:
-            return "has a NUL"
+        def texts() -> Iterator[str]:
+            nonlocal taken, size
+            for at in range(place, len(lines)):
+                size += len(lines[at]) + 1
+                if size > VALUE_BYTES + 1:
+                    raise csv.Error(f"more than {VALUE_BYTES} bytes")
+                if b"\x00" in lines[at]:
+                    raise csv.Error("has a NUL")
+                taken += 1
+                yield lines[at].decode() + "\n"
+            if not is_last:
+                raise _GoesOn
+
         try:
-            rows = list(self._dialect.parse([raw.decode()]))
+            cells = next(self._dialect.parse(texts()))
+        except _GoesOn:
+            return None
         except UnicodeDecodeError as error:
-            return f"not UTF-8 at byte {error.start}"
+            problem = f"not UTF-8 at byte {error.start}"
         except csv.Error as error:
-            return f"no line of CSV: {error}"
-        cells = rows[0] if rows else []
-        if len(rows) > 1 or (cells and len(cells) != self._header.width):
-            return f"has {len(cells)} cells, not {self._header.width}"
-        return cells
+            problem = f"no line of CSV: {error}"
+        else:
+            if len(cells) in (0, self._header.width):
+                return taken, cells
+            problem = f"has {len(cells)} cells, not {self._header.width}"
+        return 1, problem if taken <= 1 else "a quote is not closed, or not as CSV has it"
 
     def _values(self, rows: list[list[str]]) -> list[bytes]:
         """Write the JSON values of rows; all at once where nothing in them needs a closer look."""

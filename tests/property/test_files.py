@@ -84,6 +84,14 @@ def cells_by_hand(row: str) -> list[str] | None:
     return [*cells, cell] if row.strip("\r\n") else []
 
 
+def not_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
 def by_hand(data: bytes) -> list[tuple[int, list[str] | None]]:
     """(line, cells or None for a bad row) of each row that is not blank."""
     lines = data.split(b"\n")
@@ -92,24 +100,15 @@ def by_hand(data: bytes) -> list[tuple[int, list[str] | None]]:
     found: list[tuple[int, list[str] | None]] = []
     place = 0
     while place < len(lines):
-        count = quotes = 0
-        for line in lines[place:]:
-            count += 1
-            quotes += line.count(b'"')
-            if quotes % 2 == 0:
+        cells, taken = None, 1
+        for count in range(1, len(lines) - place + 1):
+            raw = b"\n".join(lines[place : place + count])
+            if b"\x00" in raw or not_utf8(raw):
                 break
-        candidates = [count, 1] if quotes % 2 == 0 else [1]
-        for taken in candidates:
-            raw = b"\n".join(lines[place : place + taken])
-            cells = None
-            try:
-                if b"\x00" not in raw:
-                    cells = cells_by_hand(raw.decode())
-            except UnicodeDecodeError:
-                pass
-            if cells is not None and len(cells) in (0, 4) and (taken == count):
+            cells = cells_by_hand(raw.decode())
+            if cells is not None:
+                cells, taken = (cells, count) if len(cells) in (0, 4) else (None, 1)
                 break
-            cells = None
         if cells is None or cells:
             found.append((place + 2, cells))
         place += taken
@@ -133,6 +132,9 @@ def content(blocks: list[Rows]) -> list[tuple[int, list[str] | None]]:
 @given(TEXT, st.lists(st.integers(0, 200), max_size=4))
 @example(b't,d,7,"open\nt,d,7,x\nt,d,7,"x"\n', [])
 @example(b'x"y,"open\nt,d,7,x\n', [])
+@example(b'a"t,d,7,x\nt,d,7,x\n', [])
+@example(b'a"t,d,7,x\nb"t,d,7,x\nfew\n', [])
+@example(b't,d,7,"x\n\xff\n"\nt,d,7,x\n', [])
 def test_csv_is_read_as_by_hand(text: bytes, cuts: list[int]):
     assert content(read(HEADER + text, cuts, Start())) == by_hand(text)
 
