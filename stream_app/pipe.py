@@ -244,9 +244,9 @@ class PartitionPipe:
                 refused = again
                 continue
             self.waiting_for = None
-            self._backlog.join(self.fold)
             metrics.PARTITIONS_WAITING.labels(str(self.partition)).set(0)
             if not self._closed:
+                self._backlog.join(self.fold)
                 # Chunks that came meanwhile were dropped: fetch them again.
                 await self._source.seek(self.partition, self.fold.next_offset)
             return last

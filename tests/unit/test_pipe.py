@@ -297,3 +297,40 @@ async def test_a_transaction_has_its_devices_in_the_order_of_the_store() -> None
     assert asked == [keys]
     assert keys == sorted(keys)
     assert len(keys) == len(values)
+
+
+async def test_a_pipe_that_is_closed_while_its_quarantine_is_taken_after_all_is_not_counted_again(
+    endings: asyncio.Queue[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipe_module, "_FIRST_BACKOFF_SECONDS", 0.01)
+    writer, backlog = BusyWriter(), Backlog(100)
+    tries = [asyncio.Event(), asyncio.Event()]
+    answers = [asyncio.Event(), asyncio.Event()]
+
+    async def write(_: Any) -> int:
+        number = 1 if tries[0].is_set() else 0
+        tries[number].set()
+        await answers[number].wait()
+        if number == 0:
+            raise QuarantineRefused("energy_consumption_quarantine: not authorised")
+        return 0
+
+    writer.write = write  # type: ignore[method-assign]
+    writer.let_begin.set()
+    pipe = pipe_of(writer, WritableStore(), backlog=backlog)
+    pipe.start()
+    await pipe.add(chunk_of(0, [b"no reading"]), lambda: None)
+    await tries[0].wait()
+    devices = [reading_value(f"device_{number}") for number in range(600)]
+    await pipe.add(chunk_of(1, devices), lambda: None)
+    other = PartitionFold(1, Marker(applied_offset=-1))
+    assert backlog.is_full(other), "so many devices are pending in the one that will be closed"
+    answers[0].set()
+    async with asyncio.timeout(5):
+        await tries[1].wait()
+        closing = asyncio.create_task(pipe.close())
+        await asyncio.sleep(0)
+        answers[1].set()
+        await closing
+    assert not backlog.is_full(other)
+    assert endings.empty()
