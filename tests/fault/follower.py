@@ -22,6 +22,8 @@ CHANGELOG = "energy-v1-device_totals-changelog"
 GROUP = "energy-v1"
 MARKER_KEY = b"\x00applied"
 _SAMPLE_SECONDS = 0.02
+_STILL_SECONDS = 15
+"""A client of librdkafka may never fetch a partition again after its broker was restarted."""
 
 
 class Follower:
@@ -40,21 +42,12 @@ class Follower:
         #: I8: the group said more is applied than the changelog holds.
         self.samples = 0
         self.ahead: list[str] = []
-        config = {"bootstrap.servers": bootstrap_servers, "log_level": 0}
-        self._consumer = Consumer(
-            config
-            | {
-                "group.id": f"{GROUP}-follower",
-                "enable.auto.commit": False,
-                "isolation.level": "read_committed",
-                "auto.offset.reset": "error",
-                "fetch.wait.max.ms": 100,
-                # The last offset is a commit marker that is never delivered: only this tells.
-                "enable.partition.eof": True,
-            }
-        )
-        self._group = Consumer(config | {"group.id": GROUP, "enable.auto.commit": False})
-        self._admin = AdminClient(config)
+        self._config = {"bootstrap.servers": bootstrap_servers, "log_level": 0}
+        self._moved_at = [time.monotonic()] * partitions
+        #: Where each partition of the changelog ended when the sampler last looked.
+        self._ends = [0] * partitions
+        self._group = Consumer(self._config | {"group.id": GROUP, "enable.auto.commit": False})
+        self._admin = AdminClient(self._config)
         self._stopped = threading.Event()
         self._sampling = threading.Event()
         self._sampling.set()
@@ -63,7 +56,6 @@ class Follower:
         ]
 
     def start(self) -> Follower:
-        self._consumer.assign([TopicPartition(CHANGELOG, p, 0) for p in range(self.partitions)])
         for thread in self._threads:
             thread.start()
         return self
@@ -78,7 +70,6 @@ class Follower:
         self._stopped.set()
         for thread in self._threads:
             thread.join()
-        self._consumer.close()
         self._group.close()
 
     def markers(self) -> dict[int, dict[str, int]]:
@@ -90,19 +81,54 @@ class Follower:
 
     def _follow(self) -> None:
         while not self._stopped.is_set():
-            for record in self._consumer.consume(10_000, timeout=0.05):
-                partition = record.partition()
-                if (error := record.error()) is not None:
-                    if error.code() == KafkaError._PARTITION_EOF:
-                        self._read_to[partition] = record.offset()
-                    continue  # the broker is away: librdkafka goes on by itself
-                self.last[partition][record.key()] = record.value()
-                if record.key() == MARKER_KEY:
-                    applied = json.loads(record.value())["applied_offset"]
-                    self.applied[partition] = applied
-                    self._marker_applied[partition].append(applied)
-                    self._marker_offsets[partition].append(record.offset())
-                self._read_to[partition] = record.offset() + 1  # last: the sampler looks at it
+            consumer = self._consumer_from_here()
+            while not self._stopped.is_set() and not self._stands_still():
+                self._read(consumer)
+            # One that hangs may hang here too: the test must not.
+            threading.Thread(target=consumer.close, daemon=True).start()
+
+    def _consumer_from_here(self) -> Consumer:
+        consumer = Consumer(
+            self._config
+            | {
+                "group.id": f"{GROUP}-follower",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "error",
+                "fetch.wait.max.ms": 100,
+                # The last offset is a commit marker that is never delivered: only this tells.
+                "enable.partition.eof": True,
+            }
+        )
+        here = [TopicPartition(CHANGELOG, p, offset) for p, offset in enumerate(self._read_to)]
+        consumer.assign(here)
+        self._moved_at = [time.monotonic()] * self.partitions
+        return consumer
+
+    def _stands_still(self) -> bool:
+        """Whether there is more of a partition than was read, and nothing has come for long."""
+        longest = time.monotonic() - _STILL_SECONDS
+        return any(
+            read < end and moved < longest
+            for read, end, moved in zip(self._read_to, self._ends, self._moved_at, strict=True)
+        )
+
+    def _read(self, consumer: Consumer) -> None:
+        for record in consumer.consume(10_000, timeout=0.05):
+            partition = record.partition()
+            if (error := record.error()) is not None:
+                if error.code() == KafkaError._PARTITION_EOF:
+                    self._read_to[partition] = record.offset()
+                    self._moved_at[partition] = time.monotonic()
+                continue  # the broker is away: librdkafka goes on by itself
+            self.last[partition][record.key()] = record.value()
+            if record.key() == MARKER_KEY:
+                applied = json.loads(record.value())["applied_offset"]
+                self.applied[partition] = applied
+                self._marker_applied[partition].append(applied)
+                self._marker_offsets[partition].append(record.offset())
+            self._moved_at[partition] = time.monotonic()
+            self._read_to[partition] = record.offset() + 1  # last: the sampler looks at it
 
     def _sample(self) -> None:
         while not self._stopped.wait(_SAMPLE_SECONDS):
@@ -124,8 +150,10 @@ class Follower:
         self.samples += 1
         for partition, offset in committed.items():
             # A broker that just starts may answer without an end.
-            if offset > 0 and ends[partition] >= 0:
-                self._claims.append((partition, offset, ends[partition]))
+            if ends[partition] >= 0:
+                self._ends[partition] = ends[partition]
+                if offset > 0:
+                    self._claims.append((partition, offset, ends[partition]))
 
     def _judge_claims(self) -> None:
         """Compare what can be compared by now; the rest waits for the reader."""
