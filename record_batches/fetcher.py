@@ -13,10 +13,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.client import ConnectionGroup
+from aiokafka.consumer import fetcher as aiokafka_fetcher
 from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher, FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException
 
+from record_batches.answers import receive_whole
 from record_batches.chunk import RecordChunk
+from record_batches.record_set import RecordSet
+
+# For every fetcher of the process: it parses as aiokafka's own does.
+aiokafka_fetcher.MemoryRecords = RecordSet
 
 #: Small fetches are this far apart. One for each record keeps broker and worker busier than the
 #: records do: at 1,000 readings/s what is published was read 6 ms later for that, not sooner.
@@ -57,9 +64,8 @@ class ChunkRecords:
         start = following = self.next_fetch_offset
         kept: list[Any] = []
         newest = -1
-        while batches.has_next():
-            batch = batches.next_batch()
-            if fetched._check_crcs and not batch.validate_crc():
+        for batch, is_intact in batches.checked_batches():
+            if not is_intact:
                 raise CorruptRecordException(f"Invalid CRC - {topic_partition}")
             following = batch.next_offset
             if read_committed and batch.producer_id is not None:
@@ -120,6 +126,7 @@ class ChunkFetcher(Fetcher):
             except asyncio.CancelledError:
                 # As aiokafka does: the assignment has changed, nobody wants the answer.
                 return False
+        receive_whole(self._client._conns.get((node_id, ConnectionGroup.DEFAULT)))
         found: bool = await super()._proc_fetch_request(assignment, node_id, request)  # type: ignore[no-untyped-call]
         now = time.monotonic()
         rate = self._fetched_bytes() / max(now - self.answered_at, 1e-6)

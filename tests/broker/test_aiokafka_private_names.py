@@ -7,6 +7,7 @@ skip, double or never fetch a reading.
 from __future__ import annotations
 
 import ast
+import asyncio
 import importlib.metadata
 import inspect
 import re
@@ -14,7 +15,8 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.client import AIOKafkaClient
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
+from aiokafka.conn import AIOKafkaConnection, AIOKafkaProtocol
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.producer import sender
@@ -26,7 +28,9 @@ from record_batches.transactions import BACKOFF_SECONDS, shorten_backoff
 from tests.broker.private_names import Method, check_method, check_source
 
 ROOT = Path(__file__).parents[2]
+ANSWERS = "record_batches/answers.py"
 FETCHER = "record_batches/fetcher.py"
+RECORD_SET = "record_batches/record_set.py"
 READER = "record_batches/reader.py"
 TRANSACTIONS = "record_batches/transactions.py"
 PARTITION = TopicPartition("topic", 3)
@@ -78,7 +82,6 @@ def test_partition_records_have_the_attributes_we_read() -> None:
     assert found._tp is PARTITION, "PartitionRecords._tp"
     assert isinstance(found._records, MemoryRecords), "PartitionRecords._records"
     assert found._aborted_producers == set(), "PartitionRecords._aborted_producers"
-    assert found._check_crcs is True, "PartitionRecords._check_crcs"
     assert found._isolation_level == fetcher.READ_COMMITTED, "PartitionRecords._isolation_level"
     assert found.next_fetch_offset == 10, "PartitionRecords.next_fetch_offset"
 
@@ -123,6 +126,35 @@ def test_our_loop_over_batches_is_still_aiokafkas() -> None:
         "if record.offset < self.next_fetch_offset:",
     )
     assert (fetcher.READ_UNCOMMITTED, fetcher.READ_COMMITTED) == (0, 1)
+
+
+def test_a_connection_reads_as_our_reader_is_read() -> None:
+    check_source(
+        AIOKafkaConnection.connect,
+        ANSWERS,
+        "self._reader, self._writer, self._protocol = reader, writer, protocol",
+    )
+    check_source(
+        AIOKafkaConnection._read,
+        ANSWERS,
+        "resp = await reader.readexactly(4)",
+        "resp = await reader.readexactly(size)",
+        "self._handle_frame(resp)",
+    )
+    check_source(AIOKafkaConnection._handle_frame, ANSWERS, "resp = io.BytesIO(resp)")
+    assert issubclass(AIOKafkaProtocol, asyncio.StreamReaderProtocol), f"{ANSWERS} hands on to it"
+    assert not hasattr(asyncio.StreamReader, "__slots__"), "its class is swapped"
+
+
+def test_a_fetch_goes_over_the_connection_that_we_look_up() -> None:
+    check_source(AIOKafkaClient.send, FETCHER, "future = self._conns[(node_id, group)].send(")
+    group = inspect.signature(AIOKafkaClient.send).parameters["group"]
+    assert group.default is ConnectionGroup.DEFAULT
+    check_source(Fetcher._proc_fetch_request, FETCHER, "await self._client.send(node_id, request)")
+
+
+def test_a_fetcher_parses_what_it_was_sent_by_the_name_we_set() -> None:
+    check_source(Fetcher._proc_fetch_request, RECORD_SET, "records = MemoryRecords(part_data[-1])")
 
 
 def test_a_fetch_result_is_used_up_by_one_iteration() -> None:
@@ -222,8 +254,8 @@ def test_the_version_is_the_one_this_was_read_from() -> None:
 
 
 def test_no_other_file_uses_private_names_of_aiokafka() -> None:
-    private = re.compile(r"(?:consumer|fetched|fetcher|_client|producer)\._[a-z]\w+")
-    allowed = {FETCHER, READER, TRANSACTIONS, "stream_app/faust_seams/consumer.py"}
+    private = re.compile(r"(?:connection|consumer|fetched|fetcher|_client|producer)\._[a-z]\w+")
+    allowed = {ANSWERS, FETCHER, READER, TRANSACTIONS, "stream_app/faust_seams/consumer.py"}
     found = {
         f"{path.relative_to(ROOT)}: {match[0]}"
         for room in ("record_batches", "stream_app", "api", "producer", "deploy")

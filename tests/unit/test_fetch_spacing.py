@@ -46,6 +46,7 @@ def fetcher() -> Any:
     made: Any = object.__new__(ChunkFetcher)
     made._records = OrderedDict()
     made.is_chunked = lambda _topic: True
+    made._client = SimpleNamespace(_conns={})
     return made
 
 
