@@ -83,7 +83,7 @@ def decode_readings(values: Sequence[bytes | None]) -> tuple[list[Reading], list
             else:
                 rejected.append(Rejected(len(found), verdict))
                 found.append(None)
-    for place in _doubtful(values, found, judged):
+    for place in _doubtful(values, found, judged, all_found=not rejected):
         verdict = judge(values[place])
         if isinstance(verdict, Reading):
             found[place] = verdict
@@ -97,12 +97,16 @@ def decode_readings(values: Sequence[bytes | None]) -> tuple[list[Reading], list
 
 
 def _doubtful(
-    values: Sequence[bytes | None], found: list[Reading | None], judged: set[int]
+    values: Sequence[bytes | None],
+    found: list[Reading | None],
+    judged: set[int],
+    *,
+    all_found: bool,
 ) -> set[int]:
     """Return the places whose checks, done for all at once, did not all pass."""
     places: Sequence[int] = range(len(found))
     readings: list[Reading] = found  # type: ignore[assignment]
-    if judged or None in found:
+    if judged or not all_found:
         places = [i for i in places if found[i] is not None and i not in judged]
         readings = [found[i] for i in places]  # type: ignore[misc]
     if not readings:
@@ -119,7 +123,8 @@ def _doubtful(
     ):
         bad = {device for device in devices if device_id_fault(device)}
         doubtful.update(i for i, r in zip(places, readings, strict=True) if r.device_id in bad)
-    if max(map(len, filter(None, values))) > _SURE_BYTES:
+    lengths = map(len, values if all_found else filter(None, values))  # type: ignore[arg-type]
+    if max(lengths) > _SURE_BYTES:
         for i, r in zip(places, readings, strict=True):
             if len(values[i]) - len(r.device_id) - len(r.location) > _SURE_BYTES:  # type: ignore[arg-type]
                 doubtful.add(i)
