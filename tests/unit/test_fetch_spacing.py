@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.client import ConnectionGroup
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
@@ -126,3 +127,19 @@ async def test_worker_and_view_space_their_fetches(monkeypatch: pytest.MonkeyPat
         assert len(rates) > 1
         assert sorted(rates) == list(rates)
         assert sorted(seconds) == list(seconds)
+
+
+async def test_a_fetch_has_its_connections_answers_received_whole(
+    fetcher: Any, sent: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared: list[object] = []
+    monkeypatch.setattr("record_batches.fetcher.receive_whole", prepared.append)
+    ours, another = object(), object()
+    fetcher._client._conns = {
+        (1, ConnectionGroup.DEFAULT): ours,
+        (1, ConnectionGroup.COORDINATION): another,
+    }
+    await fetcher._proc_fetch_request(None, 1, None)
+    await fetcher._proc_fetch_request(None, 2, None)
+    assert prepared == [ours, None], "of the node that is asked, and none where none is open yet"
+    assert len(sent) == 2
