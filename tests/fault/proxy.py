@@ -80,7 +80,10 @@ class Proxy:
         self._delays[api_key] = seconds
 
     def hold(self, api_key: int) -> None:
-        """Keep each such request until healed, and what follows on its connection."""
+        """Keep each such request until healed, and what follows on its connection.
+
+        But no abort: its transaction may be empty, nothing that Kafka would give up.
+        """
         with self._lock:
             self._held.setdefault(api_key, threading.Event())
 
@@ -145,7 +148,7 @@ class Proxy:
                 time.sleep(self._delays[api_key])
             with self._lock:
                 held = self._held.get(api_key)
-            if held is not None:
+            if held is not None and not _is_abort(frame):
                 self.held[api_key] += 1
                 held.wait()
             self._requests_pass.wait()
@@ -174,6 +177,15 @@ class Proxy:
             start = end
             time.sleep(1 / _SLICES_A_SECOND)
         client.sendall(frame[start:])
+
+
+def _is_abort(frame: bytes) -> bool:
+    """Whether it is an EndTxn that aborts: up to version 2 its last byte says so."""
+    api_key, version = struct.unpack_from(">hh", frame, 4)
+    if api_key != END_TRANSACTION:
+        return False
+    assert version <= 2, version
+    return frame[-1] == 0
 
 
 def _read_frame(source: socket.socket) -> bytes | None:
