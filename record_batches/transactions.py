@@ -1,18 +1,24 @@
-"""aiokafka's transactions, begun before their records are known and soon after the last one.
+"""aiokafka's transactions, begun before their records are known, and done without for one batch.
 
 Kafka answers a commit before its markers are written, and refuses the next transaction until
 they are: a few milliseconds. A transaction that first waits for that, and only then takes what
 it writes, takes with it all that has come meanwhile.
+
+A batch is in a log whole or not at all, and each log refuses what a producer's older epochs
+send, once it has seen the newer one. So what fits into one batch of one partition needs no
+transaction, only a fence in that log: see `fence_log`.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.producer import sender
-from aiokafka.producer.transaction_manager import TransactionManager
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.producer.transaction_manager import TransactionManager, TransactionState
 
 #: aiokafka asks again after 20 ms, which under steady load was most of the time from publish to
 #: read.
@@ -20,9 +26,14 @@ BACKOFF_SECONDS = 0.002
 
 
 class ToldTransactionManager(TransactionManager):
-    """Tells when Kafka has taken a partition into the transaction."""
+    """Tells when Kafka has taken a partition into the transaction; lets a batch go without one."""
 
     added: asyncio.Future[None] | None = None
+
+    def maybe_add_partition_to_txn(self, tp: TopicPartition) -> None:
+        """Add it, as aiokafka does, but where no transaction has begun."""
+        if self.state is TransactionState.IN_TRANSACTION:
+            super().maybe_add_partition_to_txn(tp)
 
     def partition_added(self, tp: TopicPartition) -> None:
         """Note it, as aiokafka does, and tell who waits."""
@@ -37,8 +48,7 @@ async def begin_transaction(producer: AIOKafkaProducer, topic: str, partition: i
     aiokafka's own only changes its state, and asks Kafka with the first record. Raises what
     aiokafka raises for the transaction: ProducerFenced, TopicAuthorizationFailedError, ...
     """
-    manager: Any = producer._txn_manager
-    manager.__class__ = ToldTransactionManager
+    manager = _manager(producer)
     await producer.begin_transaction()
     added = manager.added = asyncio.get_running_loop().create_future()
     manager.maybe_add_partition_to_txn(TopicPartition(topic, partition))
@@ -46,6 +56,66 @@ async def begin_transaction(producer: AIOKafkaProducer, topic: str, partition: i
     await asyncio.wait([added, failed], return_when=asyncio.FIRST_COMPLETED)
     if not added.done():
         failed.result()
+
+
+def _manager(producer: AIOKafkaProducer) -> Any:
+    manager: Any = producer._txn_manager
+    manager.__class__ = ToldTransactionManager
+    return manager
+
+
+async def pass_transaction(producer: AIOKafkaProducer, topic: str, partition: int) -> None:
+    """Begin and abort an empty transaction; the one before has ended in the log on return.
+
+    Its own control record may still be on its way, which is in nobody's way: there is nothing
+    in the log that it ends.
+    """
+    await begin_transaction(producer, topic, partition)
+    await producer.abort_transaction()
+
+
+async def fence_log(producer: AIOKafkaProducer, topic: str, partition: int) -> None:
+    """Have a partition's log refuse the producer's older epochs; it does so on return.
+
+    `start` fences them with the transaction coordinator alone. The control record of an empty
+    transaction carries the new epoch into the log (Kafka's ProducerAppendInfo takes the epoch of
+    markers as of data), and the coordinator lets a second one begin when the first one's is
+    written. Raises: ProducerFenced where another producer has started since.
+    """
+    # Or the client would follow all topics, and take one that is deleted later for there.
+    await producer.partitions_for(topic)
+    for _ in range(2):
+        await pass_transaction(producer, topic, partition)
+
+
+async def append_batch(
+    producer: AIOKafkaProducer,
+    records: Iterable[tuple[bytes, bytes]],
+    topic: str,
+    partition: int,
+    *,
+    most_bytes: int,
+) -> int:
+    """Append records as one batch, outside of transactions; returns the last one's offset.
+
+    Of a transactional producer that has fenced the log, between its transactions: with its id,
+    its epoch and its sequence, so that a repeated send is appended once. Raises: ProducerFenced;
+    ValueError where they do not fit into one batch; what else aiokafka raises leaves open
+    whether they were appended.
+    """
+    batch = BatchBuilder(most_bytes, 0, is_transactional=0)
+    count = 0
+    for key, value in records:
+        if batch.append(key=key, value=value, timestamp=None) is None:
+            raise ValueError(f"record {count} does not fit into a batch of {most_bytes} bytes")
+        count += 1
+    batch.close()
+    seconds = producer._request_timeout_ms / 1000
+    target = TopicPartition(topic, partition)
+    _manager(producer)
+    sent = await producer._message_accumulator.add_batch(batch, target, seconds)
+    metadata = await sent
+    return int(metadata.offset) + count - 1
 
 
 def shorten_backoff() -> None:

@@ -109,6 +109,7 @@ def _ownership(
             ground.view_version,
             partition,
             transaction_timeout_seconds=settings.transaction_timeout_seconds,
+            single_batches=ground.single_batches,
         )
 
     return Ownership(

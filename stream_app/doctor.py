@@ -26,6 +26,7 @@ from stream_app.standing import (
     judge_copies,
     judge_keeping,
     judge_leaders,
+    remembers_producers,
 )
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,8 @@ class Ground(NamedTuple):
     expected_birth: Birth
     is_pinned: bool = False
     dropped: frozenset[int] = frozenset()
+    #: Whether Kafka remembers a producer for long enough to commit a batch outside a transaction.
+    single_batches: bool = True
     #: What is at risk though totals are right, one line each.
     warnings: tuple[str, ...] = ()
 
@@ -87,6 +90,7 @@ async def examine(settings: WorkerSettings, cluster: Cluster) -> Ground:
         )
     partitions = await _same_partitions(cluster, [READINGS.name, QUARANTINE.name, name])
     warnings = _refuse_or_warn(examine_configs(cluster, topics, name, settings.is_local))
+    single_batches = _remembers_producers(cluster)
     return Ground(
         view_version=version.view_version,
         partitions=partitions,
@@ -100,6 +104,7 @@ async def examine(settings: WorkerSettings, cluster: Cluster) -> Ground:
         ),
         is_pinned=settings.view_version is not None,
         dropped=frozenset(version.view_version for version in views.in_state("dropped")),
+        single_batches=single_batches,
         warnings=warnings,
     )
 
@@ -143,6 +148,14 @@ def examine_configs(
     except ClusterRefused as error:
         findings.append(Finding(f"configs were not checked: {error}", refuses=False))
     return findings
+
+
+def _remembers_producers(cluster: Cluster) -> bool:
+    try:
+        return remembers_producers(cluster.broker_configs())
+    except ClusterRefused:
+        # Not for this login to ask: as where a managed cluster does not show it.
+        return remembers_producers({})
 
 
 def _refuse_or_warn(findings: list[Finding]) -> tuple[str, ...]:

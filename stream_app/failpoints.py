@@ -19,6 +19,7 @@ from record_batches.chunk import RecordChunk
 from stream_app.pipe import PartitionPipe
 from stream_app.steps import (
     Acknowledge,
+    AppendTotals,
     Begin,
     Commit,
     CommitEffect,
@@ -43,6 +44,8 @@ STEPS = (
     "store_read",
     "quarantine_sent",
     "changelog_sent",
+    "batch_made",
+    "batch_sent",
     "end_sent",
     "committed",
     "store_written",
@@ -57,7 +60,7 @@ _AFTER: dict[type, str] = {
     WriteStore: "store_written",
     Acknowledge: "acknowledged",
 }
-#: About what the end of a transaction takes to Kafka: whether it is carried out is open then.
+#: About what such a request takes to Kafka: whether it is carried out is open then.
 _ON_ITS_WAY_SECONDS = 0.0005
 
 
@@ -115,16 +118,18 @@ class FailingWriter(TransactionWriter):
         await super().start()
         self.failpoint.passes("fenced")
 
-    async def begin(self) -> None:
+    async def begin(self, devices: int) -> None:
         """Pass `begun`."""
-        await super().begin()
+        await super().begin(devices)
         self.failpoint.passes("begun")
 
     async def _do(self, effect: TransactionEffect) -> int | None:
-        if isinstance(effect, Commit):
+        if isinstance(effect, AppendTotals):
+            self.failpoint.passes("batch_made")
+        if isinstance(effect, Commit | AppendTotals):
             ending = asyncio.create_task(super()._do(effect))
             await asyncio.sleep(_ON_ITS_WAY_SECONDS)
-            self.failpoint.passes("end_sent")
+            self.failpoint.passes("end_sent" if isinstance(effect, Commit) else "batch_sent")
             return await ending
         answer = await super()._do(effect)
         if not isinstance(effect, Begin):

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class ChangelogFacts(NamedTuple):
-    """What stands in a changelog partition: its birth record's bytes, and its end."""
+    """What stands in a changelog partition: its birth record's bytes, its end before a fence."""
 
     partition: int
     birth: bytes

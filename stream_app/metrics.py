@@ -20,10 +20,19 @@ CHUNKS_STALE = Counter(
     "stream_app_chunks_stale", "Chunks dropped because they were fetched before a rebalance."
 )
 RESEEKS = Counter("stream_app_reseeks", "Seeks back because a chunk was missing.", ["partition"])
-TRANSACTIONS = Counter("stream_app_transactions", "Committed transactions.", ["partition"])
+TRANSACTIONS = Counter(
+    "stream_app_transactions",
+    "Commits to Kafka: transactions, and single batches in place of one.",
+    ["partition"],
+)
+SINGLE_BATCHES = Counter(
+    "stream_app_single_batches",
+    "Commits that took a single batch in place of a transaction.",
+    ["partition"],
+)
 TRANSACTION_SECONDS = Histogram(
     "stream_app_transaction_seconds",
-    "From begin to commit of a transaction.",
+    "From begin to commit, of a transaction or of the single batch in place of one.",
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 15),
 )
 APPLIED_OFFSET = Gauge("stream_app_applied_offset", "Applied offset.", ["partition"])

@@ -2,7 +2,8 @@
 
 Taking over, in this order, because each step stands on the one before:
 
-1. `fence`: a new transactional writer for each partition; nobody else can commit any more.
+1. `fence`: a new transactional writer for each partition; nobody else can commit any more. The
+   changelog's end before that is noted, as the fence writes to it.
 2. `recover`: the changelog's end is final now; bring the stores up to it.
 3. `begin`: go on after the marker; the source is sought to marker + 1.
 
@@ -64,6 +65,7 @@ class Ownership:
         self._backlog = Backlog(target_readings)
         self._writers: dict[int, TransactionWriter] = {}
         self._takeover = Takeover(expected_birth, accepted)
+        self._ends_before: dict[int, int] = {}
         self.pipes: dict[int, PartitionPipe] = {}
         # Not ready before the first assignment either.
         self.is_recovering = True
@@ -75,6 +77,8 @@ class Ownership:
         writers = {partition: self._new_writer(partition) for partition in partitions}
         try:
             async with asyncio.timeout(FENCE_SECONDS):
+                if writers:
+                    self._ends_before = await self._recovery.end_offsets(sorted(writers))
                 await asyncio.gather(*(writer.start() for writer in writers.values()))
         except asyncio.CancelledError:
             # Another rebalance began. A writer left open would only be a leak.
@@ -92,7 +96,9 @@ class Ownership:
         try:
             if partitions:
                 await self._confirm_ground()
-            recovered = await self._recovery.recover(partitions) if partitions else {}
+            recovered = (
+                await self._recovery.recover(partitions, self._ends_before) if partitions else {}
+            )
             for partition, (store, birth) in recovered.items():
                 self._takeover.recovered(partition, store, birth)
         except asyncio.CancelledError:

@@ -169,7 +169,7 @@ class PartitionPipe:
         """Commit what is pending."""
         if not self._closed and not self.fold.pending.quarantined:
             # Kafka may still be ending the last one: what comes meanwhile is taken too.
-            await self._writer.begin()
+            await self._writer.begin(len(self.fold.pending.totals))
         if self._closed or (in_turn and self.fold.pending.quarantined):
             # Kafka may refuse the quarantine for long: not while others wait for their turn.
             return

@@ -47,8 +47,18 @@ class ChangelogRecovery:
         self._changelog = changelog
         self._open_store = open_store
 
-    async def recover(self, partitions: list[int]) -> dict[int, tuple[PartitionStore, Birth]]:
+    async def end_offsets(self, partitions: list[int]) -> dict[int, int]:
+        """Return where the changelogs end now."""
+        async with ChunkReader(self._connection, self._changelog) as reader:
+            return await reader.end_offsets(partitions)
+
+    async def recover(
+        self, partitions: list[int], ends_before: Mapping[int, int] | None = None
+    ) -> dict[int, tuple[PartitionStore, Birth]]:
         """Recover each partition; returns its store and what it was born from.
+
+        A store is trusted up to where its changelog ended before this worker's fence, which has
+        written to it too: one that is ahead by a record or two would not be seen behind it.
 
         Raises: Refusal where a changelog has no birth record, or records of another build.
         """
@@ -59,7 +69,8 @@ class ChangelogRecovery:
             births = await self._births(reader, partitions, ends)
             starts: dict[int, int] = {}
             for partition in partitions:
-                facts = ChangelogFacts(partition, births[partition], ends[partition])
+                trusted_end = (ends_before or ends)[partition]
+                facts = ChangelogFacts(partition, births[partition], trusted_end)
                 store = self._trusted_store(facts)
                 with self._known_formats(partition):
                     recovered[partition] = (store, decode_birth(births[partition]))

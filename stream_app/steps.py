@@ -61,8 +61,14 @@ class Commit(NamedTuple):
     """Commit the Kafka transaction."""
 
 
+class AppendTotals(NamedTuple):
+    """Append to the changelog as one batch, whole or not at all; answered as SendTotals is."""
+
+    updates: list[tuple[bytes, bytes]]
+
+
 CommitEffect = ReadStore | WriteTransaction | WriteStore | Acknowledge
-TransactionEffect = Begin | SendQuarantined | SendTotals | Commit
+TransactionEffect = Begin | SendQuarantined | SendTotals | Commit | AppendTotals
 
 
 def commit_steps(
@@ -86,13 +92,17 @@ def commit_steps(
 
 
 def transaction_steps(
-    transaction: Transaction,
+    transaction: Transaction, *, in_one_batch: bool = False
 ) -> Generator[TransactionEffect, Any, int]:
     """Put quarantine, totals and marker into one Kafka transaction.
 
-    Every send is acknowledged before the commit, which does not look at failed batches.
+    Every send is acknowledged before the commit, which does not look at failed batches. Totals
+    and marker alone, where they fit, are as much one thing `in_one_batch`.
     Returns the changelog offset of the marker.
     """
+    if in_one_batch and not transaction.quarantined:
+        appended: int = yield AppendTotals(transaction.updates)
+        return appended
     yield Begin()
     if transaction.quarantined:
         yield SendQuarantined(transaction.quarantined)

@@ -2,11 +2,16 @@
 
 Exactly one writer for each transactional.id is not fenced; it is the one that was started last.
 A writer only writes on state that was read after its own `start`.
+
+Most transactions are totals and a marker for one partition of one topic, and fit into one batch:
+that is appended without a Kafka transaction, at a third of the requests. It is in the log whole
+or not at all, and the log itself refuses the batch of a writer that was fenced there.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,10 +24,18 @@ from aiokafka.errors import (
 
 from contract.quarantine import VIEW_VERSION_HEADER
 from contract.topics import QUARANTINE, changelog, transactional_id
-from record_batches.transactions import begin_transaction, shorten_backoff
+from record_batches.transactions import (
+    append_batch,
+    begin_transaction,
+    fence_log,
+    pass_transaction,
+    shorten_backoff,
+)
+from stream_app import metrics
 from stream_app.errors import QuarantineRefused
 from stream_app.partition import QuarantineRecord, Transaction
 from stream_app.steps import (
+    AppendTotals,
     Begin,
     Commit,
     SendQuarantined,
@@ -37,6 +50,13 @@ BATCH_BYTES = 1_000_000
 REQUEST_BYTES = 3_000_000
 #: The fence waits for the abort of an open transaction; polls this often.
 RETRY_BACKOFF_MS = 20
+#: More take a transaction: they may not fit into a batch, and its requests are not the cost then.
+ONE_BATCH_RECORDS = 8_192
+#: Most bytes that a record takes in a batch besides its key and value, and a batch besides them.
+_RECORD_OVERHEAD, _BATCH_OVERHEAD = 21, 61
+#: After so long without a transaction the next commit is one: the transaction coordinator then
+#: says whether this writer is still the one, and keeps its id.
+CONFIRM_SECONDS = 5.0
 REQUEST_TIMEOUT_MS = 20_000
 
 
@@ -50,11 +70,19 @@ class TransactionWriter:
         partition: int,
         *,
         transaction_timeout_seconds: float,
+        single_batches: bool = True,
     ) -> None:
-        """Only keep the arguments; `start` connects and fences."""
+        """Only keep the arguments; `start` connects and fences.
+
+        Without `single_batches` each commit is a transaction, see `standing.remembers_producers`.
+        """
         self._partition = partition
         self._changelog = changelog(view_version).name
+        self._single_batches = single_batches
         self._has_begun = False
+        #: Whether Kafka may still be writing the end of the last transaction.
+        self._is_ending = False
+        self._begun_at = self._confirmed_at = 0.0
         self._headers = [(VIEW_VERSION_HEADER, str(view_version).encode())]
         self._producer = AIOKafkaProducer(
             **connection,
@@ -70,24 +98,35 @@ class TransactionWriter:
         )
 
     async def start(self) -> None:
-        """Fence every earlier writer; returns when its open transaction is aborted for good."""
+        """Fence every earlier writer; returns when nothing of it can come into the log any more.
+
+        Its open transaction is aborted for good, and the log refuses its batches.
+        """
         shorten_backoff()
         await self._producer.start()
+        self._begun_at = time.monotonic()
+        await fence_log(self._producer, self._changelog, self._partition)
+        self._confirmed_at = self._begun_at
 
     async def stop(self) -> None:
         """Close the connections; safe to call more than once."""
         await self._producer.stop()
 
-    async def begin(self) -> None:
-        """Begin a transaction of totals ahead of `write`; returns once Kafka lets it.
+    async def begin(self, devices: int) -> None:
+        """Begin a commit of about so many totals ahead of `write`; returns once Kafka lets it.
 
-        The end of the one before may still be under way: what is to be written is best taken
-        after this. Not with quarantine records: where their topic is refused, a transaction that
-        Kafka knows of would run into its timeout while they wait.
+        The end of the transaction before may still be under way: what is to be written is best
+        taken after this. Not with quarantine records: where their topic is refused, a transaction
+        that Kafka knows of would run into its timeout while they wait.
         """
-        if not self._has_begun:
+        if self._has_begun:
+            return
+        if self._takes_transaction(devices):
+            self._begun_at = time.monotonic()
             await begin_transaction(self._producer, self._changelog, self._partition)
             self._has_begun = True
+        elif self._is_ending:
+            await self._see_the_end()
 
     async def abandon(self) -> None:
         """Abort what has begun ahead, if anything."""
@@ -103,13 +142,38 @@ class TransactionWriter:
         """
         if transaction.quarantined:
             await self.abandon()
-        return await perform(transaction_steps(transaction), self._do)
+        in_one_batch = not self._has_begun and self._fits_into_one_batch(transaction)
+        if in_one_batch and self._is_ending:
+            await self._see_the_end()
+        return await perform(transaction_steps(transaction, in_one_batch=in_one_batch), self._do)
+
+    def _takes_transaction(self, records: int) -> bool:
+        return (
+            not self._single_batches
+            or records > ONE_BATCH_RECORDS
+            or time.monotonic() - self._confirmed_at >= CONFIRM_SECONDS
+        )
+
+    def _fits_into_one_batch(self, transaction: Transaction) -> bool:
+        updates = transaction.updates
+        if transaction.quarantined or self._takes_transaction(len(updates)):
+            return False
+        size = sum(len(key) + len(value) for key, value in updates)
+        return size + _RECORD_OVERHEAD * len(updates) + _BATCH_OVERHEAD <= BATCH_BYTES
+
+    async def _see_the_end(self) -> None:
+        """Wait until the last transaction has ended: until then the log takes no other batch."""
+        began = time.monotonic()
+        await pass_transaction(self._producer, self._changelog, self._partition)
+        self._is_ending = False
+        self._confirmed_at = began
 
     async def _do(self, effect: TransactionEffect) -> int | None:
         producer = self._producer
         match effect:
             case Begin():
                 if not self._has_begun:
+                    self._begun_at = time.monotonic()
                     await producer.begin_transaction()
             case SendQuarantined(records):
                 try:
@@ -121,7 +185,15 @@ class TransactionWriter:
                 return await self._send_totals(updates)
             case Commit():
                 self._has_begun = False
+                self._is_ending = True
                 await producer.commit_transaction()
+                self._confirmed_at = self._begun_at
+            case AppendTotals(updates):
+                last = await append_batch(
+                    producer, updates, self._changelog, self._partition, most_bytes=BATCH_BYTES
+                )
+                metrics.SINGLE_BATCHES.labels(str(self._partition)).inc()
+                return last
         return None
 
     async def _send_totals(self, updates: Iterable[tuple[bytes, bytes]]) -> int:

@@ -20,6 +20,7 @@ from aiokafka.conn import AIOKafkaConnection, AIOKafkaProtocol
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.producer import sender
+from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator
 from aiokafka.producer.transaction_manager import TransactionManager
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
@@ -55,6 +56,13 @@ METHODS = [
     ),
     Method(FetchResult, "getall", ("max_records",), FETCHER),
     Method(AIOKafkaClient, "fetch_all_metadata", (), READER, is_coroutine=True),
+    Method(
+        MessageAccumulator,
+        "add_batch",
+        ("builder", "tp", "timeout"),
+        TRANSACTIONS,
+        is_coroutine=True,
+    ),
 ]
 
 
@@ -303,9 +311,39 @@ def test_a_partition_joins_a_transaction_as_we_have_it_join() -> None:
         "if error_type is Errors.NoError:",
         "txn_manager.partition_added(tp)",
     )
+    check_source(TransactionManager, TRANSACTIONS, "self.state = TransactionState.UNINITIALIZED")
     for failing in (TransactionManager.error_transaction, TransactionManager.fatal_error):
         check_source(failing, TRANSACTIONS, "self._transaction_waiter.set_exception(exc)")
     check_source(
         TransactionManager.wait_for_transaction_end, TRANSACTIONS, "return self._transaction_waiter"
     )
     assert not hasattr(TransactionManager, "__slots__"), "its class is swapped"
+
+
+def test_a_batch_outside_of_transactions_goes_as_we_have_it_go() -> None:
+    check_source(
+        AIOKafkaProducer.__init__,
+        TRANSACTIONS,
+        "self._message_accumulator = MessageAccumulator(",
+        "self._request_timeout_ms = request_timeout_ms",
+    )
+    check_source(
+        BatchBuilder.__init__,
+        TRANSACTIONS,
+        "batch_size, compression_type, *, is_transactional=0",
+        "is_transactional=is_transactional",
+    )
+    # The one place that would ask for a transaction, which ours passes over outside of one.
+    check_source(
+        MessageAccumulator._append_batch,
+        TRANSACTIONS,
+        "self._txn_manager.maybe_add_partition_to_txn(tp)",
+    )
+    # It takes the producer's id, epoch and sequence as every batch does.
+    check_source(
+        MessageAccumulator._pop_batch,
+        TRANSACTIONS,
+        "if self._txn_manager is not None and not_retry:",
+        "seq = self._txn_manager.sequence_number(batch.tp)",
+        "producer_epoch=self._txn_manager.producer_epoch",
+    )

@@ -10,6 +10,7 @@ from aiokafka.errors import ProducerFenced
 
 from contract.changelog import MARKER_KEY, Marker, encode_marker, encode_total
 from contract.topics import QUARANTINE, changelog
+from stream_app import transaction as transaction_module
 from stream_app.errors import QuarantineRefused
 from stream_app.partition import QuarantineRecord, Transaction
 from stream_app.transaction import TransactionWriter
@@ -19,6 +20,8 @@ VERSION = 1
 CHANGELOG = changelog(VERSION).name
 PARTITION = 1
 WriterFactory = Callable[..., TransactionWriter]
+#: Control records that a start leaves in the changelog.
+FENCE = 2
 
 
 @pytest.fixture
@@ -31,12 +34,13 @@ def topics(own_kafka: Kafka) -> Kafka:
 
 @pytest.fixture
 def writer_factory(own_kafka: Kafka) -> WriterFactory:
-    def create(partition: int = PARTITION) -> TransactionWriter:
+    def create(partition: int = PARTITION, **options: bool) -> TransactionWriter:
         return TransactionWriter(
             {"bootstrap_servers": own_kafka.bootstrap_servers},
             VERSION,
             partition,
             transaction_timeout_seconds=10,
+            **options,
         )
 
     return create
@@ -65,14 +69,14 @@ async def test_quarantine_totals_and_marker_are_one_transaction(
     records = topics.read(CHANGELOG)
     assert [r.key() for r in records] == [b"device_0", b"device_1", b"device_2", MARKER_KEY]
     assert {record.partition() for record in records} == {PARTITION}
-    assert records[-1].offset() == last == 3
+    assert records[-1].offset() == last == FENCE + 3
     bad = topics.read(QUARANTINE.name)
     assert [record.partition() for record in bad] == [PARTITION] * 2
     assert [record.headers() for record in bad] == [[("view_version", b"1")]] * 2
     topics.settle(CHANGELOG)
     topics.settle(QUARANTINE.name)
     # One control record each: both topics were in the same transaction.
-    assert topics.end_offsets(CHANGELOG) == {0: 0, 1: 5}
+    assert topics.end_offsets(CHANGELOG) == {0: 0, 1: FENCE + 5}
     assert topics.end_offsets(QUARANTINE.name) == {0: 0, 1: 3}
 
 
@@ -108,33 +112,34 @@ async def test_x4_an_older_writer_dies_in_its_transaction(
 async def test_a_transaction_begins_before_its_records_are_known(
     topics: Kafka, writer_factory: WriterFactory
 ) -> None:
-    writer = writer_factory()
+    writer = writer_factory(single_batches=False)
     await writer.start()
     for applied in range(3):
-        await writer.begin()  # after the first: while Kafka ends the one before
-        await writer.begin()
+        await writer.begin(1)  # after the first: while Kafka ends the one before
+        await writer.begin(1)
         await writer.write(transaction(applied, devices=1))
-    await writer.begin()
+    await writer.begin(1)
     await writer.abandon()
     await writer.abandon()
     await writer.write(transaction(3, devices=1))
-    await writer.begin()
+    await writer.begin(1)
     await writer.write(transaction(4, devices=1, quarantined=1))
     await writer.stop()
     assert keys(topics) == [b"device_0", MARKER_KEY] * 5
     topics.settle(CHANGELOG)
-    assert topics.end_offsets(CHANGELOG)[PARTITION] == 5 * 3 + 2, "two aborts, and nothing else"
+    end = topics.end_offsets(CHANGELOG)[PARTITION]
+    assert end == FENCE + 5 * 3 + 2, "two aborts, and nothing else"
     assert len(topics.read(QUARANTINE.name)) == 1
 
 
 async def test_x4_an_older_writer_can_not_begin(
     topics: Kafka, writer_factory: WriterFactory
 ) -> None:
-    older, newer = writer_factory(), writer_factory()
+    older, newer = writer_factory(single_batches=False), writer_factory()
     await older.start()
     await newer.start()
     with pytest.raises(ProducerFenced):
-        await older.begin()
+        await older.begin(1)
     await older.stop()
     await newer.stop()
 
@@ -152,7 +157,8 @@ async def test_the_next_start_aborts_what_was_left_open(
     took = asyncio.get_running_loop().time() - began
     # Final when start returns: what is read now is all there will ever be.
     assert keys(topics) == []
-    assert topics.end_offsets(CHANGELOG)[PARTITION] == 2, "the record and its abort"
+    end = topics.end_offsets(CHANGELOG)[PARTITION]
+    assert end == 2 * FENCE + 2, "the record and its abort"
     with pytest.raises(ProducerFenced):
         await producer.commit_transaction()
     await newer.stop()
@@ -199,3 +205,91 @@ async def test_a_quarantine_record_larger_than_a_batch_of_totals_fits(
     await writer.write(transaction(1)._replace(quarantined=bad))
     await writer.stop()
     assert [len(r.value() or b"") for r in topics.read(QUARANTINE.name)] == [600_000] * 4
+
+
+async def test_totals_that_fit_are_one_batch_outside_of_transactions(
+    topics: Kafka, writer_factory: WriterFactory
+) -> None:
+    writer = writer_factory()
+    await writer.start()
+    begins_at = topics.end_offsets(CHANGELOG)[PARTITION]
+    for applied in range(3):
+        await writer.begin(3)
+        last = await writer.write(transaction(applied))
+        assert last == begins_at + 4 * (applied + 1) - 1, "no control record between"
+    await writer.write(transaction(3, quarantined=1))
+    await writer.begin(3)
+    last = await writer.write(transaction(4))
+    await writer.stop()
+    records = topics.read(CHANGELOG)
+    assert [record.key() for record in records[3::4]] == [MARKER_KEY] * 5
+    assert records[-1].offset() == last
+
+
+@pytest.mark.parametrize(
+    ("module_constant", "value", "empty"),
+    [
+        ("CONFIRM_SECONDS", 0.0, 1),
+        ("ONE_BATCH_RECORDS", 2, 1),
+        # Not known before the totals are: begun as a batch, written as a transaction.
+        ("BATCH_BYTES", 200, 2),
+    ],
+    ids=["confirms", "many", "large"],
+)
+async def test_what_does_not_fit_or_is_to_be_confirmed_is_a_transaction(
+    topics: Kafka,
+    writer_factory: WriterFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    module_constant: str,
+    value: float,
+    empty: int,
+) -> None:
+    writer, devices = writer_factory(), 3
+    await writer.start()
+    await writer.write(transaction(1, devices))
+    monkeypatch.setattr(transaction_module, module_constant, value)
+    for applied in range(2, 4):
+        await writer.begin(devices)
+        await writer.write(transaction(applied, devices))
+    monkeypatch.undo()
+    await writer.begin(devices)
+    await writer.write(transaction(4, devices))
+    await writer.stop()
+    assert keys(topics)[devices :: devices + 1] == [MARKER_KEY] * 4
+    topics.settle(CHANGELOG)
+    end = topics.end_offsets(CHANGELOG)[PARTITION]
+    # An empty transaction makes certain that the one before has ended, where a batch is next.
+    assert end == FENCE + 4 * (devices + 1) + 2 + empty
+
+
+async def test_x50_where_kafka_forgets_producers_each_commit_is_a_transaction(
+    topics: Kafka, writer_factory: WriterFactory
+) -> None:
+    writer = writer_factory(single_batches=False)
+    await writer.start()
+    for applied in range(3):
+        await writer.write(transaction(applied))
+    await writer.stop()
+    topics.settle(CHANGELOG)
+    assert topics.end_offsets(CHANGELOG)[PARTITION] == FENCE + 3 * (4 + 1)
+
+
+async def test_x4_the_batch_of_an_older_writer_is_refused(
+    topics: Kafka, writer_factory: WriterFactory
+) -> None:
+    """By the log itself, before the newer one has written anything."""
+    older, newer = writer_factory(), writer_factory()
+    await older.start()
+    await older.write(transaction(1))
+    await newer.start()
+    with pytest.raises(ProducerFenced):
+        await older.write(transaction(2))
+    await newer.write(transaction(3))
+    await newer.stop()
+    await older.stop()
+    markers = [
+        r.value()
+        for r in topics.read(CHANGELOG, **{"isolation.level": "read_uncommitted"})
+        if r.key() == MARKER_KEY
+    ]
+    assert markers == [encode_marker(Marker(1)), encode_marker(Marker(3))]

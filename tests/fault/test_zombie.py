@@ -9,8 +9,8 @@ import pytest
 from tests.fault.pipeline import Pipeline
 from tests.kafka import wait_until
 
-STEPS = ("begun", "changelog_sent")
-"""Both within a transaction that Kafka knows of."""
+STEPS = ("begun", "changelog_sent", "batch_made")
+"""Two within a commit that Kafka knows of; after the third the log itself refuses a batch."""
 
 
 @pytest.mark.timeout(240)

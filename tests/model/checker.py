@@ -11,7 +11,7 @@ from tests.model.oracle import PrefixTotals, added
 from tests.model.violations import Violation
 
 if TYPE_CHECKING:
-    from tests.model.kafka_log import SimLog
+    from tests.model.kafka_log import Producer, SimLog
     from tests.model.world import World
 
 MARKER = b"\x00applied"
@@ -43,6 +43,15 @@ def check_progress(world: World) -> None:
         if applied < before:
             raise Violation("I10", f"changelog {partition}: applied {before}, then {applied}")
         world.applied[partition] = applied
+
+
+def check_owner(world: World, partition: int, producer: Producer) -> None:
+    """I1: nothing of a former owner comes into a changelog that the next one has read."""
+    for worker in world.workers:
+        reader = worker.has_read.get(partition, producer)
+        is_former = reader.transactional_id == producer.transactional_id
+        if is_former and reader.epoch > producer.epoch:
+            raise Violation("I1", f"changelog {partition}: epoch {producer.epoch} wrote, {reader}")
 
 
 def check_group(world: World) -> None:

@@ -7,30 +7,58 @@ of commit_steps and transaction_steps, the records are PartitionFold's.
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from contract.topics import transactional_id
 from stream_app import steps
 from stream_app.errors import QuarantineRefused, RestartNeeded
 from stream_app.partition import Pending, Transaction
 from stream_app.takeover import Takeover
+from tests.model import checker
 from tests.model.disk import StoreDamaged
 from tests.model.kafka_log import ABORTED, COMMITTED, Producer
 
 if TYPE_CHECKING:
+    from tests.model.kafka_log import SimLog
     from tests.model.world import World
 
 Steps = Generator[str, None, None]
 
 
 class OutcomeUnknown(RestartNeeded):
-    """No answer to the end of a transaction."""
+    """No answer to what commits."""
 
 
-class EndRequest(NamedTuple):
-    """A commit on its way to the coordinator."""
+@dataclass(slots=True, eq=False)
+class EndRequest:
+    """The end of a transaction on its way to the coordinator."""
 
     producer: Producer
+    answer: int | None = None
+
+    def carry_out(self, world: World) -> None:
+        """It arrives. Raises: Fenced."""
+        world.coordinator.end(self.producer, COMMITTED)
+
+
+@dataclass(slots=True, eq=False)
+class AppendRequest:
+    """A batch outside of transactions on its way to a log."""
+
+    producer: Producer
+    log: SimLog
+    updates: list[tuple[bytes, bytes]]
+    #: The offset of the last record.
+    answer: int | None = None
+
+    def carry_out(self, world: World) -> None:
+        """It arrives. Raises: Fenced."""
+        self.answer = self.log.append(self.updates, world.clock, producer=self.producer)
+        checker.check_owner(world, self.log.partition, self.producer)
+
+
+Request = EndRequest | AppendRequest
 
 
 class Committing:
@@ -45,11 +73,13 @@ class Committing:
         """What is under way ends with the process."""
         self.takeover = Takeover(self.world.expected_birth)
         self.writers: dict[int, Producer] = {}
+        #: Who has read the changelog of a partition, and takes it for final.
+        self.has_read: dict[int, Producer] = {}
         self.positions: dict[int, int] = {}
         #: Partitions that wait for the quarantine topic.
         self.waiting: set[int] = set()
         #: Commits sent and not answered, by partition.
-        self.in_flight: dict[int, EndRequest] = {}
+        self.in_flight: dict[int, Request] = {}
         self.unanswered: set[int] = set()
         #: What becomes of the next commit, whose answer is lost.
         self.next_commit = ""
@@ -104,7 +134,7 @@ class Committing:
 
     def write_once(self, partition: int, transaction: Transaction) -> Generator[str, None, int]:
         """As TransactionWriter.write does."""
-        order = steps.transaction_steps(transaction)
+        order = steps.transaction_steps(transaction, in_one_batch=self.takes_one_batch())
         answer: int | None = None
         while True:
             try:
@@ -123,7 +153,15 @@ class Committing:
                     answer = self._append(partition, self.world.changelogs, updates)
                     yield "changelog sent"
                 case steps.Commit():
-                    yield from self.send_commit(partition)
+                    yield from self.send(partition, EndRequest(self.writers[partition]))
+                case steps.AppendTotals(updates):
+                    log = self.world.changelogs[partition]
+                    request = AppendRequest(self.writers[partition], log, updates)
+                    answer = yield from self.send(partition, request)
+
+    def takes_one_batch(self) -> bool:
+        """The product's choice is of sizes and of time; here both are as likely."""
+        return bool(self.world.clock & 2)
 
     def send_quarantined(self, partition: int, records: list[Any]) -> None:
         if self.world.quarantine_refuses:
@@ -137,10 +175,10 @@ class Committing:
             self.writers[partition], logs[partition], records, world.clock
         )
 
-    def send_commit(self, partition: int) -> Steps:
-        """The end of the transaction: sent, then carried out, then answered, or not."""
-        self.in_flight[partition] = request = EndRequest(self.writers[partition])
-        yield "end sent"
+    def send(self, partition: int, request: Request) -> Generator[str, None, int | None]:
+        """What commits: sent, then carried out, then answered, or not."""
+        self.in_flight[partition] = request
+        yield "end sent" if isinstance(request, EndRequest) else "batch sent"
         sent = self.in_flight.pop(partition, None)
         if self.next_commit and sent is not None:
             self.world.lose_answer(request, self.next_commit)
@@ -149,10 +187,10 @@ class Committing:
         if partition in self.unanswered:
             self.unanswered.discard(partition)
             self.on_unknown(partition)
-            return
-        if sent is not None:
-            self.world.coordinator.end(request.producer, COMMITTED)
+        elif sent is not None:
+            request.carry_out(self.world)
         yield "committed"
+        return request.answer
 
     def on_unknown(self, partition: int) -> None:
         """A commit that nobody answered ends the process."""

@@ -72,12 +72,13 @@ def set_back(world: World, bits: int) -> None:
     ends = [
         batch.next_offset
         for batch in log.batches
-        if batch.is_control and batch.next_offset >= world.compacted_to[partition]
+        if (batch.is_control or batch.transaction is None)
+        and batch.next_offset >= world.compacted_to[partition]
     ]
     if not ends:
         return
     log.end_offset = ends[max(0, len(ends) - 2 - (bits >> 2 & 1))]
-    gone = {b.transaction for b in log.batches if b.next_offset > log.end_offset}
+    gone = {b.transaction for b in log.batches if b.next_offset > log.end_offset and b.transaction}
     log.batches = [b for b in log.batches if b.next_offset <= log.end_offset]
     quarantine = world.quarantines[partition]
     quarantine.batches = [b for b in quarantine.batches if b.transaction not in gone]

@@ -19,6 +19,14 @@ class Fenced(Exception):
     """Another producer was started under this transactional.id."""
 
 
+@dataclass(slots=True)
+class Producer:
+    """A client's view of a transactional producer."""
+
+    transactional_id: str
+    epoch: int
+
+
 class Unparsable(Exception):
     """A batch whose records cannot be parsed this time."""
 
@@ -51,11 +59,12 @@ class SimTransaction:
         self.state = OPEN
         self.logs: list[SimLog] = []
 
-    def end(self, state: str) -> None:
-        """Decide it: a control record in each log."""
+    def end(self, state: str, producer: Producer | None = None) -> None:
+        """Decide it: a control record in each log, with its producer's epoch."""
         self.state = state
         for log in self.logs:
-            log.close(self)
+            del log.open[self]
+            log.mark(self, producer)
 
 
 class Batch:
@@ -93,14 +102,22 @@ class SimLog:
         self.end_offset = 0
         #: Open transactions and the first offset of each, the earliest first.
         self.open: dict[SimTransaction, int] = {}
+        #: The newest epoch seen here of each transactional.id, in records or control records.
+        self._epochs: dict[str, int] = {}
 
     def append(
         self,
         records: Iterable[tuple[bytes | None, bytes | None]],
         at: int,
         transaction: SimTransaction | None = None,
+        producer: Producer | None = None,
     ) -> int:
-        """Append one batch; returns the offset of its last record."""
+        """Append one batch; returns the offset of its last record. Raises: Fenced.
+
+        What the coordinator knows of the producer is not asked: a log refuses the epochs that
+        are older than one that it has seen itself.
+        """
+        self._see(producer)
         offset = self.end_offset
         made = []
         for key, value in records:
@@ -113,11 +130,22 @@ class SimLog:
         self.end_offset = offset
         return offset - 1
 
-    def close(self, transaction: SimTransaction) -> None:
-        """Write the control record of a transaction that is decided."""
-        del self.open[transaction]
+    def mark(self, transaction: SimTransaction | None, producer: Producer | None) -> None:
+        """Write the control record of a transaction that is decided, or of an empty one.
+
+        Raises: Fenced.
+        """
+        self._see(producer)
         self.end_offset += 1
         self.batches.append(Batch([], self.end_offset, transaction, is_control=True))
+
+    def _see(self, producer: Producer | None) -> None:
+        if producer is None:
+            return
+        name, epoch = producer.transactional_id, producer.epoch
+        if epoch < self._epochs.get(name, 0):
+            raise Fenced(name)
+        self._epochs[name] = epoch
 
     def last_stable_offset(self) -> int:
         """Up to here every transaction is decided."""
@@ -184,14 +212,6 @@ class SimLog:
         self.batches[: len(cleaned)] = left
 
 
-@dataclass(slots=True)
-class Producer:
-    """A client's view of a transactional producer."""
-
-    transactional_id: str
-    epoch: int
-
-
 class Coordinator:
     """Who may write under a transactional.id, and in which transaction."""
 
@@ -217,21 +237,26 @@ class Coordinator:
         transaction = self._open.get(producer.transactional_id)
         if transaction is None:
             transaction = self._open[producer.transactional_id] = SimTransaction()
-        return log.append(records, at, transaction)
+        return log.append(records, at, transaction, producer)
 
     def end(self, producer: Producer, state: str) -> None:
         """Commit or abort the producer's transaction. Raises: Fenced."""
         self._check(producer)
         transaction = self._open.pop(producer.transactional_id, None)
         if transaction is not None:
-            transaction.end(state)
+            transaction.end(state, producer)
+
+    def pass_empty(self, producer: Producer, log: SimLog) -> None:
+        """Begin and abort a transaction without records. Raises: Fenced."""
+        self._check(producer)
+        log.mark(None, producer)
 
     def expire(self, transactional_id: str) -> None:
         """The transaction's time is over: aborted, its producer fenced."""
         transaction = self._open.pop(transactional_id, None)
         if transaction is not None:
             self._epochs[transactional_id] += 1
-            transaction.end(ABORTED)
+            transaction.end(ABORTED, Producer(transactional_id, self._epochs[transactional_id]))
 
     def open_ids(self) -> list[str]:
         """Transactional ids with an open transaction."""

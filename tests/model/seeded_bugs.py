@@ -32,6 +32,7 @@ from tests.model.disk import SimStore
 from tests.model.reader import SimReader
 from tests.model.seeded_workers import (
     AcknowledgesFailedChunks,
+    FencesAtTheCoordinator,
     FencesNobody,
     OverwritesParts,
     QuarantinesOutside,
@@ -42,6 +43,7 @@ from tests.model.seeded_workers import (
     StartsFromGroup,
     TakesUnansweredForAborted,
     TakesUnansweredForDone,
+    TrustsUpToItsFence,
 )
 from tests.model.worker import SimWorker
 from tests.model.world import World
@@ -75,7 +77,9 @@ def without_safeguard(bug: Bug) -> Iterator[None]:
 # The order of effects
 
 
-def _marker_apart(transaction: Transaction) -> Generator[Any, Any, int]:
+def _marker_apart(
+    transaction: Transaction, *, in_one_batch: bool = False
+) -> Generator[Any, Any, int]:
     yield steps.Begin()
     if transaction.quarantined:
         yield steps.SendQuarantined(transaction.quarantined)
@@ -187,6 +191,7 @@ BUGS = [
     _patched("straddling chunk not trimmed", RecordChunk, "slices", _slices_untrimmed),
     Bug("changelog read before fencing", _world(ReadsBeforeFencing)),
     Bug("no fencing", _world(FencesNobody)),
+    Bug("fence at the coordinator only", _world(FencesAtTheCoordinator)),
     Bug("recovery uncommitted", _world(ReadsUncommitted)),
     Bug("reader uncommitted", _world(reader=ReaderUncommitted)),
     _patched("store written before commit", steps, "commit_steps", _store_first),
@@ -194,6 +199,7 @@ BUGS = [
     Bug("timed-out commit taken as aborted", _world(TakesUnansweredForAborted)),
     Bug("timed-out commit taken as done", _world(TakesUnansweredForDone)),
     _patched("store trusted though ahead", recovery, "distrust_of", _trusts_a_store_ahead),
+    Bug("store trusted up to its own fence", _world(TrustsUpToItsFence)),
     _patched("another partition's store", recovery, "distrust_of", _trusts_any_partition),
     Bug("lost chunk sought once", _world(SeeksOnce)),
     Bug(

@@ -34,6 +34,21 @@ class FencesNobody(SimWorker):
         return f"{super().transactional_id(partition)}-{self.number}-{self.lives}"
 
 
+class TrustsUpToItsFence(SimWorker):
+    """Compares the store with the end that the fence itself has moved."""
+
+    def fence(self, partitions: list[int]) -> Steps:
+        yield from super().fence(partitions)
+        self.ends_before = {}
+
+
+class FencesAtTheCoordinator(SimWorker):
+    """What InitProducerId alone does: no log knows of it."""
+
+    def fence_log(self, partition: int) -> None:
+        pass
+
+
 class ReadsUncommitted(SimWorker):
     reads_committed = False
 

@@ -69,10 +69,11 @@ def test_schedules_reach_every_action_and_every_way_a_process_ends() -> None:
             seen[what[1] if len(what) == 2 else line.split()[0]] += 1
     wanted = {
         *ACTIONS,
-        *("started", "joined", "fenced", "end and birth read", "some recovered", "sought"),
+        *("started", "joined", "end before read", "fenced", "log fenced", "end and birth read"),
+        *("some recovered", "sought"),
         *("fetched", "folded", "store read", "begun", "quarantine sent", "changelog sent"),
-        *("end sent", "committed", "store written", "acknowledged", "waits", "released"),
-        *("group commit sent", "group committed"),
+        *("end sent", "batch sent", "committed", "store written", "acknowledged", "waits"),
+        *("released", "group commit sent", "group committed"),
         *("ended: Fenced", "ended: OutcomeUnknown", "ended: StoreDamaged", "ended: Unparsable"),
     }
     assert {name: seen[name] for name in wanted if seen[name] < 10} == {}

@@ -129,6 +129,8 @@ class SimWorker(Committing):
     def _forget_partitions(self) -> None:
         self.takeover = Takeover(self.world.expected_birth)
         self.writers = {}
+        self.ends_before: dict[int, int] = {}
+        self.has_read = {}
         self._tasks = []
         self.committing = {}
         self.waiting = set()
@@ -140,9 +142,16 @@ class SimWorker(Committing):
 
     def fence(self, partitions: list[int]) -> Steps:
         for partition in partitions:
+            self.ends_before[partition] = self.world.changelogs[partition].last_stable_offset()
+            yield "end before read"
             self.writers[partition] = self.world.coordinator.init(self.transactional_id(partition))
             yield "fenced"
+            self.fence_log(partition)
+            yield "log fenced"
         self.takeover.fenced(partitions)
+
+    def fence_log(self, partition: int) -> None:
+        self.world.coordinator.pass_empty(self.writers[partition], self.world.changelogs[partition])
 
     def seek_offsets(self) -> dict[int, int]:
         return self.takeover.next_offsets()
@@ -152,10 +161,13 @@ class SimWorker(Committing):
         for partition in partitions:
             log = self.world.changelogs[partition]
             end = log.last_stable_offset()
+            if partition in self.writers:
+                self.has_read[partition] = self.writers[partition]
             birth = next(r.value for b in log.batches for r in b.records if r.key == BIRTH_KEY)
             yield "end and birth read"
             self.world.group.unpin(partition)
-            store = bulk._trusted_store(ChangelogFacts(partition, birth, end))
+            trusted_end = self.ends_before.get(partition, end)
+            store = bulk._trusted_store(ChangelogFacts(partition, birth, trusted_end))
             position = recovery.start_offset(store)
             is_broken_off = store.is_recovering()
             while position < end:

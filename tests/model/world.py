@@ -13,7 +13,7 @@ from contract.changelog import (
     encode_marker,
 )
 from tests.model import checker
-from tests.model.committing import EndRequest
+from tests.model.committing import Request
 from tests.model.disk import Disk
 from tests.model.group import Group
 from tests.model.kafka_log import ABORTED, COMMITTED, Coordinator, Fenced, SimLog, SimTransaction
@@ -53,7 +53,7 @@ class World:
         #: Transactions of others in the readings log, by partition.
         self.foreign: dict[int, SimTransaction] = {}
         #: Commits of dead workers that are still on their way.
-        self.late: list[EndRequest] = []
+        self.late: list[Request] = []
         #: Copies of stores: (partition, disk).
         self.copies: list[tuple[int, Disk]] = []
         self.compacted_to = [0] * PARTITIONS
@@ -110,17 +110,17 @@ class World:
         for request in requests:
             self.lose_answer(request, commits)
 
-    def lose_answer(self, request: EndRequest, commit: str) -> None:
+    def lose_answer(self, request: Request, commit: str) -> None:
         """A commit is `carried out`, `lost` or `late`, and nobody is told."""
         if commit == "carried out":
             self.carry_out(request)
         elif commit == "late":
             self.late.append(request)
 
-    def carry_out(self, request: EndRequest) -> bool:
-        """A commit reaches the coordinator; False if its producer is fenced."""
+    def carry_out(self, request: Request) -> bool:
+        """A commit reaches Kafka; False if its producer is fenced."""
         try:
-            self.coordinator.end(request.producer, COMMITTED)
+            request.carry_out(self)
         except Fenced:
             return False
         return True

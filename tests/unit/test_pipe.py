@@ -25,7 +25,7 @@ class RefusingWriter:
     def __init__(self) -> None:
         self.tried = asyncio.Event()
 
-    async def begin(self) -> None:
+    async def begin(self, devices: int) -> None:
         pass
 
     async def write(self, _: Any) -> int:
@@ -44,7 +44,7 @@ class BusyWriter:
         self.written: list[Transaction] = []
         self.abandoned = 0
 
-    async def begin(self) -> None:
+    async def begin(self, devices: int) -> None:
         self.asked.set()
         await self.let_begin.wait()
 
