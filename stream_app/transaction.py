@@ -32,7 +32,7 @@ from record_batches.transactions import (
     shorten_backoff,
 )
 from stream_app import metrics
-from stream_app.errors import QuarantineRefused
+from stream_app.errors import QuarantineRefused, RestartNeeded
 from stream_app.partition import QuarantineRecord, Transaction
 from stream_app.steps import (
     AppendTotals,
@@ -57,6 +57,8 @@ _RECORD_OVERHEAD, _BATCH_OVERHEAD = 21, 61
 #: After so long without a transaction the next commit is one: the transaction coordinator then
 #: says whether this writer is still the one, and keeps its id.
 CONFIRM_SECONDS = 5.0
+#: Quarantine records that are not acknowledged for so long have Kafka asked for their topic.
+THERE_SECONDS = 5.0
 REQUEST_TIMEOUT_MS = 20_000
 
 
@@ -205,7 +207,18 @@ class TransactionWriter:
 
     async def _send_quarantined(self, records: Iterable[QuarantineRecord]) -> None:
         for _, future in await self._send(QUARANTINE.name, records, self._headers):
+            while not (await asyncio.wait([future], timeout=THERE_SECONDS))[0]:
+                # The client asks without end for a topic that it remembers and that is gone.
+                if not await self._is_quarantine_there():
+                    raise RestartNeeded(f"{QUARANTINE.name} is gone: topics create")
             await future
+
+    async def _is_quarantine_there(self) -> bool:
+        try:
+            cluster = await self._producer.client.fetch_all_metadata()
+        except KafkaError:
+            return True
+        return QUARANTINE.name in cluster.topics()
 
     async def _send(
         self,

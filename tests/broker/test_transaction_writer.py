@@ -11,7 +11,7 @@ from aiokafka.errors import ProducerFenced
 from contract.changelog import MARKER_KEY, Marker, encode_marker, encode_total
 from contract.topics import QUARANTINE, changelog
 from stream_app import transaction as transaction_module
-from stream_app.errors import QuarantineRefused
+from stream_app.errors import QuarantineRefused, RestartNeeded
 from stream_app.partition import QuarantineRecord, Transaction
 from stream_app.transaction import TransactionWriter
 from tests.kafka import ANSWER_SECONDS, Kafka
@@ -194,6 +194,23 @@ async def test_x26_without_the_quarantine_topic_nothing_is_written(
     await writer.stop()
     assert keys(own_kafka)[-1] == MARKER_KEY
     assert len(keys(own_kafka, QUARANTINE.name)) == 1
+
+
+async def test_x26_a_quarantine_topic_that_goes_after_it_was_written_to_is_noticed(
+    topics: Kafka, writer_factory: WriterFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transaction_module, "THERE_SECONDS", 0.2)
+    writer = writer_factory()
+    await writer.start()
+    await writer.write(transaction(1, quarantined=1))
+    topics.delete_topic(QUARANTINE.name)
+    async with asyncio.timeout(20):
+        with pytest.raises(RestartNeeded, match=f"{QUARANTINE.name} is gone"):
+            await writer.write(transaction(2, quarantined=1))
+    assert keys(topics).count(MARKER_KEY) == 1
+    # What the client still asks for is answered, or it would not stop.
+    topics.create_topic(QUARANTINE.name, 2, QUARANTINE.configs)
+    await writer.stop()
 
 
 async def test_a_quarantine_record_larger_than_a_batch_of_totals_fits(
