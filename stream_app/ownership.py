@@ -92,15 +92,23 @@ class Ownership:
         log.info("fenced partitions %s", sorted(writers))
 
     async def recover(self, partitions: list[int]) -> None:
-        """Bring the stores up to the changelog and check what they stand on."""
+        """Bring the stores up to the changelog and check what they stand on.
+
+        Where the partitions were let go meanwhile, nothing is taken over: the rebalance that has
+        begun fences and recovers anew.
+        """
+        takeover = self._takeover
         try:
             if partitions:
                 await self._confirm_ground()
             recovered = (
                 await self._recovery.recover(partitions, self._ends_before) if partitions else {}
             )
+            if takeover is not self._takeover:
+                log.info("let go while they were recovered: partitions %s", partitions)
+                return
             for partition, (store, birth) in recovered.items():
-                self._takeover.recovered(partition, store, birth)
+                takeover.recovered(partition, store, birth)
         except asyncio.CancelledError:
             raise
         except Exception as error:
