@@ -93,10 +93,12 @@ async def test_a_transaction_larger_than_a_batch_has_its_marker_last(
     assert records[-1].offset() == last
 
 
-async def test_x4_an_older_writer_dies_in_its_transaction(
-    topics: Kafka, writer_factory: WriterFactory
+@pytest.mark.parametrize("single_batches", [True, False], ids=["by the log", "in a transaction"])
+async def test_x4_an_older_writer_is_refused(
+    topics: Kafka, writer_factory: WriterFactory, single_batches: bool
 ) -> None:
-    older, newer = writer_factory(), writer_factory()
+    """Before the newer one has written anything, too."""
+    older, newer = writer_factory(single_batches=single_batches), writer_factory()
     await older.start()
     await older.write(transaction(1))
     await newer.start()
@@ -105,7 +107,11 @@ async def test_x4_an_older_writer_dies_in_its_transaction(
     await newer.write(transaction(3))
     await newer.stop()
     await older.stop()
-    markers = [r.value() for r in topics.read(CHANGELOG) if r.key() == MARKER_KEY]
+    markers = [
+        r.value()
+        for r in topics.read(CHANGELOG, **{"isolation.level": "read_uncommitted"})
+        if r.key() == MARKER_KEY
+    ]
     assert markers == [encode_marker(Marker(1)), encode_marker(Marker(3))]
 
 
@@ -289,24 +295,3 @@ async def test_x50_where_kafka_forgets_producers_each_commit_is_a_transaction(
     await writer.stop()
     topics.settle(CHANGELOG)
     assert topics.end_offsets(CHANGELOG)[PARTITION] == FENCE + 3 * (4 + 1)
-
-
-async def test_x4_the_batch_of_an_older_writer_is_refused(
-    topics: Kafka, writer_factory: WriterFactory
-) -> None:
-    """By the log itself, before the newer one has written anything."""
-    older, newer = writer_factory(), writer_factory()
-    await older.start()
-    await older.write(transaction(1))
-    await newer.start()
-    with pytest.raises(ProducerFenced):
-        await older.write(transaction(2))
-    await newer.write(transaction(3))
-    await newer.stop()
-    await older.stop()
-    markers = [
-        r.value()
-        for r in topics.read(CHANGELOG, **{"isolation.level": "read_uncommitted"})
-        if r.key() == MARKER_KEY
-    ]
-    assert markers == [encode_marker(Marker(1)), encode_marker(Marker(3))]
