@@ -17,13 +17,10 @@ Layer = dict[bytes, bytes]
 
 
 def _get_many(layers: tuple[Layer, ...], keys: Sequence[bytes]) -> list[bytes | None]:
-    """Return the value of each key, or None; in C while there is one layer."""
-    values: list[bytes | None] = list(map(layers[0].get, keys))
-    for layer in layers[1:]:
-        get = layer.get
-        values = [
-            get(key) if value is None else value for key, value in zip(keys, values, strict=True)
-        ]
+    """Return the value of each key, or None; in C, whatever the number of layers."""
+    values: list[bytes | None] = list(map(layers[-1].get, keys))
+    for layer in layers[-2::-1]:
+        values = list(map(layer.get, keys, values))
     return values
 
 
