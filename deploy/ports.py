@@ -10,8 +10,6 @@ CHOSEN_PORTS = (15_000, 32_000)
 """Below the range a kernel takes outgoing ports from: a client that reconnects while a server
 restarts could otherwise be given the server's own port."""
 
-_held: list[socket.socket] = []
-
 
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody has now, outside the range of outgoing connections.
@@ -30,10 +28,12 @@ def free_port() -> int:
         # A server, which allows reuse, may listen beside a socket that allows it and does not
         # listen; one that does not allow it, such as our next look for a free port, may not.
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        _held.append(holder)
         if is_taken(port):
             # Elsewhere a holder is in the server's way.
-            _held.pop().close()
+            holder.close()
+        else:
+            # Open until the process ends, and nothing that Python would miss then.
+            holder.detach()
         return port
 
 
