@@ -19,7 +19,7 @@ import pytest
 from deploy.broker import LocalBroker
 from deploy.broker_properties import Listener
 from deploy.ports import free_port
-from tests.broker.certificates import Authority
+from tests.certificates import Authority
 from tests.shared_broker import QUICK_PROPERTIES, fetch_jars_once
 
 ENERGY = Path(sys.executable).with_name("energy")

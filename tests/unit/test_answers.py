@@ -17,7 +17,7 @@ import uvloop
 from aiokafka.conn import AIOKafkaProtocol
 
 from record_batches.answers import SMALL_BYTES, WAKE_BYTES, AnswerReader, receive_whole
-from tests.broker.certificates import Authority
+from tests.certificates import Authority
 
 Serve = Callable[[asyncio.StreamWriter], Awaitable[None]]
 SIZES = (3, 5_000_000, SMALL_BYTES, SMALL_BYTES + 1, 100, WAKE_BYTES + SMALL_BYTES, 3_000_000, 1)

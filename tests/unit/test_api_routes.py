@@ -77,6 +77,11 @@ def test_every_route_is_in_the_table_and_nothing_else() -> None:
     assert set(operations()) == set(TABLE)
 
 
+def test_what_is_asked_most_is_looked_for_first() -> None:
+    # A request is held against one path after the other; dicts keep the order of the routes.
+    assert list(operations())[:2] == [("GET", "/v0/devices/{device_id}"), ("POST", "/v0/events")]
+
+
 def test_every_operation_says_what_it_is_and_needs() -> None:
     for name, operation in operations().items():
         assert operation.summary, name
