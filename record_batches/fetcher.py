@@ -8,8 +8,7 @@ sessions, positions, pausing and rebalances stay aiokafka's.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
@@ -21,15 +20,11 @@ from aiokafka.errors import CorruptRecordException
 from record_batches.answers import receive_whole
 from record_batches.chunk import RecordChunk
 from record_batches.record_set import RecordSet
+from record_batches.spacing import Spacing, Spacings
 
 # For every fetcher of the process: it parses as aiokafka's own does.
 aiokafka_fetcher.MemoryRecords = RecordSet
 
-#: Small fetches are this far apart. One for each record keeps broker and worker busier than the
-#: records do: at 1,000 readings/s what is published was read 6 ms later for that, not sooner.
-SPACING_SECONDS = 0.005
-Spacings = Sequence[tuple[int, float]]
-"""(bytes per second from which on it holds, seconds until the next fetch), ascending from 0."""
 #: Who gets so much of a partition at once is behind, and fetches on without a pause.
 SMALL_BYTES = 64 * 1024
 
@@ -89,10 +84,7 @@ class ChunkFetcher(Fetcher):
     """A Fetcher whose results are lists of one RecordChunk for each partition."""
 
     is_chunked: Callable[[str], bool]
-    #: How far a fetch is from the answer before it, by how much comes.
-    spacings: Spacings = ((0, SPACING_SECONDS),)
-    #: When the next fetch may be sent, and when the last answer came, on the monotonic clock.
-    spaced_until = answered_at = 0.0
+    spacing: Spacing
 
     async def fetched_records(
         self, partitions: Any, timeout: float = 0, max_records: int | None = None
@@ -119,8 +111,7 @@ class ChunkFetcher(Fetcher):
 
     async def _proc_fetch_request(self, assignment: Any, node_id: int, request: Any) -> bool:
         """Send a fetch and take its answer in, at some distance from the answer before."""
-        wait = self.spaced_until - time.monotonic()
-        if wait > 0:
+        if wait := self.spacing.wait_seconds():
             try:
                 await asyncio.sleep(wait)
             except asyncio.CancelledError:
@@ -128,10 +119,7 @@ class ChunkFetcher(Fetcher):
                 return False
         receive_whole(self._client._conns.get((node_id, ConnectionGroup.DEFAULT)))
         found: bool = await super()._proc_fetch_request(assignment, node_id, request)  # type: ignore[no-untyped-call]
-        now = time.monotonic()
-        rate = self._fetched_bytes() / max(now - self.answered_at, 1e-6)
-        self.answered_at = now
-        self.spaced_until = now + [spacing for least, spacing in self.spacings if least <= rate][-1]
+        self.spacing.answered(self._fetched_bytes())
         return found
 
     def _fetched_bytes(self) -> int:
@@ -151,15 +139,14 @@ class ChunkFetcher(Fetcher):
             ):
                 fetched = result._partition_records
                 if fetched._records.size_in_bytes() >= SMALL_BYTES:
-                    self.spaced_until = 0.0
+                    self.spacing.end()
                 result._partition_records = ChunkRecords(fetched)
 
 
 def deliver_chunks(
     consumer: AIOKafkaConsumer,
+    spacings: Spacings,
     is_chunked: Callable[[str], bool] = lambda _topic: True,
-    *,
-    spacings: Spacings = ChunkFetcher.spacings,
 ) -> None:
     """Make a started consumer's `getmany` return RecordChunks for the topics named.
 
@@ -169,4 +156,4 @@ def deliver_chunks(
     if not isinstance(fetcher, ChunkFetcher):
         fetcher.__class__ = ChunkFetcher
         fetcher.is_chunked = is_chunked
-        fetcher.spacings = spacings
+        fetcher.spacing = Spacing(spacings)

@@ -1,6 +1,10 @@
 """How long from a device's send until the reading is visible over HTTP.
 
 `python -m tests.benchmarks.freshness --rate 1000 --seconds 20`
+`python -m tests.benchmarks.freshness --rate 20000 --linger 5`
+
+Without `--linger` each record is a request of its own, as from devices that publish for
+themselves; with 5 it is as from this project's producer, whose default that is.
 
 Open loop: sends have a schedule, and a reading's clock starts at its scheduled send, also when
 the sender is late. One client polls an answer's X-Applied-Offsets as fast as it is answered;
@@ -64,13 +68,19 @@ def main() -> None:
     arguments.add_argument("--rate", type=int, default=1_000, help="readings a second")
     arguments.add_argument("--seconds", type=float, default=20)
     arguments.add_argument("--devices", type=int, default=1_000)
+    arguments.add_argument("--linger", type=int, default=0, help="the client's, in ms")
     options = arguments.parse_args()
     print(machine.as_text(machine.described()))
     with tempfile.TemporaryDirectory() as directory, running_pipeline(Path(directory)) as pipeline:
-        print(measure(pipeline, options.rate, options.seconds, options.devices).as_text())
+        found = measure(
+            pipeline, options.rate, options.seconds, options.devices, linger_ms=options.linger
+        )
+        print(found.as_text())
 
 
-def measure(pipeline: Pipeline, rate: int, seconds: float, devices: int) -> Freshness:
+def measure(
+    pipeline: Pipeline, rate: int, seconds: float, devices: int, *, linger_ms: int = 0
+) -> Freshness:
     """Send on schedule, and poll; what the first seconds bring does not count."""
     polls: list[tuple[float, dict[int, int]]] = []
     stop = threading.Event()
@@ -87,7 +97,12 @@ def measure(pipeline: Pipeline, rate: int, seconds: float, devices: int) -> Fres
     timer.start()
     began = time.perf_counter()
     sent = send(
-        pipeline.bootstrap_servers, rate, seconds + WARM_UP_SECONDS, devices, WARM_UP_SECONDS
+        pipeline.bootstrap_servers,
+        rate,
+        seconds + WARM_UP_SECONDS,
+        devices,
+        warm_up=WARM_UP_SECONDS,
+        linger_ms=linger_ms,
     )
     used = time.perf_counter() - began
     cpu = {
@@ -109,13 +124,19 @@ def cpu_seconds(processes: dict[str, psutil.Process]) -> dict[str, float]:
 
 
 def send(
-    bootstrap_servers: str, rate: int, seconds: float, devices: int, warm_up: float = 0.0
+    bootstrap_servers: str,
+    rate: int,
+    seconds: float,
+    devices: int,
+    *,
+    warm_up: float = 0.0,
+    linger_ms: int = 0,
 ) -> list[tuple[float, int, int]]:
     """Send on schedule; returns (scheduled at, partition, offset) of those whose clock runs."""
     producer = Producer(
         {
             "bootstrap.servers": bootstrap_servers,
-            "linger.ms": 0,
+            "linger.ms": linger_ms,
             "enable.idempotence": True,
             "partitioner": "murmur2_random",
             "socket.nagle.disable": True,

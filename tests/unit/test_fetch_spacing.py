@@ -17,16 +17,13 @@ from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 
-from record_batches.fetcher import (
-    SMALL_BYTES,
-    SPACING_SECONDS,
-    ChunkFetcher,
-    ChunkRecords,
-)
+from record_batches.fetcher import SMALL_BYTES, ChunkFetcher, ChunkRecords
 from record_batches.reader import ChunkReader
+from record_batches.spacing import Spacing
 from stream_app.faust_seams.consumer import ChunkThread
 
 ONE = TopicPartition("readings", 0)
+APART_SECONDS = 0.005
 
 
 @pytest.fixture
@@ -48,6 +45,7 @@ def fetcher() -> Any:
     made._records = OrderedDict()
     made.is_chunked = lambda _topic: True
     made._client = SimpleNamespace(_conns={})
+    made.spacing = Spacing(((0, APART_SECONDS),))
     return made
 
 
@@ -67,35 +65,79 @@ async def test_the_next_fetch_waits_for_more_to_come(fetcher: Any, sent: list[fl
         fetcher._wrap()
         assert await fetcher._proc_fetch_request(None, 0, None) is True
     apart = [after - before for before, after in itertools.pairwise(sent)]
-    assert min(apart) >= SPACING_SECONDS
+    assert min(apart) >= APART_SECONDS
 
 
-@pytest.mark.parametrize(
-    ("value_bytes", "seconds", "spacing"),
-    [(500, 1.0, 30.0), (5000, 1.0, 60.0), (5000, 0.1, 90.0), (5000, 10.0, 30.0)],
-)
-async def test_the_more_come_the_further_apart_the_fetches_are(
-    fetcher: Any, sent: list[float], value_bytes: int, seconds: float, spacing: float
+async def test_what_has_come_and_nobody_took_tells_how_far_apart(
+    fetcher: Any, sent: list[float]
 ) -> None:
-    fetcher.spacings = ((0, 30.0), (2_000, 60.0), (20_000, 90.0))
-    fetcher.answered_at = time.monotonic() - seconds
-    put(fetcher, value_bytes)
+    fetcher.spacing = Spacing(((0, 30.0), (2_000, 60.0)))
     await fetcher._proc_fetch_request(None, 0, None)
-    assert spacing <= fetcher.spaced_until - sent[0] < spacing + 1
-    assert fetcher.answered_at >= sent[0]
+    assert 29 < fetcher.spacing.wait_seconds() < 30
+    put(fetcher, 5_000)
+    fetcher.spacing.end()
+    await fetcher._proc_fetch_request(None, 0, None)
+    assert 59 < fetcher.spacing.wait_seconds() < 60
 
 
 async def test_who_is_behind_fetches_on_at_once(fetcher: Any, sent: list[float]) -> None:
     await fetcher._proc_fetch_request(None, 0, None)
-    assert fetcher.spaced_until > sent[0]
+    assert fetcher.spacing.wait_seconds() > 0
     put(fetcher, SMALL_BYTES)
     fetcher._wrap()
     assert isinstance(fetcher._records[ONE]._partition_records, ChunkRecords)
-    assert fetcher.spaced_until == 0.0
+    assert fetcher.spacing.wait_seconds() == 0.0
+
+
+class Clock:
+    """Seconds that a test lets pass."""
+
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+STEPS = ((0, 0.005), (400_000, 0.010), (1_000_000, 0.020))
+
+
+def spaced(answers: list[tuple[float, int]]) -> list[float]:
+    """Seconds of spacing after each answer: (seconds since the one before, bytes)."""
+    clock = Clock()
+    spacing = Spacing(STEPS, clock=clock)
+    found = []
+    for seconds, fetched_bytes in answers:
+        clock.now += seconds
+        spacing.answered(fetched_bytes)
+        found.append(round(spacing.wait_seconds(), 6))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("bytes_per_second", "seconds"),
+    [(0, 0.005), (190_000, 0.005), (390_000, 0.005), (410_000, 0.010), (1_010_000, 0.020)],
+)
+@pytest.mark.parametrize("every", [0.003, 0.01, 0.1, 5.0])
+def test_the_more_comes_the_further_apart_the_fetches_are(
+    bytes_per_second: int, seconds: float, every: float
+) -> None:
+    answers = [(every, int(bytes_per_second * every))] * max(3, int(1.5 / every))
+    assert spaced(answers)[-1] == seconds
+
+
+def test_one_answer_with_much_does_not_keep_the_next_apart() -> None:
+    # As 1,000 readings/s come: 190 kB/s on average, now and then three times as much at once.
+    answers = [(0.006, 1_140)] * 100 + [(0.003, 1_710)] + [(0.006, 1_140)] * 10
+    assert set(spaced(answers)[100:]) == {0.005}
+
+
+def test_who_has_waited_for_long_is_not_kept_from_the_second_reading() -> None:
+    assert spaced([(60.0, 150), (0.001, 20_000)]) == [0.005, 0.005]
 
 
 async def test_a_fetch_that_waits_can_be_called_off(fetcher: Any, sent: list[float]) -> None:
-    fetcher.spaced_until = time.monotonic() + 60
+    fetcher.spacing = Spacing(((0, 60.0),))
+    fetcher.spacing.answered(0)
     task = asyncio.create_task(fetcher._proc_fetch_request(SimpleNamespace(), 0, None))
     await asyncio.sleep(0)
     task.cancel()
@@ -122,7 +164,7 @@ async def test_worker_and_view_space_their_fetches(monkeypatch: pytest.MonkeyPat
     await view.__aenter__()
 
     for fetcher in (of_worker._fetcher, view._consumer._fetcher):
-        rates, seconds = zip(*fetcher.spacings, strict=True)
+        rates, seconds = zip(*fetcher.spacing._spacings, strict=True)
         assert rates[0] == 0, "there is one for every rate"
         assert len(rates) > 1
         assert sorted(rates) == list(rates)
