@@ -8,11 +8,8 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.types import ASGIApp
 
-from api.answers import JsonAnswer, error_content
 from api.bodies import BodyBudget
 from api.datasources import Datasources
 from api.devices import Devices
@@ -49,7 +46,6 @@ from api.routing import PlainRoute, Route
 from api.services import Services
 from api.settings import ApiSettings
 from api.tokens import STORE_NAME, TokenStore
-from contract.errors import echo
 from producer.readings import ReadingProducer
 
 #: Every failure a client can meet, and its status; a subclass not listed has its parent's.
@@ -78,6 +74,20 @@ _NO_TELEMETRY: TelemetryConfig = {
 
 #: For what is under way to Kafka when the server stops, and again for the readers.
 STOP_SECONDS = 1.0
+
+
+class _App(FastAPI):
+    """FastAPI with only our front before its routes.
+
+    What it puts there by itself (error pages, telemetry, limits of bodies, exit stacks) our front
+    and our routes do themselves or have no use for, and a request pays for each.
+    """
+
+    front: Front
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return what a request goes through."""
+        return self.front
 
 
 def create_app(
@@ -135,7 +145,7 @@ def create_app(
             if beside:
                 await asyncio.wait(beside, timeout=STOP_SECONDS)
 
-    app = FastAPI(
+    app = _App(
         title="Energy totals",
         lifespan=lifespan,
         openapi_url=None,
@@ -143,13 +153,12 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         telemetry=_NO_TELEMETRY,
-        exception_handlers={HTTPException: _answer_unrouted},
     )
     app.state.services = services
-    per_second = settings.rate_limit_per_second
     app.router.routes += [PlainRoute(route) for route in _routes(services)]
-    app.add_middleware(
-        Front,
+    per_second = settings.rate_limit_per_second
+    app.front = Front(
+        app.router,
         statuses=STATUS,
         metrics=services.metrics,
         cors_origins=settings.cors_origins,
@@ -165,14 +174,3 @@ def _routes(services: Services) -> Iterator[Route]:
     """
     for part in (Devices, Events, TotalsPipe, Quarantine, Datasources, Documentation, Health):
         yield from part(services).routes()
-
-
-async def _answer_unrouted(request: Request, error: Exception) -> Response:
-    """Answer what has no route, or not with this method."""
-    assert isinstance(error, HTTPException)
-    path = echo(request.scope["path"])
-    if error.status_code == 405:
-        text = f"{request.method} is not for {path}; the header Allow says what is"
-    else:
-        text = f"there is nothing at {path}"
-    return JsonAnswer(error_content(text), error.status_code, dict(error.headers or {}))

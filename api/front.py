@@ -12,10 +12,11 @@ import re
 import time
 from collections.abc import Mapping
 
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.answers import answer_early, error_answer
+from api.answers import JsonAnswer, answer_early, error_answer, error_content
 from api.errors import (
     ApiError,
     BadRequest,
@@ -47,7 +48,7 @@ _EXPOSED_HEADERS = (
 
 
 class Front:
-    """ASGI middleware around the whole app."""
+    """What a request meets before the routes."""
 
     def __init__(
         self,
@@ -114,6 +115,8 @@ class Front:
                 await answer_early(answer, receive, send)
             else:
                 await answer(scope, receive, send)
+        except HTTPException as error:
+            await _unrouted(scope, error)(scope, receive, send)
 
     def _cors(self, scope: Scope) -> Headers:
         if self._origins is None:
@@ -137,6 +140,16 @@ _CORS_FOR_ALL = [
 def status_of(error: ApiError, statuses: Mapping[type[ApiError], int]) -> int:
     """Return the status of an error; one that is not in the table has its parent's."""
     return next(statuses[kind] for kind in type(error).__mro__ if kind in statuses)
+
+
+def _unrouted(scope: Scope, error: HTTPException) -> Response:
+    """Answer what has no route, or not with this method."""
+    path = echo(scope["path"])
+    if error.status_code == 405:
+        text = f"{scope['method']} is not for {path}; the header Allow says what is"
+    else:
+        text = f"there is nothing at {path}"
+    return JsonAnswer(error_content(text), error.status_code, dict(error.headers or {}))
 
 
 def _check_head(scope: Scope) -> None:

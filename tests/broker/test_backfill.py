@@ -45,6 +45,7 @@ class Setting:
 
     def copied(self) -> list[str]:
         """The numbers of the readings, sorted."""
+        self.target.settle(READINGS.name)
         records = self.target.read(READINGS.name)
         assert all(r.key() == json.loads(r.value())["device_id"].encode() for r in records)
         return sorted(str(json.loads(record.value())["energy_consumed"]) for record in records)
@@ -78,6 +79,7 @@ def test_all_of_another_cluster_is_copied_once_and_again_only_what_is_new(archiv
     second = archive.run()
     assert (second.readings, second.quarantined, second.before) == (2, 2, 60)
     assert archive.copied() == sorted([*ALL, "7", "8"])
+    archive.target.settle(QUARANTINE.name)
     bad = [json.loads(record.value()) for record in archive.target.read(QUARANTINE.name)]
     # Each may be in another partition of the quarantine: they are read in any order.
     assert sorted((row["__file"], row["__line"]) for row in bad) == [

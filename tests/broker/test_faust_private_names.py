@@ -93,6 +93,7 @@ OURS = {
     "first_offset",
     "_commit_quietly",
     "_drain_once",
+    "_deliver",
     "_chunk_message",
     "is_chunked",
     "settings",

@@ -2,12 +2,15 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
 from opentelemetry.trace import TracerProvider
 from prometheus_client import generate_latest
+from starlette.types import Scope
 
+from api.front import Front
 from api.settings import ApiSettings
 from api.tokens import TokenStore
 from tests.api_doubles import Caller, caller_for, filled_view
@@ -173,6 +176,22 @@ async def test_h32_a_body_on_get_is_not_read(caller: Caller) -> None:
 
 async def test_h47_forwarded_addresses_change_nothing(caller: Caller) -> None:
     assert (await caller.get(PIPE, x_forwarded_for="127.0.0.1")).status == 200
+
+
+async def test_nothing_of_fastapis_own_stands_between_the_front_and_the_routes(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scopes: list[Scope] = []
+    front = Front._answer
+
+    async def noted(front_: Front, scope: Scope, *rest: Any) -> None:
+        await front(front_, scope, *rest)
+        scopes.append(scope)
+
+    monkeypatch.setattr(Front, "_answer", noted)
+    assert (await caller.get(PIPE)).status == 200
+    assert scopes[0]["route"].path == PIPE
+    assert not [name for name in scopes[0] if name.startswith("fastapi_")], "a layer for nobody"
 
 
 async def test_an_unexpected_failure_is_a_counted_503_without_its_reason(
