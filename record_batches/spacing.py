@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 
 Spacings = Sequence[tuple[int, float]]
 """(bytes per second from which on it holds, seconds until the next fetch), ascending from 0."""
-#: What came in the last of so many seconds tells how much comes. From one answer to the next it
-#: is a guess: at 1,000 readings/s every tenth answer looked like three times as many.
+#: What came in the last of so many seconds tells how much comes. A single answer does not: a few
+#: records that came together, soon after the last answer, look like a higher rate.
 RATE_SECONDS = 0.2
 
 
