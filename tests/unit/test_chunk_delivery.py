@@ -1,0 +1,81 @@
+"""A fetch is handed to the streams at once, and not beyond a suspension or the generation."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.structs import TopicPartition
+
+from record_batches.chunk import RecordChunk
+from stream_app.faust_seams.consumer import ChunkConsumer
+
+PARTITIONS = 3
+
+
+@pytest.fixture
+async def consumer() -> Any:
+    """A consumer whose one fetch has a chunk of each partition."""
+    made: Any = object.__new__(ChunkConsumer)
+    made._stopped, made._crashed = asyncio.Event(), asyncio.Event()
+    made.loop = asyncio.get_running_loop()
+    made.flow_active, made.suspend_flow = True, asyncio.Event()
+    made.app = SimpleNamespace(consumer_generation_id=7)
+    made._read_offset = {}
+    chunks = {
+        TopicPartition("readings", p): [RecordChunk("readings", p, 0, 5, [])]
+        for p in range(PARTITIONS)
+    }
+
+    async def fetched(_timeout: float) -> Any:
+        return chunks, None
+
+    made._wait_next_records = fetched
+    return made
+
+
+@pytest.fixture
+async def delivered(consumer: Any) -> list[int]:
+    """The partitions whose chunks came to the streams."""
+    found: list[int] = []
+
+    async def callback(message: Any) -> None:
+        found.append(message.partition)
+
+    consumer.callback = callback
+    return found
+
+
+async def test_all_chunks_of_a_fetch_are_delivered(consumer: Any, delivered: list[int]) -> None:
+    await consumer._drain_once()
+    assert delivered == [0, 1, 2]
+    assert len(consumer._read_offset) == PARTITIONS
+
+
+@pytest.mark.parametrize("what", ["suspended", "another generation"])
+async def test_nothing_is_delivered_beyond_a_change(
+    consumer: Any, delivered: list[int], what: str
+) -> None:
+    async def callback(message: Any) -> None:
+        delivered.append(message.partition)
+        if what == "suspended":
+            consumer.flow_active = False
+        else:
+            consumer.app.consumer_generation_id += 1
+
+    consumer.callback = callback
+    await consumer._drain_once()
+    assert delivered == [0]
+
+
+async def test_a_stream_that_takes_nothing_does_not_hold_up_a_suspension(consumer: Any) -> None:
+    async def callback(_message: Any) -> None:
+        asyncio.get_running_loop().call_soon(consumer.suspend_flow.set)
+        await asyncio.Event().wait()
+
+    consumer.callback = callback
+    async with asyncio.timeout(5):
+        await consumer._drain_once()
+    assert consumer._read_offset == {}
