@@ -17,11 +17,11 @@ from itertools import islice
 from api.layers import SMALL, Layer, LayeredMap
 from api.leaders import Orders
 from api.ordering import SortedKeys
+from api.reserved_keys import is_of_a_later_build, reserved_keys
 from api.totals import Total, is_part_total, total_of
 from contract.changelog import (
     BIRTH_KEY,
     MARKER_KEY,
-    RESERVED_PREFIX,
     Birth,
     Marker,
     decode_birth,
@@ -196,7 +196,7 @@ class ViewVersionView:
             self.transactions += 1
         elif record.key == BIRTH_KEY and value is not None:
             partition.birth = decode_birth(value)
-        else:
+        elif record.key is None or not is_of_a_later_build(record.key):
             raise CorruptRecord(
                 f"no record of ours in the changelog, offset {record.offset}: key {record.key!r}"
             )
@@ -204,22 +204,28 @@ class ViewVersionView:
     async def _index(self, partition: PartitionView, held: Layer) -> int:
         """Put the devices that are new to the view in order; returns how many they are.
 
-        Done before they are visible: readers pass over keys that have no part yet.
+        Done before they are visible: readers pass over keys that have no part yet. Keys of a
+        later build, whose value looks like a total, are taken out of `held`.
         """
         others = [each.totals for each in self.partitions if each is not partition]
         keys = iter(held)
         new = 0
+        passed_over: list[bytes] = []
         while some := list(islice(keys, SMALL // 2)):
             unknown = partition.totals.without(some)
             for totals in others:
                 unknown = totals.without(unknown)
             if unknown:
-                _refuse_foreign(unknown)
+                if reserved := reserved_keys(unknown):
+                    passed_over += reserved
+                    unknown = [key for key in unknown if key not in reserved]
                 unknown.sort()
                 self.keys.add(unknown)
                 new += len(unknown)
             if len(held) > SMALL // 2:
                 await asyncio.sleep(0)
+        for key in passed_over:
+            del held[key]
         return new
 
     async def merge(self) -> None:
@@ -228,21 +234,3 @@ class ViewVersionView:
             if partition.totals.depth > 1:
                 for _ in partition.totals.merge():
                     await asyncio.sleep(0)
-
-
-def _refuse_foreign(keys: Sequence[bytes | None]) -> None:
-    """Look at all keys in one go, and at each only where something is wrong."""
-    try:
-        # What is broken at the end of a key stays so: a line feed continues no character.
-        text = "\n" + b"\n".join(keys).decode()  # type: ignore[arg-type]  # None is caught
-        if f"\n{RESERVED_PREFIX.decode()}" not in text:
-            return
-    except (TypeError, UnicodeDecodeError):
-        pass
-    for key in keys:
-        if key is None or key.startswith(RESERVED_PREFIX):
-            raise CorruptRecord(f"a total under a key that is no device_id: {key!r}")
-        try:
-            key.decode()
-        except UnicodeDecodeError:
-            raise CorruptRecord(f"a device_id that is not UTF-8: {key[:64]!r}") from None
