@@ -23,14 +23,15 @@ def require(
     headers: Iterable[tuple[bytes, bytes]],
     token_parameters: list[str] | None,
     scopes: frozenset[str],
-) -> None:
-    """Let a request pass that has a token with one of the scopes.
+) -> Token:
+    """Let a request pass that has a token with one of the scopes; returns the token.
 
     Raises: what `admit` raises, and Forbidden for a token without the scope.
     """
     token = admit(store, headers, token_parameters)
     if scopes.isdisjoint(token.scopes):
         raise Forbidden(f"the token has none of the scopes {', '.join(sorted(scopes))}")
+    return token
 
 
 def admit(
