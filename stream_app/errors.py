@@ -4,12 +4,18 @@ WorkerError
 +-- NoBroker            1   no broker answered at the start
 +-- DirectoryInUse      2   another worker has the state directory
 +-- Refusal             3   what was found needs a person
+|   +-- PartitionRefusal    of one partition: it is set aside, the others continue
 +-- RestartNeeded      75   fenced, outcome unknown, view switched: a restart is safe
 +-- ViewDropped         0   the view version it was pinned to is no longer wanted
 QuarantineRefused           Kafka refuses the quarantine topic: that partition waits
 """
 
 from __future__ import annotations
+
+from typing import Literal
+
+#: Why a partition is set aside: the label of a metric.
+Reason = Literal["changelog", "readings_removed", "readings_damaged", "too_large", "quarantine"]
 
 
 class WorkerError(Exception):
@@ -40,6 +46,20 @@ class Refusal(WorkerError):
     """What was found cannot be worked on without losing or doubling readings."""
 
     exit_code = 3
+
+
+class PartitionRefusal(Refusal):
+    """One partition cannot be worked on; it is set aside, and the others continue.
+
+    `may_pass`: what refuses may take it later without a person, so it is tried again.
+    """
+
+    def __init__(
+        self, partition: int, reason: Reason, what: str, *, may_pass: bool = False
+    ) -> None:
+        """Say what is wrong with the partition, and what to do."""
+        super().__init__(f"partition {partition}: {what}")
+        self.partition, self.reason, self.what, self.may_pass = partition, reason, what, may_pass
 
 
 class RestartNeeded(WorkerError):

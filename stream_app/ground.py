@@ -10,7 +10,7 @@ import logging
 from typing import NamedTuple
 
 from contract.changelog import Birth, Marker
-from stream_app.errors import Refusal
+from stream_app.errors import PartitionRefusal
 from stream_app.store import PartitionStore
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def distrust_of(store: PartitionStore, facts: ChangelogFacts) -> str | None:
 def check_birth(birth: Birth, expected: Birth, partition: int) -> None:
     """Compare what the changelog was born from with what is there now.
 
-    `expected.start_offset` is passed over: only the changelog knows it. Raises: Refusal.
+    `expected.start_offset` is passed over: only the changelog knows it. Raises: PartitionRefusal.
     """
     for what, found, now in (
         ("cluster", birth.cluster_id, expected.cluster_id),
@@ -53,9 +53,11 @@ def check_birth(birth: Birth, expected: Birth, partition: int) -> None:
         ("rules", birth.rules_id, expected.rules_id),
     ):
         if found != now:
-            raise Refusal(
-                f"partition {partition}: the totals were made from {what} {found}, "
-                f"now it is {now}; build a new view version: energy replay start"
+            raise PartitionRefusal(
+                partition,
+                "changelog",
+                f"the totals were made from {what} {found}, now it is {now}; build a new view"
+                " version: energy replay start",
             )
 
 
@@ -64,6 +66,16 @@ class LostOffsets(NamedTuple):
 
     first: int
     last: int
+
+
+def removed(partition: int, lost: LostOffsets) -> PartitionRefusal:
+    """Return the refusal of a partition whose readings were removed before they were counted."""
+    return PartitionRefusal(
+        partition,
+        "readings_removed",
+        f"offsets {lost.first}-{lost.last} were removed before they were counted; to go on without"
+        f" them: energy worker --accept-lost-offsets {partition}:{lost.first}-{lost.last}",
+    )
 
 
 def check_position(
@@ -76,22 +88,19 @@ def check_position(
     """Compare the marker with the readings topic; returns the offset to go on at.
 
     That is the one after the marker, or the first there is where exactly the missing ones are
-    `accepted`. Raises: Refusal.
+    `accepted`. Raises: PartitionRefusal.
     """
     following = marker.applied_offset + 1
     if following > end_offset:
-        raise Refusal(
-            f"partition {partition}: {marker.applied_offset} is applied, but the readings topic "
-            f"ends at {end_offset}: was it deleted and created again? Build a new view version: "
-            "energy replay start"
+        raise PartitionRefusal(
+            partition,
+            "readings_removed",
+            f"{marker.applied_offset} is applied, but the readings topic ends at {end_offset}: was"
+            " it deleted and created again? Build a new view version: energy replay start",
         )
     if following < first_offset:
         if accepted == LostOffsets(following, first_offset - 1):
             log.warning("partition %d: going on without offsets %d-%d", partition, *accepted)
             return first_offset
-        raise Refusal(
-            f"partition {partition}: offsets {following}-{first_offset - 1} were removed before "
-            "they were counted; to go on without them: energy worker --accept-lost-offsets "
-            f"{partition}:{following}-{first_offset - 1}"
-        )
+        raise removed(partition, LostOffsets(following, first_offset - 1))
     return following

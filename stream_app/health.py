@@ -21,6 +21,9 @@ def not_ready_because(ownership: Ownership) -> list[str]:
     if ownership.is_recovering:
         return ["recovering from the changelog"]
     return [
+        f"partition {partition} waits: {refusal.what}"
+        for partition, refusal in sorted(ownership.refusals().items())
+    ] + [
         f"partition {partition} waits: {pipe.waiting_for}"
         for partition, pipe in list(ownership.pipes.items())
         if pipe.waiting_for is not None

@@ -5,7 +5,10 @@ Taking over, in this order, because each step stands on the one before:
 1. `fence`: a new transactional writer for each partition; nobody else can commit any more. The
    changelog's end before that is noted, as the fence writes to it.
 2. `recover`: the changelog's end is final now; bring the stores up to it.
-3. `begin`: go on after the marker; the source is sought to marker + 1.
+3. `begin`, `check_positions`: go on after the marker; the source is sought to marker + 1.
+
+A partition that cannot be worked on is set aside: it stays assigned, the others go on. A worker
+ends with 3 where it has set all of its partitions aside.
 
 `release` finishes the running transaction and drops what is only folded.
 """
@@ -15,13 +18,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from contract.changelog import Birth
 from record_batches.chunk import RecordChunk
 from stream_app import metrics
 from stream_app.backlog import Backlog
 from stream_app.ending import end_process
+from stream_app.errors import PartitionRefusal, Reason, Refusal
 from stream_app.ground import LostOffsets
 from stream_app.pace import Pace
 from stream_app.pipe import PartitionPipe
@@ -66,6 +70,7 @@ class Ownership:
         self._writers: dict[int, TransactionWriter] = {}
         self._takeover = Takeover(expected_birth, accepted)
         self._ends_before: dict[int, int] = {}
+        self._begun: tuple[int, Source] | None = None
         self.pipes: dict[int, PartitionPipe] = {}
         # Not ready before the first assignment either.
         self.is_recovering = True
@@ -92,7 +97,7 @@ class Ownership:
         log.info("fenced partitions %s", sorted(writers))
 
     async def recover(self, partitions: list[int]) -> None:
-        """Bring the stores up to the changelog and check what they stand on.
+        """Bring the stores up to the changelog, and set aside what does not stand on it.
 
         Where the partitions were let go meanwhile, nothing is taken over: the rebalance that has
         begun fences and recovers anew.
@@ -107,15 +112,35 @@ class Ownership:
             if takeover is not self._takeover:
                 log.info("let go while they were recovered: partitions %s", partitions)
                 return
-            for partition, (store, birth) in recovered.items():
-                takeover.recovered(partition, store, birth)
+            for partition, found in recovered.items():
+                if isinstance(found, PartitionRefusal):
+                    takeover.refuse(found)
+                else:
+                    takeover.recovered(partition, *found)
         except asyncio.CancelledError:
             raise
         except Exception as error:
             end_process("recovery", error)
 
     def begin(self, generation: int, source: Source) -> None:
-        """Open the pipes of what was fenced and recovered."""
+        """Go on in this generation; what was fenced and recovered waits for `check_positions`."""
+        self._begun = generation, source
+        if not self._takeover.taken:
+            self._open_pipes()
+
+    def positions(self) -> dict[int, int]:
+        """Return the next source offset of each partition that is worked on."""
+        return self._takeover.next_offsets()
+
+    def check_positions(self, first: dict[int, int], end: dict[int, int]) -> None:
+        """Compare the markers with the source, and open the pipes of those that fit."""
+        self._takeover.check_positions(first, end)
+        self._open_pipes()
+
+    def _open_pipes(self) -> None:
+        if self._begun is None:
+            return
+        generation, source = self._begun
         for partition, (store, fold) in self._takeover.taken.items():
             writer = self._writers.get(partition)
             if writer is None or partition in self.pipes:
@@ -131,18 +156,24 @@ class Ownership:
             self.pipes[partition] = pipe
             pipe.start()
         self.is_recovering = False
+        for refusal in self._takeover.refused.values():
+            log.error("%s", refusal)
         log.info("working on %s", {p: pipe.applied_offset for p, pipe in self.pipes.items()})
+        self._tell_refused()
 
-    def positions(self) -> dict[int, int]:
-        """Return the next source offset of each partition that is worked on."""
-        return self._takeover.next_offsets()
+    def refusals(self) -> dict[int, PartitionRefusal]:
+        """Return why partitions are set aside, those of this worker."""
+        return dict(self._takeover.refused)
 
-    def check_positions(self, first: dict[int, int], end: dict[int, int]) -> None:
-        """Compare the markers with the source; ends the process where they do not fit."""
-        try:
-            self._takeover.check_positions(first, end)
-        except Exception as error:
-            end_process("start", error)
+    def _tell_refused(self) -> None:
+        """Show what is set aside; ends the process with 3 where that is all it has."""
+        refused = self._takeover.refused
+        for reason in get_args(Reason):
+            count = sum(refusal.reason == reason for refusal in refused.values())
+            metrics.PARTITIONS_SET_ASIDE.labels(reason).set(count)
+        if refused and not self.pipes and not any(r.may_pass for r in refused.values()):
+            every = "; ".join(str(refusal) for _, refusal in sorted(refused.items()))
+            end_process("all partitions are set aside", Refusal(every))
 
     def next_offset(self, partition: int) -> int | None:
         """Return what the group may show as committed: everything before it is applied."""
@@ -176,7 +207,7 @@ class Ownership:
         """Let all partitions go: no store is written and nothing is committed after this."""
         pipes, self.pipes = self.pipes, {}
         writers, self._writers = self._writers, {}
-        self._takeover = Takeover(self._expected_birth, self._accepted)
+        self._takeover, self._begun = Takeover(self._expected_birth, self._accepted), None
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await asyncio.gather(*(asyncio.shield(pipe.close()) for pipe in pipes.values()))

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from contract.changelog import (
     BIRTH_KEY,
@@ -23,7 +23,7 @@ from contract.errors import CorruptRecord
 from record_batches.chunk import Record
 from record_batches.reader import ChunkReader
 from stream_app import metrics
-from stream_app.errors import Refusal, RestartNeeded
+from stream_app.errors import PartitionRefusal, RestartNeeded
 from stream_app.ground import ChangelogFacts, distrust_of
 from stream_app.store import PARTITION_KEY, RECOVERING_KEY, PartitionStore
 
@@ -31,6 +31,13 @@ log = logging.getLogger(__name__)
 
 #: Changelog records written to the store at once.
 WRITE_RECORDS = 50_000
+
+
+class Recovered(NamedTuple):
+    """A store that has all of its changelog, and what that was born from."""
+
+    store: PartitionStore
+    birth: Birth
 
 
 class ChangelogRecovery:
@@ -54,32 +61,35 @@ class ChangelogRecovery:
 
     async def recover(
         self, partitions: list[int], ends_before: Mapping[int, int] | None = None
-    ) -> dict[int, tuple[PartitionStore, Birth]]:
-        """Recover each partition; returns its store and what it was born from.
+    ) -> dict[int, Recovered | PartitionRefusal]:
+        """Recover each partition; returns its store and what it was born from, or why not.
 
         A store is trusted up to where its changelog ended before this worker's fence, which has
         written to it too: one that is ahead by a record or two would not be seen behind it.
 
-        Raises: Refusal where a changelog has no birth record, or records of another build.
+        A partition is refused alone: where its changelog has no birth record, no marker, or
+        records of another build.
         """
         began, count = time.monotonic(), 0
-        recovered: dict[int, tuple[PartitionStore, Birth]] = {}
+        recovered: dict[int, Recovered] = {}
+        refused: dict[int, PartitionRefusal] = {}
         async with ChunkReader(self._connection, self._changelog) as reader:
             ends = await reader.end_offsets(partitions)
             births = await self._births(reader, partitions, ends)
             starts: dict[int, int] = {}
             for partition in partitions:
-                trusted_end = (ends_before or ends)[partition]
-                facts = ChangelogFacts(partition, births[partition], trusted_end)
-                store = self._trusted_store(facts)
-                with self._known_formats(partition):
-                    recovered[partition] = (store, decode_birth(births[partition]))
-                starts[partition] = start_offset(store)
-            broken_off = {p for p, (store, _) in recovered.items() if store.is_recovering()}
+                with self._refusals(partition, refused):
+                    recovered[partition] = self._open(
+                        partition, births.get(partition), (ends_before or ends)[partition]
+                    )
+                    starts[partition] = start_offset(recovered[partition].store)
+            broken_off = {p for p in starts if recovered[p].store.is_recovering()}
             reader.assign(starts)
-            async for chunk in reader.read_until(ends):
-                store = recovered[chunk.partition][0]
-                with self._known_formats(chunk.partition):
+            async for chunk in reader.read_until({p: ends[p] for p in starts}):
+                if chunk.partition in refused:
+                    continue
+                with self._refusals(chunk.partition, refused):
+                    store = recovered[chunk.partition].store
                     store_records(store, chunk.partition, chunk.records)
                 count += len(chunk.records)
         metrics.RECORDS_RECOVERED.inc(count)
@@ -90,28 +100,39 @@ class ChangelogRecovery:
             time.monotonic() - began,
         )
         for partition, (store, _) in recovered.items():
-            with self._known_formats(partition):
-                marker = store.marker()
-            if marker is None:
-                raise Refusal(
-                    f"partition {partition}: the changelog {self._changelog} has no marker; "
-                    "build a new view version: energy replay start"
-                )
-            if store.is_recovering():
-                _end_recovery(store, partition, verify=partition in broken_off)
-        return recovered
+            if partition in refused:
+                continue
+            with self._refusals(partition, refused):
+                if store.marker() is None:
+                    raise self._refusal(partition, "has no marker.")
+                if store.is_recovering():
+                    _end_recovery(store, partition, verify=partition in broken_off)
+        return recovered | refused
+
+    def _open(self, partition: int, birth: bytes | None, trusted_end: int) -> Recovered:
+        if birth is None:
+            raise self._refusal(partition, "has no birth record; was it deleted and created again?")
+        store = self._trusted_store(ChangelogFacts(partition, birth, trusted_end))
+        return Recovered(store, decode_birth(birth))
+
+    def _refusal(self, partition: int, what: str) -> PartitionRefusal:
+        return PartitionRefusal(
+            partition,
+            "changelog",
+            f"{self._changelog} {what} Build a new view version: energy replay start",
+        )
 
     @contextmanager
-    def _known_formats(self, partition: int) -> Iterator[None]:
-        """Refuse what the changelog itself has and this build cannot read: no restart mends it."""
+    def _refusals(self, partition: int, refused: dict[int, PartitionRefusal]) -> Iterator[None]:
+        """Note what the changelog itself has and this build cannot read: no restart fixes it."""
         try:
             yield
+        except PartitionRefusal as refusal:
+            refused[partition] = refusal
         except CorruptRecord as error:
-            raise Refusal(
-                f"partition {partition}: {self._changelog} has {error}: was it written by another"
-                " build of this program? Run that one, or build a new view version: energy replay"
-                " start"
-            ) from error
+            refused[partition] = self._refusal(
+                partition, f"has {error}: was it written by another build? Run that one."
+            )
 
     def _trusted_store(self, facts: ChangelogFacts) -> PartitionStore:
         store = self._open_store(facts.partition, False)
@@ -128,7 +149,7 @@ class ChangelogRecovery:
     async def _births(
         self, reader: ChunkReader, partitions: list[int], ends: Mapping[int, int]
     ) -> dict[int, bytes]:
-        """Read each partition's birth record: the first record there is."""
+        """Read each partition's birth record, the first record there is; absent where none is."""
         begins = await reader.beginning_offsets(partitions)
         births: dict[int, bytes] = {}
         reader.assign({p: begins[p] for p in partitions})
@@ -143,12 +164,6 @@ class ChangelogRecovery:
             for partition in list(missing):
                 if await reader.position(partition) >= ends[partition]:
                     missing.discard(partition)
-        for partition in partitions:
-            if partition not in births:
-                raise Refusal(
-                    f"partition {partition}: {self._changelog} has no birth record; was it "
-                    "deleted and created again? Build a new view version: energy replay start"
-                )
         return births
 
 

@@ -1,8 +1,9 @@
 """How partitions come to a worker: fenced, then recovered, and only then worked on.
 
 Each step stands on the one before it, so a partition that comes to a step without it is
-refused: a changelog that was read before the fence may have grown since. Pure; the ownership
-performs the steps against Kafka, the tests in tests/model against a simulated one.
+an error: a changelog that was read before the fence may have grown since. A partition that does
+not fit is refused alone. Pure; the ownership performs the steps against Kafka, the tests in
+tests/model against a simulated one.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from contract.changelog import Birth
-from stream_app.errors import RestartNeeded
+from stream_app.errors import PartitionRefusal, RestartNeeded
 from stream_app.ground import LostOffsets, check_birth, check_position
 from stream_app.partition import PartitionFold
 from stream_app.recovery import require_marker
@@ -36,35 +37,48 @@ class Takeover:
         self._accepted = accepted or {}
         self._fenced: set[int] = set()
         self.taken: dict[int, Taken] = {}
+        self.refused: dict[int, PartitionRefusal] = {}
 
     def fenced(self, partitions: Iterable[int]) -> None:
         """Note that nobody else can commit to these any more: what they hold is final."""
         self._fenced.update(partitions)
 
     def recovered(self, partition: int, store: PartitionStore, birth: Birth) -> None:
-        """Go on from a store that has all of the changelog.
+        """Go on from a store that has all of the changelog; refuses one that is not this view's.
 
-        Raises: Refusal where the changelog is not this view's; RestartNeeded without a fence.
+        Raises: RestartNeeded without a fence.
         """
         if partition not in self._fenced:
             raise RestartNeeded(f"partition {partition}: recovered before it was fenced")
-        check_birth(birth, self._expected_birth, partition)
+        try:
+            check_birth(birth, self._expected_birth, partition)
+        except PartitionRefusal as refusal:
+            return self.refuse(refusal)
         fold = PartitionFold(partition, require_marker(store, partition))
         self.taken[partition] = Taken(store, fold)
+
+    def refuse(self, refusal: PartitionRefusal) -> None:
+        """Do not work on a partition in this generation."""
+        self.taken.pop(refusal.partition, None)
+        self.refused[refusal.partition] = refusal
 
     def next_offsets(self) -> dict[int, int]:
         """Return the source offset to fetch next, by partition: the marker decides."""
         return {partition: taken.fold.next_offset for partition, taken in self.taken.items()}
 
     def check_positions(self, first: dict[int, int], end: dict[int, int]) -> None:
-        """Compare the markers with the readings topic. Raises: Refusal."""
-        for partition, (_, fold) in self.taken.items():
-            following = check_position(
-                partition,
-                fold.marker,
-                first[partition],
-                end[partition],
-                self._accepted.get(partition),
-            )
+        """Compare the markers with the readings topic; refuses those that do not fit."""
+        for partition, (_, fold) in list(self.taken.items()):
+            try:
+                following = check_position(
+                    partition,
+                    fold.marker,
+                    first[partition],
+                    end[partition],
+                    self._accepted.get(partition),
+                )
+            except PartitionRefusal as refusal:
+                self.refuse(refusal)
+                continue
             if following > fold.next_offset:
                 fold.skip_to(following)

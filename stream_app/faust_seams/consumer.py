@@ -78,18 +78,16 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         """The marker says where to go on, not the group's offset."""
         await super().perform_seek()
         topic = self.app.source_topic
-        owned = [TP(topic, partition) for partition in self.app.ownership.positions()]
-        if not owned:
-            return
-        ends = await self.highwaters(*owned)
-        firsts = await self.earliest_offsets(*owned)
-        self.app.ownership.check_positions(
-            {tp.partition: offset for tp, offset in firsts.items()},
-            {tp.partition: offset for tp, offset in ends.items()},
-        )
-        await self.seek_wait(
-            {TP(topic, p): offset for p, offset in self.app.ownership.positions().items()}
-        )
+        ownership = self.app.ownership
+        if owned := [TP(topic, partition) for partition in ownership.positions()]:
+            ends = await self.highwaters(*owned)
+            firsts = await self.earliest_offsets(*owned)
+            ownership.check_positions(
+                {tp.partition: offset for tp, offset in firsts.items()},
+                {tp.partition: offset for tp, offset in ends.items()},
+            )
+            await self.seek_wait({TP(topic, p): at for p, at in ownership.positions().items()})
+        self.pause_partitions(TP(topic, partition) for partition in ownership.refusals())
 
     # What a pipe asks of its source.
 

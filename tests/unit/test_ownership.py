@@ -1,14 +1,17 @@
-"""Partitions that go while they are still on their way to this worker."""
+"""Partitions that go while they are still on their way to this worker, and ones set aside."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
+import msgspec
 import pytest
 
-from contract.changelog import Birth
+from contract.changelog import Birth, Marker
 from stream_app import ownership as ownership_module
+from stream_app.errors import PartitionRefusal
+from stream_app.health import not_ready_because
 from stream_app.ownership import Ownership
 
 BIRTH = Birth("cluster", "readings", "readings-id", "changelog-id", 0, "1")
@@ -42,6 +45,116 @@ async def nothing() -> None:
     pass
 
 
+class Store:
+    """One that is recovered, with a marker."""
+
+    def __init__(self, applied_offset: int = 9) -> None:
+        self.applied_offset = applied_offset
+
+    def marker(self) -> Marker:
+        return Marker(self.applied_offset)
+
+
+class Recovery(SlowRecovery):
+    """Recovers at once, to what it is told."""
+
+    def __init__(self, found: dict[int, Any]) -> None:
+        super().__init__()
+        self.found = found
+
+    async def recover(self, partitions: list[int], ends_before: dict[int, int]) -> dict[int, Any]:
+        return {partition: self.found[partition] for partition in partitions}
+
+
+class Pipe:
+    """One that only says what it was made of."""
+
+    def __init__(self, fold: Any, *_: Any, **__: Any) -> None:
+        self.applied_offset = fold.marker.applied_offset
+        self.waiting_for = None
+
+    def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+def ownership_of(recovery: Any, **overrides: Any) -> Ownership:
+    new_writer: Any = lambda partition: Writer()  # noqa: E731
+    new_pipe: Any = Pipe
+    return Ownership(
+        new_writer=new_writer,
+        recovery=recovery,
+        confirm_ground=nothing,
+        expected_birth=BIRTH,
+        target_readings=1,
+        new_pipe=new_pipe,
+        **overrides,
+    )
+
+
+@pytest.fixture
+def endings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What ended the process."""
+    found: list[str] = []
+    monkeypatch.setattr(
+        ownership_module, "end_process", lambda where, error: found.append(f"{where}: {error}")
+    )
+    return found
+
+
+WITHOUT_HEAD = PartitionRefusal(1, "changelog", "it has no birth record")
+OTHER_BIRTH = msgspec.structs.replace(BIRTH, rules_id="0")
+
+
+async def taken_over(owned: Ownership, first: dict[int, int], end: dict[int, int]) -> None:
+    partitions = sorted(first)
+    await owned.fence(partitions)
+    await owned.recover(partitions)
+    owned.begin(1, cast(Any, None))
+    if owned.positions():
+        owned.check_positions(first, end)
+
+
+async def test_x54_each_refusal_of_one_partition_sets_only_it_aside(endings: list[str]) -> None:
+    found = {
+        0: (Store(), BIRTH),
+        1: WITHOUT_HEAD,
+        2: (Store(), OTHER_BIRTH),
+        3: (Store(), BIRTH),
+        4: (Store(), BIRTH),
+    }
+    owned = ownership_of(Recovery(found))
+    first, end = dict.fromkeys(range(5), 0) | {3: 15}, dict.fromkeys(range(5), 20) | {4: 5}
+    await taken_over(owned, first, end)
+    assert endings == []
+    assert sorted(owned.pipes) == [0]
+    assert {p: refusal.reason for p, refusal in owned.refusals().items()} == {
+        1: "changelog",
+        2: "changelog",
+        3: "readings_removed",
+        4: "readings_removed",
+    }
+    told = not_ready_because(owned)
+    assert len(told) == 4
+    assert "partition 3 waits: offsets 10-14 were removed" in told[2]
+    await owned.release()
+    assert owned.refusals() == {}
+
+
+async def test_x54_it_ends_with_3_where_all_its_partitions_refuse(endings: list[str]) -> None:
+    owned = ownership_of(Recovery({1: WITHOUT_HEAD, 3: (Store(), BIRTH)}))
+    await taken_over(owned, {1: 0, 3: 15}, {1: 20, 3: 20})
+    assert len(endings) == 1
+    assert "partition 1: it has no birth record; partition 3: offsets 10-14" in endings[0]
+
+
+async def test_x54_a_worker_without_partitions_works_on(endings: list[str]) -> None:
+    owned = ownership_of(Recovery({}))
+    await taken_over(owned, {}, {})
+    assert endings == []
+    assert not_ready_because(owned) == []
+
+
 async def test_partitions_let_go_while_they_are_recovered_are_not_taken_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -49,15 +162,8 @@ async def test_partitions_let_go_while_they_are_recovered_are_not_taken_over(
         raise AssertionError(where) from error
 
     monkeypatch.setattr(ownership_module, "end_process", end_process)
-    recovery: Any = SlowRecovery()
-    new_writer: Any = lambda partition: Writer()  # noqa: E731
-    owned = Ownership(
-        new_writer=new_writer,
-        recovery=recovery,
-        confirm_ground=nothing,
-        expected_birth=BIRTH,
-        target_readings=1,
-    )
+    recovery = SlowRecovery()
+    owned = ownership_of(recovery)
     await owned.fence([0])
     recovering = asyncio.create_task(owned.recover([0]))
     await asyncio.sleep(0)
