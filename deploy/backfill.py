@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -23,6 +24,7 @@ from deploy.errors import NotReadable, Refused
 from deploy.log_reader import reader
 from deploy.offsets import Range, offsets_of
 from deploy.progress import OnProgress
+from producer.errors import ProducerStopped
 from producer.import_writer import Batch
 from producer.importer import BATCH_BYTES, BATCH_ROWS, Advance, Importer
 from producer.pacing import Pace
@@ -49,13 +51,17 @@ class BackfillOptions:
 
 @dataclass
 class Summary:
-    """What a backfill came to; `before` were copied by earlier runs with this id."""
+    """What a backfill came to; `before` were copied by earlier runs with this id.
+
+    `complete` False: it was told to stop before its end.
+    """
 
     import_id: str
     readings: int = 0
     quarantined: int = 0
     before: int = 0
     seconds: float = 0.0
+    complete: bool = False
 
 
 def backfill(
@@ -64,6 +70,7 @@ def backfill(
     source: Cluster,
     on_progress: OnProgress,
     *,
+    should_stop: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Summary:
@@ -76,7 +83,10 @@ def backfill(
     note = {"cluster": cluster_id, "topic": topic.name, "topic_id": topic.topic_id}
     summary = Summary(import_id)
     began = clock()
-    with Importer(settings, KIND, import_id) as importer:
+    with (
+        suppress(ProducerStopped),
+        Importer(settings, KIND, import_id, should_stop=should_stop) as importer,
+    ):
         known = {int(each): position for each, position in importer.positions.items()}
         _refuse_another(import_id, note, known)
         summary.before = sum(p.readings + p.quarantined for p in known.values())
@@ -86,7 +96,7 @@ def backfill(
         pace = Pace(options.max_rate, clock()) if options.max_rate else None
         done = 0
         with reader(source.settings) as consumer:
-            for messages, ends in batches(consumer, topic.name, spans, rows):
+            for messages, ends in batches(consumer, topic.name, spans, rows, should_stop):
                 batch, advances = judged(messages, ends, import_id, note)
                 importer.write_all(batch, advances)
                 summary.readings += len(batch.values)
@@ -98,6 +108,7 @@ def backfill(
                 if pace is not None:
                     pace.take(len(messages))
                     sleep(pace.seconds_to_next(clock()))
+        summary.complete = not any(spans.values())
     summary.seconds = clock() - began
     return summary
 
@@ -152,7 +163,11 @@ def _spans(
 
 
 def batches(
-    consumer: Consumer, topic: str, spans: dict[int, range], most_rows: int
+    consumer: Consumer,
+    topic: str,
+    spans: dict[int, range],
+    most_rows: int,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[list[Message], dict[int, int]]]:
     """Yield records in each partition's order, with the offset each partition then goes on at.
 
@@ -164,7 +179,7 @@ def batches(
     size = 0
     ends: dict[int, int] = {}
     heard_at = time.monotonic()
-    while left:
+    while left and not should_stop():
         messages = consumer.consume(most_rows - len(kept), _POLL_SECONDS)
         for message in messages:
             partition, offset, error = message.partition(), message.offset(), message.error()

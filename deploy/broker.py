@@ -18,11 +18,12 @@ death signal would fire when the starting THREAD ends, and exists on Linux only.
 """
 
 import fcntl
+import math
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -33,22 +34,12 @@ from confluent_kafka.admin import AdminClient
 from deploy.broker_properties import HOST, Listener, as_text, server_properties
 from deploy.broker_storage import format_once
 from deploy.errors import BrokerFailed, DirectoryLocked
-from deploy.java import LOG_CONFIG_FILE, class_path, find_java, jar_directory
+from deploy.exits import in_words
+from deploy.java import JVM_OPTIONS, class_path, find_java, jar_directory, quick_start
 from deploy.ports import free_port, is_listening, refuse_taken
 
-CLASS_ARCHIVE = "broker.jsa"
-"""Beside the jars; holds parsed classes, so that a start takes two thirds of the time."""
-
 LARGEST_LOG_BYTES = 10 << 20
-# Out of memory means dead, not odd. The serial collector starts a fifth faster than G1.
-JVM_OPTIONS = ["-Xmx1g", "-Xms256m", "-XX:+ExitOnOutOfMemoryError"]
-JVM_START_OPTIONS = [
-    "-XX:+UseSerialGC",
-    "-XX:-UsePerfData",
-    "-Xshare:auto",
-    "-Djava.awt.headless=true",
-    f"-Dlog4j2.configurationFile={LOG_CONFIG_FILE}",
-]
+TELL_EVERY_SECONDS = 10.0
 
 GUARD = 'read -r line || kill -KILL "$1"'
 """A line means: the owner has seen the JVM end. End of file means: the owner is gone."""
@@ -120,20 +111,36 @@ class LocalBroker:
             self._release_lock()
             raise
 
-    def wait_ready(self, timeout_seconds: float = 30) -> None:
+    def wait_ready(
+        self,
+        timeout_seconds: float = math.inf,
+        *,
+        say: Callable[[str], None] = lambda text: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Return once the broker answers a metadata request with itself in the cluster.
 
-        Raises: BrokerFailed.
+        Without a timeout it waits for as long as the JVM lives, and says so now and then: after
+        a hard stop a broker reads its open segments again, which takes minutes for many GiB.
+        Returns early when `should_stop`. Raises: BrokerFailed.
         """
-        deadline = time.monotonic() + timeout_seconds
-        while not (is_listening(self.port) and self._answers_metadata()):
+        began = told_at = time.monotonic()
+        while not (self._is_ready() or should_stop()):
             if self.pid is None:
-                raise BrokerFailed(f"the broker ended ({self.exit_code}): {self._last_lines()}")
-            if time.monotonic() > deadline:
+                raise self.failure()
+            now = time.monotonic()
+            if now - began > timeout_seconds:
                 raise BrokerFailed(
-                    f"the broker was not ready within {timeout_seconds:g} s: {self._last_lines()}"
+                    f"the broker was not ready within {timeout_seconds:g} s: {self._last()}"
                 )
+            if now - told_at >= TELL_EVERY_SECONDS:
+                told_at = now
+                say(f"still starting after {now - began:.0f} s: recovering, as after a hard stop")
             time.sleep(0.02)
+
+    def failure(self) -> BrokerFailed:
+        """Tell how the JVM ended, and its last lines."""
+        return BrokerFailed(f"the broker {in_words(self.exit_code or 0)}: {self._last()}")
 
     def stop(self, timeout_seconds: float = 5) -> None:
         """Ask the broker to end, wait, kill it at the deadline; may be called twice."""
@@ -191,15 +198,12 @@ class LocalBroker:
 
     def _run(self, java: str, classes: str) -> None:
         environment = {**os.environ, "CLASSPATH": classes}
-        command = [java, *JVM_START_OPTIONS]
-        archive = self.libs / CLASS_ARCHIVE
-        if archive.exists():
-            command.append(f"-XX:SharedArchiveFile={archive}")
+        command = quick_start(java, self.libs)
         if self.log_file.exists() and self.log_file.stat().st_size > LARGEST_LOG_BYTES:
             self.log_file.replace(self.log_file.with_suffix(".log.1"))
         with self.log_file.open("ab") as log:
             if not format_once(self.data_dir, command, environment, log):
-                raise BrokerFailed(f"the storage could not be formatted: {self._last_lines()}")
+                raise BrokerFailed(f"the storage could not be formatted: {self._last()}")
             assert self._lock is not None
             self._jvm = subprocess.Popen(
                 [*command, *self.jvm_options, "kafka.Kafka", "server.properties"],
@@ -218,7 +222,9 @@ class LocalBroker:
             start_new_session=True,
         )
 
-    def _answers_metadata(self) -> bool:
+    def _is_ready(self) -> bool:
+        if not is_listening(self.port):
+            return False
         client = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
         try:
             return bool(client.list_topics(timeout=1).brokers)
@@ -238,7 +244,7 @@ class LocalBroker:
             self._guard = None
         self._release_lock()
 
-    def _last_lines(self) -> str:
+    def _last(self) -> str:
         text = self.log_file.read_text(encoding="utf-8", errors="replace")
         lines = [line for line in text.splitlines() if line.strip() and line[0] != "\t"]
         return f"{' | '.join(lines[-2:]) or 'it printed nothing'} (all of it: {self.log_file})"

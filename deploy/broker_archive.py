@@ -10,9 +10,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from deploy.broker import CLASS_ARCHIVE, LocalBroker
+from deploy.broker import LocalBroker
 from deploy.errors import DeployError
-from deploy.java import jar_directory
+from deploy.java import CLASS_ARCHIVE, jar_directory
 
 
 def write_class_archive(libs: Path) -> None:

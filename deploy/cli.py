@@ -7,11 +7,9 @@ is shown only with --debug.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from types import FrameType
 from typing import NoReturn
 
 import typer
@@ -30,6 +28,7 @@ from deploy.commands import (
 from deploy.commands import run as foreground
 from deploy.exits import INTERRUPTED, exit_code_of, one_line
 from deploy.invocation import Invocation
+from deploy.signals import end_at_sigterm
 
 app = typer.Typer(
     name="energy",
@@ -86,10 +85,6 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     return 0
 
 
-def _end_at_sigterm(number: int, frame: FrameType | None) -> NoReturn:
-    raise SystemExit(0)
-
-
 def _keep_docstrings(environ: Mapping[str, str]) -> None:
     """Start again with docstrings where PYTHONOPTIMIZE drops them: they are help and messages."""
     if sys.flags.optimize > 1 and environ.get("PYTHONOPTIMIZE", "1") != "1":
@@ -99,6 +94,6 @@ def _keep_docstrings(environ: Mapping[str, str]) -> None:
 def main() -> NoReturn:
     """Run the command line this process was started with."""
     _keep_docstrings(os.environ)
-    # Commands that run for long put their own handler here.
-    signal.signal(signal.SIGTERM, _end_at_sigterm)
+    # Commands that run for long listen for themselves.
+    end_at_sigterm()
     sys.exit(run(sys.argv[1:], os.environ))

@@ -1,13 +1,18 @@
 """Exit codes of the `energy` command, and the one line an error is told in.
 
-0 done, or SIGTERM    2 wrong use, setting, missing part    75 restart me
-1 failed              3 a person must act                   130 Ctrl-C
+0 done    2 wrong use, setting, missing part    75 restart me, or run me again
+1 failed  3 a person must act                   130 Ctrl-C
+
+SIGTERM: 0 for what runs until it is stopped, 75 for all else that it ends before its end.
 """
 
 from __future__ import annotations
 
+import signal
+
 from contract.errors import CorruptRecord, SettingError
 
+DONE = 0
 FAILED = 1
 WRONG_USE = 2
 REFUSED = 3
@@ -29,6 +34,16 @@ def exit_code_of(error: Exception) -> int:
         return REFUSED
     code = getattr(error, "exit_code", FAILED)
     return code if isinstance(code, int) else FAILED
+
+
+def in_words(code: int) -> str:
+    """Tell how a process ended; negative: by that signal."""
+    if code >= 0:
+        return f"ended with {code}"
+    try:
+        return f"was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was ended by signal {-code}"
 
 
 def one_line(error: Exception) -> str:

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from deploy.broker import LocalBroker
@@ -26,7 +27,7 @@ _READ_BYTES = 65_536
 
 
 class Part(Protocol):
-    """One part; `start` may raise a DeployError, the others raise nothing."""
+    """One part; what `start` and `wait` raise as a DeployError counts as its end."""
 
     name: str
 
@@ -94,7 +95,8 @@ class ModulePart:
             await asyncio.wait_for(process.wait(), seconds)
         except TimeoutError:
             self._say(f"{self.name} did not end within {seconds:.1f} s, killed")
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended just now
+                os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
         await self._last_line()
 
@@ -127,8 +129,9 @@ class BrokerPart:
 
     name = "broker"
 
-    def __init__(self, broker: LocalBroker) -> None:
+    def __init__(self, broker: LocalBroker, say: Say) -> None:
         self._broker = broker
+        self._say = say
         self._lock = threading.Lock()
         self._is_stopped = False
 
@@ -137,10 +140,14 @@ class BrokerPart:
         await in_thread(self._start)
 
     async def wait(self) -> int:
-        """Look now and then: the JVM is not a child of the event loop."""
-        while (code := self._broker.exit_code) is None:  # noqa: ASYNC110 - nobody tells us
+        """Look now and then: the JVM is not a child of the event loop.
+
+        Raises: BrokerFailed, always: what a JVM ends with is not one of our exit codes. (When it
+        is out of memory HotSpot ends with 3, which is our "a person must act".)
+        """
+        while self._broker.exit_code is None:  # noqa: ASYNC110 - nobody tells us
             await asyncio.sleep(_LOOK_EVERY_SECONDS)
-        return code
+        raise self._broker.failure()
 
     async def stop(self, seconds: float) -> None:
         """Let it close its logs."""
@@ -151,7 +158,7 @@ class BrokerPart:
             if self._is_stopped:
                 return
             self._broker.start()
-        self._broker.wait_ready()
+        self._broker.wait_ready(say=lambda text: self._say(f"{self.name}: {text}"))
 
     def _stop(self, seconds: float) -> None:
         # A start that is under way in its thread would leave a JVM behind.

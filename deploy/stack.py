@@ -27,7 +27,7 @@ from deploy.ports import free_port, is_taken, refuse_taken
 from deploy.prepare import prepare
 from deploy.readiness import Place, until_ready
 from deploy.settings import BrokerSettings, TopicSettings
-from deploy.signals import first_signal
+from deploy.signals import Stop
 from deploy.supervisor import Supervisor
 from deploy.threads import in_thread
 from deploy.welcome import base_url, welcome
@@ -59,8 +59,8 @@ def up(options: UpOptions, environ: Mapping[str, str], say: Say) -> int:
     if options.with_broker:
         check_broker_parts()
     home = open_home(settings.home)
-    with only_one_on(home):
-        return asyncio.run(Stack(options, home, settings.broker_port, environ, say).run())
+    with only_one_on(home), Stop() as stop:
+        return asyncio.run(Stack(options, home, settings.broker_port, environ, say).run(stop))
 
 
 class Stack:
@@ -93,9 +93,9 @@ class Stack:
         ]
         self._refuse_taken_ports()
 
-    async def run(self) -> int:
+    async def run(self, until: Stop) -> int:
         """Start all, wait for the end, stop all; returns the exit code."""
-        stop = first_signal()
+        stop = until.future()
         supervisor = Supervisor(self._say)
         life = asyncio.create_task(self._live(supervisor))
         try:
@@ -110,7 +110,7 @@ class Stack:
     async def _live(self, supervisor: Supervisor) -> int:
         if self._broker is not None:
             self._say(f"broker: starting on {self._broker.bootstrap_servers}")
-            await supervisor.start(BrokerPart(self._broker))
+            await supervisor.start(BrokerPart(self._broker, self._say))
         cluster = ClusterAdmin(self._topics)
         partitions = await self._prepare(cluster)
         token = ensure_admin_token(self._home)

@@ -10,12 +10,11 @@ Guarantees: after `stop` no part runs, within its seconds plus what killing take
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from deploy.errors import DeployError
-from deploy.exits import FINAL, RESTART_ME
+from deploy.exits import FINAL, RESTART_ME, in_words
 from deploy.parts import Part, Say
 
 #: Seconds before a part is started again: 1, 2, 4 ... of this many.
@@ -77,14 +76,22 @@ class Supervisor:
         self._tasks += [asyncio.create_task(self._keep(part, may_finish)) for part in group]
 
     async def stop(self, seconds: float) -> None:
-        """Stop all groups, the last one first; each gets what time the ones after it leave."""
+        """Stop all groups, the last one first; each gets what time the ones after it leave.
+
+        Raises: the first error of a part, once all the others were stopped too.
+        """
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         deadline = self._clock() + seconds
+        outcomes: list[BaseException | None] = []
         for index in reversed(range(len(self._groups))):
             left = deadline - self._clock() - index * RESERVED_SECONDS
-            await asyncio.gather(*(part.stop(max(0.1, left)) for part in self._groups[index]))
+            stops = (part.stop(max(0.1, left)) for part in self._groups[index])
+            outcomes += await asyncio.gather(*stops, return_exceptions=True)
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
 
     async def _keep(self, part: Part, may_finish: bool = False) -> None:
         back_off = BackOff()
@@ -93,29 +100,19 @@ class Supervisor:
             try:
                 await part.start()
                 code = await part.wait()
-                how = _in_words(code)
+                asks = "asks to be started again (75)"
+                told = f"{part.name} {asks if code == RESTART_ME else in_words(code)}"
             except DeployError as error:
-                code, how = error.exit_code, str(error)
+                code, told = error.exit_code, f"{part.name}: {error}"
             if may_finish and code == 0:
                 self._say(f"{part.name} has done its work")
                 return
             if code in FINAL:
-                self._say(f"{part.name} {how}; it is not started again, a person must act")
+                self._say(f"{told}; it is not started again, a person must act")
                 if not self.gave_up.is_set():
                     self.exit_code = code
                     self.gave_up.set()
                 return
             delay = back_off.after(self._clock() - began)
-            self._say(f"{part.name} {how}; it is started again in {delay:g} s")
+            self._say(f"{told}; it is started again in {delay:g} s")
             await self._sleep(delay)
-
-
-def _in_words(code: int) -> str:
-    if code == RESTART_ME:
-        return "asks to be started again (75)"
-    if code >= 0:
-        return f"ended with {code}"
-    try:
-        return f"was ended by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was ended by signal {-code}"

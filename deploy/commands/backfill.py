@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from deploy.exits import RESTART_ME
 from deploy.invocation import AS_JSON, environ_of, is_debug, print_json
 
 
@@ -34,6 +35,7 @@ def backfill(
     from deploy.backfill import BackfillOptions
     from deploy.backfill import backfill as copy
     from deploy.progress import progress
+    from deploy.signals import Stop
     from deploy.sparse_log import show_sparsely
     from producer.settings import ProducerSettings
     from stream_app.cluster import Cluster
@@ -46,12 +48,8 @@ def backfill(
     if not is_debug(context):
         show_sparsely("producer")
     options = BackfillOptions(topic, begin_at, end_at, import_id, max_rate)
-    with progress("offsets") as on_progress:
-        try:
-            done = copy(options, settings, Cluster(source), on_progress)
-        except (KeyboardInterrupt, SystemExit):
-            typer.echo("broken off; the same command goes on where it was", err=True)
-            raise
+    with Stop(RESTART_ME) as stop, progress("offsets") as on_progress:
+        done = copy(options, settings, Cluster(source), on_progress, should_stop=stop.is_set)
     if as_json:
         print_json(asdict(done))
     else:
@@ -60,3 +58,6 @@ def backfill(
             f"{done.readings:,} readings copied and {done.quarantined:,} records quarantined in"
             f" {done.seconds:.1f} s{earlier}; id {done.import_id}"
         )
+    if not done.complete:
+        typer.echo("broken off; the same command continues where it was", err=True)
+        raise typer.Exit(stop.exit_code)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -14,8 +13,9 @@ from typing import TYPE_CHECKING, BinaryIO
 import typer
 
 from contract.errors import SettingError
-from deploy.exits import INTERRUPTED
+from deploy.exits import RESTART_ME
 from deploy.invocation import AS_JSON, environ_of, is_debug, print_json
+from deploy.signals import Stop
 
 if TYPE_CHECKING:
     from producer.files.delimited import Dialect
@@ -61,19 +61,19 @@ def load(
     if resume and any(source.path is None for source in sources):
         raise SettingError("--resume", "is not for standard input, which cannot be read again")
     done: dict[str, Loaded] = {}
-    with _until_signal() as (stopping, signals), ExitStack() as closing:
+    with Stop(RESTART_ME) as stop, ExitStack() as closing:
         opened = [(source, closing.enter_context(_open(source))) for source in sources]
         try:
             for source, file in opened:
-                for loaded in _load_one(settings, source, file, stopping, resume, max_rate):
+                for loaded in _load_one(settings, source, file, stop.event, resume, max_rate):
                     # What has come of it is told also when it fails.
                     done[loaded.import_id] = loaded
-                if stopping.is_set():
+                if stop.is_set():
                     break
         finally:
             _show(list(done.values()), as_json)
-        if signals:
-            raise typer.Exit(INTERRUPTED if signals[0] == signal.SIGINT else 0)
+        if len(done) < len(sources) or not all(each.is_complete for each in done.values()):
+            raise typer.Exit(stop.exit_code)
 
 
 def _dialect(delimiter: str, escape: str | None, columns: str | None) -> Dialect:
@@ -145,25 +145,6 @@ def _load_one(
         except ProducerStopped:
             if not stopping.is_set():
                 raise
-
-
-@contextmanager
-def _until_signal() -> Iterator[tuple[Event, list[int]]]:
-    """Let Ctrl-C and SIGTERM end the work behind the transaction that is under way."""
-    stopping, signals = Event(), list[int]()
-
-    def stop(number: int, frame: object) -> None:
-        signals.append(number)
-        stopping.set()
-
-    before: Mapping[int, object] = {
-        number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield stopping, signals
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
 
 
 def _show(done: Sequence[Loaded], as_json: bool) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 from pathlib import Path
 
 import typer
 
-from deploy.exits import INTERRUPTED
+from deploy.exits import DONE
 from deploy.invocation import environ_of, is_debug
+from deploy.signals import Stop, end_at_sigterm
 
 MOST_WORKERS = 64
 
@@ -26,6 +26,7 @@ def up(
     home: Path | None = typer.Option(None, help="Where state is kept; instead of ENERGY_HOME."),
 ) -> None:
     """Run broker, topics, workers and API on this machine until Ctrl-C."""
+    end_at_sigterm(DONE)
     from deploy.stack import UpOptions
     from deploy.stack import up as run_stack
 
@@ -36,7 +37,6 @@ def up(
 def broker(context: typer.Context) -> None:
     """Run only the local broker, under ENERGY_HOME, until Ctrl-C."""
     from deploy.broker import LocalBroker
-    from deploy.errors import BrokerFailed
     from deploy.home import open_home
     from deploy.java import check_broker_parts
     from deploy.settings import BrokerSettings
@@ -44,19 +44,18 @@ def broker(context: typer.Context) -> None:
     settings = BrokerSettings.load(environ_of(context))
     check_broker_parts()
     local = LocalBroker(open_home(settings.home) / "broker", settings.broker_port)
-    ended_by = _first_signal()
-    try:
-        local.start()
-        local.wait_ready()
-        say(f"ready {local.bootstrap_servers}")
-        while not ended_by.wait(0.2):
-            if local.pid is None:
-                raise BrokerFailed(
-                    f"the broker ended ({local.exit_code}); its last lines are in {local.log_file}"
-                )
-    finally:
-        local.stop()
-    raise typer.Exit(ended_by.exit_code)
+    with Stop() as stop:
+        try:
+            local.start()
+            local.wait_ready(say=say, should_stop=stop.is_set)
+            if not stop.is_set():
+                say(f"ready {local.bootstrap_servers}")
+            while not stop.event.wait(0.2):
+                if local.pid is None:
+                    raise local.failure()
+        finally:
+            local.stop()
+    raise typer.Exit(stop.exit_code)
 
 
 def worker(
@@ -69,6 +68,7 @@ def worker(
     ),
 ) -> None:
     """Run one worker until Ctrl-C; the same as python -m stream_app."""
+    end_at_sigterm(DONE)
     from stream_app.__main__ import main
 
     environ = dict(environ_of(context))
@@ -81,6 +81,7 @@ def worker(
 
 def api(context: typer.Context) -> None:
     """Run the HTTP server until Ctrl-C; the same as python -m api."""
+    end_at_sigterm(DONE)
     from api.__main__ import main
 
     raise typer.Exit(main(environ_of(context), debug=is_debug(context)))
@@ -93,22 +94,3 @@ def say(line: str) -> None:
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
         os.kill(os.getpid(), signal.SIGTERM)
-
-
-class _Signalled(threading.Event):
-    """Set by the first SIGINT or SIGTERM, which also decides the exit code."""
-
-    exit_code = 0
-
-
-def _first_signal() -> _Signalled:
-    ended_by = _Signalled()
-
-    def end(number: int, frame: object) -> None:
-        if not ended_by.is_set():
-            ended_by.exit_code = INTERRUPTED if number == signal.SIGINT else 0
-            ended_by.set()
-
-    signal.signal(signal.SIGINT, end)
-    signal.signal(signal.SIGTERM, end)
-    return ended_by

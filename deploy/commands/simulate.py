@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from deploy.exits import FAILED
+from deploy.exits import DONE, FAILED, RESTART_ME
 from deploy.invocation import AS_JSON, environ_of, is_debug, print_json
 
 
@@ -40,6 +40,7 @@ def simulate(
     from dataclasses import asdict
 
     from deploy.progress import progress
+    from deploy.signals import Stop
     from deploy.sparse_log import show_sparsely
     from producer.settings import ProducerSettings
     from producer.simulate import SimulateOptions, run
@@ -49,8 +50,9 @@ def simulate(
     options = SimulateOptions(settings, devices, readings, rate, seed, bad, partitioner, oracle)
     if not is_debug(context):
         show_sparsely("producer")
-    with progress("readings") as on_progress:
-        summary = run(options, on_progress)
+    at_sigterm = DONE if readings is None else RESTART_ME
+    with Stop(at_sigterm) as stop, progress("readings") as on_progress:
+        summary = run(options, on_progress, should_stop=stop.is_set)
     if as_json:
         print_json(asdict(summary))
     else:
@@ -59,5 +61,7 @@ def simulate(
             f" ({summary.bad_sent:,} of them bad on purpose), {summary.refused:,} refused,"
             f" {summary.unknown:,} unknown"
         )
+    if stop.is_set() and summary.acknowledged - summary.bad_sent != readings:
+        raise typer.Exit(stop.exit_code)
     if summary.refused or summary.unknown:
         raise typer.Exit(FAILED)

@@ -21,6 +21,7 @@ from contract.topics import READINGS, app_id
 from contract.views import Views, ViewVersion
 from deploy.cluster_admin import ClusterAdmin
 from deploy.errors import NotReadable
+from deploy.exits import RESTART_ME
 from deploy.home import only_one_on, open_home
 from deploy.log_reader import read_views
 from deploy.parts import ModulePart, Say
@@ -30,7 +31,7 @@ from deploy.replay.positions import Positions
 from deploy.replay.removal import replay_directory
 from deploy.replay.watched import Watched
 from deploy.settings import BrokerSettings, TopicSettings
-from deploy.signals import first_signal
+from deploy.signals import Stop
 from deploy.supervisor import Supervisor
 from deploy.threads import in_thread
 from stream_app.errors import ClusterRefused, NoBroker
@@ -62,7 +63,7 @@ class ReplayOptions:
 
 
 def replay(options: ReplayOptions, environ: Mapping[str, str], say: Say) -> int:
-    """Run until served, dropped or stopped; returns the exit code.
+    """Run until served, dropped or stopped (75, or 130 after Ctrl-C); returns the exit code.
 
     Raises: DeployError, SettingError, WorkerError.
     """
@@ -78,7 +79,8 @@ def replay(options: ReplayOptions, environ: Mapping[str, str], say: Say) -> int:
         hands = "1 worker" if options.workers == 1 else f"{options.workers} workers"
         say(f"view version {version.view_version}: {how}, with {hands}")
         os.nice(_NICENESS)
-        return asyncio.run(Replay(options, home, cluster, version, environ, say).run())
+        with Stop(RESTART_ME) as stop:
+            return asyncio.run(Replay(options, home, cluster, version, environ, say).run(stop))
 
 
 class Replay:
@@ -101,15 +103,15 @@ class Replay:
         self._watched = Watched(self._number, say)
         self._workers = [self._worker(number, environ) for number in range(options.workers)]
 
-    async def run(self) -> int:
+    async def run(self, until: Stop) -> int:
         """Start the workers, wait for the end, stop them; returns the exit code."""
-        stop = first_signal()
+        stop = until.future()
         supervisor = Supervisor(self._watched.say)
         with self._watched:
             life = asyncio.create_task(self._live(supervisor))
             try:
                 await asyncio.wait([life, stop], return_when=asyncio.FIRST_COMPLETED)
-                return stop.result() if stop.done() else life.result()
+                return life.result() if life.done() else stop.result()
             finally:
                 life.cancel()
                 await asyncio.gather(life, return_exceptions=True)

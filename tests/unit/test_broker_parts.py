@@ -1,12 +1,18 @@
-"""What the local broker is started with, and what is said when a part is missing."""
+"""How the local broker is started, waited for and ends; what is said when a part is missing."""
 
+import asyncio
+import signal
 from pathlib import Path
 
 import pytest
 
+from deploy import broker as local
+from deploy.broker import LocalBroker
 from deploy.broker_properties import Listener, as_text, server_properties
 from deploy.errors import BrokerFailed, DeployError, DirectoryLocked, MissingPart, PortInUse
 from deploy.java import class_path, find_java, jar_directory
+from deploy.parts import BrokerPart
+from deploy.supervisor import Supervisor
 
 
 @pytest.fixture
@@ -83,3 +89,105 @@ def test_an_error_without_a_message_says_its_docstring(
 ) -> None:
     assert error().exit_code == exit_code
     assert str(error()) == " ".join((error.__doc__ or "").split())
+
+
+class FakeBroker(LocalBroker):
+    """A JVM that answers after so many looks, and ends with `exit_code` when it is told to."""
+
+    exit_code: int | None = None  # type: ignore[assignment]
+
+    def __init__(self, tmp_path: Path, answers_after: float = 0) -> None:
+        super().__init__(tmp_path, 9, libs=tmp_path)
+        self.looks_left = answers_after
+        self.starts = 0
+        self.log_file.touch()
+
+    @property
+    def pid(self) -> int | None:
+        return None if self.exit_code is not None else 1
+
+    def start(self) -> None:
+        self.starts += 1
+        self.exit_code = None
+
+    def stop(self, timeout_seconds: float = 5) -> None:
+        self.exit_code = -signal.SIGTERM
+
+    def _is_ready(self) -> bool:
+        self.looks_left -= 1
+        return self.looks_left < 0
+
+
+@pytest.fixture
+def passing_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look at the broker takes a second, which nobody waits for."""
+    now = [0.0]
+
+    def tick(seconds: float) -> None:
+        now[0] += 1
+
+    monkeypatch.setattr(local.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(local.time, "sleep", tick)
+
+
+@pytest.mark.usefixtures("passing_time")
+def test_b8_a_broker_that_reads_its_log_again_is_waited_for(tmp_path: Path) -> None:
+    broker, said = FakeBroker(tmp_path, answers_after=3_600), list[str]()
+    broker.wait_ready(say=said.append)
+    assert 100 < len(said) < 400, "now and then, in an hour"
+    assert said[0].startswith("still starting after 10 s: recovering, as after a hard stop")
+
+
+@pytest.mark.usefixtures("passing_time")
+def test_b8_a_bound_that_was_asked_for_still_holds(tmp_path: Path) -> None:
+    with pytest.raises(BrokerFailed, match="was not ready within 60 s"):
+        FakeBroker(tmp_path, answers_after=3_600).wait_ready(60)
+
+
+def test_b8_a_wait_ends_when_it_is_told_to(tmp_path: Path) -> None:
+    looks: list[int] = []
+
+    def should_stop() -> bool:
+        looks.append(1)
+        return len(looks) > 3
+
+    FakeBroker(tmp_path, answers_after=1e9).wait_ready(should_stop=should_stop)
+
+
+def test_b8_a_jvm_that_ends_while_it_starts_is_told_with_its_last_lines(tmp_path: Path) -> None:
+    broker = FakeBroker(tmp_path, answers_after=1e9)
+    broker.log_file.write_text("no space left\n")
+    broker.exit_code = 1
+    with pytest.raises(BrokerFailed, match=r"ended with 1: no space left \(all of it: .*log"):
+        broker.wait_ready()
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 3, 75, -9])
+async def test_b1_a_broker_is_started_again_whatever_its_jvm_ends_with(
+    tmp_path: Path, code: int
+) -> None:
+    """3 is what HotSpot ends with when it is out of memory; only our own codes mean something."""
+    broker, said = FakeBroker(tmp_path), list[str]()
+    is_again = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        if broker.starts > 1:
+            is_again.set()
+            await asyncio.Event().wait()
+
+    supervisor = Supervisor(said.append, sleep=sleep)
+    await supervisor.start(BrokerPart(broker, said.append))
+    broker.exit_code = code
+
+    def start_again() -> None:
+        broker.starts += 1
+        broker.exit_code = code
+
+    broker.start = start_again  # type: ignore[method-assign]
+    async with asyncio.timeout(10):
+        await is_again.wait()
+    assert not supervisor.gave_up.is_set()
+    how = "was ended by SIGKILL" if code == -9 else f"ended with {code}"
+    assert said[0].startswith(f"broker: the broker {how}: it printed nothing")
+    assert said[0].endswith("; it is started again in 1 s")
+    await supervisor.stop(9)

@@ -84,3 +84,23 @@ def _runs(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+async def test_b9_a_part_that_ends_just_before_it_is_killed_is_stopped(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    part = ModulePart("api", ["stubborn"], environ, lines.append)
+    await part.start()
+    while "[api] here" not in lines:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    kill = os.killpg
+
+    def kill_what_is_gone(group: int, number: int) -> None:
+        kill(group, number)
+        raise ProcessLookupError
+
+    monkeypatch.setattr(os, "killpg", kill_what_is_gone)
+    await part.stop(0.1)
+    assert part.pid is not None
+    wait_until(lambda: not _runs(part.pid or 0), "the process is gone", seconds=5)

@@ -97,8 +97,8 @@ async def test_a_start_that_fails_is_tried_again_unless_it_is_final() -> None:
     supervisor.keep([part])
     await supervisor.gave_up.wait()
     assert recorder.lines == [
-        "broker no storage; it is started again in 1 s",
-        "broker port 9 is taken; it is not started again, a person must act",
+        "broker: no storage; it is started again in 1 s",
+        "broker: port 9 is taken; it is not started again, a person must act",
     ]
     await supervisor.stop(9)
 
@@ -119,3 +119,19 @@ async def test_groups_are_stopped_last_first_and_leave_time_for_those_after_them
     await supervisor.stop(9)
     assert log == ["stopped api", "stopped worker-0", "stopped broker"]
     assert api.given[0] < worker.given[0] < broker.given[0] == 9
+
+
+async def test_b9_a_part_that_cannot_be_stopped_leaves_none_of_the_others_running() -> None:
+    log: list[str] = []
+    supervisor = Recorder().supervisor()
+
+    class Unstoppable(FakePart):
+        async def stop(self, seconds: float) -> None:
+            raise PermissionError("not ours")
+
+    await supervisor.start(FakePart("broker", log=log))
+    supervisor.keep([FakePart("worker-0", log=log)])
+    supervisor.keep([Unstoppable("api")])
+    with pytest.raises(PermissionError, match="not ours"):
+        await supervisor.stop(9)
+    assert log == ["stopped worker-0", "stopped broker"]

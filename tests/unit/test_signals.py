@@ -1,0 +1,228 @@
+"""What a signal ends a command with: 0 what runs until it is stopped, 75 unfinished work."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy import cli
+from deploy.backfill import Summary
+from deploy.broker import LocalBroker
+from deploy.exits import RESTART_ME
+from deploy.replay.run import Replay, ReplayOptions
+from deploy.signals import Stop
+from deploy.stack import Stack, UpOptions
+from producer.loading import Loaded
+from producer.simulate import SimulateSummary
+from tests.kafka import wait_until
+
+ENDS_WITH = [
+    (signal.SIGTERM, 0, RESTART_ME),
+    (signal.SIGHUP, 0, RESTART_ME),
+    (signal.SIGINT, 130, 130),
+]
+HOW = pytest.mark.parametrize(("number", "endless", "finite"), ENDS_WITH)
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """Put back what a command leaves behind; nothing here may end pytest."""
+    former = {number: signal.getsignal(number) for number, *_ in ENDS_WITH}
+    signal.signal(signal.SIGHUP, signal.default_int_handler)
+    yield
+    for number, handler in former.items():
+        signal.signal(number, handler)
+
+
+def send(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
+@HOW
+def test_the_first_signal_decides(number: int, endless: int, finite: int) -> None:
+    for stop, code in ((Stop(), endless), (Stop(RESTART_ME), finite)):
+        before = signal.getsignal(number)
+        with stop:
+            assert not stop.is_set()
+            send(number)
+            assert stop.event.wait(10)
+            send(signal.SIGINT)
+        assert stop.exit_code == code
+        assert signal.getsignal(number) == before
+
+
+@HOW
+async def test_an_event_loop_hears_it_too(number: int, endless: int, finite: int) -> None:
+    with Stop(RESTART_ME) as stop:
+        first, second = stop.future(), stop.future()
+        asyncio.get_running_loop().call_soon(send, number)
+        async with asyncio.timeout(10):
+            assert await first == await second == finite
+        assert await stop.future() == finite, "also who asks afterwards"
+
+
+def test_without_a_signal_the_code_is_0_and_a_closed_terminal_may_be_ignored() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with Stop(RESTART_ME) as stop:
+        send(signal.SIGHUP)
+    assert not stop.is_set()
+    assert stop.exit_code == 0
+
+
+def test_k6_a_short_command_that_sigterm_ends_is_not_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("deploy.cli.sys.argv", ["energy", "topics", "check"])
+    monkeypatch.setattr("deploy.topics.check", lambda *_: send(signal.SIGTERM))
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == RESTART_ME
+
+
+def broken_off(number: int, should_stop: Callable[[], bool]) -> None:
+    send(number)
+    wait_until(should_stop, "the signal is heard", 10)
+
+
+@HOW
+def test_k6_a_backfill_broken_off_is_to_be_run_again(
+    number: int,
+    endless: int,
+    finite: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def copy(*_: object, should_stop: Callable[[], bool]) -> Summary:
+        broken_off(number, should_stop)
+        return Summary("mine", readings=7)
+
+    monkeypatch.setattr("deploy.backfill.backfill", copy)
+    assert cli.run(["backfill", "archive"], {}) == finite
+    told = capsys.readouterr()
+    assert "7 readings copied" in told.out
+    assert "broken off; the same command continues where it was" in told.err
+
+
+def test_k6_work_that_was_done_when_the_signal_came_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def copy(*_: object, should_stop: Callable[[], bool]) -> Summary:
+        broken_off(signal.SIGTERM, should_stop)
+        return Summary("mine", readings=7, complete=True)
+
+    monkeypatch.setattr("deploy.backfill.backfill", copy)
+    assert cli.run(["backfill", "archive"], {}) == 0
+
+
+@HOW
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_k6_a_load_broken_off_is_to_be_run_again(
+    number: int,
+    endless: int,
+    finite: int,
+    is_complete: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def load(_: object, source: Any, *arguments: Any, **options: object) -> Iterator[Loaded]:
+        broken_off(number, arguments[2].is_set)
+        yield Loaded(source.name, "mine", 7, 0, is_complete)
+
+    path = tmp_path / "a.ndjson"
+    path.touch()
+    monkeypatch.setattr("producer.loading.load", load)
+    assert cli.run(["load", str(path)], {}) == (0 if is_complete else finite)
+
+
+@HOW
+@pytest.mark.parametrize("readings", [None, 7, 100])
+def test_k6_a_fleet_ends_well_unless_it_has_readings_left(
+    number: int,
+    endless: int,
+    finite: int,
+    readings: int | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run(*_: object, should_stop: Callable[[], bool]) -> SimulateSummary:
+        broken_off(number, should_stop)
+        return SimulateSummary(7, 0, 0, 0, 1.0)
+
+    monkeypatch.setattr("producer.simulate.run", run)
+    option = [] if readings is None else ["--readings", str(readings)]
+    expected = {None: endless, 7: 0, 100: finite}[readings]
+    assert cli.run(["simulate", *option], {}) == expected
+
+
+def silent(text: str) -> None:
+    """Say nothing."""
+
+
+@HOW
+def test_k6_a_replay_broken_off_is_to_be_run_again(
+    number: int,
+    endless: int,
+    finite: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from contract.views import ViewVersion
+    from deploy.replay import run as replaying
+
+    async def live(self: Replay, supervisor: object) -> int:
+        send(number)
+        await asyncio.Event().wait()
+        return 0
+
+    version = ViewVersion(2, "building", 1, "1")
+    monkeypatch.setattr(Replay, "_live", live)
+    monkeypatch.setattr(replaying, "ClusterAdmin", lambda settings: None)
+    monkeypatch.setattr(replaying, "begin", lambda *_, accept_partial: (version, True))
+    monkeypatch.setattr(replaying.os, "nice", lambda by: by)
+    environ: Mapping[str, str] = {"ENERGY_HOME": str(tmp_path / "home")}
+    assert replaying.replay(ReplayOptions(), environ, silent) == finite
+
+
+@HOW
+def test_the_local_stack_ends_well(
+    number: int,
+    endless: int,
+    finite: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from deploy import stack
+
+    async def live(self: Stack, supervisor: object) -> int:
+        send(number)
+        await asyncio.Event().wait()
+        return 0
+
+    monkeypatch.setattr(Stack, "_live", live)
+    environ = {"ENERGY_HOME": str(tmp_path / "home")}
+    monkeypatch.setattr(Stack, "_refuse_taken_ports", lambda self: None)
+    options = UpOptions(with_broker=False)
+    assert stack.up(options, environ, silent) == endless
+
+
+@HOW
+def test_b8_a_signal_ends_the_wait_for_a_broker_that_recovers(
+    number: int,
+    endless: int,
+    finite: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ended: list[str] = []
+    monkeypatch.setattr("deploy.java.check_broker_parts", lambda: None)
+    monkeypatch.setattr(LocalBroker, "start", lambda self: send(number))
+    monkeypatch.setattr(LocalBroker, "stop", lambda self: ended.append("stopped"))
+    monkeypatch.setattr(LocalBroker, "_is_ready", lambda self: False)
+    monkeypatch.setattr(LocalBroker, "pid", 1)
+    assert cli.run(["broker"], {"ENERGY_HOME": str(tmp_path / "home")}) == endless
+    assert ended == ["stopped"]
+    assert "ready" not in capsys.readouterr().out
