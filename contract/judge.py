@@ -8,6 +8,8 @@ alone.
 from __future__ import annotations
 
 import re
+from array import array
+from itertools import accumulate
 from typing import Annotated, Any
 
 import msgspec
@@ -25,11 +27,16 @@ NESTING_LEVELS = 64
 SHORT_CHARACTERS = 64
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
-_OPENING = frozenset((b"{", b"["))
-_CLOSING = frozenset((b"}", b"]"))
+#: A string up to its end, or to the end of the text: it never has to begin again at a later quote.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+#: Brackets as signed bytes: 1 opens, -1 closes. All other bytes are left out.
+_LEVELS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 _NUMBER_STARTS = frozenset(b"%c" % character for character in b"-0123456789")
 _BLANKS = b" \t\r\n"
+#: Passed over at the start of a file or body; anywhere else between tokens it is a fault.
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_BYTE = re.compile(r"\(byte ([0-9]+)\)\Z")
 
 
 class Reading(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -175,17 +182,24 @@ def _parse_object(value: bytes | None) -> _Fields | str:
     except msgspec.DecodeError as error:
         if not value.strip(_BLANKS):
             return "empty"
-        return "not JSON: " + str(error).removeprefix("JSON is malformed: ")
+        return "not JSON: " + _what_is_wrong(value, str(error))
+
+
+def _what_is_wrong(value: bytes, error: str) -> str:
+    """Return the parser's words, or what they stand for where it met a byte order mark."""
+    if place := _BYTE.search(error):
+        # Of what trails behind an object the parser names the second byte.
+        first = max(0, int(place[1]) - 1)
+        mark = value.find(BYTE_ORDER_MARK, first, first + 1 + len(BYTE_ORDER_MARK))
+        if mark >= 0:
+            return f"byte order mark (byte {mark})"
+    return error.removeprefix("JSON is malformed: ")
 
 
 def _is_too_deep(value: bytes) -> bool:
-    """Tell whether it is nested too deep, before a recursive parser sees it."""
-    depth = 0
-    for token in _TOKEN.finditer(value):
-        if token[0] in _OPENING:
-            depth += 1
-            if depth > NESTING_LEVELS:
-                return True
-        elif token[0] in _CLOSING:
-            depth -= 1
-    return False
+    """Tell whether it is nested too deep, before a recursive parser sees it.
+
+    Unit: 3 ms for the worst 64 KiB; every byte is looked at a fixed number of times.
+    """
+    levels = _STRING.sub(b"", value).translate(_LEVELS, _NO_BRACKETS)
+    return max(accumulate(array("b", levels)), default=0) > NESTING_LEVELS

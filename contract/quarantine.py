@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
+from codecs import utf_8_decode
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -93,6 +94,9 @@ def encode_quarantined(
 ) -> bytes:
     """Write the quarantine record of a value; `whole` says what it is the beginning of.
 
+    A value is decoded and hashed as a whole: give no more than a beginning of what may be longer
+    than a Kafka record.
+
     Shape: one JSON object, at most about 0.6 MB (64 KiB of control characters, escaped).
     Unit: 3 us for a short value; give all records of a chunk the same `inserted_at`.
     """
@@ -122,7 +126,9 @@ def encode_quarantined(
         columns.file = origin.file
         columns.line = origin.line
     if value is not None:
-        columns.value, columns.value_base64 = _kept(value, VALUE_BYTES_KEPT)
+        columns.value, columns.value_base64 = _kept(
+            value, VALUE_BYTES_KEPT, is_cut=whole is not None
+        )
         if whole is None and len(value) > VALUE_BYTES_KEPT:
             whole = Whole(len(value), hashlib.sha256(value).hexdigest())
         if whole is not None:
@@ -147,13 +153,11 @@ def _shortened(text: str | None) -> str | None:
     return text if text is None else text[:_COLUMN_CHARACTERS_KEPT]
 
 
-def _kept(whole: bytes, limit: int) -> tuple[str | None, str | None]:
-    """Keep bytes as text, else in base64."""
+def _kept(value: bytes, limit: int, *, is_cut: bool = False) -> tuple[str | None, str | None]:
+    """Keep bytes as text, else in base64; `is_cut`: the last character may be split already."""
     try:
-        if len(whole) <= limit:
-            return whole.decode(), None
-        # A cut may split a character: the whole decides whether it is text.
-        whole.decode()
-        return whole[:limit].decode(errors="ignore"), None
+        # The cut may split a character: the whole decides whether it is text.
+        text, _ = utf_8_decode(value, "strict", not is_cut)
     except UnicodeDecodeError:
-        return None, b64encode(whole[:limit]).decode()
+        return None, b64encode(value[:limit]).decode()
+    return text if len(value) <= limit else value[:limit].decode(errors="ignore"), None

@@ -17,6 +17,7 @@ import msgspec
 from contract.decimals import EVERYDAY, NUMBER_CHARACTERS, parse_number
 from contract.errors import InvalidReading
 from contract.judge import (
+    BYTE_ORDER_MARK,
     COLUMNS,
     SHORT_CHARACTERS,
     VALUE_BYTES,
@@ -27,7 +28,15 @@ from contract.judge import (
 )
 from contract.timestamps import faulty_timestamps
 
-__all__ = ["COLUMNS", "VALUE_BYTES", "Reading", "Rejected", "decode_readings", "validate"]
+__all__ = [
+    "BYTE_ORDER_MARK",
+    "COLUMNS",
+    "VALUE_BYTES",
+    "Reading",
+    "Rejected",
+    "decode_readings",
+    "validate",
+]
 
 #: After fewer readings than this in one go, everyday forms are tried less often...
 _FEW = 4
@@ -63,13 +72,15 @@ def decode_readings(values: Sequence[bytes | None]) -> tuple[list[Reading], list
     found: list[Reading | None] = []
     rejected: list[Rejected] = []
     judged: set[int] = set()
+    longest = _longest(values)
+    decode = _decode_everyday if longest <= VALUE_BYTES else _decode_unless_long
     rest = iter(values)
     at_once = 1
     while True:
         before = len(found)
         try:
             # C all the way; at a value it does not know, `found` holds all before that one.
-            found.extend(map(_decode_everyday, rest))  # type: ignore[arg-type]
+            found.extend(map(decode, rest))  # type: ignore[arg-type]
             break
         except Exception:
             start = len(found)
@@ -83,7 +94,9 @@ def decode_readings(values: Sequence[bytes | None]) -> tuple[list[Reading], list
             else:
                 rejected.append(Rejected(len(found), verdict))
                 found.append(None)
-    for place in _doubtful(values, found, judged, all_found=not rejected):
+    for place in _doubtful(
+        values, found, judged, all_found=not rejected, is_any_long=longest > _SURE_BYTES
+    ):
         verdict = judge(values[place])
         if isinstance(verdict, Reading):
             found[place] = verdict
@@ -96,12 +109,28 @@ def decode_readings(values: Sequence[bytes | None]) -> tuple[list[Reading], list
     return [reading for reading in found if reading is not None], rejected
 
 
+def _longest(values: Sequence[bytes | None]) -> int:
+    """Return the bytes of the longest value."""
+    try:
+        return max(map(len, values), default=0)  # type: ignore[arg-type]
+    except TypeError:
+        return max(map(len, filter(None, values)), default=0)
+
+
+def _decode_unless_long(value: bytes | None) -> Reading:
+    """Leave a value that is too long to `judge`, which refuses it by its length unparsed."""
+    if value is not None and len(value) > VALUE_BYTES:
+        raise ValueError
+    return _decode_everyday(value)  # type: ignore[arg-type]
+
+
 def _doubtful(
     values: Sequence[bytes | None],
     found: list[Reading | None],
     judged: set[int],
     *,
     all_found: bool,
+    is_any_long: bool,
 ) -> set[int]:
     """Return the places whose checks, done for all at once, did not all pass."""
     places: Sequence[int] = range(len(found))
@@ -123,8 +152,7 @@ def _doubtful(
     ):
         bad = {device for device in devices if device_id_fault(device)}
         doubtful.update(i for i, r in zip(places, readings, strict=True) if r.device_id in bad)
-    lengths = map(len, values if all_found else filter(None, values))  # type: ignore[arg-type]
-    if max(lengths) > _SURE_BYTES:
+    if is_any_long:
         for i, r in zip(places, readings, strict=True):
             if len(values[i]) - len(r.device_id) - len(r.location) > _SURE_BYTES:  # type: ignore[arg-type]
                 doubtful.add(i)

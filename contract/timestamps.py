@@ -19,6 +19,8 @@ _LARGEST_OFFSET = timedelta(hours=18)
 _DATES_KEPT = 4096
 _TIMES_KEPT = 86_400
 _SEPARATORS = frozenset(" T")
+#: A longer text is never plain, and must not be kept in a cache.
+_PLAIN_CHARACTERS = len("2025-04-30 10:11:21Z")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z?")
 #: So many timestamps are looked at one by one rather than halved again.
@@ -49,10 +51,17 @@ _LEAP_DAY = chr(0x0229)
 
 def timestamp_fault(text: str) -> str | None:
     """Say why the text is no timestamp, or None when it is one."""
-    if text[10:11] in _SEPARATORS and _is_plain_date(text[:10]) and _is_plain_time(text[11:]):
+    if (
+        len(text) <= _PLAIN_CHARACTERS
+        and text[10:11] in _SEPARATORS
+        and _is_plain_date(text[:10])
+        and _is_plain_time(text[11:])
+    ):
         return None
     shape = _SHAPE.fullmatch(text)
     if shape is None:
+        if text.startswith("\ufeff"):
+            return "begins with a byte order mark"
         return "not YYYY-MM-DD hh:mm:ss with optional fraction and offset"
     date, hour, minute, second, sign, offset_hours, offset_minutes = shape.groups()
     midnight = _midnight(date)

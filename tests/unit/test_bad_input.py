@@ -122,8 +122,28 @@ def test_k14_what_is_almost_json_is_refused(value: bytes):
     refused_whole(value)
 
 
-def test_k9_a_byte_order_mark_is_refused():
-    refused_whole(b"\xef\xbb\xbf" + GOOD_VALUE)
+MARK = b"\xef\xbb\xbf"
+
+
+@pytest.mark.parametrize(
+    ("value", "byte"),
+    [
+        (MARK + GOOD_VALUE, 0),
+        (b" \n" + MARK + GOOD_VALUE, 2),
+        (GOOD_VALUE + MARK, len(GOOD_VALUE)),
+        (GOOD_VALUE[:1] + MARK + GOOD_VALUE[1:], 1),
+        (MARK, 0),
+    ],
+)
+def test_k9_a_byte_order_mark_is_refused_by_its_name(value: bytes, byte: int):
+    assert refused_whole(value) == f"not JSON: byte order mark (byte {byte})"
+
+
+def test_k9_a_byte_order_mark_in_a_text_is_a_character():
+    assert accepted(value_of(location='"\ufeffa"')).location == "\ufeffa"
+    assert "byte order mark" in refused_column(
+        value_of(timestamp='"\ufeff2025-04-30 10:11:21"'), "timestamp"
+    )
 
 
 @pytest.mark.parametrize(
