@@ -43,8 +43,8 @@ faults: venv jars ## Kill workers and worse for as long as you like; KILLS=300 S
 	@$(BIN)/python -m tests.fault $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
 	@$(BIN)/python -m pytest tests/long -q
 
-fuzz: venv ## Hostile and generated requests and records, many of them; CASES=50000 RECORDS=1000000
-	@FUZZ_CASES=$(or $(CASES),50000) FUZZ_RECORDS=$(or $(RECORDS),1000000) FUZZ_SEED=$(or $(SEED),1) \
+fuzz: venv ## Hostile and generated requests and records, many of them; CASES=50000 RECORDS=1000000 LISTINGS=50
+	@FUZZ_CASES=$(or $(CASES),50000) FUZZ_RECORDS=$(or $(RECORDS),1000000) FUZZ_SEED=$(or $(SEED),1) FUZZ_LISTINGS=$(or $(LISTINGS),50) \
 		$(BIN)/python -m pytest tests/fuzz -q -s --timeout-method=thread
 
 check: venv ## Lint, formatting, types and imports, in seconds

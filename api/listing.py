@@ -118,14 +118,18 @@ def _page(slices: Iterable[list[Row]], query: Query) -> Iterator[list[Row]]:
 
 
 def _exact_page(source: Source, query: Query) -> Iterator[list[Row]]:
-    """Go to the first row at once, where places among the keys are places among the rows."""
+    """Go to the first row at once, where places among the keys are places among the rows.
+
+    From there on rows are counted, not keys: devices that appear meanwhile are among the keys.
+    """
     start = source.keys.at(query.offset, descending=query.descending)
     left = source.devices if query.limit is None else query.limit
     if start is None:
         return
     for keys in all_keys(source, descending=query.descending, start=start):
-        yield rows_at(source, keys[:left])
-        left -= len(keys)
+        rows = rows_at(source, keys)[:left]
+        yield rows
+        left -= len(rows)
         if left <= 0:
             return
 

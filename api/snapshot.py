@@ -18,7 +18,12 @@ class ViewSnapshot:
         self._held = [(each.totals, each.totals.snapshot()) for each in view.partitions]
         self.keys = view.keys
         self.devices = view.devices
-        self.has_exact_keys = view.has_exact_keys
+        self._had_exact_keys = view.has_exact_keys
+
+    @property
+    def has_exact_keys(self) -> bool:
+        """Whether each of `keys` is visible: no device was added since, which is in `keys` too."""
+        return self._had_exact_keys and len(self.keys) == self.devices
 
     def columns_of(self, keys: Sequence[bytes]) -> list[list[bytes | None]]:
         """Return the part-totals devices had: for each partition a list, None where it had none."""

@@ -3,7 +3,9 @@
 import asyncio
 import math
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
+from itertools import count
 from typing import Any
+from unittest.mock import patch
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from api.listing import Query, matching, rows_of
 from api.snapshot import ViewSnapshot
 from contract.decimals import Number
-from tests.api_doubles import Totals, filled_view
+from tests.api_doubles import Totals, changelog_chunk, filled_view, transaction
 
 EXACT = Context(prec=2_000, Emin=MIN_EMIN, Emax=MAX_EMAX)
 NUMBERS: st.SearchStrategy[Number] = st.one_of(
@@ -72,3 +74,37 @@ def test_rows_come_in_the_order_of_a_slow_sort(partitions: list[Totals], query: 
             expected, before_limit = slow_rows(partitions, query)
             assert rows == expected
             assert matching(source, query) == before_limit
+
+
+#: What a transaction between two slices does: new devices, new totals of known ones.
+MEANWHILE = st.lists(
+    st.dictionaries(
+        st.text("abz", min_size=1, max_size=3), st.tuples(NUMBERS, st.just(1)), max_size=6
+    ),
+    max_size=8,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(PARTITIONS, QUERIES, MEANWHILE)
+def test_b2_devices_that_appear_between_two_slices_change_no_listing(
+    partitions: list[Totals], query: Query, meanwhile: list[Totals]
+) -> None:
+    async def read() -> tuple[list[tuple[str, Any]], int]:
+        view = await filled_view(*partitions)
+        with ViewSnapshot(view) as snapshot:
+            rows: list[tuple[str, Any]] = []
+            slices = rows_of(snapshot, query)
+            for turn in count(10):
+                # Before the first slice too: the moment is the snapshot's.
+                if turn - 10 < len(meanwhile):
+                    change = transaction(meanwhile[turn - 10], turn)
+                    await view.apply(changelog_chunk(change, start=turn * 100))
+                some = next(slices, None)
+                if some is None:
+                    return rows, matching(snapshot, query)
+                rows += [(row.device_id, row.total_energy_consumed) for row in some]
+        raise AssertionError
+
+    with patch("api.listing.SLICE_ROWS", 2), patch("api.ordering.BLOCK", 3):
+        assert asyncio.run(read()) == slow_rows(partitions, query)
