@@ -10,6 +10,7 @@ ProducerError
 +-- ImportSuperseded   another process goes on with the same import
 +-- FileRefused        not what its name or its header says: nothing of it is written
 +-- FileBroken         cut off or corrupt: the rows before it are written
+|   +-- FileTooLarge   compressed, and more comes out than is allowed
 +-- FileChanged        not the file any more that its load began with: a person must look
 """
 
@@ -76,6 +77,10 @@ class FileRefused(ProducerError):
 
 class FileBroken(ProducerError):
     """The file is cut off or corrupt; the rows before that are written."""
+
+
+class FileTooLarge(FileBroken):
+    """The file inflates to more than is allowed; send it in parts."""
 
 
 class FileChanged(ProducerError):
