@@ -24,10 +24,11 @@ from contract.changelog import (
     MARKER_KEY,
     Birth,
     Marker,
+    check_follows,
     decode_birth,
     decode_marker,
 )
-from contract.errors import CorruptRecord
+from contract.errors import CorruptRecord, DoesNotFollow
 from record_batches.chunk import Record, RecordChunk
 
 #: After a slice of this many records other tasks get their turn: about 1 ms.
@@ -166,7 +167,8 @@ class ViewVersionView:
     async def apply(self, chunk: RecordChunk) -> None:
         """Take in a chunk; whole transactions become visible as their markers come.
 
-        Raises: CorruptRecord; the view must not be served from then on.
+        Raises: CorruptRecord, also at a marker that does not follow the one before it; the view
+        must not be served from then on.
         """
         number = chunk.partition
         partition = self.partitions[number]
@@ -186,6 +188,7 @@ class ViewVersionView:
         partition, value = self.partitions[number], record.value
         if record.key == MARKER_KEY and value is not None:
             marker = decode_marker(value)
+            _check_follows(number, partition.marker, marker, record.offset)
             held, partition.held = partition.held, {}
             new = await self._index(partition, held)
             moves = await self.orders.prepare(self, number, held)
@@ -234,3 +237,10 @@ class ViewVersionView:
             if partition.totals.depth > 1:
                 for _ in partition.totals.merge():
                     await asyncio.sleep(0)
+
+
+def _check_follows(number: int, before: Marker, marker: Marker, offset: int) -> None:
+    try:
+        check_follows(before, marker)
+    except DoesNotFollow as error:
+        raise DoesNotFollow(f"partition {number}, offset {offset}: {error}") from None

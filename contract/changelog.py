@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from contract.decimals import Number, canonical, from_canonical
-from contract.errors import CorruptRecord
+from contract.errors import CorruptRecord, DoesNotFollow
 
 MARKER_KEY = b"\x00applied"
 BIRTH_KEY = b"\x00birth"
@@ -24,17 +24,27 @@ _TOTAL_START = _TOTAL_VERSION + b" "
 
 
 class Marker(msgspec.Struct, frozen=True):
-    """How far a partition of the readings topic is applied; the last record of a transaction.
+    """How far a partition of the readings topic is applied; the last record of each commit.
 
     `counted` and `quarantined` are numbers of records since the start of the view version,
     `newest_ms` is the largest Kafka timestamp of a counted record, -1 if there is none.
+    `previous` is the applied offset that this commit continues from, `writer` the producer id and
+    epoch that made it; `checksum` (CRC-32C) and `leader_epoch` are those of the readings batch
+    that holds `applied_offset`. Each of these four is None where it is not known: in a birth, in
+    version 1.
     """
 
     applied_offset: int
     counted: int = 0
     quarantined: int = 0
     newest_ms: int = -1
-    v: Literal[1] = 1
+    previous: int | None = None
+    writer: tuple[int, int] | None = None
+    checksum: int | None = None
+    leader_epoch: int | None = None
+    #: Builds that know only version 1 refuse this one: they must not take over, see
+    #: docs/SINGLE_BATCHES.md.
+    v: Literal[1, 2] = 2
 
 
 class Birth(msgspec.Struct, frozen=True):
@@ -95,6 +105,30 @@ def decode_marker(value: bytes) -> Marker:
         return _decode_marker(value)
     except msgspec.DecodeError as error:
         raise CorruptRecord(f"no marker of ours: {value[:64]!r}") from error
+
+
+def check_follows(before: Marker | None, marker: Marker) -> None:
+    """Check that a marker comes after the one that the reader saw last, if it saw one.
+
+    A marker that goes back, or continues from an offset that is behind, is of a writer that had
+    lost the partition: what it wrote is not on top of what stands before it. One that continues
+    from an offset ahead is right: compaction has removed the markers between. Version 1 does not
+    say what it continues from. Raises: DoesNotFollow.
+    """
+    if before is None:
+        return
+    applied, previous = before.applied_offset, marker.previous
+    if marker.applied_offset < applied:
+        what = f"goes back from applied offset {applied} to {marker.applied_offset}"
+    elif previous is not None and previous < applied:
+        what = f"continues from applied offset {previous}, not from {applied}"
+    else:
+        return
+    by = "a writer" if marker.writer is None else "producer {} epoch {}".format(*marker.writer)
+    raise DoesNotFollow(
+        f"a marker that {what}: {by} had lost the partition when it wrote; build a new view"
+        " version: energy replay start"
+    )
 
 
 def encode_birth(birth: Birth) -> bytes:

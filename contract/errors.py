@@ -3,6 +3,7 @@
 ContractError
 +-- InvalidReading    a value that is no reading: quarantine it
 +-- CorruptRecord     bytes in one of our own topics that we did not write
+|   +-- DoesNotFollow     a commit by a writer that had lost its partition
 +-- SettingError      a setting that is missing or out of range: exit code 2
 """
 
@@ -47,6 +48,10 @@ class InvalidReading(ContractError):
 
 class CorruptRecord(ContractError):
     """A record in one of our own topics has bytes we did not write; do not go on from it."""
+
+
+class DoesNotFollow(CorruptRecord):
+    """A commit does not continue from the one before it; build a new view version."""
 
 
 class SettingError(ContractError):

@@ -1,16 +1,16 @@
 """Finds the newest marker of each changelog partition without reading the changelog.
 
 Reads: the tails of the partitions, committed records only. The marker is the last record of a
-transaction and stands before its commit's control record, so it is nearly always two offsets
-before the end; what lies behind it (an aborted transaction, control records) makes the search
-go further back, at last to the first offset.
+commit: the last before the end, or, after a transaction, two offsets before it; what lies behind
+it (an aborted transaction, control records) makes the search go further back, at last to the
+first offset.
 """
 
 from __future__ import annotations
 
 from confluent_kafka import Consumer
 
-from contract.changelog import MARKER_KEY, Marker, decode_marker
+from contract.changelog import MARKER_KEY, Marker, check_follows, decode_marker
 from contract.topics import changelog
 from deploy.log_reader import read_to_end, reader
 from stream_app.cluster import Cluster
@@ -38,9 +38,11 @@ def read_markers(cluster: Cluster, view_version: int, partitions: int) -> dict[i
 
 
 def _last_markers(consumer: Consumer, topic: str, starts: dict[int, int]) -> dict[int, Marker]:
-    values = {
-        record.partition: record.value
-        for record in read_to_end(consumer, topic, starts)
-        if record.key == MARKER_KEY and record.value is not None
-    }
-    return {partition: decode_marker(value) for partition, value in values.items()}
+    """Return the last marker of each; raises DoesNotFollow where one does not follow another."""
+    found: dict[int, Marker] = {}
+    for record in read_to_end(consumer, topic, starts):
+        if record.key == MARKER_KEY and record.value is not None:
+            marker = decode_marker(record.value)
+            check_follows(found.get(record.partition), marker)
+            found[record.partition] = marker
+    return found

@@ -64,6 +64,12 @@ def _manager(producer: AIOKafkaProducer) -> Any:
     return manager
 
 
+def identity_of(producer: AIOKafkaProducer) -> tuple[int, int]:
+    """Return the producer id and epoch of a producer that has started; (-1, -1) before."""
+    manager: Any = producer._txn_manager
+    return manager.producer_id, manager.producer_epoch
+
+
 async def pass_transaction(producer: AIOKafkaProducer, topic: str, partition: int) -> None:
     """Begin and abort an empty transaction; the one before has ended in the log on return.
 

@@ -93,7 +93,7 @@ class Ownership:
             end_process("fence", error)
         metrics.FENCES.inc()
         self._writers = writers
-        self._takeover.fenced(writers)
+        self._takeover.fenced({p: writer.identity for p, writer in writers.items()})
         log.info("fenced partitions %s", sorted(writers))
 
     async def recover(self, partitions: list[int]) -> None:

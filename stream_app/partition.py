@@ -85,10 +85,13 @@ class Pending:
 class PartitionFold:
     """The state of one partition between its marker and what has been folded."""
 
-    def __init__(self, partition: int, marker: Marker) -> None:
-        """Go on after the marker."""
+    def __init__(
+        self, partition: int, marker: Marker, writer: tuple[int, int] | None = None
+    ) -> None:
+        """Go on after the marker; `writer` is who commits: producer id and epoch."""
         self.partition = partition
         self.marker = marker
+        self._writer = writer
         self.folded_offset = marker.applied_offset
         self.pending = Pending()
 
@@ -167,6 +170,8 @@ class PartitionFold:
             counted=self.marker.counted + taken.counted,
             quarantined=self.marker.quarantined + len(taken.quarantined),
             newest_ms=max(self.marker.newest_ms, taken.newest_ms),
+            previous=self.marker.applied_offset,
+            writer=self._writer,
         )
         updates.append((MARKER_KEY, encode_marker(marker)))
         return Transaction(updates, taken.quarantined, marker)

@@ -13,13 +13,16 @@ from typing import Any, NamedTuple
 
 from contract.changelog import (
     BIRTH_KEY,
+    MARKER_KEY,
     RESERVED_PREFIX,
     Birth,
     Marker,
+    check_follows,
     check_total,
     decode_birth,
+    decode_marker,
 )
-from contract.errors import CorruptRecord
+from contract.errors import CorruptRecord, DoesNotFollow
 from record_batches.chunk import Record
 from record_batches.reader import ChunkReader
 from stream_app import metrics
@@ -129,6 +132,9 @@ class ChangelogRecovery:
             yield
         except PartitionRefusal as refusal:
             refused[partition] = refusal
+        except DoesNotFollow as error:
+            what = f"{self._changelog} has {error}"
+            refused[partition] = PartitionRefusal(partition, "changelog", what)
         except CorruptRecord as error:
             refused[partition] = self._refusal(
                 partition, f"has {error}: was it written by another build? Run that one."
@@ -193,16 +199,47 @@ def store_records(store: PartitionStore, partition: int, records: Sequence[Recor
     """Write changelog records to a store, with the offset up to which it then has them.
 
     Ours are never deletions, and none is written beyond the end: the fence has made this worker
-    the only writer. Raises: CorruptRecord at a total of an unknown format.
+    the only writer. Reserved keys that this build does not know are passed over.
+    Raises: CorruptRecord at a total of an unknown format; DoesNotFollow at a commit of a writer
+    that had lost the partition; RestartNeeded where the store is not of this changelog.
     """
-    for record in records:
-        if record.key is not None and not record.key.startswith(RESERVED_PREFIX):
-            check_total(record.value or b"")
+    _check(store, partition, records)
     for at in range(0, len(records), WRITE_RECORDS):
         some = records[at : at + WRITE_RECORDS]
-        updates = [(record.key or b"", record.value or b"") for record in some]
+        updates = [
+            (record.key or b"", record.value or b"")
+            for record in some
+            if record.key in (MARKER_KEY, BIRTH_KEY) or not _is_reserved(record)
+        ]
         updates += [(PARTITION_KEY, b"%d" % partition), (RECOVERING_KEY, b"1")]
         store.write(updates, some[-1].offset)
+
+
+def _is_reserved(record: Record) -> bool:
+    return record.key is not None and record.key.startswith(RESERVED_PREFIX)
+
+
+def _check(store: PartitionStore, partition: int, records: Sequence[Record]) -> None:
+    """Look at formats, and at each marker: it must follow the one before it."""
+    before = store.marker()
+    # Where nothing has been read yet, the first marker tells whether the store is of this log.
+    is_own = not store.is_recovering()
+    for record in records:
+        if not _is_reserved(record):
+            check_total(record.value or b"")
+        elif record.key == MARKER_KEY:
+            marker = decode_marker(record.value or b"")
+            try:
+                check_follows(before, marker)
+            except DoesNotFollow as error:
+                if not is_own:
+                    raise
+                store.mark_damaged()
+                raise RestartNeeded(
+                    f"partition {partition}: the local store is not of this changelog: after what"
+                    f" it holds comes {error}"
+                ) from error
+            before, is_own = marker, False
 
 
 def require_marker(store: PartitionStore, partition: int) -> Marker:

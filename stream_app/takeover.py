@@ -8,7 +8,7 @@ tests/model against a simulated one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from contract.changelog import Birth
@@ -35,13 +35,13 @@ class Takeover:
         """Begin with no partition; `accepted` are lost offsets to go on without."""
         self._expected_birth = expected_birth
         self._accepted = accepted or {}
-        self._fenced: set[int] = set()
+        self._fenced: dict[int, tuple[int, int]] = {}
         self.taken: dict[int, Taken] = {}
         self.refused: dict[int, PartitionRefusal] = {}
 
-    def fenced(self, partitions: Iterable[int]) -> None:
-        """Note that nobody else can commit to these any more: what they hold is final."""
-        self._fenced.update(partitions)
+    def fenced(self, writers: Mapping[int, tuple[int, int]]) -> None:
+        """Note who alone can commit to these partitions now, by producer id and epoch."""
+        self._fenced.update(writers)
 
     def recovered(self, partition: int, store: PartitionStore, birth: Birth) -> None:
         """Go on from a store that has all of the changelog; refuses one that is not this view's.
@@ -54,7 +54,7 @@ class Takeover:
             check_birth(birth, self._expected_birth, partition)
         except PartitionRefusal as refusal:
             return self.refuse(refusal)
-        fold = PartitionFold(partition, require_marker(store, partition))
+        fold = PartitionFold(partition, require_marker(store, partition), self._fenced[partition])
         self.taken[partition] = Taken(store, fold)
 
     def refuse(self, refusal: PartitionRefusal) -> None:

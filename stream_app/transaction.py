@@ -28,6 +28,7 @@ from record_batches.transactions import (
     append_batch,
     begin_transaction,
     fence_log,
+    identity_of,
     pass_transaction,
     shorten_backoff,
 )
@@ -109,6 +110,11 @@ class TransactionWriter:
         self._begun_at = time.monotonic()
         await fence_log(self._producer, self._changelog, self._partition)
         self._confirmed_at = self._begun_at
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Producer id and epoch, known once it has started."""
+        return identity_of(self._producer)
 
     async def stop(self) -> None:
         """Close the connections; safe to call more than once."""

@@ -16,7 +16,14 @@ from collections.abc import Iterator
 import msgspec
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from contract.changelog import MARKER_KEY, RESERVED_PREFIX, decode_marker, decode_total
+from contract.changelog import (
+    MARKER_KEY,
+    RESERVED_PREFIX,
+    Marker,
+    check_follows,
+    decode_marker,
+    decode_total,
+)
 from contract.decimals import EXACT, Number, canonical
 from contract.topics import changelog
 from deploy.log_reader import read_to_end, reader
@@ -54,6 +61,7 @@ class ChangelogPart:
     def __init__(self, consumer: Consumer, topic: str, partition: int) -> None:
         self.totals: dict[bytes, bytes] = {}
         self.applied_offset = -1
+        self._marker = Marker(applied_offset=-1)
         self._held: dict[bytes, bytes] = {}
         self._consumer = consumer
         self._coming: deque[tuple[bytes, bytes]] = deque()
@@ -80,9 +88,11 @@ class ChangelogPart:
         while self._coming:
             key, value = self._coming.popleft()
             if key == MARKER_KEY:
+                marker = decode_marker(value)
+                check_follows(self._marker, marker)
                 self.totals |= self._held
                 self._held = {}
-                self.applied_offset = decode_marker(value).applied_offset
+                self._marker, self.applied_offset = marker, marker.applied_offset
                 return True
             if not key.startswith(RESERVED_PREFIX):
                 self._held[key] = value

@@ -16,7 +16,7 @@ from tests.model.worker import SimWorker
 
 class ReadsBeforeFencing(SimWorker):
     def take(self, partitions: list[int]) -> Steps:
-        self.takeover.fenced(partitions)
+        self.takeover.fenced(dict.fromkeys(partitions, (0, 0)))
         yield from self.recover(partitions)
         yield from self.fence(partitions)
 

@@ -148,7 +148,7 @@ class SimWorker(Committing):
             yield "fenced"
             self.fence_log(partition)
             yield "log fenced"
-        self.takeover.fenced(partitions)
+        self.takeover.fenced({p: (0, self.writers[p].epoch) for p in partitions})
 
     def fence_log(self, partition: int) -> None:
         self.world.coordinator.pass_empty(self.writers[partition], self.world.changelogs[partition])

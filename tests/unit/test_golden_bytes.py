@@ -6,8 +6,9 @@ from base64 import b64decode
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import pytest
 
 from contract import changelog, topics, views
@@ -34,6 +35,14 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "CHANGELOG_FORMAT.md"
 AT = datetime(2025, 4, 30, 10, 11, 21, tzinfo=UTC)
 
 MARKER = b'{"applied_offset":1233,"counted":1200,"quarantined":4,"newest_ms":1745999481000,"v":1}'
+MARKER_2 = (
+    b'{"applied_offset":1233,"counted":1200,"quarantined":4,"newest_ms":1745999481000,'
+    b'"previous":1200,"writer":[4000,3],"checksum":3735928559,"leader_epoch":7,"v":2}'
+)
+MARKER_OF_A_BIRTH = (
+    b'{"applied_offset":-1,"counted":0,"quarantined":0,"newest_ms":-1,'
+    b'"previous":null,"writer":null,"checksum":null,"leader_epoch":null,"v":2}'
+)
 BIRTH = (
     b'{"cluster_id":"abc","source_topic":"energy_consumption","source_topic_id":"s1",'
     b'"changelog_topic_id":"c1","start_offset":0,"rules_id":"1","v":1}'
@@ -90,12 +99,31 @@ def quarantined(
 
 
 def test_marker_and_birth_have_their_golden_bytes():
-    marker = Marker(1233, 1200, 4, 1_745_999_481_000)
+    marker = Marker(1233, 1200, 4, 1_745_999_481_000, 1200, (4_000, 3), 3_735_928_559, 7)
     birth = Birth("abc", "energy_consumption", "s1", "c1", 0, "1")
-    assert (MARKER_KEY, changelog.encode_marker(marker)) == (b"\x00applied", MARKER)
+    assert (MARKER_KEY, changelog.encode_marker(marker)) == (b"\x00applied", MARKER_2)
     assert (BIRTH_KEY, changelog.encode_birth(birth)) == (b"\x00birth", BIRTH)
-    assert changelog.decode_marker(MARKER) == marker
+    assert changelog.decode_marker(MARKER_2) == marker
+    assert changelog.encode_marker(Marker(-1)) == MARKER_OF_A_BIRTH
     assert changelog.decode_birth(BIRTH) == birth
+
+
+def test_a_marker_of_version_1_is_read_forever():
+    found = changelog.decode_marker(MARKER)
+    assert found == Marker(1233, 1200, 4, 1_745_999_481_000, v=1)
+    assert (found.previous, found.writer, found.checksum, found.leader_epoch) == (None,) * 4
+
+
+def test_c13_a_build_that_knows_version_1_only_refuses_a_marker_of_version_2():
+    class Marker1(msgspec.Struct):
+        """As every build before version 2 declares it."""
+
+        applied_offset: int
+        v: Literal[1] = 1
+
+    assert msgspec.json.decode(MARKER, type=Marker1, strict=True).applied_offset == 1233
+    with pytest.raises(msgspec.ValidationError, match=r"\$\.v"):
+        msgspec.json.decode(MARKER_2, type=Marker1, strict=True)
 
 
 @pytest.mark.parametrize(("golden", "total"), TOTALS.items())
@@ -112,7 +140,7 @@ def test_a_part_total_that_is_not_ours_is_corrupt(value: bytes):
         changelog.decode_total(value)
 
 
-@pytest.mark.parametrize("value", [b"", b"{}", b"5", MARKER.replace(b'"v":1', b'"v":2'), b"\xff"])
+@pytest.mark.parametrize("value", [b"", b"{}", b"5", MARKER.replace(b'"v":1', b'"v":3'), b"\xff"])
 def test_a_marker_or_birth_that_is_not_ours_is_corrupt(value: bytes):
     with pytest.raises(CorruptRecord, match="marker"):
         changelog.decode_marker(value)
@@ -218,6 +246,8 @@ def test_the_document_shows_the_golden_bytes():
     assert examples == [
         b"device_7\n1 3 3106278102.75",
         b"device_8\n1 2 -0.5",
+        b"\\x00applied\n" + MARKER_2,
+        b"\\x00applied\n" + MARKER_OF_A_BIRTH,
         b"\\x00applied\n" + MARKER,
         b"\\x00birth\n" + BIRTH,
         b"\n".join(POINTER),

@@ -20,6 +20,8 @@ BIRTH = Birth("cluster", "readings", "readings-id", "changelog-id", 0, "1")
 class Writer:
     """One that is at once whatever it is asked to be."""
 
+    identity = (4_000, 3)
+
     async def start(self) -> None: ...
 
     async def stop(self) -> None: ...

@@ -80,7 +80,7 @@ def test_a_chunk_without_records_moves_the_marker_and_nothing_else(fold: Partiti
     assert fold.accept(RecordChunk("energy_consumption", 3, 10, 13, [], 999)) is Verdict.NEXT
     found = committed(fold)
     assert found.updates == [(MARKER_KEY, found.updates[-1][1])]
-    assert found.marker == Marker(12, counted=4, quarantined=2, newest_ms=100)
+    assert found.marker == Marker(12, counted=4, quarantined=2, newest_ms=100, previous=9)
     assert fold.marker == found.marker
 
 
@@ -110,9 +110,9 @@ def test_what_is_folded_after_take_belongs_to_the_next_transaction(fold: Partiti
     fold.accept(chunk_of(11, [reading_value(energy="2"), b"bad"]))
     first = fold.transaction(taken, applied, [("device_1", None)])
     fold.applied(first)
-    assert first.marker == Marker(10, 5, 2, 1_746_000_000_000)
+    assert first.marker == Marker(10, 5, 2, 1_746_000_000_000, previous=9)
     second = committed(fold, {k.decode(): v for k, v in first.updates[:-1]})
-    assert second.marker == Marker(12, 6, 3, 1_746_000_000_000)
+    assert second.marker == Marker(12, 6, 3, 1_746_000_000_000, previous=10)
     assert totals(second) == {"device_1": (3, 2)}
 
 
@@ -128,7 +128,7 @@ def test_a_bad_record_is_quarantined_once_with_its_origin(fold: PartitionFold) -
     origin = [row[name] for name in ("__topic", "__partition", "__offset", "__timestamp")]
     assert origin == ["energy_consumption", 3, 11, 55]
     assert row["__value_base64"] == "//4="
-    assert found.marker == Marker(12, counted=6, quarantined=3, newest_ms=600)
+    assert found.marker == Marker(12, counted=6, quarantined=3, newest_ms=600, previous=9)
 
 
 def test_a_bad_record_that_is_redelivered_is_not_quarantined_again(fold: PartitionFold) -> None:
