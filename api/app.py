@@ -126,7 +126,11 @@ def create_app(
             beside.append(asyncio.create_task(services.lag.run()))
         if publisher is None:
             services.publisher = KafkaPublisher(
-                ReadingProducer(settings, on_given_up=services.metrics.producers_replaced.inc)
+                ReadingProducer(
+                    settings,
+                    on_given_up=services.metrics.producers_replaced.inc,
+                    on_not_renewed=services.metrics.producers_not_made.inc,
+                )
             )
         if keyed is None and publisher is None:
             services.keyed = KeyedWrites(

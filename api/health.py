@@ -95,6 +95,8 @@ class Health:
             return ["the lag is unknown: Kafka does not answer"]
         if most is not None and lag is not None and lag > most:
             return [f"the lag of {lag} records is over API_MAX_LAG_RECORDS ({most})"]
+        if services.publisher is not None and (problem := services.publisher.problem):
+            return [problem]
         return []
 
     async def metrics(self, request: Request) -> Response:

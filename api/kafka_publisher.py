@@ -18,6 +18,8 @@ from producer.readings import ReadingProducer
 FULL_SECONDS = 0.01
 #: A broker that is away for longer than a restart of its connection is said to be away at once.
 CONNECT_SECONDS = 1.0
+#: All records have ended so long after the delivery timeout, unless the client's thread hangs.
+LATE_SECONDS = 10.0
 
 
 class KafkaPublisher:
@@ -41,8 +43,14 @@ class KafkaPublisher:
         deadline = time.monotonic() + CONNECT_SECONDS
         while not self._producer.is_connected:
             if time.monotonic() > deadline:
-                raise NotWritten("Kafka does not answer; nothing was written, try again")
+                problem = self.problem or "Kafka does not answer"
+                raise NotWritten(f"{problem}; nothing was written, try again")
             await asyncio.sleep(FULL_SECONDS)
+
+    @property
+    def problem(self) -> str | None:
+        """Why no row can be sent, None where nothing is known against it."""
+        return self._producer.problem
 
     async def close(self, deadline_seconds: float) -> None:
         """Wait for what is under way, at most so long, and let go of the connection."""
@@ -96,7 +104,11 @@ class KafkaDelivery:
             loop.call_soon_threadsafe(_set, ended, outcome)
 
         self._sending.seal(tell)
-        outcome = await ended
+        try:
+            async with asyncio.timeout(self._patience_seconds + LATE_SECONDS):
+                outcome = await ended
+        except TimeoutError:
+            outcome = self._sending.abandon()
         return Outcome(
             outcome.acknowledged.get(READINGS.name, 0),
             outcome.acknowledged.get(QUARANTINE.name, 0),

@@ -59,6 +59,12 @@ class Metrics:
             " client with them.",
             registry=self.registry,
         )
+        self.producers_not_made = Counter(
+            "api_producers_not_made",
+            "Times a client of Kafka could not be made in place of one that was given up: no row"
+            " is taken until it can.",
+            registry=self.registry,
+        )
         self.refused_connections = Counter(
             "api_refused_connections",
             "Connections closed before a request came to a route, by reason.",

@@ -61,6 +61,11 @@ class Delivery(Protocol):
 class Publisher(Protocol):
     """A producer that lives as long as the server."""
 
+    @property
+    def problem(self) -> str | None:
+        """Why no row can be sent, None where nothing is known against it."""
+        ...
+
     def delivery(self) -> Delivery:
         """Begin the rows of one body."""
         ...

@@ -39,7 +39,7 @@ class Delivery:
         self._is_sent_unknown = False
         self._keep_failed = keep_failed
         self.lock = Lock()
-        self._open_parcels = 0
+        self._open_parcels = self._open_records = 0
         self._is_sealed = False
         self._on_done: Callable[[Outcome], None] | None = None
         self._is_done = False
@@ -113,12 +113,14 @@ class Delivery:
                     raise ValueError("the delivery is sealed")
                 self._open_parcels += 1
                 self._is_sent_unknown |= link is not self._link
+                self._open_records += len(values)
             parcel = Parcel(self, topic, len(values), size)
-            link.follow(parcel)
+            if link.is_usable:
+                link.follow(parcel)
             sent: list[None] = []
             refused = 0
             try:
-                while (place := len(sent) + refused) < len(values):
+                while link.is_usable and (place := len(sent) + refused) < len(values):
                     try:
                         sent.extend(_produce_all(link, topic, values, keys, place, parcel))
                     except (KafkaException, BufferError) as error:
@@ -142,6 +144,7 @@ class Delivery:
         """Take over the counts of a parcel; from the poll thread, or the sender's."""
         with self.lock:
             self._open_parcels -= 1
+            self._open_records -= parcel.records
             self._refused += parcel.records - parcel.expected
             self._acknowledged[parcel.topic] += parcel.acknowledged
             for partition, offset in parcel.offsets.items():
@@ -195,6 +198,15 @@ class Delivery:
                 self._done.set()
         if self._on_done is not None:
             self._on_done(self._outcome())
+
+    def abandon(self) -> Outcome:
+        """Wait no longer: what is not reported by now is unknown. For when nobody polls."""
+        with self.lock:
+            if not self._is_done:
+                self._is_done = True
+                self._doubtful += self._open_records
+                self._reason = self._reason or "Kafka's client does not answer"
+            return self._outcome()
 
     def wait(self, timeout_seconds: float | None = None) -> Outcome | None:
         """Block until the outcome is known; None if it is not within the time."""

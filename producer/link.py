@@ -65,7 +65,7 @@ class Link:
         self._parcels: deque[tuple[float, Parcel]] = deque()
         self._statistics_seen = 0
         self._undecided: list[tuple[int, Delivery]] = []
-        self._is_retired = self._is_closed = False
+        self.is_retired = self._is_closed = False
         self._retired_at = 0.0
         #: Nothing more is reported or decided: nobody polls.
         self.has_ended = False
@@ -84,6 +84,11 @@ class Link:
         )
         self._thread = Thread(target=self._poll, name="reading-producer", daemon=True)
         self._thread.start()
+
+    @property
+    def is_usable(self) -> bool:
+        """Tell whether it takes records: it is neither given up nor without its thread."""
+        return not self.is_retired and not self.has_ended
 
     def follow(self, parcel: Parcel) -> None:
         """Note when a parcel's records begin to age."""
@@ -108,10 +113,10 @@ class Link:
 
         Nobody may hand over records meanwhile, or ever after.
         """
-        if not self._is_retired:
+        if not self.is_retired:
             client = self.client
             self._retired_at = time.monotonic()
-            self._is_retired = True
+            self.is_retired = True
             client.purge(blocking=False)
 
     def close(self) -> None:
@@ -121,16 +126,28 @@ class Link:
             self._thread.join(_CLOSE_SECONDS)
 
     def _poll(self) -> None:
-        while not self._is_closed and not self._has_reported_all() and not self._is_wedged():
-            try:
-                self.client.poll(POLL_SECONDS)
-            except Exception:
-                # A callback of a delivery failed: its owner hears nothing more, others do.
-                _log.exception("the callback of a delivery failed")
-            if self._is_retired:
+        try:
+            while not self._is_closed and not self._has_reported_all() and not self._is_wedged():
+                try:
+                    self._poll_once()
+                except Exception:
+                    # A callback of a delivery failed: its owner hears nothing more, others do.
+                    _log.exception("a callback of Kafka's client failed")
+        finally:
+            # Whatever ended it: nobody may wait for reports that do not come.
+            self._end()
+
+    def _poll_once(self) -> None:
+        try:
+            self.client.poll(POLL_SECONDS)
+            if self.is_retired:
                 # Again: something may have been between two queues. Never wait for it.
                 self.client.purge(blocking=False)
+        finally:
+            # Also where the callback of one delivery failed: the records of others age.
             self._on_poll(self)
+
+    def _end(self) -> None:
         for _, parcel in self._parcels:
             if not parcel.is_ended:
                 parcel.abandon()
@@ -143,10 +160,10 @@ class Link:
 
     def _is_wedged(self) -> bool:
         """Tell whether reports are overdue: seen of a client whose broker had been restarted."""
-        return self._is_retired and time.monotonic() > self._retired_at + _REPORT_SECONDS
+        return self.is_retired and time.monotonic() > self._retired_at + _REPORT_SECONDS
 
     def _has_reported_all(self) -> bool:
-        return self._is_retired and not len(self.client) and not self._undecided
+        return self.is_retired and not len(self.client) and not self._undecided
 
     def _on_error(self, error: KafkaError) -> None:
         # What concerns records comes with their reports; this is for whoever reads the log.

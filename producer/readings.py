@@ -4,7 +4,8 @@ Writes: whatever topics its deliveries name, in practice the readings and the qu
 Guarantees: nothing is called acknowledged that Kafka did not acknowledge, and that is there
 once; nothing is called refused that can be in a log (outcome.py); once `stop` has returned,
 nothing is sent. When a record is not acknowledged in time, all that are under way are given up
-with it, and a new client goes on (link.py).
+with it, and a new client goes on (link.py). Where none can be made (a password file is away, no
+thread is left) records are refused at once, `problem` says why, and each use tries again.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from producer.settings import ProducerSettings
 _log = logging.getLogger(__name__)
 
 _STOP_SECONDS = 8.0
+#: How often a client is tried to be made again.
+_RENEW_SECONDS = 0.5
 
 
 class ReadingProducer:
@@ -37,13 +40,18 @@ class ReadingProducer:
         *,
         client_factory: Callable[[dict[str, object]], Producer] = Producer,
         on_given_up: Callable[[], object] = lambda: None,
+        on_not_renewed: Callable[[], object] = lambda: None,
     ) -> None:
         """Begin to connect, in the background.
 
-        `on_given_up` is called, from a thread, each time all that is under way is given up.
+        `on_given_up` is called, from a thread, each time all that is under way is given up,
+        `on_not_renewed` each time no client could be made after that.
         """
         self.settings = settings
         self._on_given_up = on_given_up
+        self._on_not_renewed = on_not_renewed
+        self._problem: str | None = None
+        self._renewed_at = 0.0
         self._client_factory = client_factory
         self._room = Condition()
         self._records = self._bytes = 0
@@ -79,7 +87,14 @@ class ReadingProducer:
     @property
     def is_connected(self) -> bool:
         """Tell whether a broker was connected at most a moment ago."""
-        return self._link.is_connected
+        self._renew_if_needed()
+        return self._link.is_usable and self._link.is_connected
+
+    @property
+    def problem(self) -> str | None:
+        """Say why nothing can be sent until Kafka's client can be made, None if it is there."""
+        self._renew_if_needed()
+        return self._problem
 
     @property
     def records_under_way(self) -> int:
@@ -119,8 +134,13 @@ class ReadingProducer:
 
     @contextmanager
     def handing_over(self) -> Iterator[Link]:
-        """Give the link that takes records now; it stays the one as long as this is held."""
+        """Give the link that takes records now; it stays the one as long as this is held.
+
+        It may be one that takes none: see `problem`.
+        """
         with self._handing_over:
+            if not self._link.is_usable:
+                self._renew()
             yield self._link
 
     def stop(self, deadline_seconds: float = _STOP_SECONDS) -> None:
@@ -152,12 +172,38 @@ class ReadingProducer:
         if not patience or link.oldest_seconds() < patience:
             return
         with self._handing_over:
-            if self._is_stopping or link is not self._link:
+            if self._is_stopping or link is not self._link or link.is_retired:
                 return
             _log.warning(
                 "no acknowledgement within %g s: %d records are given up", patience, self._records
             )
             self._on_given_up()
-            self._retired = [each for each in self._retired if not each.has_ended] + [link]
-            self._link = self._new_link()
             link.retire()
+            self._renewed_at = 0.0
+            self._renew()
+
+    def _renew_if_needed(self) -> None:
+        if not self._link.is_usable:
+            with self._handing_over:
+                self._renew()
+
+    def _renew(self) -> None:
+        """Make a client in place of one that takes nothing; a failure is tried again later.
+
+        Settings read files (a password, certificates) that may be away while they are replaced.
+        """
+        now = time.monotonic()
+        former = self._link
+        if self._is_stopping or former.is_usable or now < self._renewed_at + _RENEW_SECONDS:
+            return
+        self._renewed_at = now
+        try:
+            self._link = self._new_link()
+        except Exception as error:
+            # Whatever it is: with no client left nobody else would try again.
+            self._problem = f"Kafka's client cannot be made: {error}"
+            self._on_not_renewed()
+            _log.error("%s; trying again", self._problem)
+            return
+        self._problem = None
+        self._retired = [each for each in self._retired if not each.has_ended] + [former]

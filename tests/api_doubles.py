@@ -81,6 +81,7 @@ class ScriptedPublisher:
     unknown: int = 0
     first_offset: int = 0
     is_away: bool = False
+    problem: str | None = None
     rows: list[tuple[bytes, bytes]] = field(default_factory=list)
     refused: list[dict[str, Any]] = field(default_factory=list)
     finished: int = 0

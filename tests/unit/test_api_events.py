@@ -463,3 +463,13 @@ async def test_append_scope_is_needed(tmp_path: Path) -> None:
     caller = caller_for(tmp_path, None, publisher, scope="PIPES:READ:*")
     assert (await caller.events(ROW)).status == 403
     assert not publisher.rows
+
+
+async def test_x57_a_client_that_cannot_be_made_is_told_by_ready(tmp_path: Path) -> None:
+    publisher = ScriptedPublisher(problem="Kafka's client cannot be made: no password file")
+    caller = caller_for(tmp_path, await filled_view({"a": (1, 1)}), publisher)
+    answer = await caller.get("/ready")
+    assert answer.status == 503
+    assert answer.json()["reasons"] == [publisher.problem]
+    publisher.problem = None
+    assert (await caller.get("/ready")).status == 200

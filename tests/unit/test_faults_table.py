@@ -7,6 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 IDS = {f"X{number}" for number in range(1, 51)} - {"X21", "X22", "X35", "X42"}
+#: Of the last list: at most a row each, until all are written.
+NEW = {f"X{number}" for number in range(51, 61)}
 ROW = re.compile(r"^\| (X\d+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 
 
@@ -16,7 +18,8 @@ def rows() -> list[tuple[str, str, str, str]]:
 
 def test_each_fault_has_one_row() -> None:
     ids = [row[0] for row in rows()]
-    assert sorted(ids) == sorted(IDS)
+    assert len(ids) == len(set(ids))
+    assert set(ids) - NEW == IDS
 
 
 def test_each_row_names_a_test_that_is_there_or_says_that_there_is_none() -> None:

@@ -19,6 +19,7 @@ from producer.readings import ReadingProducer
 from producer.settings import ProducerSettings
 from producer.simulate import Oracle, SimulateOptions
 from tests import oracle
+from tests.kafka import wait_until
 
 
 def fleet_factory(**overrides: object) -> Fleet:
@@ -225,5 +226,95 @@ def test_a_client_that_hangs_is_given_up_and_replaced(monkeypatch: pytest.Monkey
             assert outcome.reason == "Kafka's client does not answer"
             assert producer.records_under_way == 0
             assert len(made) == number + 1
+    finally:
+        producer.stop(0)
+
+
+class _Files:
+    """What the settings of a client read: there, or away for a moment."""
+
+    def __init__(self) -> None:
+        self.are_away = False
+        self.made: list[_HangingClient] = []
+
+    def client(self, configuration: dict[str, object]) -> _HangingClient:
+        if self.are_away:
+            raise OSError("the password file is away")
+        self.made.append(_HangingClient(configuration))
+        return self.made[-1]
+
+
+def test_x57_a_client_that_cannot_be_replaced_is_told_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("producer.link._REPORT_SECONDS", 0.1)
+    monkeypatch.setattr("producer.readings._RENEW_SECONDS", 0.05)
+    files, failures = _Files(), []
+    producer = ReadingProducer(
+        ProducerSettings(delivery_timeout_seconds=0.2),
+        client_factory=files.client,  # type: ignore[arg-type]
+        on_not_renewed=lambda: failures.append(1),
+    )
+    try:
+        files.are_away = True
+        first = producer.open()
+        first.send("readings", [b"a"])
+        first.seal()
+        given_up = first.wait(10)
+        assert given_up is not None, "nobody takes its reports"
+        assert given_up.unknown == 1
+        # While the files are away: refused at once, nothing handed over, nothing held.
+        for _ in range(3):
+            later = producer.open()
+            later.send("readings", [b"b"], block=False)
+            later.seal()
+            refused = later.wait(1)
+            assert refused is not None
+            assert (refused.refused, refused.unknown) == (1, 0)
+        assert producer.records_under_way == 0
+        assert not producer.is_connected
+        assert "the password file is away" in str(producer.problem)
+        tries = len(failures)
+        wait_until(lambda: producer.problem and len(failures) > tries, "another try")
+        files.are_away = False
+        wait_until(lambda: producer.problem is None, "a new client")
+        assert len(files.made) == 2
+        again = producer.open()
+        again.send("readings", [b"c"])
+        assert files.made[-1].taken == 1
+    finally:
+        producer.stop(0)
+
+
+def test_x57_a_thread_that_ends_leaves_no_delivery_waiting(monkeypatch: pytest.MonkeyPatch):
+    files = _Files()
+    producer = ReadingProducer(ProducerSettings(), client_factory=files.client)  # type: ignore[arg-type]
+    try:
+        delivery = producer.open()
+        delivery.send("readings", [b"a", b"b"])
+        delivery.seal()
+
+        def end(seconds: float) -> int:
+            raise KeyboardInterrupt  # nothing that the loop catches
+
+        monkeypatch.setattr("threading.excepthook", lambda _: None)
+        files.made[0].poll = end  # type: ignore[method-assign]
+        outcome = delivery.wait(10)
+        assert outcome is not None
+        assert outcome.unknown == 2
+        assert producer.problem is None
+        assert len(files.made) == 2
+    finally:
+        producer.stop(0)
+
+
+def test_what_is_never_reported_is_unknown_once_nobody_waits_for_it_longer():
+    files = _Files()
+    producer = ReadingProducer(ProducerSettings(), client_factory=files.client)  # type: ignore[arg-type]
+    try:
+        delivery = producer.open()
+        delivery.send("readings", [b"a", b"b"])
+        assert delivery.abandon().unknown == 2
+        assert delivery.abandon().unknown == 2
     finally:
         producer.stop(0)
