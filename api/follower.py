@@ -1,8 +1,8 @@
 """Follows the changelog of one view version into a ViewVersionView, for ever.
 
 Reads the changelog, read_committed, all partitions from the start. Guarantees: the view is
-RUNNING only after it reached the ends seen at the start, and goes back to CATCHING_UP when it
-was behind for so long that compaction may have taken what it had not read. Without the broker
+RUNNING only after it reached ends that were asked for lately, and goes back to CATCHING_UP when
+it was behind for so long that compaction may have taken what it had not read. Without the broker
 it keeps its last totals; aiokafka connects again by itself.
 """
 
@@ -25,7 +25,8 @@ from record_batches.reader import ChunkReader
 log = logging.getLogger("api.follower")
 
 #: Half of the changelog's min.compaction.lag.ms: whoever was at the end this recently has
-#: missed nothing. tests/unit/test_api_follower.py holds the two together.
+#: missed nothing; after longer, records up to that end may be gone for newer ones behind it.
+#: tests/unit/test_api_follower.py holds the two together.
 STALE_SECONDS = 150.0
 #: A fetch is parsed in one go: 1 MiB is about 5 ms.
 FETCH_BYTES = 1024 * 1024
@@ -60,7 +61,8 @@ class Follower:
         self._clock = clock
         self._topic = changelog(version.view_version).name
         self._positions: dict[int, int] = {}
-        self._caught_up_at = 0.0
+        #: When the ends were asked for that were reached last, or are being read up to.
+        self._ends_asked_at = 0.0
         self.view = self._empty()
 
     def _empty(self) -> ViewVersionView:
@@ -113,8 +115,7 @@ class Follower:
                 chunks = await reader.chunks(0.5)
                 if chunks and self._is_stale():
                     self.view.become(ViewState.CATCHING_UP)
-                    ends = await reader.end_offsets(self._positions)
-                    self._caught_up_at = self._clock()
+                    ends = await self._ends_now(reader)
                 for chunk in chunks:
                     if chunk.start_offset != self._positions[chunk.partition]:
                         raise ChangelogReplaced(f"a chunk is missing before {chunk}")
@@ -124,8 +125,10 @@ class Follower:
                 if self.view.state is ViewState.CATCHING_UP and await self._has_reached(
                     reader, ends
                 ):
-                    self._caught_up_at = self._clock()
-                    self._show_what_is_whole()
+                    if self._is_long_ago(self._ends_asked_at):
+                        ends = await self._ends_now(reader)
+                    else:
+                        self._show_what_is_whole()
             await checks
         finally:
             checks.cancel()
@@ -140,6 +143,7 @@ class Follower:
         if len(partitions) > len(self.view.partitions):
             self.view.extend(len(partitions))
         begins = await reader.beginning_offsets(partitions)
+        asked_at = self._clock()
         ends = await reader.end_offsets(partitions)
         for partition in partitions:
             position = self._positions.setdefault(partition, begins[partition])
@@ -147,8 +151,13 @@ class Follower:
                 raise ChangelogReplaced(f"partition {partition} has no offset {position} any more")
         reader.assign(self._positions)
         if self.view.state is not ViewState.RUNNING:
-            self._caught_up_at = self._clock()
+            self._ends_asked_at = asked_at
         return ends
+
+    async def _ends_now(self, reader: ChunkReader) -> dict[int, int]:
+        """Begin another leg: read up to the ends as of now."""
+        self._ends_asked_at = self._clock()
+        return await reader.end_offsets(self._positions)
 
     def _show_what_is_whole(self) -> None:
         """Run, unless a partition may lack its head: totals would be smaller than they were.
@@ -172,10 +181,10 @@ class Follower:
             self.view.become(ViewState.CATCHING_UP, problem)
 
     def _is_stale(self) -> bool:
-        return (
-            self.view.state is ViewState.RUNNING
-            and self._clock() - self._caught_up_at > STALE_SECONDS
-        )
+        return self.view.state is ViewState.RUNNING and self._is_long_ago(self._ends_asked_at)
+
+    def _is_long_ago(self, at: float) -> bool:
+        return self._clock() - at > STALE_SECONDS
 
     async def _has_reached(self, reader: ChunkReader, ends: Mapping[int, int]) -> bool:
         for partition, end in ends.items():
@@ -206,8 +215,8 @@ class Follower:
                     raise ChangelogReplaced(
                         f"partition {partition} ends at {end}, before what was read"
                     )
-            if await self._has_reached(reader, ends):
-                self._caught_up_at = asked_at
+            if self.view.state is ViewState.RUNNING and await self._has_reached(reader, ends):
+                self._ends_asked_at = max(self._ends_asked_at, asked_at)
 
 
 def _text(error: Exception) -> str:

@@ -56,23 +56,23 @@ async def appear(view: ViewVersionView, known: set[str], turn: int) -> None:
         await asyncio.sleep(0)
 
 
+@pytest.mark.parametrize("turn", range(1, ROUNDS + 1))
 @pytest.mark.parametrize(
     "extension", ["json", "csv", "csvwithnames", "ndjson", "parquet", "prometheus"]
 )
 async def test_b2_each_device_of_the_beginning_is_there_once(
-    tmp_path: Path, extension: str
+    tmp_path: Path, extension: str, turn: int
 ) -> None:
-    for turn in range(1, ROUNDS + 1):
-        beginning = [f"d{place:08}" for place in range(DEVICES)]
-        view = await filled_view({name: (place % 89, 1) for place, name in enumerate(beginning)})
-        caller = caller_for(tmp_path / str(turn), view)
-        known = set(beginning)
-        order = ORDERS[turn % len(ORDERS)]
-        answering = asyncio.create_task(caller.get(f"{PIPE}.{extension}?order_by={order}"))
-        await appear(view, known, turn)
-        assert not answering.done(), "all devices appeared while it was being made"
-        found = Counter(ids_of(extension, (await answering).body))
-        assert [each for each in beginning if found[each] != 1] == []
-        assert max(found.values()) == 1
-        assert found.keys() <= known
-        assert view.devices == len(known) == DEVICES + APPEARING
+    beginning = [f"d{place:08}" for place in range(DEVICES)]
+    view = await filled_view({name: (place % 89, 1) for place, name in enumerate(beginning)})
+    caller = caller_for(tmp_path, view)
+    known = set(beginning)
+    order = ORDERS[turn % len(ORDERS)]
+    answering = asyncio.create_task(caller.get(f"{PIPE}.{extension}?order_by={order}"))
+    await appear(view, known, turn)
+    assert not answering.done(), "all devices appeared while it was being made"
+    found = Counter(ids_of(extension, (await answering).body))
+    assert [each for each in beginning if found[each] != 1] == []
+    assert max(found.values()) == 1
+    assert found.keys() <= known
+    assert view.devices == len(known) == DEVICES + APPEARING

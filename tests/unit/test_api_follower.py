@@ -133,6 +133,34 @@ async def test_a_view_that_was_away_too_long_catches_up_unseen(setting: Setting)
     task.cancel()
 
 
+async def test_c11_a_load_that_took_long_is_followed_by_another_up_to_newer_ends(
+    setting: Setting,
+) -> None:
+    setting.reader.end = 4
+    task = setting.follow()
+    await setting.until(ViewState.CATCHING_UP)
+    setting.reader.bring(1, 0)
+    # Below the end seen at the start, records may be gone by now for newer ones behind it.
+    setting.now += STALE_SECONDS + 1
+    setting.reader.end = 8
+    setting.reader.bring(2, 2)
+    async with asyncio.timeout(5):
+        await setting.follower.view.reached({0: 2})
+    await asyncio.sleep(0.05)
+    assert setting.follower.view.state is ViewState.CATCHING_UP
+    setting.reader.bring(3, 4)
+    # A leg that took long itself is not the last one.
+    setting.now += STALE_SECONDS + 1
+    setting.reader.end = 10
+    setting.reader.bring(4, 6)
+    await asyncio.sleep(0.05)
+    assert setting.follower.view.state is ViewState.CATCHING_UP
+    setting.reader.bring(5, 8)
+    await setting.until(ViewState.RUNNING)
+    assert setting.follower.view.applied_offsets() == [5]
+    task.cancel()
+
+
 async def test_an_idle_log_never_makes_a_view_stale(setting: Setting) -> None:
     setting.reader.bring(1, 0)
     task = setting.follow()
