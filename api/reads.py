@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 
@@ -24,8 +25,15 @@ def read_headers(view: ViewVersionView, lag: LagWatch) -> dict[str, str]:
 
 
 def entity_tag(view: ViewVersionView) -> str:
-    """Return the weak ETag of what this view shows now."""
-    return f'W/"{view.view_version}-{".".join(map(str, view.applied_offsets()))}"'
+    """Return the weak ETag of what this view shows now.
+
+    It names the log, too: another cluster, or a topic made again, has the same offsets for
+    other totals. Hashed, it is short however many partitions there are.
+    """
+    birth = view.partitions[0].birth
+    log = ("", "") if birth is None else (birth.cluster_id, birth.changelog_topic_id)
+    said = repr((log, view.view_version, view.applied_offsets()))
+    return f'W/"{hashlib.blake2b(said.encode(), digest_size=12).hexdigest()}"'
 
 
 def is_same(headers: Iterable[tuple[bytes, bytes]], tag: str) -> bool:

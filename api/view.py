@@ -33,6 +33,8 @@ from record_batches.chunk import Record, RecordChunk
 
 #: After a slice of this many records other tasks get their turn: about 1 ms.
 SLICE_RECORDS = 1_000
+#: Waiters of a partition that are not looked through for cancelled ones.
+WAITERS_SWEPT = 64
 _UNMARKED = Marker(applied_offset=-1)
 
 
@@ -47,7 +49,7 @@ class ViewState(Enum):
 class PartitionView:
     """What one changelog partition says."""
 
-    __slots__ = ("_waiters", "birth", "held", "marker", "totals")
+    __slots__ = ("_waiters", "_waiters_swept", "birth", "held", "marker", "totals")
 
     def __init__(self) -> None:
         """Begin with nothing applied."""
@@ -57,6 +59,8 @@ class PartitionView:
         #: Records of a transaction whose marker has not come yet.
         self.held: Layer = {}
         self._waiters: list[tuple[int, int, asyncio.Future[bool]]] = []
+        #: How many were left when those who wait no longer were taken out.
+        self._waiters_swept = 0
 
     def reached(self, offset: int) -> asyncio.Future[bool]:
         """Return what becomes True once `offset` is applied, False if this view is retired."""
@@ -65,6 +69,11 @@ class PartitionView:
             future.set_result(True)
         else:
             heapq.heappush(self._waiters, (offset, id(future), future))
+            if len(self._waiters) > 2 * self._waiters_swept + WAITERS_SWEPT:
+                # With the worker away nothing else would ever take out who has given up.
+                self._waiters = [each for each in self._waiters if not each[2].done()]
+                heapq.heapify(self._waiters)
+                self._waiters_swept = len(self._waiters)
         return future
 
     def show(self, held: Layer, marker: Marker) -> None:
@@ -153,14 +162,10 @@ class ViewVersionView:
 
     async def reached(self, offsets: Mapping[int, int]) -> bool:
         """Return True once these offsets are applied, False if the view is retired before."""
-        futures = [
-            self.partitions[partition].reached(offset)
-            for partition, offset in offsets.items()
-            if partition < len(self.partitions)
-        ]
-        if len(futures) < len(offsets):
+        if any(partition >= len(self.partitions) for partition in offsets):
             return False
-        return all(await asyncio.gather(*futures))
+        waiting = [self.partitions[each].reached(offset) for each, offset in offsets.items()]
+        return all(await asyncio.gather(*waiting))
 
     # Feeding
 

@@ -4,11 +4,13 @@ import json
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from api.leaders import UNASKED_SECONDS, Orders
 from api.listing import Query, leading_rows
 from api.view import ViewState, ViewVersionView
+from contract.changelog import BIRTH_KEY, Birth, encode_birth
 from tests.api_doubles import (
     Answer,
     Caller,
@@ -251,6 +253,34 @@ async def test_an_unchanged_listing_is_304(caller: Caller) -> None:
     changed = await caller.get(f"{PIPE}.json", if_none_match=tag)
     assert changed.status == 200
     assert changed.headers["etag"] != tag
+
+
+@pytest.mark.parametrize("differing", ["cluster_id", "changelog_topic_id"])
+async def test_b9_the_same_offsets_of_another_log_are_not_304(
+    tmp_path: Path, differing: str
+) -> None:
+    tags = []
+    for number in ("one", "another"):
+        birth = Birth("cluster", "energy_consumption", "source-id", "changelog-id", 0, "1")
+        view = ViewVersionView(1, 1)
+        born = msgspec.structs.replace(birth, **{differing: number})
+        records = [(BIRTH_KEY, encode_birth(born)), *transaction({"a": (1, 1)}, 9)]
+        await view.apply(changelog_chunk(records))
+        view.become(ViewState.RUNNING)
+        answer = await caller_for(tmp_path / number, view).get(
+            PIPE, if_none_match=tags[0] if tags else "none"
+        )
+        assert answer.status == 200
+        tags.append(answer.headers["etag"])
+
+
+async def test_b12_the_etag_of_a_thousand_partitions_is_short(tmp_path: Path) -> None:
+    view = await filled_view({"a": (1, 1)}, *({} for _ in range(999)))
+    caller = caller_for(tmp_path, view)
+    tag = (await caller.get(PIPE)).headers["etag"]
+    assert len(tag) <= 40
+    await view.apply(changelog_chunk(transaction({}, 3), partition=999))
+    assert (await caller.get(PIPE)).headers["etag"] != tag
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from api.layers import LayeredMap
 from api.listing import Query, rows_of
 from api.snapshot import ViewSnapshot
 from api.totals import is_part_total, served, total_of
-from api.view import ViewState, ViewVersionView
+from api.view import WAITERS_SWEPT, ViewState, ViewVersionView
 from contract.changelog import (
     BIRTH_KEY,
     MARKER_KEY,
@@ -167,6 +167,27 @@ async def test_waiting_for_offsets_ends_with_them_or_with_the_view() -> None:
     view.retire()
     assert not await retired
     assert not await view.reached({9: 1})
+
+
+async def test_b14_who_waits_no_longer_is_forgotten() -> None:
+    view = await filled_view({"a": (1, 1)}, {}, applied_offset=5)
+    (waiters, others) = (each for each in view.partitions)
+    lasting = [asyncio.create_task(view.reached({0: 1_000 + n})) for n in range(100)]
+    await asyncio.sleep(0)
+    for _ in range(20):
+        leaving = [asyncio.create_task(view.reached({0: 7, 1: 2})) for _ in range(100)]
+        await asyncio.sleep(0)
+        for each in leaving:
+            each.cancel()
+        await asyncio.wait(leaving)
+        assert not await view.reached({0: 7, 9: 1}), "of a view that does not know partition 9"
+    assert len(waiters._waiters) <= 2 * 200 + WAITERS_SWEPT
+    assert len(others._waiters) <= 2 * 100 + WAITERS_SWEPT
+    await view.apply(changelog_chunk(transaction({}, 1_049), start=5))
+    assert all(await asyncio.gather(*lasting[:50]))
+    assert not any(each.done() for each in lasting[50:])
+    view.retire()
+    assert await asyncio.gather(*lasting) == [True] * 50 + [False] * 50
 
 
 async def test_a_state_can_be_awaited() -> None:
