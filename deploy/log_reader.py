@@ -12,24 +12,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from confluent_kafka import (
-    OFFSET_BEGINNING,
-    Consumer,
-    KafkaError,
-    KafkaException,
-    Message,
-    TopicPartition,
-)
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
 from contract.kafka import KafkaSettings
 from contract.topics import VIEWS
 from contract.views import Views
 from deploy.errors import NotReadable
+from producer.polling import is_end, poll
 from stream_app.quiet import QUIET
 
 _FROM_THE_START = {0: OFFSET_BEGINNING}
 _POLL_SECONDS = 0.5
-_RECORDS_AT_ONCE = 10_000
 
 
 class Record(NamedTuple):
@@ -44,8 +37,11 @@ class Record(NamedTuple):
 
 
 @contextmanager
-def reader(settings: KafkaSettings) -> Iterator[Consumer]:
-    """A consumer that reads committed records and reports the end of each partition."""
+def reader(settings: KafkaSettings, where_removed: str = "earliest") -> Iterator[Consumer]:
+    """A consumer that reads committed records and reports the end of each partition.
+
+    `where_removed`: what it does where its offset is not in the log; `error`: it raises.
+    """
     consumer = Consumer(
         settings.for_confluent()
         | {
@@ -54,7 +50,7 @@ def reader(settings: KafkaSettings) -> Iterator[Consumer]:
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "isolation.level": "read_committed",
-            "auto.offset.reset": "earliest",
+            "auto.offset.reset": where_removed,
             "fetch.wait.max.ms": 50,
         }
         | QUIET
@@ -78,25 +74,36 @@ def read_to_end(
     consumer.assign([TopicPartition(topic, p, offset) for p, offset in starts.items()])
     deadline = time.monotonic() + timeout_seconds
     while waiting:
-        for message in _available(consumer):
-            partition, offset, error = message.partition(), message.offset(), message.error()
-            if error is None:
-                assert partition is not None
-                assert offset is not None
-                yield _record(partition, offset, message)
-            elif error.code() == KafkaError._PARTITION_EOF:
-                assert partition is not None
+        for message in messages(consumer, topic, _POLL_SECONDS):
+            partition, offset = message.partition(), message.offset()
+            assert partition is not None
+            assert offset is not None
+            if is_end(message):
                 waiting.discard(partition)
-            elif error.fatal():
-                raise KafkaException(error)
             else:
-                continue
+                yield _record(partition, offset, message)
             deadline = time.monotonic() + timeout_seconds
         if time.monotonic() > deadline:
-            raise NotReadable(
-                f"{topic}, partition {sorted(waiting)[0]} could not be read to its end: nothing"
-                f" came for {timeout_seconds:g} s; look at its leader, then run it again"
-            )
+            raise silent(topic, sorted(waiting)[0], timeout_seconds)
+
+
+def messages(consumer: Consumer, topic: str, seconds: float) -> list[Message]:
+    """Take what comes within some seconds: records and ends of partitions.
+
+    Raises: NotReadable, with Kafka's words, where nothing would ever come.
+    """
+    try:
+        return poll(consumer, seconds)
+    except KafkaException as error:
+        raise NotReadable(f"{topic} cannot be read: {error.args[0].str()}") from error
+
+
+def silent(topic: str, partition: int, seconds: float) -> NotReadable:
+    """Say that a partition could not be read to its end."""
+    return NotReadable(
+        f"{topic}, partition {partition} could not be read to its end: nothing came for"
+        f" {seconds:g} s; look at its leader, then run it again"
+    )
 
 
 def _record(partition: int, offset: int, message: Message) -> Record:
@@ -104,12 +111,6 @@ def _record(partition: int, offset: int, message: Message) -> Record:
     return Record(
         partition, offset, message.key(), message.value(), message.timestamp()[1], headers
     )
-
-
-def _available(consumer: Consumer) -> list[Message]:
-    # consume() alone waits out its timeout unless it can fill the whole list.
-    first = consumer.poll(_POLL_SECONDS)
-    return [] if first is None else [first, *consumer.consume(_RECORDS_AT_ONCE, 0)]
 
 
 def read_views(settings: KafkaSettings) -> Views:

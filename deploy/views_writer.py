@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from contract.topics import VIEWS, VIEWS_TRANSACTIONAL_ID
 from contract.views import Views, ViewVersion, pointer_record, version_record
 from deploy.log_reader import read_views
-from stream_app.cluster import Cluster
+from stream_app.cluster import PAUSE_SECONDS, Cluster
 from stream_app.errors import ClusterRefused
 from stream_app.quiet import QUIET
 
@@ -88,18 +88,41 @@ def _attempt(cluster: Cluster, change: Change) -> tuple[Views, bool]:
     if change.is_done(views):
         return views, False
     records = change.records(views)
+    written: dict[tuple[str, int], int] = {}
+
+    def note(_: KafkaError | None, message: Message) -> None:
+        written[message.topic() or "", message.partition() or 0] = message.offset() or 0
+
     producer.begin_transaction()
     for topic, partition, key, value in records:
-        producer.produce(topic, value, key, partition)
+        producer.produce(topic, value, key, partition, on_delivery=note)
     # Raises if any record was not acknowledged; the transaction then ends aborted.
     producer.commit_transaction(_COMMIT_SECONDS)
-    partitions = {record.topic: 0 for record in records}
     for record in records:
-        partitions[record.topic] = max(partitions[record.topic], record.partition + 1)
         if record.topic == VIEWS.name:
             views.apply(record.key, record.value)
-    cluster.wait_until_readable(partitions)
+    _wait_until_readable(cluster, written)
     return views, True
+
+
+def _wait_until_readable(cluster: Cluster, written: Mapping[tuple[str, int], int]) -> None:
+    """Wait until readers of committed records see these offsets, by topic and partition.
+
+    A commit is answered before they do. What others write behind them does not matter.
+    Raises: ClusterRefused where an open transaction hides one after the deadline.
+    """
+    deadline = time.monotonic() + cluster.deadline_seconds
+    while True:
+        ends = cluster.committed_ends(written)
+        hidden = [place for place, offset in written.items() if ends[place] <= offset]
+        if not hidden:
+            return
+        if time.monotonic() > deadline:
+            name, partition = min(hidden)
+            raise ClusterRefused(
+                f"an open transaction hides what was written to {name}, partition {partition}"
+            )
+        time.sleep(PAUSE_SECONDS)
 
 
 def fence(cluster: Cluster, transactional_id: str) -> Producer:

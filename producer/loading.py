@@ -29,6 +29,7 @@ from producer.files.reading import Place, judged, read_rows
 from producer.files.rows import Format, Start
 from producer.import_writer import Batch
 from producer.importer import Importer
+from producer.pacing import Limit
 from producer.positions import PositionLog
 from producer.settings import ProducerSettings
 
@@ -107,16 +108,16 @@ def load(
         yield _loaded(source, import_id, position)
         start = Start(position.next_position, note["line"])
         total = None if source.path is None else note["size"] // 1000
-        began, rows = time.monotonic(), 0
+        limit = Limit(max_rate, time.monotonic()) if max_rate else None
         for place in ahead(_places(file, source, note, start, import_id), should_stop=should_stop):
             note["line"] = place.next_line
             importer.write(place.batch, place.next_position, note=note)
             position = importer.position()
             yield _loaded(source, import_id, position)
             on_progress(_read_kilobytes(file, total), total)
-            rows += len(place.batch.values) + len(place.batch.quarantined)
-            if max_rate is not None:
-                should_stop.wait(max(0.0, began + rows / max_rate - time.monotonic()))
+            if limit is not None:
+                rows = len(place.batch.values) + len(place.batch.quarantined)
+                should_stop.wait(limit.pause_after(rows, time.monotonic()))
         if should_stop.is_set():
             raise ProducerStopped("stopped")
         note["done"] = True

@@ -23,6 +23,7 @@ from contract.imports import IMPORTS_PARTITION, Position, decode_position
 from contract.kafka import KafkaSettings
 from contract.topics import IMPORTS
 from producer.errors import BrokerUnreachable, PositionsUnread, TopicMissing
+from producer.polling import poll
 from producer.problems import LastProblem
 
 _log = logging.getLogger("producer.librdkafka")
@@ -34,7 +35,6 @@ QUIET: dict[str, Any] = {"log_level": 0, "logger": _log}
 _RECONNECT = {"reconnect.backoff.max.ms": 1000}
 
 _POLL_SECONDS = 0.05
-_RECORDS_AT_ONCE = 10_000
 #: Longer than a broker takes to give up the open transaction of another import.
 _READ_SECONDS = 25.0
 
@@ -106,14 +106,8 @@ class PositionLog:
         while self._next_offset < end:
             if time.monotonic() > deadline:
                 raise PositionsUnread
-            message = consumer.poll(_POLL_SECONDS)
-            if message is not None:
-                for each in (message, *consumer.consume(_RECORDS_AT_ONCE, 0)):
-                    if (error := each.error()) is not None:
-                        if error.fatal():
-                            raise KafkaException(error)
-                    else:
-                        self._apply(each.key(), each.value())
+            for message in poll(consumer, _POLL_SECONDS):
+                self._apply(message.key(), message.value())
             # Its own account: also past control records, which no consumer is given.
             (place,) = consumer.position([partition])
             self._next_offset = max(self._next_offset, place.offset)

@@ -156,20 +156,10 @@ class Cluster:
         found = self._offsets(topic, partitions, spec, committed=False)
         return [end if offset < 0 else offset for offset, end in zip(found, ends, strict=True)]
 
-    def wait_until_readable(self, topics: Mapping[str, int]) -> None:
-        """Wait until readers of committed records see all there is, by topic and partitions.
-
-        A commit is answered before they do. Raises: ClusterRefused where an open transaction
-        still hides something after the deadline.
-        """
-        deadline = time.monotonic() + self.deadline_seconds
-        for name, partitions in topics.items():
-            while self.end_offsets(name, partitions, committed=True) != self.end_offsets(
-                name, partitions
-            ):
-                if time.monotonic() > deadline:
-                    raise ClusterRefused(f"an open transaction hides what was written to {name}")
-                time.sleep(PAUSE_SECONDS)
+    def committed_ends(self, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """How far readers of committed records see, by topic and partition."""
+        wanted = {TopicPartition(*place): OffsetSpec.latest() for place in places}
+        return self._list_offsets(wanted, IsolationLevel.READ_COMMITTED)
 
     def owners(self, group: str) -> dict[TopicPartition, str]:
         """Who in a consumer group has which partition, as `client-id@host`; empty: nobody."""
@@ -235,11 +225,16 @@ class Cluster:
     ) -> list[int]:
         level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
         wanted = {TopicPartition(topic, partition): spec for partition in range(partitions)}
+        found = self._list_offsets(wanted, level)
+        return [found[topic, partition] for partition in range(partitions)]
+
+    def _list_offsets(
+        self, wanted: Mapping[TopicPartition, OffsetSpec], level: IsolationLevel
+    ) -> dict[tuple[str, int], int]:
         found = self.ask(
-            lambda: self.admin.list_offsets(wanted, isolation_level=level, **self.within())
+            lambda: self.admin.list_offsets(dict(wanted), isolation_level=level, **self.within())
         )
-        by_partition = {asked.partition: int(info.offset) for asked, info in found.items()}
-        return [by_partition[partition] for partition in range(partitions)]
+        return {(asked.topic, asked.partition): int(info.offset) for asked, info in found.items()}
 
 
 def no_broker(settings: KafkaSettings, reason: str) -> NoBroker:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterator
 
 import msgspec
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from contract.changelog import (
     MARKER_KEY,
@@ -26,13 +26,13 @@ from contract.changelog import (
 )
 from contract.decimals import EXACT, Number, canonical
 from contract.topics import changelog
-from deploy.log_reader import read_to_end, reader
+from deploy.log_reader import messages, read_to_end, reader, silent
+from producer.polling import is_end
 from stream_app.cluster import Cluster
 
 #: How long the two are stepped towards common offsets, for all partitions together.
 _MEET_SECONDS = 5.0
 _EXAMPLES = 5
-_RECORDS_AT_ONCE = 10_000
 _NOTHING: tuple[Number, int] = (0, 0)
 
 
@@ -66,13 +66,14 @@ class ChangelogPart:
         self._consumer = consumer
         self._coming: deque[tuple[bytes, bytes]] = deque()
         self._is_at_end = False
+        self._place = topic, partition
         consumer.assign([TopicPartition(topic, partition, 0)])
 
     def read_to_end(self, seconds: float = 30.0) -> None:
-        """Take in all there is now. Raises: TimeoutError when nothing comes for so long."""
+        """Take in all there is now. Raises: NotReadable, also when nothing comes for so long."""
         while not self._is_at_end:
             if not self._fetch(seconds):
-                raise TimeoutError
+                raise silent(*self._place, seconds)
             while self._take_transaction():
                 pass
 
@@ -99,15 +100,13 @@ class ChangelogPart:
         return False
 
     def _fetch(self, seconds: float) -> bool:
-        first = self._consumer.poll(seconds)
-        messages = [] if first is None else [first, *self._consumer.consume(_RECORDS_AT_ONCE, 0)]
-        for message in messages:
-            error = message.error()
-            if error is None:
-                self._coming.append((message.key() or b"", message.value() or b""))
-            elif error.code() == KafkaError._PARTITION_EOF:
+        come = messages(self._consumer, self._place[0], seconds)
+        for message in come:
+            if is_end(message):
                 self._is_at_end = True
-        return bool(messages)
+            else:
+                self._coming.append((message.key() or b"", message.value() or b""))
+        return bool(come)
 
 
 def compare(cluster: Cluster, live: int, following: int, partitions: int) -> Differences:

@@ -11,6 +11,7 @@ from confluent_kafka import TopicPartition
 from contract.errors import SettingError
 from contract.topics import IMPORTS, QUARANTINE, READINGS
 from deploy import backfill as backfilling
+from deploy import backfill_source
 from deploy.backfill import BackfillOptions, Summary, backfill
 from deploy.cluster_admin import ClusterAdmin
 from deploy.errors import Refused
@@ -155,8 +156,33 @@ def test_an_id_belongs_to_one_topic_and_lost_offsets_are_named(archive: Setting)
     other = archive.source.create_topic(f"{archive.topic}-2", 1)
     with pytest.raises(Refused, match=f"--id mine belongs to topic {archive.topic} "):
         archive.run(other, import_id="mine")
-    admin = archive.source.admin()
-    for done in admin.delete_records([TopicPartition(archive.topic, 0, 15)]).values():
-        done.result(ANSWER_SECONDS)
-    with pytest.raises(Refused, match=r"partition 0: offsets 10-14 were removed"):
+    remove(archive, 15)
+    with pytest.raises(Refused, match=r"partition:offsets 0:10-14 were removed .*--from 0:15,1:10"):
         archive.run(import_id="mine")
+
+
+def test_b3_retention_that_overtakes_a_copy_is_refused_and_the_rest_copied_once(
+    archive: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.run(import_id="mine", end_at="0:10,1:10")
+    reader = backfill_source.reader
+
+    def overtaken(settings: ProducerSettings, where_removed: str) -> object:
+        remove(archive, 15)
+        return reader(settings, where_removed)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(backfill_source, "reader", overtaken)
+        with pytest.raises(Refused, match=r"0:10-14 were removed .*--from 0:15,1:") as refused:
+            archive.run(import_id="mine")
+    rest = str(refused.value).split("--from ")[1]
+    archive.run(import_id="other", begin_at=rest)
+    lost = {str(n) for n in range(10, 15)}
+    assert archive.copied() == [each for each in ALL if each not in lost]
+
+
+def remove(archive: Setting, first: int) -> None:
+    """Let partition 0 begin there, as retention does."""
+    admin = archive.source.admin()
+    for done in admin.delete_records([TopicPartition(archive.topic, 0, first)]).values():
+        done.result(ANSWER_SECONDS)

@@ -1,0 +1,46 @@
+"""Takes what has come for a consumer that has no group: records, and the ends of partitions.
+
+Guarantees: an error that passes by itself (a leader that moves, a connection) is passed over, for
+librdkafka tries again; one that does not is raised, for nothing would ever come.
+"""
+
+from __future__ import annotations
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
+
+MOST_RECORDS = 10_000
+#: The consumer's rights, its login, or (auto.offset.reset=error) its place in the log are gone.
+_LASTING = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError._AUTHENTICATION,
+    KafkaError._AUTO_OFFSET_RESET,
+}
+
+
+def poll(consumer: Consumer, seconds: float, most: int = MOST_RECORDS) -> list[Message]:
+    """Wait for the first message, take what is there beside it; empty: nothing came.
+
+    Each is a record, or the end of a partition (`is_end`). Raises: KafkaException.
+    """
+    first = consumer.poll(seconds)
+    if first is None:
+        return []
+    # consume() alone waits out its timeout unless it can fill the whole list.
+    rest = consumer.consume(most - 1, 0) if most > 1 else []
+    return [message for message in (first, *rest) if _has_come(message)]
+
+
+def is_end(message: Message) -> bool:
+    """Whether it is the end of its partition, at `offset()`, and no record."""
+    return message.error() is not None
+
+
+def _has_come(message: Message) -> bool:
+    error = message.error()
+    if error is None or error.code() == KafkaError._PARTITION_EOF:
+        return True
+    if error.fatal() or error.code() in _LASTING:
+        raise KafkaException(error)
+    return False
