@@ -20,6 +20,7 @@ from api.server import ApiServer, bind
 from api.settings import ApiSettings
 from api.startup import check_ground
 from contract.errors import SettingError
+from contract.exit_codes import of_os_error, os_error_line
 
 
 def main(environ: Mapping[str, str] = os.environ, *, debug: bool = False) -> int:
@@ -40,6 +41,8 @@ def main(environ: Mapping[str, str] = os.environ, *, debug: bool = False) -> int
         return _refused(f"KAFKA_SSL_CA_FILE, _CERT_FILE or _KEY_FILE: {error}", 2)
     except StartRefused as error:
         return _refused(str(error), error.exit_code)
+    except OSError as error:
+        return _refused(os_error_line(error), of_os_error(error))
     except KeyboardInterrupt:
         return 130
 

@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from contract.errors import SettingError
+from contract.exit_codes import WRONG_USE, of_os_error
 
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -14,7 +15,8 @@ _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 def prepare_home(home: Path) -> Path:
     """Make the directory, or check the one there is; returns its absolute path.
 
-    Raises: SettingError: no directory, not ours, writable by others, or not writable by us.
+    Raises: SettingError: no directory, not ours, writable by others, or not writable by us;
+    OSError: the machine lacks something, such as room.
     """
     home = home.absolute()
     try:
@@ -33,6 +35,8 @@ def prepare_home(home: Path) -> Path:
     except FileExistsError:
         raise SettingError("ENERGY_HOME", "must be a directory", value=str(home)) from None
     except OSError as error:
+        if of_os_error(error) != WRONG_USE:
+            raise
         raise SettingError("ENERGY_HOME", str(error.strerror), value=str(home)) from None
     return home
 

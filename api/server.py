@@ -26,6 +26,7 @@ from api.connection import Bounds, Connection
 from api.errors import StartRefused
 from api.services import Services
 from api.settings import ApiSettings
+from contract.exit_codes import RESTART_ME, of_os_error
 
 log = logging.getLogger("api.server")
 
@@ -53,6 +54,8 @@ def bind(settings: ApiSettings) -> socket.socket:
     except OSError as error:
         if listener is not None:
             listener.close()
+        if of_os_error(error) == RESTART_ME:
+            raise
         raise StartRefused(
             f"cannot listen on API_HOST {settings.host}, API_PORT {settings.port}: "
             f"{error.strerror}",

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import typer
 
+from contract.exit_codes import INTERRUPTED
 from deploy.commands import (
     backfill,
     bench,
@@ -26,7 +27,7 @@ from deploy.commands import (
     topics,
 )
 from deploy.commands import run as foreground
-from deploy.exits import INTERRUPTED, exit_code_of, one_line
+from deploy.exits import exit_code_of, one_line
 from deploy.invocation import Invocation
 from deploy.signals import end_at_sigterm
 

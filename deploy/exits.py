@@ -1,23 +1,11 @@
-"""Exit codes of the `energy` command, and the one line an error is told in.
-
-0 done    2 wrong use, setting, missing part    75 restart me, or run me again
-1 failed  3 a person must act                   130 Ctrl-C
-
-SIGTERM: 0 for what runs until it is stopped, 75 for all else that it ends before its end.
-"""
+"""What the `energy` command ends with, and the one line an error is told in."""
 
 from __future__ import annotations
 
 import signal
 
 from contract.errors import CorruptRecord, SettingError
-
-DONE = 0
-FAILED = 1
-WRONG_USE = 2
-REFUSED = 3
-RESTART_ME = 75
-INTERRUPTED = 130
+from contract.exit_codes import FAILED, REFUSED, WRONG_USE, of_os_error, os_error_line
 
 #: A part that ended so is not started again: it would end so again.
 FINAL = {WRONG_USE, REFUSED}
@@ -32,6 +20,8 @@ def exit_code_of(error: Exception) -> int:
         return WRONG_USE
     if isinstance(error, CorruptRecord):
         return REFUSED
+    if isinstance(error, OSError):
+        return of_os_error(error)
     code = getattr(error, "exit_code", FAILED)
     return code if isinstance(code, int) else FAILED
 
@@ -48,6 +38,8 @@ def in_words(code: int) -> str:
 
 def one_line(error: Exception) -> str:
     """Tell an error in one line; one that nobody foresaw says its kind."""
+    if isinstance(error, OSError):
+        return os_error_line(error)
     text = " ".join(str(error).split())
     foreseen = type(error).__module__.partition(".")[0] in _ROOMS
     return text if foreseen else f"{type(error).__name__}: {text} (--debug shows where)"

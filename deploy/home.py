@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from contract.errors import SettingError
+from contract.exit_codes import WRONG_USE, of_os_error
 from deploy.errors import DirectoryLocked
 
 VARIABLE = "ENERGY_HOME"
@@ -24,7 +25,8 @@ _WRITABLE_BY_OTHERS = 0o022
 def open_home(path: Path) -> Path:
     """Make the directory, or check the one there is; returns its absolute path.
 
-    Raises: SettingError: no directory, not ours, not writable, or open to others.
+    Raises: SettingError: no directory, not ours, not writable, or open to others; OSError: the
+    machine lacks something, such as room.
     """
     path = path.absolute()
     try:
@@ -32,6 +34,8 @@ def open_home(path: Path) -> Path:
     except FileExistsError:
         raise SettingError(VARIABLE, "must be a directory", value=str(path)) from None
     except OSError as error:
+        if of_os_error(error) != WRONG_USE:
+            raise
         raise SettingError(
             VARIABLE, f"cannot be made: {error.strerror}", value=str(path)
         ) from error
@@ -51,6 +55,8 @@ def open_home(path: Path) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as error:
+        if of_os_error(error) != WRONG_USE:
+            raise
         raise SettingError(
             VARIABLE, f"must be writable: {error.strerror}", value=str(path)
         ) from error

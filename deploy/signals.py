@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Any, NoReturn, Self
 
-from deploy.exits import DONE, INTERRUPTED, RESTART_ME
+from contract.exit_codes import DONE, INTERRUPTED, RESTART_ME
 
 
 class Stop:

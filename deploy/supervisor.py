@@ -13,8 +13,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
+from contract.exit_codes import RESTART_ME
 from deploy.errors import DeployError
-from deploy.exits import FINAL, RESTART_ME, in_words
+from deploy.exits import FINAL, in_words
 from deploy.parts import Part, Say
 
 #: Seconds before a part is started again: 1, 2, 4 ... of this many.

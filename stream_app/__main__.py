@@ -16,7 +16,8 @@ from typing import IO, Any, NoReturn
 
 import faust
 
-from contract.errors import SettingError
+from contract.errors import CorruptRecord, SettingError
+from contract.exit_codes import INTERRUPTED, REFUSED, WRONG_USE, of_os_error, os_error_line
 from stream_app.app import create_app
 from stream_app.cluster import Cluster
 from stream_app.doctor import examine
@@ -32,7 +33,6 @@ log = logging.getLogger("stream_app")
 
 #: The contract gives a stop 10 s, 30 s with the broker gone; a restart is safe at every point.
 STOP_SECONDS = 8.5
-EXIT_INTERRUPTED = 130
 
 
 def main(environ: Mapping[str, str] = os.environ, *, debug: bool = False) -> int:
@@ -54,16 +54,20 @@ def main(environ: Mapping[str, str] = os.environ, *, debug: bool = False) -> int
                 warm_up(app.recovery, ground.partitions, app.close_store)
             return run(app)
     except SettingError as error:
-        print(f"energy worker: {error}", file=sys.stderr)
-        return 2
+        return _ended(str(error), WRONG_USE)
     except WorkerError as error:
-        print(f"energy worker: {error}", file=sys.stderr)
-        return error.exit_code
+        return _ended(str(error), error.exit_code)
+    except CorruptRecord as error:
+        return _ended(str(error), REFUSED)
     except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+        return INTERRUPTED
     except OSError as error:
-        print(f"energy worker: {error}", file=sys.stderr)
-        return 2
+        return _ended(os_error_line(error), of_os_error(error))
+
+
+def _ended(text: str, exit_code: int) -> int:
+    print(f"energy worker: {text}", file=sys.stderr)
+    return exit_code
 
 
 def _end_early(_number: int, _frame: object) -> NoReturn:
@@ -116,7 +120,7 @@ class Worker(faust.Worker):  # type: ignore[misc]
         """Return 130 after Ctrl-C, what it left with by itself, else 0."""
         if self.app.left_with is not None:
             return int(self.app.left_with)
-        return EXIT_INTERRUPTED if self.stopped_by == signal.SIGINT else 0
+        return INTERRUPTED if self.stopped_by == signal.SIGINT else 0
 
 
 def run(app: ChunkApp) -> int:

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from contract.errors import SettingError
+from contract.exit_codes import RESTART_ME, of_os_error
 from stream_app.ownership import Ownership
 
 
@@ -65,6 +66,8 @@ def serve(port: int, ownership: Ownership, warnings: Sequence[str] = ()) -> Thre
     try:
         server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     except OSError as error:
+        if of_os_error(error) == RESTART_ME:
+            raise
         raise SettingError(
             "STREAM_APP_HTTP_PORT",
             f"cannot listen on 127.0.0.1:{port} ({error.strerror}): stop what listens there, or"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from deploy.exits import RESTART_ME
+from contract.exit_codes import RESTART_ME
 from deploy.invocation import AS_JSON, environ_of, is_debug, print_json
 
 

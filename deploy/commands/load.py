@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import typer
 
 from contract.errors import SettingError
-from deploy.exits import RESTART_ME
+from contract.exit_codes import RESTART_ME, WRONG_USE, of_os_error
 from deploy.invocation import AS_JSON, environ_of, is_debug, print_json
 from deploy.signals import Stop
 
@@ -103,6 +103,8 @@ def _source(name: str, form: FileFormat | None, dialect: Dialect) -> Source:
             raise SettingError("FILE", f"{problem}: {name}")
         path.open("rb").close()
     except OSError as error:
+        if of_os_error(error) != WRONG_USE:
+            raise
         raise SettingError("FILE", f"cannot be read: {name}: {error.strerror}") from error
     found = form.value if form else format_of(path.name)
     if found is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from deploy.exits import DONE
+from contract.exit_codes import DONE
 from deploy.invocation import environ_of, is_debug
 from deploy.signals import Stop, end_at_sigterm
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from deploy.exits import DONE, FAILED, RESTART_ME
+from contract.exit_codes import DONE, FAILED, RESTART_ME
 from deploy.invocation import AS_JSON, environ_of, is_debug, print_json
 
 

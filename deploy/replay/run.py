@@ -17,11 +17,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from contract.exit_codes import RESTART_ME
 from contract.topics import READINGS, app_id
 from contract.views import Views, ViewVersion
 from deploy.cluster_admin import ClusterAdmin
 from deploy.errors import NotReadable
-from deploy.exits import RESTART_ME
 from deploy.home import only_one_on, open_home
 from deploy.log_reader import read_views
 from deploy.parts import ModulePart, Say

@@ -1,6 +1,8 @@
 """The `energy` command as a user types it: help, exit codes, one line for an error."""
 
+import errno
 import json
+import os
 import re
 import socket
 import subprocess
@@ -80,6 +82,21 @@ def test_s2_a_bad_port_ends_with_2(port: str, tmp_path: Path, capsys: Captured) 
     assert cli.run(["up"], environ) == 2
     assert "ENERGY_BROKER_PORT" in capsys.readouterr().err
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, 75), (errno.EACCES, 2)])
+def test_b12_a_command_tells_a_full_disk_from_a_wrong_path(
+    number: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    def refused(self: Path, *_: object, **options: object) -> None:
+        raise OSError(number, os.strerror(number), str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    environ = {"ENERGY_HOME": str(tmp_path / "home")}
+    assert cli.run(["token", "list"], environ) == code
+    told = capsys.readouterr().err
+    assert os.strerror(number) in told
+    assert "--debug" not in told
 
 
 def test_the_password_is_in_no_message(capsys: Captured) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from contract.exit_codes import RESTART_ME
 from deploy import cli
 from deploy.backfill import Summary
 from deploy.broker import LocalBroker
-from deploy.exits import RESTART_ME
 from deploy.replay.run import Replay, ReplayOptions
 from deploy.signals import Stop
 from deploy.stack import Stack, UpOptions

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import importlib
 import io
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from contract.errors import SettingError
+from contract.views import Views
+from stream_app import __main__ as worker
 from stream_app import logs
 from stream_app.__main__ import lock_directory
 from stream_app.errors import DirectoryInUse, RestartNeeded
@@ -193,3 +200,80 @@ async def test_x39_a_takeover_that_is_never_answered_asks_for_a_restart(
             await confirm(None, None)  # type: ignore[arg-type]
     finally:
         released.set()
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (errno.ENOSPC, 75),
+        (errno.EDQUOT, 75),
+        (errno.EMFILE, 75),
+        (errno.EIO, 75),
+        (errno.ENOMEM, 75),
+        (errno.EACCES, 2),
+        (errno.ENOTDIR, 2),
+        (errno.EROFS, 2),
+        (errno.EBADMSG, 1),
+    ],
+)
+@pytest.mark.parametrize("main", ["stream_app.__main__", "api.__main__"])
+def test_b12_what_the_machine_lacks_is_tried_again_and_a_wrong_path_is_not(
+    main: str,
+    number: int,
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    module = importlib.import_module(main)
+    monkeypatch.setattr(module, "set_up_logging", lambda *, debug: None)
+
+    def refused(self: Path, *_: object, **options: object) -> NoReturn:
+        raise OSError(number, os.strerror(number), str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert module.main({"ENERGY_HOME": str(tmp_path / "home")}) == code
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert os.strerror(number) in told
+    assert str(tmp_path)[:20] in told, "a long value is cut"
+
+
+def test_b12_a_time_out_has_a_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ended_by(TimeoutError(), monkeypatch) == 75
+    assert capsys.readouterr().err == "energy worker: TimeoutError\n"
+
+
+def test_b13_a_corrupt_record_of_the_views_is_for_a_person(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read() -> None:
+        Views().apply(b"live", b"garbage")
+
+    assert ended_by(read, monkeypatch) == 3
+    assert capsys.readouterr().err == (
+        "energy worker: no record of ours in energy_views: b'garbage'\n"
+    )
+
+
+def ended_by(problem: Exception | Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> int:
+    """Return what a worker ends with when its first step raises."""
+
+    def load(environ: object) -> None:
+        if isinstance(problem, Exception):
+            raise problem
+        problem()
+
+    monkeypatch.setattr(worker, "set_up_logging", lambda *, debug: None)
+    monkeypatch.setattr(WorkerSettings, "load", load)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        return worker.main({})
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,61 @@
+"""What every program here ends with, also where the machine refuses something.
+
+    0 done    2 wrong use, setting, missing part    75 start me again
+    1 failed  3 a person must act                   130 Ctrl-C
+
+SIGTERM: 0 for what runs until it is stopped, 75 for other work that it ends before its end.
+"""
+
+from __future__ import annotations
+
+import errno
+
+DONE = 0
+FAILED = 1
+WRONG_USE = 2
+REFUSED = 3
+RESTART_ME = 75
+INTERRUPTED = 130
+
+#: A path, a right or an address that somebody has to change.
+_WRONG = {
+    errno.EACCES,
+    errno.EADDRINUSE,
+    errno.EADDRNOTAVAIL,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+#: What the machine lacks now and may have later: a supervisor tries again until then.
+_LACKING = {
+    errno.EAGAIN,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOBUFS,
+    errno.ENOMEM,
+    errno.ENOSPC,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+}
+
+
+def of_os_error(error: OSError) -> int:
+    """Return the code to end with: 2, 75, or 1 where one cannot tell."""
+    if error.errno in _WRONG:
+        return WRONG_USE
+    if error.errno in _LACKING or isinstance(error, TimeoutError):
+        return RESTART_ME
+    return FAILED
+
+
+def os_error_line(error: OSError) -> str:
+    """Tell it in one line: which file, and what the system says."""
+    said = error.strerror or str(error) or type(error).__name__
+    return f"{error.filename}: {said}" if error.filename is not None else said
