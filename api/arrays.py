@@ -49,14 +49,15 @@ class Cut(NamedTuple):
         return self.levels > NESTING_LEVELS
 
 
-def cut_element(text: Text, start: int) -> Iterator[Cut | None]:
+def cut_element(text: Text, start: int, end: int) -> Iterator[Cut | None]:
     """Find the end of the element that begins at `start`, blanks before it included.
 
     An object or array ends with its bracket; anything else before the next comma or bracket.
-    Yields None now and then, so that others get their turn, and at last the Cut.
+    Nothing behind `end` is looked at: an element that is not over there is not whole. Yields
+    None now and then, so that others get their turn, and at last the Cut.
     """
     depth = levels = 0
-    for count, token in enumerate(_token.finditer(text, start)):
+    for count, token in enumerate(_token.finditer(text, start, end)):
         if count % _TURN_TOKENS == _TURN_TOKENS - 1:
             yield None
         mark = token[0][0]
@@ -69,16 +70,16 @@ def cut_element(text: Text, start: int) -> Iterator[Cut | None]:
                 yield Cut(token.start(), levels, True)
                 return
             if depth == 0:
-                yield Cut(_behind_blanks(text, token.end()), levels, True)
+                yield Cut(_behind_blanks(text, token.end(), end), levels, True)
                 return
         elif mark == _COMMA and depth == 0:
             yield Cut(token.start(), levels, True)
             return
         elif mark == _QUOTE and len(token[0]) == 1:
             break
-    yield Cut(len(text), levels, False)
+    yield Cut(min(end, len(text)), levels, False)
 
 
-def _behind_blanks(text: Text, start: int) -> int:
-    found = _blanks(text, start)
+def _behind_blanks(text: Text, start: int, end: int) -> int:
+    found = _blanks(text, start, end)
     return found.end() if found else start

@@ -1,7 +1,9 @@
 """Inflating a body piece by piece, with every member of it, never past what is allowed.
 
 gzip and zstd bodies may have several members or frames; all are read (stopping after the first
-loses acknowledged rows). A piece that inflates a thousandfold comes out in bounded pieces.
+loses acknowledged rows). A piece that inflates a thousandfold comes out in bounded pieces, many
+members of a few bytes in one; either way the caller is asked between little input, and time grows
+with the bytes in and out.
 """
 
 from __future__ import annotations
@@ -15,8 +17,11 @@ import zstandard
 from api.errors import BadRequest
 from contract.errors import echo
 
-#: At most this much comes out at once.
+#: At most this much comes out at once, or one step of a decoder more.
 PIECE_BYTES = 256 * 1024
+#: So much goes in at most until something, or nothing, is handed out: some 3 ms. The decoder
+#: copies what is behind a member, and a member may be 20 bytes.
+INPUT_BYTES = 16 * 1024
 _GZIP_WINDOW = 31
 _ZLIB_WINDOW = 15
 _RAW_WINDOW = -15
@@ -31,7 +36,7 @@ class Inflater(Protocol):
     """Turns received bytes into the bytes they stand for."""
 
     def feed(self, received: bytes) -> Iterator[bytes]:
-        """Yield what comes out, in bounded pieces. Raises: BadRequest."""
+        """Yield what comes out, maybe nothing, in bounded pieces. Raises: BadRequest."""
         ...
 
     def finish(self) -> None:
@@ -50,7 +55,26 @@ class Identity:
         """Nothing can be missing."""
 
 
-class Gzip:
+class _Members:
+    """Coding with members, of which a piece may hold thousands."""
+
+    def feed(self, received: bytes) -> Iterator[bytes]:
+        """Yield what comes out, in bounded pieces. Raises: BadRequest."""
+        for start in range(0, len(received), INPUT_BYTES):
+            some, size = [], 0
+            for piece in self._inflate(received[start : start + INPUT_BYTES]):
+                some.append(piece)
+                size += len(piece)
+                if size >= PIECE_BYTES:
+                    yield b"".join(some)
+                    some, size = [], 0
+            yield b"".join(some)
+
+    def _inflate(self, received: bytes) -> Iterator[bytes]:
+        raise NotImplementedError
+
+
+class Gzip(_Members):
     """One gzip member after the other."""
 
     name = "gzip"
@@ -64,8 +88,7 @@ class Gzip:
     def _window(self, first: bytes) -> int:
         return _GZIP_WINDOW
 
-    def feed(self, received: bytes) -> Iterator[bytes]:
-        """Yield what comes out, in bounded pieces. Raises: BadRequest."""
+    def _inflate(self, received: bytes) -> Iterator[bytes]:
         while received:
             if not self._is_open:
                 self._member = zlib.decompressobj(self._window(received))
@@ -98,7 +121,7 @@ class Deflate(Gzip):
         return _ZLIB_WINDOW if is_zlib else _RAW_WINDOW
 
 
-class Zstd:
+class Zstd(_Members):
     """One zstd frame after the other."""
 
     def __init__(self) -> None:
@@ -107,8 +130,7 @@ class Zstd:
         self._frame: zstandard.ZstdDecompressionObj | None = None
         self._frames = 0
 
-    def feed(self, received: bytes) -> Iterator[bytes]:
-        """Yield what comes out, in bounded pieces. Raises: BadRequest."""
+    def _inflate(self, received: bytes) -> Iterator[bytes]:
         for start in range(0, len(received), _ZSTD_INPUT_BYTES):
             rest = received[start : start + _ZSTD_INPUT_BYTES]
             while rest:

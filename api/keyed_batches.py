@@ -44,7 +44,7 @@ async def _gathered(body: Text, start: int, source: str) -> AsyncIterator[Batch]
         row += len(rows.values)
         for place in range(first, len(rows.values), AT_ONCE):
             end = place + AT_ONCE
-            some = RowSlice(rows.numbers[place:end], rows.values[place:end])
+            some = RowSlice(rows.numbers[place:end], rows.values[place:end], rows.whole)
             readings, rejected = decode_readings(some.values)
             refused = {at for at, _ in rejected}
             keys += [reading.device_id.encode() for reading in readings]

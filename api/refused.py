@@ -17,7 +17,11 @@ def refused_records(
     now = datetime.now(UTC)
     return [
         encode_quarantined(
-            rows.values[place], error, ImportedRow(import_id, file, rows.numbers[place]), now
+            rows.values[place],
+            error,
+            ImportedRow(import_id, file, rows.numbers[place]),
+            now,
+            whole=rows.whole,
         )
         for place, error in rejected
     ]

@@ -7,19 +7,26 @@ decided before its first row is handed out (CONTRACT section 5, BAD_INPUT sectio
     { ... }      one object over all lines: one row
     otherwise    lines split at LF, without blank ones; BadRequest where there are several
                  and none of them is a JSON object
+
+A byte order mark before all that is passed over. Nothing is scanned, parsed or copied in one go
+that is longer than ELEMENT_BYTES: others wait for the event loop meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from api.arrays import Cut, Text, cut_element, flat_element, flat_object
-from api.errors import BadRequest
+from api.errors import BadRequest, BodyTooLarge
+from contract.quarantine import Whole
+from contract.reading import BYTE_ORDER_MARK
+from producer.files.lines import BLANKS, LineSplitter, without_blanks
+from producer.files.rows import Start
 
 #: Bytes of lines split at once.
 WINDOW_BYTES = 128 * 1024
@@ -27,28 +34,32 @@ WINDOW_BYTES = 128 * 1024
 KEPT_BYTES = 1024 * 1024
 #: Rows handed out at once, so that a slice of the worst rows takes some 10 ms to judge.
 SLICE_ROWS = 1_000
+#: A longer element of an array is refused, and a longer object over several lines not looked for.
+ELEMENT_BYTES = 8 * 1024 * 1024
 
-#: What JSON takes for blank.
-BLANKS = b" \t\r\n"
 _CLOSE = ord("]")
-_not_blank = re.compile(rb"[^ \t\r\n]").search
+_first_in = re.compile(rb"[^ \t\r\n]").search
 _surrogates = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class RowSlice(NamedTuple):
-    """Rows of a body; `numbers` are their lines, or places in the array, from 1 on."""
+    """Rows of a body; `numbers` are their lines, or places in the array, from 1 on.
+
+    With `whole` it is the beginning of one row that is too long to be a reading.
+    """
 
     numbers: Sequence[int]
     values: list[bytes]
+    whole: Whole | None = None
 
 
 async def split_rows(body: Text) -> AsyncIterator[RowSlice]:
-    """Yield all rows of a body. Raises: BadRequest, before the first slice."""
-    first = _not_blank(body)
-    if first is None:
+    """Yield all rows of a body. Raises: BadRequest, BodyTooLarge, before the first slice."""
+    begin = len(BYTE_ORDER_MARK) if body[: len(BYTE_ORDER_MARK)] == BYTE_ORDER_MARK else 0
+    start = await _not_blank(body, begin)
+    if start is None:
         raise BadRequest("the body is empty")
-    start = first.start()
     if body[start] == 0x5B:
         # Cut to its end before the first element is handed out; a large one is cut twice.
         kept = [rows async for rows in _array_slices(body, start) if len(body) <= KEPT_BYTES]
@@ -61,9 +72,19 @@ async def split_rows(body: Text) -> AsyncIterator[RowSlice]:
     if body[start] == 0x7B and (row := await _single_object(body, start)) is not None:
         yield RowSlice([1], [row])
         return
-    await _refuse_lines_without_object(body)
-    for rows in _line_slices(body):
+    await _refuse_lines_without_object(body, begin)
+    async for rows in _line_slices(body, begin):
         yield rows
+
+
+async def _not_blank(body: Text, start: int) -> int | None:
+    """Return the place of the first byte that is not blank, None if there is none."""
+    for at in range(start, len(body), WINDOW_BYTES):
+        if at > start:
+            await asyncio.sleep(0)
+        if found := _first_in(body, at, at + WINDOW_BYTES):
+            return found.start()
+    return None
 
 
 def is_object(text: bytes) -> bool:
@@ -92,56 +113,54 @@ def _elements(text: bytes) -> int:
 
 async def _single_object(body: Text, start: int) -> bytes | None:
     """Return the object that is the whole body, None if the body is something else."""
-    if len(body) > WINDOW_BYTES or not flat_object(body, start):
+    end = len(body)
+    if end > WINDOW_BYTES or not flat_object(body, start):
         cut = await _cut(body, start)
-        if not cut.is_whole or cut.end < len(body):
+        if not cut.is_whole or await _not_blank(body, cut.end) is not None:
             return None
-    row = body[start:].rstrip(BLANKS)
+        end = cut.end
+    row = body[start:end].rstrip(BLANKS)
     return row if is_object(row) else None
 
 
-async def _refuse_lines_without_object(body: Text) -> None:
+async def _refuse_lines_without_object(body: Text, start: int) -> None:
     lines = 0
-    for rows in _line_slices(body):
-        if any(map(is_object, rows.values)):
+    async for rows in _line_slices(body, start):
+        # What is too long to be parsed is taken for what it begins as.
+        if rows.whole is not None and rows.values[0].lstrip(BLANKS).startswith(b"{"):
+            return
+        if rows.whole is None and any(map(is_object, rows.values)):
             return
         lines += len(rows.values)
-        await asyncio.sleep(0)
     if lines > 1:
         raise BadRequest(
             f"the body has {lines} lines and none is a JSON object; nothing was written"
         )
 
 
-def _line_slices(body: Text) -> Iterator[RowSlice]:
-    """Split at LF only: other line ends may stand in a string."""
-    start, number, size = 0, 1, len(body)
-    while start < size:
-        end = min(start + WINDOW_BYTES, size)
-        if end < size:
-            end = body.rfind(b"\n", start, end) + 1 or body.find(b"\n", end) + 1 or size
-        lines = body[start:end].split(b"\n")
-        if not lines[-1]:
-            lines.pop()
-        for place in range(0, len(lines), SLICE_ROWS):
-            some = [line.removesuffix(b"\r") for line in lines[place : place + SLICE_ROWS]]
-            numbers: Sequence[int] = range(number + place, number + place + len(some))
-            if not all(map(bytes.strip, some)):
-                kept = [
-                    (n, line) for n, line in zip(numbers, some, strict=True) if line.strip(BLANKS)
-                ]
-                numbers, some = [n for n, _ in kept], [line for _, line in kept]
-            if some:
-                yield RowSlice(numbers, some)
-        number += len(lines)
-        start = end
+async def _line_slices(body: Text, start: int) -> AsyncIterator[RowSlice]:
+    splitter = LineSplitter(Start(), most_rows=SLICE_ROWS, most_bytes=WINDOW_BYTES)
+    for at in range(start, len(body), WINDOW_BYTES):
+        for some in splitter.feed(body[at : at + WINDOW_BYTES]):
+            numbers, lines = without_blanks(some)
+            if lines:
+                yield RowSlice(numbers, lines, some.whole)
+            else:
+                await asyncio.sleep(0)
+        if at + WINDOW_BYTES < len(body):
+            await asyncio.sleep(0)
+    for some in splitter.rest():
+        numbers, lines = without_blanks(some)
+        if lines:
+            yield RowSlice(numbers, lines, some.whole)
 
 
 async def _array_slices(body: Text, start: int) -> AsyncIterator[RowSlice]:
     """Cut an array into its elements. Raises: BadRequest where it is none."""
     position, number, size = start + 1, 1, len(body)
-    if (first := _not_blank(body, position)) and body[first.start()] == _CLOSE:
-        position = first.end()
+    first = await _not_blank(body, position)
+    if first is not None and body[first] == _CLOSE:
+        position = first + 1
     else:
         is_last = False
         while not is_last:
@@ -149,7 +168,7 @@ async def _array_slices(body: Text, start: int) -> AsyncIterator[RowSlice]:
             judged: list[bytes] = []
             end = min(position + WINDOW_BYTES, size)
             while not is_last and len(values) < SLICE_ROWS and (position < end or not values):
-                if flat := flat_element(body, position):
+                if flat := flat_element(body, position, position + ELEMENT_BYTES):
                     value, cut_at, is_deep = flat[1], flat.end() - 1, False
                 else:
                     cut = await _cut(body, position)
@@ -158,6 +177,8 @@ async def _array_slices(body: Text, start: int) -> AsyncIterator[RowSlice]:
                         cut.end,
                         cut.is_deep,
                     )
+                    if cut_at == position + ELEMENT_BYTES:
+                        raise _too_long(number + len(values))
                     if not cut.is_whole or cut_at >= size or body[cut_at] not in b",]":
                         raise _no_array(number + len(values))
                 values.append(value)
@@ -169,7 +190,7 @@ async def _array_slices(body: Text, start: int) -> AsyncIterator[RowSlice]:
             yield RowSlice(range(number, number + len(values)), values)
             number += len(values)
             await asyncio.sleep(0)
-    if _not_blank(body, position):
+    if await _not_blank(body, position) is not None:
         raise _no_array(number)
 
 
@@ -190,8 +211,15 @@ def _no_array(number: int) -> BadRequest:
     )
 
 
+def _too_long(number: int) -> BodyTooLarge:
+    return BodyTooLarge(
+        f"element {number} of the array is longer than {ELEMENT_BYTES} bytes; nothing was written: "
+        "send lines, where such a row costs only itself"
+    )
+
+
 async def _cut(body: Text, start: int) -> Cut:
-    for cut in cut_element(body, start):
+    for cut in cut_element(body, start, start + ELEMENT_BYTES):
         if cut is not None:
             return cut
         await asyncio.sleep(0)

@@ -8,7 +8,7 @@ in memory.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from contract.quarantine import Whole
@@ -16,9 +16,15 @@ from contract.reading import VALUE_BYTES
 from producer.errors import FileBroken
 from producer.files.rows import SLICE_BYTES, SLICE_ROWS, Start
 
+#: What JSON takes for blank.
+BLANKS = b" \t\r\n"
+
 
 class Lines(NamedTuple):
-    """Consecutive lines, without their ends; with `whole` it is one, and cut."""
+    """Consecutive lines, without their ends.
+
+    With `whole` it is one, cut to a byte more than a value may have.
+    """
 
     lines: list[bytes]
     first_line: int
@@ -32,13 +38,22 @@ class Lines(NamedTuple):
         return self.first_line + len(self.lines)
 
 
+def without_blanks(some: Lines) -> tuple[Sequence[int], list[bytes]]:
+    """Return the lines that are not blank, after their numbers; one that is cut is not."""
+    numbers: Sequence[int] = range(some.first_line, some.next_line)
+    if some.whole is not None or all(map(bytes.strip, some.lines)):
+        return numbers, some.lines
+    kept = [(n, line) for n, line in zip(numbers, some.lines, strict=True) if line.strip(BLANKS)]
+    return [n for n, _ in kept], [line for _, line in kept]
+
+
 def split_lines(pieces: Iterable[bytes], start: Start, *, keep_cr: bool = False) -> Iterator[Lines]:
     """Yield all lines from a start on; `pieces` is the stream from its first byte.
 
     Shape: at most SLICE_ROWS lines and about SLICE_BYTES at once.
     Raises: FileBroken, after all whole lines before the fault.
     """
-    splitter = _Splitter(start, keep_cr)
+    splitter = LineSplitter(start, keep_cr=keep_cr)
     skip = start.position
     try:
         for piece in pieces:
@@ -54,9 +69,21 @@ def split_lines(pieces: Iterable[bytes], start: Start, *, keep_cr: bool = False)
     yield from splitter.rest()
 
 
-class _Splitter:
-    def __init__(self, start: Start, keep_cr: bool) -> None:
+class LineSplitter:
+    """Cuts a stream into lines as it comes."""
+
+    def __init__(
+        self,
+        start: Start,
+        *,
+        keep_cr: bool = False,
+        most_rows: int = SLICE_ROWS,
+        most_bytes: int = SLICE_BYTES,
+    ) -> None:
+        """Begin at a start; yield at most so many lines, about so many bytes at once."""
         self._keep_cr = keep_cr
+        self._most_rows = most_rows
+        self._most_bytes = most_bytes
         self._position = start.position
         self._line = start.line
         self._kept = b""
@@ -80,7 +107,7 @@ class _Splitter:
         self._kept = lines.pop()
         self._pending += lines
         self._pending_bytes += sum(map(len, lines)) + len(lines)
-        if len(self._pending) >= SLICE_ROWS or self._pending_bytes >= SLICE_BYTES:
+        if len(self._pending) >= self._most_rows or self._pending_bytes >= self._most_bytes:
             yield from self.whole_lines()
         if len(self._kept) > VALUE_BYTES + 1:
             yield from self.whole_lines()
@@ -91,8 +118,8 @@ class _Splitter:
     def whole_lines(self) -> Iterator[Lines]:
         """Yield the lines that are whole."""
         lines, self._pending, self._pending_bytes = self._pending, [], 0
-        for place in range(0, len(lines), SLICE_ROWS):
-            yield self._lines(lines[place : place + SLICE_ROWS], 1)
+        for place in range(0, len(lines), self._most_rows):
+            yield self._lines(lines[place : place + self._most_rows], 1)
 
     def rest(self) -> Iterator[Lines]:
         """Yield what is left at the end of the stream, which needs no LF."""
@@ -112,7 +139,7 @@ class _Splitter:
 
     def _skip(self, piece: bytes) -> None:
         assert self._head is not None
-        self._head += piece[: VALUE_BYTES - len(self._head)]
+        self._head += piece[: VALUE_BYTES + 1 - len(self._head)]
         self._length += len(piece)
         self._hash.update(piece)
 

@@ -2,14 +2,17 @@
 
 import asyncio
 import gzip
+import hashlib
 import json
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import zstandard
 
-from api.rows import SLICE_ROWS
+from api.inflate import INPUT_BYTES, inflater
+from api.rows import SLICE_ROWS, WINDOW_BYTES, split_rows
 from api.view import ViewState
 from tests.api_doubles import (
     Answer,
@@ -120,6 +123,129 @@ async def test_refused_rows_of_one_body_have_one_import_id(
     ids = [refused["c__import_id"] for refused in publisher.refused]
     assert len(set(ids[:rows])) == 1
     assert ids[rows] != ids[0]
+
+
+MARK = b"\xef\xbb\xbf"
+
+
+@pytest.mark.parametrize(
+    ("body", "rows"),
+    [
+        (MARK + ROW, 1),
+        (MARK + PRETTY, 1),
+        (MARK + b"\r\n".join([ROW, ROW]), 2),
+        (MARK + b"[" + ROW + b",\n" + ROW + b"]", 2),
+        (MARK + b"\n\n" + ROW + b"\n" + ROW, 2),
+    ],
+    ids=["c10-object", "c10-pretty", "c10-lines", "c10-array", "c10-blank-lines"],
+)
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+async def test_c10_a_byte_order_mark_before_a_body_is_passed_over(
+    caller: Caller, body: bytes, rows: int, compress: Callable[[bytes], bytes]
+) -> None:
+    coding = "identity" if compress is bytes else "gzip"
+    answer = await caller.events(compress(body), content_encoding=coding)
+    assert counts(answer) == (202, rows, 0)
+
+
+@pytest.mark.parametrize("body", [MARK, MARK + b" \n"])
+async def test_c10_a_body_of_a_byte_order_mark_is_empty(caller: Caller, body: bytes) -> None:
+    assert (await caller.events(body)).status == 400
+
+
+async def test_c10_a_byte_order_mark_elsewhere_is_named(
+    caller: Caller, publisher: ScriptedPublisher
+) -> None:
+    assert counts(await caller.events(ROW + b"\n" + MARK + ROW)) == (202, 1, 1)
+    assert counts(await caller.events(MARK + MARK + ROW)) == (202, 0, 1)
+    for refused in publisher.refused:
+        assert refused["c__error"] == ["not JSON: byte order mark (byte 0)"]
+    assert (await caller.events(b"[" + ROW + b"," + MARK + ROW + b"]")).status == 400
+
+
+@pytest.mark.parametrize(
+    "row", [b'{"a": "' + "é".encode() * 300_000, b"[1]" * 200_000, b" " * 70_000 + ROW]
+)
+async def test_b25_a_line_of_any_length_is_refused_by_its_length_and_hashed(
+    caller: Caller, publisher: ScriptedPublisher, row: bytes
+) -> None:
+    assert counts(await caller.events(b"\n".join([ROW, row, ROW]))) == (202, 2, 1)
+    (refused,) = publisher.refused
+    assert refused["c__error"] == ["more than 65536 bytes"]
+    assert refused["__line"] == 2
+    assert refused["__value"].encode() == row[: len(refused["__value"].encode())]
+    assert 65_536 - 2 < len(refused["__value"].encode()) <= 65_536
+    assert refused["__value_length"] == len(row)
+    assert refused["__value_sha256"] == hashlib.sha256(row).hexdigest()
+
+
+@pytest.mark.parametrize("lines", [b"{", b"[", b"x", b"9"], ids=["object", "array", "x", "9"])
+async def test_b25_lines_too_long_to_be_parsed_are_what_they_begin_as(
+    caller: Caller, lines: bytes
+) -> None:
+    answer = await caller.events(b"\n".join([lines * 70_000] * 2).replace(b"[", b" [", 1))
+    assert answer.status == (202 if lines == b"{" else 400)
+
+
+async def test_b25_an_element_too_long_to_be_parsed_is_413(
+    caller: Caller, publisher: ScriptedPublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 200_000
+    monkeypatch.setattr("api.rows.ELEMENT_BYTES", most)
+    for element in (
+        b'{"a": "' + b"x" * most + b'"}',
+        b'{"a": [' + b"1," * (most // 2) + b"1]}",
+        b'"' + b"x" * most,
+        b" " * most + ROW,
+    ):
+        answer = await caller.events(b"[" + ROW + b"," + element + b"]")
+        assert (answer.status, "element 2" in answer.json()["error"]) == (413, True)
+    assert not publisher.rows
+    assert not publisher.refused
+
+
+@pytest.mark.parametrize(
+    ("unit", "before", "behind"),
+    [
+        (b"x", b"", b"\n" + ROW),
+        (b" ", b"", ROW),
+        (b"\n", b"", ROW),
+        (ROW + b",", b"[", ROW + b"]"),
+        (b'{"a":[{}]},', b"[", ROW + b"]"),
+    ],
+    ids=["line", "blanks", "lines", "array", "nested"],
+)
+async def test_b25_others_get_their_turn_whatever_is_split(
+    unit: bytes, before: bytes, behind: bytes
+) -> None:
+    body = before + unit * (1_500_000 // len(unit)) + behind
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.ensure_future(others())
+    async for _ in split_rows(body):
+        pass
+    task.cancel()
+    assert turns > len(body) / WINDOW_BYTES / 2
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zstandard.compress])
+@pytest.mark.parametrize("content", [b"", b"x"])
+async def test_b26_many_members_give_others_their_turn(
+    compress: Callable[[bytes], bytes], content: bytes
+) -> None:
+    coding = "gzip" if compress is gzip.compress else "zstd"
+    reader = inflater([coding])
+    members = compress(content) * 16_000
+    pieces = list(reader.feed(members))
+    reader.finish()
+    assert b"".join(pieces) == content * 16_000
+    assert len(pieces) == -(-len(members) // INPUT_BYTES)
 
 
 async def test_b7_nan_is_quarantined(caller: Caller) -> None:
