@@ -221,6 +221,20 @@ async def test_b14_old_keys_are_removed_and_there_is_a_bound(
     assert sum(len(each) for each in imports.positions.values()) < SLOTS * 5
 
 
+async def test_b14_looking_for_old_keys_keeps_the_young_ones(
+    caller: Caller, imports: MemoryImports, clock: Clock
+) -> None:
+    keys = [f"key{n}" for n in range(2 * SLOTS)]
+    for key in keys:
+        await send(caller, ROW, key)
+    clock.now += KEPT_SECONDS // 2
+    for key in keys:
+        await send(caller, ROW, "later " + key)
+    for key in keys:
+        assert (await send(caller, ROW, key)).status == 202
+    assert len(imports.values) == 2 * len(keys)
+
+
 @pytest.mark.parametrize("key", ["", " ", "x" * 256, "\xe9"])
 async def test_b14_an_odd_key_is_400(caller: Caller, imports: MemoryImports, key: str) -> None:
     assert (await send(caller, ROW, key)).status == 400
