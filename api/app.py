@@ -11,6 +11,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp
 
 from api.bodies import BodyBudget
+from api.cors import Cors
 from api.datasources import Datasources
 from api.devices import Devices
 from api.documentation import Documentation
@@ -165,7 +166,7 @@ def create_app(
         app.router,
         statuses=STATUS,
         metrics=services.metrics,
-        cors_origins=settings.cors_origins,
+        cors=Cors(settings.cors_origins),
         rates=RateLimit(per_second, services.tokens) if per_second else None,
     )
     return app

@@ -2,8 +2,8 @@
 
     silent, or a head that trickles in      408 or closed after API_HEAD_TIMEOUT_SECONDS
     a head without an end                   414 or 431 as soon as it is over the bounds
-    too many headers, or requests ahead     431, or closed once those before are answered
     what is no HTTP/1.0 or 1.1              400
+    a request sent ahead                    waits unread until the one before is answered
     more connections than allowed           503, old ones are served on
     an answer that is not read              cut off after API_SEND_TIMEOUT_SECONDS
 
@@ -17,32 +17,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-from api.errors import (
-    ApiError,
-    BadRequest,
-    Busy,
-    MethodNotAllowed,
-    RequestTimeout,
-    TooLongTarget,
-    TooManyHeaders,
-)
-from api.framing import check_framing, refusal, without_offer
-from api.front import HEADER_BYTES, HEADERS, PATH_BYTES, QUERY_BYTES, status_of
-from api.joined_writes import JoinedWrites
+from api.answers import Message
+from api.cors import Cors
+from api.errors import ApiError, Busy, ClientGone, RequestTimeout
+from api.framing import OneRequest, refusal
+from api.front import status_of
+from api.joined_writes import JoinedWrites, Progress
 from api.metrics import Metrics
 
-#: What httptools keeps to itself until a header is whole is only seen in what it was fed.
-HEAD_BYTES = PATH_BYTES + QUERY_BYTES + HEADER_BYTES + 16 * 1024
-#: Requests sent ahead of the answers; no client of today does that.
-REQUESTS_AHEAD = 100
 #: How long a client may go on sending after a refusal: a reset would take the answer away.
 LINGER_SECONDS = 1.5
+#: Refused ones that are open at once, above those that are served.
+LINGERING = 100
 
 
 @dataclass(frozen=True)
@@ -54,9 +43,11 @@ class Bounds:
     send_timeout_seconds: float
     statuses: Mapping[type[ApiError], int]
     metrics: Metrics
+    cors: Cors
+    lingering: set[Connection] = field(default_factory=set)
 
 
-class Connection(HttpToolsProtocol):
+class Connection(OneRequest):
     """A client's connection, from its first byte to its last."""
 
     def __init__(self, *, bounds: Bounds, **uvicorns: Any) -> None:
@@ -64,149 +55,90 @@ class Connection(HttpToolsProtocol):
         super().__init__(**uvicorns)
         self._bounds = bounds
         self._timer: asyncio.TimerHandle | None = None
-        self._stuck: asyncio.TimerHandle | None = None
-        self._refusal: ApiError | None = None
-        #: A request has begun and its head, or all of it, has not come yet.
-        self._in_head = self._in_request = False
-        self._head_bytes = 0
-
-    # What the transport tells
+        #: It ends with the answer under way; nothing that comes is looked at any more.
+        self._is_last = self._is_over = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a client in, or tell it that there are too many."""
         self._writes = JoinedWrites(transport, self.loop)
-        super().connection_made(self._writes)
-        if len(self.connections) > self._bounds.connections:
+        self._progress = Progress(self._writes, self.loop, self._bounds.send_timeout_seconds)
+        super().connection_made(self._writes)  # type: ignore[arg-type]
+        if len(self.connections) - len(self._bounds.lingering) > self._bounds.connections:
             self._refuse(Busy("too many connections; try again in a second"))
-            return
-        self._watch()
+        else:
+            self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything."""
         self._unwatch()
-        self._unstick()
+        self._progress.stop()
+        self._bounds.lingering.discard(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came; what comes after a refusal is dropped."""
-        if self._refusal is not None:
+        """Parse what came, up to the end of a request; what comes after a refusal is dropped."""
+        if self._is_over:
             return
-        self._unset_keepalive_if_required()
-        if self._in_head:
-            self._head_bytes += len(data)
+        self.ahead += data
         try:
-            self._feed(data)
-            if self._in_head and self._head_bytes > HEAD_BYTES:
-                raise TooManyHeaders(f"the head is larger than {HEAD_BYTES} bytes")
+            self.parse()
         except ApiError as error:
             self._refuse(error)
-            return
-        self._watch()
+        else:
+            self._watch()
 
     def pause_writing(self) -> None:
-        """Begin the time a client has to read some of what waits for it."""
+        """Look from now on whether the client reads."""
         super().pause_writing()
-        # A second more than a listing gives itself, which then ends in order.
-        seconds = self._bounds.send_timeout_seconds + 1.0
-        self._stuck = self.loop.call_later(seconds, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        """Note that it has."""
-        self._unstick()
-        super().resume_writing()
-
-    def _unstick(self) -> None:
-        if self._stuck is not None:
-            self._stuck.cancel()
-            self._stuck = None
-
-    def _feed(self, data: bytes) -> None:
-        """Raises: ApiError, also where a callback below raised it."""
-        while data:
-            try:
-                self.parser.feed_data(data)
-                return
-            except httptools.HttpParserUpgrade as upgrade:
-                head = without_offer(self.parser.get_method(), self.url, self.headers)
-                data = head + data[upgrade.args[0] :]
-                self.parser = httptools.HttpRequestParser(self)
-            except httptools.HttpParserInvalidMethodError:
-                word = data[:20].partition(b" ")[0]
-                if word.isalpha() and word.isupper():
-                    raise MethodNotAllowed("no such method") from None
-                raise BadRequest("this is no HTTP") from None
-            except httptools.HttpParserCallbackError as error:
-                if isinstance(error.__context__, ApiError):
-                    raise error.__context__ from None
-                raise BadRequest("the target of the request cannot be read") from None
-            except httptools.HttpParserError as error:
-                raise BadRequest(f"this is no HTTP/1.1: {error}") from None
-
-    # What the parser tells
-
-    def on_message_begin(self) -> None:
-        """Expect a head."""
-        super().on_message_begin()
-        self._in_head = self._in_request = True
-        self._head_bytes = 0
-
-    def on_url(self, url: bytes) -> None:
-        """Keep the target, or a part of it. Raises: TooLongTarget."""
-        super().on_url(url)
-        if len(self.url) > PATH_BYTES + QUERY_BYTES:
-            raise TooLongTarget(f"path and query are longer than {PATH_BYTES + QUERY_BYTES} bytes")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header. Raises: TooManyHeaders."""
-        if not self._in_head:
-            # Behind a chunked body: nobody asked for it, and it must not become a header.
-            return
-        super().on_header(name, value)
-        if len(self.headers) > HEADERS:
-            raise TooManyHeaders(f"there are more than {HEADERS} headers")
+        self._progress.watch()
 
     def on_headers_complete(self) -> None:
-        """Hand the request to a handler. Raises: BadRequest."""
-        if self.parser.should_upgrade():
-            if self.parser.get_method() == b"CONNECT":
-                raise MethodNotAllowed("this is no proxy")
-            return
-        check_framing(self.parser.get_http_version(), self.url, self.headers)
-        if len(self.pipeline) >= REQUESTS_AHEAD:
-            raise BadRequest(f"more than {REQUESTS_AHEAD} requests sent ahead")
+        """Wait for the handler only. Raises: ApiError."""
         super().on_headers_complete()
-        self._in_head = False
-        self._unwatch()
+        if not self.in_head:
+            self._unwatch()
 
-    def on_message_complete(self) -> None:
-        """Note that the request is whole."""
-        if self.parser.should_upgrade():
-            return
-        self._in_request = False
-        super().on_message_complete()
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        """Run a handler, whose `send` knows HTTP/1.0, and raises ClientGone."""
+        is_old = cycle.scope["http_version"] == "1.0"
+        # To the close instead of in chunks.
+        cycle.chunked_encoding = False if is_old else None
 
-    # What the handler tells
+        async def send(message: Message) -> None:
+            if is_old:
+                cycle.expected_content_length = len(message.get("body", b""))
+            # Says close, and is closed by us: uvicorn would do it while the client still sends.
+            is_early = message.get("status", 0) >= 400 and self.in_request
+            cycle.keep_alive &= not is_early
+            await cycle.send(message)
+            if is_early:
+                self._is_last = cycle.keep_alive = True
+            if cycle.disconnected:
+                raise ClientGone
+
+        super()._start_asgi_task(cycle, lambda scope, receive, _: app(scope, receive, send))
 
     def on_response_complete(self) -> None:
         """Wait for the next request, and for the client to read this answer."""
         self._writes.flush()
+        self._progress.watch()
         super().on_response_complete()
-        if self.transport.get_write_buffer_size():
-            self.loop.call_later(self._bounds.send_timeout_seconds, self._cut_off)
-        if self._in_request and not self.transport.is_closing():
-            # The rest of a body, or half a head: has a deadline, not just an idle time.
-            self._unset_keepalive_if_required()
-            self._watch()
-
-    # How it ends
-
-    @property
-    def _is_idle(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
+        if self._is_last:
+            self._linger()
+        if self._is_over or self.transport.is_closing():
+            return
+        try:
+            self.parse()
+            if self.is_at_work or self.in_request or self.ahead:
+                # The rest of a body, or half a head: has a deadline, not just an idle time.
+                self._watch()
+        except ApiError as error:
+            self._refuse(error, is_told=False)
 
     def _watch(self) -> None:
         """Begin the time for the next head, unless it runs; bytes do not lengthen it."""
-        if self._timer is None and self._is_idle:
+        self._unset_keepalive_if_required()
+        if self._timer is None and not self.is_at_work:
             self._timer = self.loop.call_later(self._bounds.head_timeout_seconds, self._give_up)
 
     def _unwatch(self) -> None:
@@ -215,38 +147,43 @@ class Connection(HttpToolsProtocol):
             self._timer = None
 
     def _give_up(self) -> None:
-        self._timer = None
-        if self._in_head:
+        if self.in_head:
             self._refuse(RequestTimeout("the head of the request did not come in time"))
-        elif self._is_idle:
+        else:
             self._bounds.metrics.refused_connections.labels("Silent").inc()
             self.transport.close()
-            self._cut_off_later()
 
-    def _refuse(self, error: ApiError) -> None:
-        """Answer what is no request of ours, and close; requests before it are answered first."""
-        self._refusal = error
-        self._unwatch()
+    def _refuse(self, error: ApiError, *, is_told: bool = True) -> None:
+        """Answer what is no request of ours, and close.
+
+        Not told is who sent it ahead: whoever reads an answer too many may take it for the one
+        to its next request.
+        """
         self._bounds.metrics.refused_connections.labels(type(error).__name__).inc()
-        if not self._is_idle:
-            if self._in_head or not self._in_request:
-                # Those before it are whole.
-                self.cycle.keep_alive = False
+        self._is_over = True
+        if self.is_at_work:
+            if self.cycle.response_started:
+                self._is_last = True
                 return
-            # The body of the last one is broken: it has not been and will not be handled.
+            # The body is broken: it has not been and will not be handled.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        if self._is_idle or not (self.cycle.response_started or self.pipeline):
-            self.transport.write(refusal(error, status_of(error, self._bounds.statuses)))
-        if self.transport.can_write_eof():
+        if is_told:
+            cors = self._bounds.cors.headers(self.headers or ())
+            self.transport.write(refusal(error, status_of(error, self._bounds.statuses), cors))
+        self._linger()
+
+    def _linger(self) -> None:
+        """Close once the client has had time to read the answer."""
+        self._is_over = True
+        self._unwatch()
+        self._unset_keepalive_if_required()
+        if self.transport.is_closing():
+            return
+        if len(self._bounds.lingering) >= LINGERING:
+            self.transport.close()
+        else:
+            self._bounds.lingering.add(self)
             self.transport.write_eof()
-        self.loop.call_later(LINGER_SECONDS, self.transport.close)
-        self._cut_off_later()
-
-    def _cut_off_later(self) -> None:
-        self.loop.call_later(LINGER_SECONDS + 1.0, self._cut_off)
-
-    def _cut_off(self) -> None:
-        """Drop the connection if its client has still not read what was sent long ago."""
-        if self.transport.get_write_buffer_size() and self._is_idle:
-            self.transport.abort()
+            self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        self._progress.watch()

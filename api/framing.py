@@ -1,36 +1,161 @@
-"""HTTP/1 as bytes, before there is a request: what is refused, what is passed over, the refusal."""
+"""HTTP/1 as bytes, before there is a request: one at a time, within bounds, or a refusal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
+from typing import Any
 
+import httptools
 import msgspec
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.answers import error_content
-from api.errors import ApiError, BadRequest
+from api.errors import ApiError, BadRequest, MethodNotAllowed, TooLongTarget, TooManyHeaders
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+PATH_BYTES = 8 * 1024
+QUERY_BYTES = 64 * 1024
+HEADERS = 100
+HEADER_BYTES = 64 * 1024
+#: All of it, with line ends and what the parser keeps to itself until a header is whole.
+HEAD_BYTES = PATH_BYTES + QUERY_BYTES + HEADER_BYTES + 16 * 1024
 
 _VERSIONS = ("1.0", "1.1")
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%\-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
+#: What ends every head and every chunked body, or the beginning of it at the end of a piece.
+_END = re.compile(rb"\r(?:\n(?:\r(?:(?P<whole>\n)|\Z)|\Z)|\Z)")
 
 
-def check_framing(version: str, target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Refuse what llhttp lets through and a proxy may read in another way. Raises: BadRequest."""
+class OneRequest(HttpToolsProtocol):
+    """uvicorn's protocol, which is fed no further than to the end of a request."""
+
+    def __init__(self, **uvicorns: Any) -> None:
+        """Begin with nothing received."""
+        super().__init__(**uvicorns)
+        #: What came and is not parsed yet.
+        self.ahead = b""
+        #: A request has begun and its head, or all of it, has not come yet.
+        self.in_head = self.in_request = False
+        self._head_bytes = self._body_bytes = 0
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a handler is."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def parse(self) -> None:
+        """Parse what came; what follows a request waits for its answer. Raises: ApiError."""
+        data, at = self.ahead, 0
+        while at < len(data) and (self.in_request or not self.is_at_work):
+            end = len(data)
+            if self._body_bytes:
+                end = min(end, at + self._body_bytes)
+                self._body_bytes -= end - at
+            elif found := _END.search(data, at):
+                end = found.end() if found["whole"] else found.start()
+            if end == at:
+                break
+            self._head_bytes += end - at
+            piece, at = data[at:end], end
+            self._feed(piece)
+            if self.in_head and self._head_bytes > HEAD_BYTES:
+                kind = TooManyHeaders if self.headers else TooLongTarget
+                raise kind(f"the head is larger than {HEAD_BYTES} bytes")
+        self.ahead = data[at:]
+        if self.ahead and self.is_at_work and not self.in_request:
+            self.flow.pause_reading()
+
+    def _feed(self, data: bytes) -> None:
+        """Raises: ApiError, also where a callback below raised it."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            version = self.parser.get_http_version()
+            head = without_offer(self.parser.get_method(), version, self.url, self.headers)
+            self.parser = httptools.HttpRequestParser(self)
+            self._feed(head)
+        except httptools.HttpParserInvalidMethodError:
+            word = data[:20].partition(b" ")[0]
+            if word.isalpha() and word.isupper():
+                raise MethodNotAllowed("no such method") from None
+            raise BadRequest("this is no HTTP") from None
+        except httptools.HttpParserCallbackError as error:
+            if isinstance(error.__context__, ApiError):
+                raise error.__context__ from None
+            raise BadRequest("the target of the request cannot be read") from None
+        except httptools.HttpParserError as error:
+            raise BadRequest(f"this is no HTTP/1.1: {error}") from None
+
+    def on_message_begin(self) -> None:
+        """Expect a head."""
+        super().on_message_begin()
+        self.in_head = self.in_request = True
+        self._head_bytes = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header. Raises: TooManyHeaders."""
+        # Behind a chunked body nobody asked for it, and it must not become a header.
+        if self.in_head:
+            super().on_header(name, value)
+            if len(self.headers) > HEADERS:
+                raise TooManyHeaders(f"there are more than {HEADERS} headers")
+
+    def on_headers_complete(self) -> None:
+        """Hand the request to a handler. Raises: ApiError."""
+        if not self.parser.should_upgrade():
+            check_head(self.parser.get_http_version(), self.url, self.headers)
+            lengths = (value for name, value in self.headers if name == b"content-length")
+            self._body_bytes = int(next(lengths, 0))
+            super().on_headers_complete()
+            self.in_head = False
+        elif self.parser.get_method() == b"CONNECT":
+            raise MethodNotAllowed("this is no proxy")
+
+    def on_message_complete(self) -> None:
+        """Note that the request is whole."""
+        if not self.parser.should_upgrade():
+            self.in_request = False
+            super().on_message_complete()
+
+
+def check_head(version: str, target: bytes, headers: Headers) -> None:
+    """Refuse what is out of bounds, and what a proxy may read in another way than llhttp.
+
+    Raises: BadRequest, TooLongTarget, TooManyHeaders.
+    """
     if version not in _VERSIONS:
         raise BadRequest("the HTTP version is neither 1.1 nor 1.0")
+    path, _, query = target.partition(b"?")
+    if len(path) > PATH_BYTES:
+        raise TooLongTarget(f"the path is longer than {PATH_BYTES} bytes")
+    if len(query) > QUERY_BYTES:
+        raise TooLongTarget(f"the query is longer than {QUERY_BYTES} bytes")
     if b"#" in target:
         raise BadRequest("the path has a #")
+    if sum(len(name) + len(value) for name, value in headers) > HEADER_BYTES:
+        raise TooManyHeaders(f"the headers are larger than {HEADER_BYTES} bytes")
+    hosts = []
     for name, value in headers:
-        if name == b"transfer-encoding" and (value.lower() != b"chunked" or version == "1.0"):
+        if name == b"host":
+            hosts.append(value)
+        elif name == b"transfer-encoding" and (value.lower() != b"chunked" or version == "1.0"):
             raise BadRequest("header Transfer-Encoding: only chunked, and only in HTTP/1.1")
+    if len(hosts) > 1 or (not hosts and version == "1.1"):
+        raise BadRequest("header Host: must be given once")
+    if hosts and not _HOST.fullmatch(hosts[0]):
+        raise BadRequest("header Host: is no host and port")
 
 
-def without_offer(method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+def without_offer(method: bytes, version: str, target: bytes, headers: Headers) -> bytes:
     """Return the head of a request as if it had not offered another protocol.
 
     HTTP lets a server pass the offer over, and Java's HttpClient offers HTTP/2 with its first
     request; the parser would take the body for bytes of the other protocol.
     """
-    lines = [method + b" " + target + b" HTTP/1.1"]
+    lines = [b"%b %b HTTP/%b" % (method, target, version.encode())]
     for name, value in headers:
         if name == b"connection":
             words = [word.strip() for word in value.split(b",")]
@@ -40,12 +165,13 @@ def without_offer(method: bytes, target: bytes, headers: Iterable[tuple[bytes, b
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
-def refusal(error: ApiError, status: int) -> bytes:
+def refusal(error: ApiError, status: int, cors: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Return a whole answer, after which the connection is closed."""
     body = msgspec.json.encode(error_content(error.text))
-    headers = "".join(f"{name.lower()}: {value}\r\n" for name, value in error.headers)
+    own = ((name.lower().encode(), value.encode()) for name, value in error.headers)
+    headers = b"".join(b"%b: %b\r\n" % header for header in (*own, *cors))
     return (
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
-        f"{headers}connection: close\r\n\r\n"
-    ).encode() + body
+        b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
+        b"%bconnection: close\r\n\r\n%b"
+        % (status, HTTPStatus(status).phrase.encode(), len(body), headers, body)
+    )

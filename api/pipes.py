@@ -127,9 +127,7 @@ class TotalsPipe:
         if self._streams >= STREAMS:
             raise Busy("too many listings are being read; try again in a second")
         slowly = self._slowly(view, query, form, began_at)
-        return StreamedAnswer(
-            slowly, headers, form.media_type, services.settings.send_timeout_seconds
-        )
+        return StreamedAnswer(slowly, headers, form.media_type)
 
     async def _slowly(
         self, view: ViewVersionView, query: Query, form: Format, began_at: float

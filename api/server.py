@@ -22,7 +22,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import STATUS
-from api.connection import Bounds, Connection
+from api.connection import LINGERING, Bounds, Connection
+from api.cors import Cors
 from api.errors import StartRefused
 from api.services import Services
 from api.settings import ApiSettings
@@ -130,8 +131,9 @@ def _bounds(services: Services) -> Bounds:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     connections = settings.max_connections
-    if most != resource.RLIM_INFINITY and connections > most - OTHER_FILES:
-        connections = max(1, most - OTHER_FILES)
+    possible = most - OTHER_FILES - LINGERING
+    if most != resource.RLIM_INFINITY and connections > possible:
+        connections = max(1, possible)
         log.warning(
             "%d connections at most, not API_MAX_CONNECTIONS (%d): only %d files may be open",
             connections,
@@ -144,6 +146,7 @@ def _bounds(services: Services) -> Bounds:
         settings.send_timeout_seconds,
         STATUS,
         services.metrics,
+        Cors(settings.cors_origins),
     )
 
 

@@ -1,5 +1,6 @@
 """Tokens and scopes at each route, and what a request's head may be."""
 
+import asyncio
 import logging
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ from opentelemetry.trace import TracerProvider
 from prometheus_client import generate_latest
 from starlette.types import Scope
 
+from api.errors import PartlyWritten
 from api.front import Front
+from api.health import Health
+from api.routing import PlainRoute
 from api.settings import ApiSettings
 from api.tokens import TokenStore
 from tests.api_doubles import Caller, caller_for, filled_view
@@ -134,6 +138,31 @@ async def test_options_is_204_with_cors_and_needs_no_token(caller: Caller, targe
     assert "access-control-allow-credentials" not in answer.headers
 
 
+ASKED = "authorization,baggage,sentry-trace,traceparent"
+
+
+@pytest.mark.parametrize("origins", ["*", "https://a.example"])
+async def test_c7_a_page_may_send_whatever_header_it_asks_for(tmp_path: Path, origins: str) -> None:
+    caller = caller_for(tmp_path, None, cors_origins=origins)
+    caller.token = None
+    asked = {"access-control-request-method": "POST", "access-control-request-headers": ASKED}
+    answer = await caller.request(
+        "OPTIONS", "/v0/events", headers={"origin": "https://a.example", **asked}
+    )
+    assert answer.status == 204
+    assert answer.headers["access-control-allow-headers"] == ASKED
+    assert answer.headers["access-control-allow-origin"] == origins
+    assert {each.strip().lower() for each in answer.headers["vary"].split(",")} == {
+        "origin",
+        "access-control-request-method",
+        "access-control-request-headers",
+    }
+    odd = await caller.request(
+        "OPTIONS", "/v0/events", headers={"access-control-request-headers": "a\u00e9"}
+    )
+    assert odd.headers["access-control-allow-headers"] == "Authorization, *"
+
+
 async def test_answers_and_errors_may_be_read_by_browsers(caller: Caller) -> None:
     for target in (PIPE, "/nowhere", f"{PIPE}?limit=x"):
         answer = await caller.get(target, origin="https://a.example")
@@ -149,24 +178,6 @@ async def test_only_listed_origins_are_allowed_where_some_are_listed(tmp_path: P
     other = await caller.get(PIPE, origin="https://evil.example")
     assert "access-control-allow-origin" not in other.headers
     assert other.headers["vary"] == "Origin"
-
-
-@pytest.mark.parametrize("length", [9_000, 64_000, 1_000_000])
-async def test_h19_a_long_path_or_query_is_414(caller: Caller, length: int) -> None:
-    assert (await caller.get("/v0/devices/" + "a" * length)).status == 414
-    if length > 64_000:
-        assert (await caller.get(f"{PIPE}?device_id=" + "a" * length)).status == 414
-
-
-async def test_h33_h36_a_large_or_odd_head_is_4xx(caller: Caller) -> None:
-    good = [(b"host", b"x"), (b"authorization", f"Bearer {caller.token}".encode())]
-    assert (await caller.request("GET", PIPE, raw_headers=good)).status == 200
-    many = good + [(b"x-%d" % number, b"1") for number in range(5_000)]
-    assert (await caller.request("GET", PIPE, raw_headers=many)).status == 431
-    large = [*good, (b"x-large", b"1" * 1_000_000)]
-    assert (await caller.request("GET", PIPE, raw_headers=large)).status == 431
-    assert (await caller.request("GET", PIPE, raw_headers=good[1:])).status == 400
-    assert (await caller.request("GET", PIPE, raw_headers=[good[0], *good])).status == 400
 
 
 async def test_h32_a_body_on_get_is_not_read(caller: Caller) -> None:
@@ -208,6 +219,36 @@ async def test_an_unexpected_failure_is_a_counted_503_without_its_reason(
     assert caller.services.metrics.unexpected_errors._value.get() == 1
     assert "division" in caplog.text
     assert "secret" not in caplog.text
+
+
+async def never(request: Any) -> Any:
+    await asyncio.Event().wait()
+
+
+async def counted(request: Any) -> Any:
+    """As a handler whose first rows are in the log."""
+    try:
+        await never(request)
+    except asyncio.CancelledError:
+        raise PartlyWritten(
+            "the server stops", successful_rows=1, quarantined_rows=2, unknown_rows=3
+        ) from None
+
+
+@pytest.mark.parametrize(("handler", "status"), [(never, 503), (counted, 504)])
+async def test_b4_a_request_that_a_stop_cuts_short_is_answered_with_what_is_known(
+    caller: Caller, handler: Any, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Health, "alive", lambda _, request: handler(request))
+    caller.app.router.routes[:] = [PlainRoute(each) for each in Health(caller.services).routes()]
+    asking = asyncio.create_task(caller.get("/health"))
+    await asyncio.sleep(0)
+    asking.cancel()
+    answer = await asking
+    assert answer.status == status
+    assert ("retry-after" in answer.headers) == (status == 503)
+    assert answer.json().get("unknown_rows") == (None if status == 503 else 3)
+    assert caller.services.metrics.unexpected_errors._value.get() == 0
 
 
 @pytest.mark.parametrize(

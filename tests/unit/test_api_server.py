@@ -12,53 +12,28 @@ from api.connection import Connection
 from api.errors import StartRefused
 from api.server import ApiServer, bind
 from api.settings import ApiSettings
-from tests.api_doubles import Caller, ScriptedPublisher, caller_for, filled_view
+from tests.api_doubles import ScriptedPublisher, caller_for, filled_view
 from tests.records import reading_value
+from tests.wire import Wire, serving
 
 ROW = reading_value()
 LIMIT = 200_000
 
 
-class Wire:
-    """A running server, spoken to byte by byte."""
-
-    def __init__(self, caller: Caller, port: int, publisher: ScriptedPublisher) -> None:
-        self.publisher = publisher
-        self.head = f"Host: x\r\nAuthorization: Bearer {caller.token}\r\n".encode()
-        self.port = port
-
-    async def exchange(self, *pieces: bytes) -> bytes:
-        """Send pieces and return all that comes back until the server closes."""
-        async with asyncio.timeout(10):
-            incoming, outgoing = await asyncio.open_connection("127.0.0.1", self.port)
-            try:
-                for piece in pieces:
-                    outgoing.write(piece)
-                    await outgoing.drain()
-                return await incoming.read()
-            finally:
-                outgoing.close()
-
-    async def post(self, body: bytes, *more_head: bytes) -> bytes:
-        head = b"POST /v0/events?name=energy_consumption HTTP/1.1\r\n" + self.head
-        return await self.exchange(head + b"".join(more_head) + b"\r\n", body)
+def publisher_of(wire: Wire) -> ScriptedPublisher:
+    publisher = wire.services.publisher
+    assert isinstance(publisher, ScriptedPublisher)
+    return publisher
 
 
 @pytest.fixture
 async def wire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Wire]:
-    monkeypatch.setattr("api.answers.LINGER_SECONDS", 0.2)
+    monkeypatch.setattr("api.connection.LINGER_SECONDS", 0.2)
     publisher = ScriptedPublisher()
     view = await filled_view({"a": (5, 1)})
     caller = caller_for(tmp_path, view, publisher, max_body_bytes=LIMIT, body_timeout_seconds=0.3)
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    server = ApiServer(caller.app, listener)
-    task = asyncio.create_task(server._serve(sockets=[listener]))
-    while not server.started:  # noqa: ASYNC110 - uvicorn tells nobody
-        await asyncio.sleep(0.01)
-    yield Wire(caller, listener.getsockname()[1], publisher)
-    server.should_exit = True
-    await task
+    async with serving(caller) as wire:
+        yield wire
 
 
 async def test_a_row_is_written_over_the_wire(wire: Wire) -> None:
@@ -90,7 +65,7 @@ async def test_who_waits_for_a_go_ahead_is_refused_before_sending(wire: Wire) ->
 async def test_h40_half_a_body_is_given_up_and_writes_nothing(wire: Wire) -> None:
     answer = await wire.post(ROW, b"Content-Length: %d\r\n" % (len(ROW) + 5))
     assert answer.startswith(b"HTTP/1.1 408 ")
-    assert not wire.publisher.rows
+    assert not publisher_of(wire).rows
 
 
 async def test_an_answer_comes_in_one_piece(wire: Wire) -> None:
@@ -159,7 +134,7 @@ async def test_two_requests_share_a_connection(wire: Wire) -> None:
 async def test_h33_h38_what_is_no_http_is_400_or_closed(wire: Wire, head: bytes) -> None:
     answer = await wire.exchange(head)
     assert answer == b"" or answer.startswith(b"HTTP/1.1 4"), answer[:100]
-    assert not wire.publisher.rows
+    assert not publisher_of(wire).rows
 
 
 async def test_nothing_of_the_server_software_is_told(wire: Wire) -> None:

@@ -1,0 +1,312 @@
+"""One connection: requests one after the other, whatever they come in, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.answers import StreamedAnswer
+from api.errors import ApiError, ClientGone
+from api.framing import HEADER_BYTES, HEADERS, PATH_BYTES, QUERY_BYTES, check_head
+from tests.api_doubles import caller_for, filled_view
+from tests.wire import Line, serving
+
+HOST = b"Host: x\r\n"
+GET = b"GET /%d HTTP/1.1\r\n" + HOST + b"\r\n"
+POST = b"POST /%d HTTP/1.1\r\n" + HOST
+BROKEN = POST % 0 + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n"
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """Answer with the path and the body."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        body, more = body + message["body"], message["more_body"]
+    answer = scope["path"].encode() + b"<" + body + b">"
+    headers = [(b"content-length", b"%d" % len(answer))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": answer})
+
+
+def answers(written: bytes) -> list[bytes]:
+    return re.findall(rb"/\d<[^>]*>", written)
+
+
+AHEAD = [
+    GET % 1,
+    POST % 2 + b"Content-Length: 8\r\n\r\na\r\n\r\nGET",
+    POST % 3
+    + b"Transfer-Encoding: chunked\r\n\r\n6\r\n\r\n\r\nab\r\n1;x\r\nc\r\n0\r\nT: t\r\n\r\n",
+    GET % 4,
+    POST % 5 + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    POST % 6 + b"Content-Length: 0\r\n\r\n",
+    b"\r\n\r\n" + GET % 7,
+]
+EXPECTED = [
+    b"/1<>",
+    b"/2<a\r\n\r\nGET>",
+    b"/3<\r\n\r\nabc>",
+    b"/4<>",
+    b"/5<{}>",
+    b"/6<>",
+    b"/7<>",
+]
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_b8_requests_sent_ahead_are_answered_in_order_however_they_come(seed: int) -> None:
+    line = Line(echo)
+    stream, source, pieces = b"".join(AHEAD), random.Random(seed), []
+    while stream:
+        size = source.choice((1, 2, 3, 50, 1_000))
+        pieces.append(stream[:size])
+        stream = stream[size:]
+    await line.receive(*pieces)
+    assert answers(line.written) == EXPECTED
+
+
+async def test_b8_one_request_is_at_work_and_what_comes_behind_it_is_not_read() -> None:
+    at_work = 0
+    go_on = asyncio.Event()
+
+    async def slow(*asgi: Any) -> None:
+        nonlocal at_work
+        at_work += 1
+        await go_on.wait()
+        await echo(*asgi)
+        at_work -= 1
+
+    line = Line(slow)
+    await line.receive(b"".join(AHEAD) + GET[:10])
+    assert (at_work, line.is_reading, line.written) == (1, False, b"")
+    go_on.set()
+    await line.settle()
+    assert answers(line.written) == EXPECTED
+    assert line.is_reading
+
+
+async def test_b8_a_broken_body_behind_a_good_request_takes_nothing_from_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    line = Line(echo)
+    await line.receive(GET % 1 + BROKEN)
+    assert answers(line.written) == [b"/1<>"]
+    assert line.calls == ["write_eof"]
+    assert not caplog.records, "a stranger writes no lines"
+
+
+async def test_b8_rubbish_behind_a_request_is_not_answered() -> None:
+    """Who reads one answer too many may take it for the one to its next request."""
+    line = Line(echo)
+    await line.receive(GET % 1 + b"\x00" * 10)
+    assert line.written.count(b"HTTP/1.1") == 1
+    assert line.calls == ["write_eof"]
+
+
+async def test_b8_a_broken_body_is_400_and_its_handler_ends() -> None:
+    ended = asyncio.Event()
+
+    async def handler(*asgi: Any) -> None:
+        try:
+            await echo(*asgi)
+        except ClientGone:
+            ended.set()
+
+    line = Line(handler)
+    await line.receive(BROKEN)
+    assert line.written.startswith(b"HTTP/1.1 400 ")
+    assert ended.is_set()
+
+
+async def test_a_body_that_breaks_after_the_answer_has_begun_leaves_it_whole() -> None:
+    async def early(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await receive()
+        await send({"type": "http.response.body", "body": b"all"})
+
+    line = Line(early)
+    await line.receive(BROKEN[:-4])
+    await line.receive(b"1\r\n \r\nZZ\r\n")
+    assert line.written.endswith(b"3\r\nall\r\n0\r\n\r\n")
+    assert line.calls == ["write_eof"]
+
+
+async def test_many_ends_within_a_chunk_are_one_turn_of_little_work() -> None:
+    """Each is a place where a request may end."""
+    body = b"\r\n\r\n" * 20_000
+    line = Line(echo)
+    fed: list[int] = []
+    feed = line.connection._feed
+    line.connection._feed = lambda data: (fed.append(len(data)), feed(data))[1]  # type: ignore[method-assign]
+    await line.receive(
+        POST % 1 + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n"
+    )
+    assert answers(line.written) == [b"/1<" + body + b">"]
+    assert len(fed) <= len(body) // 4 + 3
+    assert sum(fed) < len(body) + 200
+
+
+async def respond(status: int, scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": []})
+    await send({"type": "http.response.body", "body": b"{}"})
+
+
+async def test_an_error_before_the_body_has_come_says_close_and_lets_the_client_finish() -> None:
+    line = Line(lambda *asgi: respond(413, *asgi))
+    await line.receive(POST % 1 + b"Content-Length: 1000\r\n\r\nabc")
+    assert b"\r\nconnection: close\r\n" in line.written
+    assert line.calls == ["write_eof"], "open for what still comes"
+    await line.receive(b"x" * 500)
+    assert line.written.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize("status", [200, 422])
+async def test_an_answer_to_a_whole_request_keeps_the_connection(status: int) -> None:
+    line = Line(lambda *asgi: respond(status, *asgi))
+    await line.receive(POST % 1 + b"Content-Length: 3\r\n\r\nabc", GET % 2)
+    assert line.written.count(b"HTTP/1.1 %d" % status) == 2
+    assert line.calls == []
+
+
+@pytest.mark.parametrize("head", [b"", b"Connection: Upgrade\r\nUpgrade: h2c\r\n"])
+async def test_c5_http_1_0_gets_no_chunks_but_all_to_the_close(head: bytes) -> None:
+    async def pieces() -> Any:
+        for _ in range(3):
+            yield b"piece"
+
+    line = Line(StreamedAnswer(pieces(), {}, "text/plain"))
+    await line.receive(b"GET /1 HTTP/1.0\r\n" + head + b"\r\n")
+    assert b"chunked" not in line.written
+    assert line.written.endswith(b"connection: close\r\n\r\n" + b"piece" * 3)
+    assert line.calls == ["close"]
+
+
+async def test_c5_a_long_listing_is_the_same_in_both_versions(tmp_path: Path) -> None:
+    view = await filled_view({f"device_{n}": (n, 1) for n in range(3_000)})
+    caller = caller_for(tmp_path, view)
+    async with serving(caller) as wire:
+        target = b"GET /v0/pipes/energy_consumption_by_device.csv HTTP/1."
+        old = await wire.exchange(target + b"0\r\n" + wire.head + b"\r\n")
+        new = await wire.exchange(target + b"1\r\n" + wire.head + b"Connection: close\r\n\r\n")
+    rows = old.partition(b"\r\n\r\n")[2]
+    assert rows.count(b"\n") == 3_000
+    chunks = re.sub(rb"\r\n[0-9a-f]+\r\n", b"", b"\r\n" + new.partition(b"\r\n\r\n")[2])
+    assert chunks.removesuffix(b"\r\n") == rows
+
+
+async def test_who_has_gone_is_told_by_send_and_logged_by_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    closed = asyncio.Event()
+
+    async def pieces() -> Any:
+        try:
+            while True:
+                yield b"piece"
+                await asyncio.sleep(0)
+        finally:
+            closed.set()
+
+    caplog.set_level(logging.DEBUG)
+    line = Line(StreamedAnswer(pieces(), {}, "text/plain"))
+    await line.receive(GET % 1)
+    line.connection.connection_lost(ConnectionResetError())
+    async with asyncio.timeout(5):
+        await closed.wait()
+    await line.settle()
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_b17_refused_connections_that_are_still_open_are_few(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("api.connection.LINGERING", 2)
+    line = Line(echo, connections=1)
+    others = [Line(echo, line) for _ in range(4)]
+    assert [each.calls for each in others] == [["write_eof"]] * 2 + [["close"]] * 2
+    assert len(line.connection.connections) == 1 + 4, "until the transport says that it is closed"
+    for each in others:
+        await each.settle()
+        assert each.written.startswith(b"HTTP/1.1 503 ")
+        each.connection.connection_lost(None)
+    assert not line.bounds.lingering
+    await line.receive(GET % 1)
+    assert answers(line.written) == [b"/1<>"]
+
+
+async def test_b17_who_is_refused_takes_no_place_of_those_who_are_served() -> None:
+    line = Line(echo, connections=1)
+    await line.receive(b"no HTTP\r\n\r\n")
+    other = Line(echo, line)
+    await other.receive(GET % 1)
+    assert answers(other.written) == [b"/1<>"]
+
+
+@pytest.mark.parametrize("origins", ["*", "https://a.example"])
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n", 414),
+        (b"GET /1 HTTP/1.1\r\n" + HOST, 431),
+        (POST % 1 + b"Transfer-Encoding: gzip\r\n", 400),
+        (b"CONNECT x:443 HTTP/1.1\r\n" + HOST, 405),
+    ],
+)
+async def test_c7_a_page_may_read_why_its_connection_was_refused(
+    sent: bytes, status: int, origins: str
+) -> None:
+    from api.cors import Cors
+
+    line = Line(echo, cors=Cors(origins))
+    await line.receive(sent + b"Origin: https://a.example\r\n")
+    await line.receive((b"X: a\r\n" * 100 if status == 431 else b"") + b"\r\n")
+    assert line.written.startswith(b"HTTP/1.1 %d " % status)
+    allowed = origins.encode()
+    assert b"\r\naccess-control-allow-origin: %b\r\n" % allowed in line.written
+    assert (b"\r\nvary: Origin\r\n" in line.written) == (origins != "*")
+
+
+GOOD = [(b"host", b"x")]
+
+
+@pytest.mark.parametrize(
+    ("case", "error"),
+    [
+        (lambda: ("1.1", b"/" + b"a" * (PATH_BYTES - 1), GOOD), None),
+        (lambda: ("1.1", b"/" + b"a" * PATH_BYTES, GOOD), "TooLongTarget"),
+        (lambda: ("1.1", b"/?" + b"a" * QUERY_BYTES, GOOD), None),
+        (lambda: ("1.1", b"/?" + b"a" * (QUERY_BYTES + 1), GOOD), "TooLongTarget"),
+        (lambda: ("1.1", b"/", [*GOOD, (b"a", b"1" * HEADER_BYTES)]), "TooManyHeaders"),
+        (lambda: ("1.1", b"/", []), "BadRequest"),
+        (lambda: ("1.0", b"/", []), None),
+        (lambda: ("1.1", b"/", [*GOOD, *GOOD]), "BadRequest"),
+        (lambda: ("1.2", b"/", GOOD), "BadRequest"),
+        (lambda: ("1.1", b"/#a", GOOD), "BadRequest"),
+        (lambda: ("1.1", b"/", [(b"host", b"a/b")]), "BadRequest"),
+    ],
+)
+def test_h19_h33_h35_h36_a_large_or_odd_head_is_refused_by_its_kind(
+    case: Callable[[], Any], error: str | None
+) -> None:
+    found = None
+    try:
+        check_head(*case())
+    except ApiError as caught:
+        found = type(caught).__name__
+    assert found == error
+
+
+async def test_h34_too_many_headers_are_refused_before_they_have_come() -> None:
+    line = Line(echo)
+    await line.receive((GET % 1)[:-2] + b"X: a\r\n" * (HEADERS + 1))
+    assert line.written.startswith(b"HTTP/1.1 431 ")

@@ -1,0 +1,164 @@
+"""A reader who takes anything steadily is served; who takes nothing is closed: B16."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+import uvloop
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from api.connection import Connection
+from api.joined_writes import BYTES_PER_SECOND, Progress
+from tests.wire import bounds_of
+
+TIMEOUT = 20.0
+
+
+class Clock:
+    """An event loop that has nothing but a time and one timer."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.due: tuple[float, Callable[[], None]] | None = None
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, call: Callable[[], None]) -> Any:
+        self.due = (when, call)
+        return Mock(cancel=lambda: setattr(self, "due", None))
+
+
+class Client:
+    """The far end: acknowledges what the script says, at the times that it says."""
+
+    def __init__(self, size: int) -> None:
+        self.clock = Clock()
+        self.size, self.taken = size, 0
+        self.cut_off_at: float | None = None
+        self.transport = Mock(abort=self._abort)
+        self.transport.get_write_buffer_size = lambda: max(0, self.size - self.taken - 4_000_000)
+        self.transport.get_extra_info.return_value.getsockopt = self._tcp_info
+        self.progress = Progress(self.transport, self.clock, TIMEOUT)  # type: ignore[arg-type]
+
+    def _tcp_info(self, *_: int) -> bytes:
+        return bytes(120) + self.taken.to_bytes(8, "little")
+
+    def _abort(self) -> None:
+        self.cut_off_at = self.clock.now
+
+    def read(self, size: int, every: float, until: float = 1e9) -> None:
+        """Take so much each time, until all is sent, it is cut off or the time is over."""
+        self.progress.watch()
+        next_at = self.clock.now + every
+        while self.clock.due is not None and self.clock.now < until:
+            when, call = self.clock.due
+            if next_at <= when:
+                self.clock.now, next_at = next_at, next_at + every
+                self.taken = min(self.size, self.taken + size)
+            else:
+                self.clock.now, self.clock.due = when, None
+                call()
+
+
+@pytest.mark.parametrize(
+    ("size", "every"),
+    [
+        (BYTES_PER_SECOND, 1.0),
+        (BYTES_PER_SECOND // 100, 0.01),
+        # As the window of a slow reader on loopback opens: all at once, after long.
+        (128_000, 12.8),
+        (19 * BYTES_PER_SECOND, 19.0),
+        (3_000_000, 5.0),
+    ],
+)
+def test_b16_a_steady_reader_gets_an_answer_of_32_mb_whole(size: int, every: float) -> None:
+    client = Client(32_000_000)
+    client.read(size, every)
+    assert client.cut_off_at is None
+    assert client.taken >= 28_000_000, "the rest is the kernel's to send"
+
+
+def test_b16_who_takes_nothing_is_cut_off_after_the_time_out() -> None:
+    client = Client(32_000_000)
+    client.read(0, 1.0)
+    assert client.cut_off_at == TIMEOUT
+    client = Client(32_000_000)
+    client.read(1_000_000, 1.0, until=10.0)
+    stopped_at = client.clock.now
+    client.read(0, 1.0)
+    assert client.cut_off_at is not None
+    assert stopped_at < client.cut_off_at <= stopped_at + TIMEOUT + 1, "nothing is saved up"
+
+
+def test_b16_who_takes_a_byte_now_and_then_is_cut_off() -> None:
+    client = Client(32_000_000)
+    client.read(1, 1.0)
+    assert client.cut_off_at is not None
+    assert client.cut_off_at <= TIMEOUT + 1
+
+
+def test_b16_a_watch_ends_with_the_connection() -> None:
+    client = Client(32_000_000)
+    client.progress.watch()
+    client.progress.stop()
+    assert client.clock.due is None
+
+
+ANSWER = 8_000_000
+
+
+async def whole(scope: Any, receive: Any, send: Any) -> None:
+    headers = [(b"content-length", b"%d" % ANSWER)]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": bytes(ANSWER)})
+
+
+async def read_slowly(reading: bool) -> int:
+    """Read an answer written in one piece; returns how much of it came until it was closed."""
+    loop = asyncio.get_running_loop()
+    config = Config(whole, interface="asgi3", log_config=None, proxy_headers=False, ws="none")
+    make = partial(
+        Connection,
+        bounds=bounds_of(send_timeout_seconds=0.2),
+        config=config,
+        server_state=ServerState(),
+        app_state={},
+    )
+    server = await loop.create_server(make, "127.0.0.1", 0)
+    received = 0
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64_000)
+        client.setblocking(False)
+        await loop.sock_connect(client, server.sockets[0].getsockname())
+        await loop.sock_sendall(client, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        if not reading:
+            await asyncio.sleep(0.6)
+        try:
+            while piece := await loop.sock_recv(client, 65_536):
+                received += len(piece)
+                await asyncio.sleep(0.005)
+        except ConnectionResetError:
+            pass
+    server.close()
+    return received
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_b16_a_whole_answer_is_read_in_several_time_outs_or_cut_off_in_one(
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    async def both() -> list[int]:
+        return await asyncio.gather(read_slowly(True), read_slowly(False))
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        steady, silent = runner.run(asyncio.wait_for(both(), 15))
+    assert steady > ANSWER
+    assert silent < ANSWER
