@@ -14,7 +14,7 @@ import uvloop
 
 from api.app import create_app
 from api.errors import StartRefused
-from api.home import prepare_home
+from api.home import prepare_home, prepare_spool, spool_directory
 from api.logs import set_up_logging
 from api.server import ApiServer, bind
 from api.settings import ApiSettings
@@ -28,7 +28,9 @@ def main(environ: Mapping[str, str] = os.environ, *, debug: bool = False) -> int
     set_up_logging(debug=debug)
     try:
         settings = ApiSettings.load(environ)
-        settings = settings.model_copy(update={"home": prepare_home(settings.home)})
+        home = prepare_home(settings.home)
+        spool = prepare_spool(settings.spool_dir or spool_directory(home))
+        settings = settings.model_copy(update={"home": home, "spool_dir": spool})
         server = ApiServer(create_app(settings), bind(settings))
         # A million devices are not searched for cycles again and again: there are none.
         gc.freeze()

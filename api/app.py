@@ -10,7 +10,6 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp
 
-from api.bodies import BodyBudget
 from api.cors import Cors
 from api.datasources import Datasources
 from api.devices import Devices
@@ -110,13 +109,12 @@ def create_app(
         TokenStore(settings.home / STORE_NAME),
         live or LiveView(connection),
         lag or LagWatch(connection),
-        BodyBudget(settings.max_bodies_bytes),
-        spool_directory(settings.home),
+        settings.spool_dir or spool_directory(settings.home),
         quarantine or QuarantineLog(connection),
         publisher=publisher,
         keyed=keyed,
     )
-    services.metrics.watch(services.live, services.lag, services.bodies)
+    services.metrics.watch(services.live, services.lag, (services.bodies, services.spool))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -1,8 +1,8 @@
 """Receiving a body whole: counted, inflated and checked as it comes, spooled when it is large.
 
-Guarantees: no byte beyond a limit is kept; all bodies together stay within one budget; a body
-that is cut off, too large, unreadable or not UTF-8 never becomes a Body, so nothing of it can
-be written anywhere.
+Guarantees: no byte beyond a limit is kept; all bodies together stay within one budget, of which
+a token has its share; a body that is cut off, too large, unreadable or not UTF-8 never becomes a
+Body, so nothing of it can be written anywhere.
 """
 
 from __future__ import annotations
@@ -10,84 +10,74 @@ from __future__ import annotations
 import asyncio
 import codecs
 import mmap
-import tempfile
-import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import NamedTuple, Self
 
-from api.errors import BadRequest, BodyTooLarge, Busy, ClientGone, RequestTimeout
+from api.allowance import Budget
+from api.errors import BadRequest, BodyTooLarge
 from api.inflate import inflater
+from api.receiving import Headers, Receive, pieces_of
 from api.settings import ApiSettings
+from api.spool import Spool
 
-#: Larger bodies are kept in a file.
-MEMORY_BYTES = 1024 * 1024
-#: A body comes at least this fast, or is given up.
-BYTES_PER_SECOND = 10_000
 #: After so many inflated bytes other tasks get their turn.
 _TURN_BYTES = 1024 * 1024
 #: What making a piece costs, as inflated bytes: it may be the nothing in a thousand members.
 _PIECE_BYTES = 256 * 1024
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
+class Limits(NamedTuple):
+    """How large a body may be as it comes and inflated, and how long its next bytes may take."""
 
-class BodyBudget:
-    """Bytes that all bodies in flight may have together."""
+    received_bytes: int
+    inflated_bytes: int
+    patience_seconds: float
 
-    def __init__(self, limit_bytes: int) -> None:
-        """Begin with nothing taken."""
-        self._limit = limit_bytes
-        self.taken_bytes = 0
-
-    def take(self, count: int) -> None:
-        """Take bytes. Raises: Busy if there are not so many left."""
-        if self.taken_bytes + count > self._limit:
-            raise Busy("too many bodies are in flight; try again in a second")
-        self.taken_bytes += count
-
-    def give_back(self, count: int) -> None:
-        """Give bytes back."""
-        self.taken_bytes -= count
+    @classmethod
+    def of(cls, settings: ApiSettings) -> Limits:
+        """Return those of a body of events."""
+        return cls(
+            settings.max_body_bytes, settings.max_inflated_bytes, settings.body_timeout_seconds
+        )
 
 
 class Body:
     """A body as it grows, and then as a whole; a context manager that lets go of it."""
 
-    def __init__(self, budget: BodyBudget, spool_directory: Path) -> None:
-        """Begin empty."""
+    def __init__(self, budget: Budget, token_name: str, spool_directory: Path) -> None:
+        """Begin empty; its bytes count for the token."""
         self._budget = budget
-        self._directory = spool_directory
-        self._pieces: list[bytes] = []
-        self._file: IO[bytes] | None = None
+        self._token = token_name
+        self._spool = Spool(spool_directory)
         self._map: mmap.mmap | None = None
         self._characters = codecs.getincrementaldecoder("utf-8")()
-        self.size = 0
+        self._taken = 0
 
-    def add(self, piece: bytes) -> None:
-        """Append. Raises: Busy, BadRequest where it is not UTF-8."""
-        self._budget.take(len(piece))
-        self.size += len(piece)
+    @property
+    def size(self) -> int:
+        """How many bytes it has by now, inflated."""
+        return self._spool.size
+
+    async def add(self, piece: bytes) -> None:
+        """Append. Raises: Busy, SpoolUnusable, BadRequest where it is not UTF-8."""
+        self._budget.take(self._token, len(piece))
+        self._taken += len(piece)
+        self._spool.add(piece)
         self._check_characters(piece, final=False)
-        if self._file is not None:
-            self._file.write(piece)
-            return
-        self._pieces.append(piece)
-        if self.size > MEMORY_BYTES:
-            # Has no name: it is gone with the process, whatever happens.
-            self._file = tempfile.TemporaryFile(dir=self._directory)  # noqa: SIM115 - __exit__
-            self._file.writelines(self._pieces)
-            self._pieces.clear()
+        if self._spool.is_due:
+            await self._spool.write_out()
+
+    async def finish(self) -> None:
+        """Nothing more comes. Raises: SpoolUnusable, BadRequest if it is not UTF-8."""
+        self._check_characters(b"", final=True)
+        if self._spool.in_memory() is None:
+            file = await self._spool.opened()
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
     def whole(self) -> bytes | mmap.mmap:
-        """Return all of it, once nothing more comes. Raises: BadRequest if it is not UTF-8."""
-        self._check_characters(b"", final=True)
-        if self._file is None:
-            return b"".join(self._pieces)
-        self._file.flush()
-        self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
-        return self._map
+        """Return all of it, once it is finished."""
+        return self._map if self._map is not None else self._spool.in_memory() or b""
 
     def _check_characters(self, piece: bytes, *, final: bool) -> None:
         try:
@@ -107,64 +97,32 @@ class Body:
         trace: TracebackType | None,
     ) -> None:
         """Let go of memory and file."""
-        self._budget.give_back(self.size)
-        self._pieces.clear()
+        self._budget.give_back(self._token, self._taken)
         if self._map is not None:
             self._map.close()
-        if self._file is not None:
-            self._file.close()
+        self._spool.close()
 
 
-async def receive_into(
-    body: Body, receive: Receive, headers: Iterable[tuple[bytes, bytes]], settings: ApiSettings
-) -> None:
+async def receive_into(body: Body, receive: Receive, headers: Headers, limits: Limits) -> None:
     """Receive a request's body, inflated.
 
-    Raises: BadRequest, BodyTooLarge, Busy, RequestTimeout, ClientGone.
+    Raises: BadRequest, BodyTooLarge, Busy, SpoolUnusable, RequestTimeout, ClientGone.
     """
     headers = list(headers)
-    length = next((value for name, value in headers if name == b"content-length"), None)
-    if length is not None and length.isdigit() and int(length[:20]) > settings.max_body_bytes:
-        raise _too_large(settings.max_body_bytes)
     codings = [value.decode("latin-1") for name, value in headers if name == b"content-encoding"]
     reader = inflater(codings)
-    begun_at = time.monotonic()
-    received = turn = 0
-    more = True
-    while more:
-        patience = min(
-            settings.body_timeout_seconds,
-            begun_at
-            + settings.body_timeout_seconds
-            + received / BYTES_PER_SECOND
-            - time.monotonic(),
-        )
-        try:
-            async with asyncio.timeout(max(0.0, patience)):
-                message = await receive()
-        except TimeoutError:
-            raise RequestTimeout(
-                f"the body did not come: {received} bytes received; nothing was written"
-            ) from None
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        piece = message.get("body", b"")
-        more = message.get("more_body", False)
-        received += len(piece)
-        if received > settings.max_body_bytes:
-            raise _too_large(settings.max_body_bytes)
+    turn = 0
+    async for piece in pieces_of(receive, headers, limits.received_bytes, limits.patience_seconds):
         for inflated in reader.feed(piece):
-            if body.size + len(inflated) > settings.max_inflated_bytes:
+            if body.size + len(inflated) > limits.inflated_bytes:
                 raise BodyTooLarge(
-                    f"the body is larger than {settings.max_inflated_bytes} bytes inflated"
+                    f"the body is larger than {limits.inflated_bytes} bytes inflated;"
+                    " nothing was written"
                 )
-            body.add(inflated)
+            await body.add(inflated)
             turn += len(inflated) + _PIECE_BYTES
             if turn > _TURN_BYTES:
                 turn = 0
                 await asyncio.sleep(0)
     reader.finish()
-
-
-def _too_large(limit: int) -> BodyTooLarge:
-    return BodyTooLarge(f"the body is larger than {limit} bytes; nothing was written")
+    await body.finish()

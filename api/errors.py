@@ -15,6 +15,7 @@ ApiError                  has a text for the client and extra headers
 +-- Unavailable           try again later: nothing was done
 |   +-- ViewNotRunning    totals are being loaded
 |   +-- Busy              too much is in flight
+|   +-- SpoolUnusable     the disk for bodies is full, or cannot be written
 |   +-- NotWritten        Kafka did not take a single row
 +-- PartlyWritten         some rows are in the log, or may be (RowsWritten)
 StartRefused              the process cannot start; one line says why
@@ -100,6 +101,12 @@ class ViewNotRunning(Unavailable):
 
 class Busy(Unavailable):
     """Too much is in flight; try again after the seconds in Retry-After."""
+
+
+class SpoolUnusable(Unavailable):
+    """A body could not be kept: the disk is full; nothing was written, try again later."""
+
+    headers = (("Retry-After", "5"),)
 
 
 class NotWritten(Unavailable):

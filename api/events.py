@@ -12,16 +12,13 @@ The order within a request:
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import Callable, Sequence
-from functools import cache
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.access import APPEND, require
 from api.answers import JsonAnswer
-from api.bodies import Body, receive_into
+from api.bodies import Body, Limits, receive_into
 from api.errors import BadRequest, NotFound, NotWritten, PartlyWritten
 from api.idempotency import KEY_CHARACTERS, key_of
 from api.operations import (
@@ -36,13 +33,11 @@ from api.operations import (
     record,
 )
 from api.parameters import Parameters, check_names, choice, one, parse_query
-from api.publishing import Delivery, Outcome, Publisher
-from api.refused import refused_records
+from api.publishing import Outcome, Publisher
 from api.routing import Route
-from api.rows import RowSlice, split_rows
+from api.sending import note_failure, send_body
 from api.services import Services
 from contract.errors import echo
-from contract.reading import decode_readings
 from contract.topics import READINGS
 
 PARAMETERS = frozenset({"name", "wait", "format"})
@@ -99,8 +94,6 @@ SEND_EVENTS = Operation(
     "One object, NDJSON or a JSON array, whatever the Content-Type; gzip, zstd or deflate by "
     "Content-Encoding. A row that is no reading goes to the quarantine, the others count.",
 )
-#: Refused rows written down in one go: some 5 ms.
-REFUSED_AT_ONCE = 200
 #: How often a waiting request looks whether the server stops.
 STOP_SECONDS = 0.5
 
@@ -122,19 +115,19 @@ class Events:
         """Answer POST. Raises: ApiError, ClientGone."""
         services, scope = self._services, request.scope
         parameters = parse_query(scope["query_string"])
-        require(services.tokens, scope["headers"], parameters.get("token"), APPEND)
+        token = require(services.tokens, scope["headers"], parameters.get("token"), APPEND)
         waits = _waits(parameters)
         if services.publisher is None:
             raise NotWritten("not connected to Kafka; nothing was written, try again")
         key = key_of(scope["headers"])
-        with Body(services.bodies, services.spool_directory) as body:
-            await receive_into(body, request.receive, scope["headers"], services.settings)
+        with Body(services.bodies, token.name, services.spool_directory) as body:
+            await receive_into(
+                body, request.receive, scope["headers"], Limits.of(services.settings)
+            )
             if key is not None:
                 outcome = await self._write_once(key, body, services.publisher)
             else:
-                outcome, rows = await self._write(body, services.publisher.delivery())
-                self._count(outcome)
-                outcome.check(rows)
+                outcome = await self._write(body, services.publisher)
         status = 200 if waits and await self._is_visible(outcome) else 202
         return JsonAnswer(
             {
@@ -144,21 +137,14 @@ class Events:
             status,
         )
 
-    async def _write(self, body: Body, delivery: Delivery) -> tuple[Outcome, int]:
-        """Send all rows; returns how they ended, and how many there are."""
-        # Made for the first row that is refused: most bodies have none.
-        import_id = cache(lambda: str(uuid.uuid4()))
-        count = 0
-        goes_on = True
-        try:
-            async for rows in split_rows(body.whole()):
-                count += len(rows.values)
-                # After a failure the rest is only counted: it is surely not in the log.
-                goes_on = goes_on and await _send(rows, delivery, import_id)
-        finally:
-            # Also when the client is gone: what was handed over is acknowledged or recalled.
-            outcome = await delivery.finish()
-        return outcome, count
+    async def _write(self, body: Body, publisher: Publisher) -> Outcome:
+        """Send all rows; returns how they ended. Raises: ApiError unless all are acknowledged."""
+        outcome, rows, failure = await send_body(body.whole(), publisher.delivery())
+        self._count(outcome)
+        if outcome.is_written:
+            note_failure(failure, self._services.metrics)
+        outcome.check(rows, failure)
+        return outcome
 
     async def _write_once(self, key: str, body: Body, publisher: Publisher) -> Outcome:
         """Send all rows unless that was done for this key before; returns how they ended."""
@@ -219,22 +205,3 @@ def _waits(parameters: Parameters) -> bool:
         raise NotFound(f"no data source {echo(name)}; there is {READINGS.name}")
     choice(parameters, "format", ("ndjson", "json"))
     return choice(parameters, "wait", ("true", "false")) == "true"
-
-
-async def _send(rows: RowSlice, delivery: Delivery, import_id: Callable[[], str]) -> bool:
-    """Judge and send a slice; returns whether it is worth sending more."""
-    readings, rejected = decode_readings(rows.values)
-    values: Sequence[bytes] = rows.values
-    if rejected:
-        refused = {place for place, _ in rejected}
-        values = [value for place, value in enumerate(values) if place not in refused]
-    goes_on = True
-    if values:
-        goes_on = await delivery.readings([r.device_id.encode() for r in readings], values)
-    for start in range(0, len(rejected), REFUSED_AT_ONCE):
-        if not goes_on:
-            break
-        some = rejected[start : start + REFUSED_AT_ONCE]
-        goes_on = await delivery.quarantined(refused_records(some, rows, import_id()))
-        await asyncio.sleep(0)
-    return goes_on

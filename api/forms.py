@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
-from api.bodies import Body, receive_into
-from api.errors import BadRequest, BodyTooLarge
+from api.access import token_of
+from api.bodies import Body, Limits, receive_into
+from api.errors import BadRequest
 from api.parameters import Parameters, parse_query
 from api.services import Services
 
@@ -24,10 +25,12 @@ async def receive_form(request: Request, services: Services) -> Parameters:
     for name, value in headers:
         if name == b"content-type" and value.strip().lower().startswith(_OTHER_FORMS):
             raise BadRequest(f"header Content-Type: a form is sent as {URLENCODED}")
-    with Body(services.bodies, services.spool_directory) as body:
-        await receive_into(body, request.receive, headers, services.settings)
-        if body.size > FORM_BYTES:
-            raise BodyTooLarge(f"the form is larger than {FORM_BYTES} bytes")
+    token = token_of(services.tokens, request.scope)
+    name = "" if token is None else token.name
+    # A budget of its own: who may only read takes nothing that writers need.
+    with Body(services.forms, name, services.spool_directory) as body:
+        limits = Limits(FORM_BYTES, FORM_BYTES, services.settings.body_timeout_seconds)
+        await receive_into(body, request.receive, headers, limits)
         # A file that ends with a line feed, sent as it is.
         return parse_query(bytes(body.whole()).rstrip(b"\r\n"))
 

@@ -41,6 +41,21 @@ def prepare_home(home: Path) -> Path:
     return home
 
 
+def prepare_spool(directory: Path) -> Path:
+    """Make the directory of API_SPOOL_DIR, or check the one there is; returns its absolute path.
+
+    Raises: SettingError: no directory, or not writable by us.
+    """
+    directory = directory.absolute()
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError("API_SPOOL_DIR", str(error.strerror), value=str(directory)) from None
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise SettingError("API_SPOOL_DIR", "must be writable", value=str(directory))
+    return directory
+
+
 def spool_directory(home: Path) -> Path:
     """Where large bodies are kept while they are in flight."""
     return home / "spool"

@@ -17,7 +17,7 @@ from prometheus_client import (
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from api.bodies import BodyBudget
+from api.allowance import Budget
 from api.lag import LagWatch
 from api.live import LiveView
 from api.view import ViewState
@@ -77,9 +77,9 @@ class Metrics:
             registry=self.registry,
         )
 
-    def watch(self, live: LiveView, lag: LagWatch, budget: BodyBudget) -> None:
+    def watch(self, live: LiveView, lag: LagWatch, budgets: tuple[Budget, Budget]) -> None:
         """Show what these say at the moment somebody asks."""
-        self.registry.register(_Watched(lambda: _watched(live, lag, budget)))
+        self.registry.register(_Watched(lambda: _watched(live, lag, *budgets)))
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
@@ -97,8 +97,9 @@ class _Watched(Collector):
         return self._collect()
 
 
-def _watched(live: LiveView, lag: LagWatch, budget: BodyBudget) -> Iterator[Metric]:
-    yield _gauge("api_bodies_bytes", "Bytes of bodies in flight.", budget.taken_bytes)
+def _watched(live: LiveView, lag: LagWatch, bodies: Budget, spool: Budget) -> Iterator[Metric]:
+    yield _gauge("api_bodies_bytes", "Bytes of bodies in flight.", bodies.taken)
+    yield _gauge("api_uploads_bytes", "Bytes of files in flight, on disk.", spool.taken)
     view = live.view
     is_running = view is not None and view.state is ViewState.RUNNING
     yield _gauge("api_view_running", "1 while reads are served, else 0.", int(is_running))

@@ -5,10 +5,11 @@ kafka_publisher.py does it over Kafka; tests have a double. Nothing is sent afte
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from api.errors import NotWritten, PartlyWritten
+from api.errors import ApiError, NotWritten, PartlyWritten
 
 
 class Outcome(NamedTuple):
@@ -20,23 +21,39 @@ class Outcome(NamedTuple):
     #: Partition of the readings topic -> largest offset acknowledged there; None: not told.
     offsets: Mapping[int, int] | None
 
-    def check(self, rows: int) -> None:
+    @property
+    def is_written(self) -> bool:
+        """Whether any row is in the log, or may be."""
+        return bool(self.successful_rows or self.quarantined_rows or self.unknown_rows)
+
+    def check(self, rows: int, failure: BaseException | None = None) -> None:
         """Refuse to call so many rows written unless all of them are acknowledged.
 
+        `failure` is what broke the body off. With no row in a log it is raised as it is.
         Raises: NotWritten, PartlyWritten.
         """
         acknowledged = self.successful_rows + self.quarantined_rows
-        if acknowledged == rows:
+        if failure is None and acknowledged == rows:
             return
-        if not acknowledged and not self.unknown_rows:
-            raise NotWritten("Kafka does not answer; nothing was written, try again")
+        is_stopping = isinstance(failure, asyncio.CancelledError)
+        if not self.is_written:
+            if failure is not None and not is_stopping:
+                raise failure
+            reason = "the server is stopping" if is_stopping else "Kafka does not answer"
+            raise NotWritten(f"{reason}; nothing was written, try again") from None
+        if isinstance(failure, ApiError):
+            reason = failure.text
+        elif is_stopping:
+            reason = "the server is stopping"
+        else:
+            reason = "something failed here" if failure else "Kafka stopped answering"
         raise PartlyWritten(
-            f"Kafka stopped answering: of {rows} rows {acknowledged} are acknowledged, "
+            f"{reason}: of {rows} rows {acknowledged} are acknowledged, "
             f"{self.unknown_rows} may be in the log or not, the others are not",
             successful_rows=self.successful_rows,
             quarantined_rows=self.quarantined_rows,
             unknown_rows=self.unknown_rows,
-        )
+        ) from None
 
 
 class Delivery(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from api.bodies import BodyBudget
+from api.allowance import Budget
 from api.idempotency import KeyedWrites
 from api.lag import LagWatch
 from api.live import LiveView
@@ -14,6 +14,14 @@ from api.publishing import Publisher
 from api.quarantine_log import QuarantineLog
 from api.settings import ApiSettings
 from api.tokens import TokenStore
+
+#: A token's part of what all tokens share, unless a single body or file may be larger.
+SHARE = 0.5
+#: Files that are received or wait to be read; each is on disk, and costs no core meanwhile.
+UPLOADS = 32
+UPLOADS_SHARE = 0.25
+#: Forms of parameters: what only readers send, so it takes nothing that writers need.
+FORMS_BYTES = 16 * 1024 * 1024
 
 
 @dataclass
@@ -24,7 +32,6 @@ class Services:
     tokens: TokenStore
     live: LiveView
     lag: LagWatch
-    bodies: BodyBudget
     spool_directory: Path
     quarantine: QuarantineLog
     metrics: Metrics = field(default_factory=Metrics)
@@ -32,3 +39,17 @@ class Services:
     keyed: KeyedWrites | None = None
     #: Set when the server is asked to stop: who waits long gives up.
     is_stopping: bool = False
+    #: What all tokens share, so that none can stop the others.
+    bodies: Budget = field(init=False)
+    forms: Budget = field(init=False)
+    uploads: Budget = field(init=False)
+    spool: Budget = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the budgets that the settings say."""
+        bodies, spool = self.settings.max_bodies_bytes, self.settings.max_spool_bytes
+        body, file = self.settings.max_inflated_bytes, self.settings.max_upload_bytes
+        self.bodies = Budget(bodies, max(SHARE, body / bodies), "bytes of bodies")
+        self.forms = Budget(FORMS_BYTES, SHARE, "bytes of forms")
+        self.uploads = Budget(UPLOADS, UPLOADS_SHARE, "files")
+        self.spool = Budget(spool, max(SHARE, file / spool), "bytes of files")

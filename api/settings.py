@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, field_validator
@@ -38,7 +39,21 @@ class ApiSettings(ProducerSettings, HomeSettings):
     max_upload_bytes: Annotated[Integer, Field(ge=1, le=1_000_000 * _MEGABYTE)] = Field(
         2_000 * _MEGABYTE, alias="API_MAX_UPLOAD_BYTES"
     )
-    #: All bodies together, in memory and spooled; beyond: 503.
+    #: What a compressed file may inflate to, which is never kept.
+    max_inflated_upload_bytes: Annotated[Integer, Field(ge=1, le=1_000_000 * _MEGABYTE)] = Field(
+        10_000 * _MEGABYTE, alias="API_MAX_INFLATED_UPLOAD_BYTES"
+    )
+    #: A file that is not received whole in this time is given up.
+    upload_timeout_seconds: Annotated[Seconds, Field(ge=1, le=86_400)] = Field(
+        3_600.0, alias="API_UPLOAD_TIMEOUT_SECONDS"
+    )
+    #: All files together, on disk; a token holds half, but one file of any size.
+    max_spool_bytes: Annotated[Integer, Field(ge=1, le=10_000_000 * _MEGABYTE)] = Field(
+        4_000 * _MEGABYTE, alias="API_MAX_SPOOL_BYTES"
+    )
+    #: Where bodies and files are kept while they are in flight; not set: $ENERGY_HOME/spool.
+    spool_dir: Path | None = Field(None, alias="API_SPOOL_DIR")
+    #: All bodies together, in memory and spooled; a token holds half of it; beyond: 503.
     max_bodies_bytes: Annotated[Integer, Field(ge=1, le=100_000 * _MEGABYTE)] = Field(
         1_000 * _MEGABYTE, alias="API_MAX_BODIES_BYTES"
     )

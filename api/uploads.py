@@ -1,25 +1,25 @@
 """Receiving a file: raw, or as a field of a multipart form; spooled to disk as it comes.
 
-Guarantees: no byte beyond the limit is kept; in memory is one piece; a file that is cut off
-never becomes an Upload, so nothing of it can be written anywhere.
+Guarantees: no byte beyond the limit is kept, nor beyond the token's share of the disk; a file that
+is cut off never becomes an Upload, so nothing of it can be written anywhere.
 """
 
 from __future__ import annotations
 
-import asyncio
-import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path, PurePath
-from typing import BinaryIO, cast
+from types import TracebackType
+from typing import BinaryIO, Self
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from api.bodies import BYTES_PER_SECOND
-from api.errors import BadRequest, BodyTooLarge, ClientGone, RequestTimeout
-from api.settings import ApiSettings
+from api.allowance import Budget
+from api.errors import BadRequest, NotWritten
+from api.receiving import pieces_of
+from api.services import Services
+from api.spool import Spool
 
 #: Tinybird's clients send every format as `csv`.
 FIELDS = (b"csv", b"ndjson", b"parquet")
@@ -28,16 +28,46 @@ _NAME_CHARACTERS = 255
 
 
 class Upload:
-    """A file as it was received; close it."""
+    """A file as it was received; a context manager that lets go of it."""
 
-    def __init__(self, directory: Path) -> None:
-        """Begin empty. The file has no name: it is gone with the process, whatever happens."""
-        self.file = cast(BinaryIO, tempfile.TemporaryFile(dir=directory))  # noqa: SIM115 - close
+    def __init__(self, budget: Budget, token_name: str, directory: Path) -> None:
+        """Begin empty; its bytes count for the token."""
+        self._budget = budget
+        self._token = token_name
+        self._spool = Spool(directory)
+        self._taken = 0
         self.name = RAW_NAME
+        #: All of it, once it was received.
+        self.file: BinaryIO
 
-    def close(self) -> None:
+    def add(self, piece: bytes) -> None:
+        """Append. Raises: Busy."""
+        self._budget.take(self._token, len(piece))
+        self._taken += len(piece)
+        self._spool.add(piece)
+
+    async def write_out(self) -> None:
+        """Write what is due to disk. Raises: SpoolUnusable."""
+        if self._spool.is_due:
+            await self._spool.write_out()
+
+    async def finish(self) -> None:
+        """Nothing more comes. Raises: SpoolUnusable."""
+        self.file = await self._spool.opened()
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Let go of the file."""
-        self.file.close()
+        self._budget.give_back(self._token, self._taken)
+        self._spool.close()
 
 
 class _Form:
@@ -84,49 +114,43 @@ class _Form:
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
-            self._upload.file.write(data[start:end])
+            self._upload.add(data[start:end])
 
     def _on_end(self) -> None:
         self.is_whole = True
 
 
-async def receive_upload(request: Request, upload: Upload, settings: ApiSettings) -> None:
-    """Receive a request's file; it stands at its first byte then.
+async def receive_upload(request: Request, upload: Upload, services: Services) -> None:
+    """Receive a request's file.
 
-    Raises: BadRequest, BodyTooLarge, RequestTimeout, ClientGone.
+    Raises: BadRequest, BodyTooLarge, Busy, SpoolUnusable, RequestTimeout, ClientGone; NotWritten
+    as soon as the server stops.
     """
-    limit, length = settings.max_upload_bytes, request.headers.get("content-length", "")
-    if length.isdigit() and int(length[:20]) > limit:
-        raise BodyTooLarge(f"the file is larger than {limit} bytes; nothing was written")
+    settings = services.settings
     form = _form_of(request, upload)
-    write = upload.file.write if form is None else form.write
-    begun_at, received, more = time.monotonic(), 0, True
-    while more:
-        due = begun_at + settings.body_timeout_seconds + received / BYTES_PER_SECOND
-        patience = min(settings.body_timeout_seconds, due - time.monotonic())
-        try:
-            async with asyncio.timeout(max(0.0, patience)):
-                message = await request.receive()
-        except TimeoutError:
-            raise RequestTimeout(
-                f"the file did not come: {received} bytes received; nothing was written"
-            ) from None
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        piece = message.get("body", b"")
-        more = message.get("more_body", False)
+    write = upload.add if form is None else form.write
+    received = 0
+    async for piece in pieces_of(
+        request.receive,
+        request.scope["headers"],
+        settings.max_upload_bytes,
+        settings.body_timeout_seconds,
+        "file",
+        settings.upload_timeout_seconds,
+    ):
+        if services.is_stopping:
+            raise NotWritten("the server is stopping; nothing was written, try again")
         received += len(piece)
-        if received > limit:
-            raise BodyTooLarge(f"the file is larger than {limit} bytes; nothing was written")
         try:
             write(piece)
         except MultipartParseError as error:
             raise BadRequest(f"the body is no multipart form: {error}") from None
+        await upload.write_out()
     if not received:
         raise BadRequest("the body is empty")
     if form is not None and not (form.is_whole and form.files == 1):
         raise BadRequest("the body is no whole multipart form with one file in the field csv")
-    upload.file.seek(0)
+    await upload.finish()
 
 
 def _form_of(request: Request, upload: Upload) -> _Form | None:

@@ -183,8 +183,12 @@ class Caller:
         raw_headers: Iterable[tuple[bytes, bytes]] | None = None,
         body: bytes | list[bytes] = b"",
         is_cut_off: bool = False,
+        until: asyncio.Event | None = None,
     ) -> Answer:
-        """Send a request; `body` as a list comes in pieces, with `is_cut_off` without its end."""
+        """Send a request; `body` as a list comes in pieces, with `is_cut_off` without its end.
+
+        The end is sent once `until` is set.
+        """
         raw_path, _, query = target.encode("latin-1").partition(b"?")
         if raw_headers is None:
             named = {"host": "localhost"}
@@ -218,6 +222,8 @@ class Caller:
         sent: list[dict[str, Any]] = []
 
         async def receive() -> dict[str, Any]:
+            if len(messages) == 1 and until is not None:
+                await until.wait()
             return messages.pop(0) if messages else {"type": "http.disconnect"}
 
         async def send(message: Any) -> None:

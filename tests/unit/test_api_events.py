@@ -283,7 +283,7 @@ async def test_b16_a_body_cut_off_by_the_client_writes_nothing(
     )
     assert answer.status == 0
     assert not publisher.rows
-    assert caller.services.bodies.taken_bytes == 0
+    assert caller.services.bodies.taken == 0
 
 
 @pytest.mark.parametrize("body", [b"", b" ", b"\n\r\n\t \n"])
@@ -346,7 +346,7 @@ async def test_a_broken_array_behind_many_good_elements_writes_nothing(
     body = b"[" + b",".join([ROW] * 20_000) + b",}]"
     assert (await caller.events(body)).status == 400
     assert not publisher.rows
-    assert caller.services.bodies.taken_bytes == 0
+    assert caller.services.bodies.taken == 0
 
 
 CODINGS = {
@@ -425,7 +425,7 @@ async def test_b2_a_bomb_is_413_and_never_buffered(tmp_path: Path, coding: str) 
     assert len(bomb) < 100_000
     answer = await caller.events(bomb, content_encoding=coding)
     assert answer.status == 413
-    assert caller.services.bodies.taken_bytes == 0
+    assert caller.services.bodies.taken == 0
 
 
 async def test_a_large_body_is_spooled_and_counted_the_same(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from api.home import prepare_spool
 from contract.errors import SettingError
 from deploy.errors import DirectoryLocked
 from deploy.home import only_one_on, open_home
@@ -67,3 +68,12 @@ def test_s10_one_up_at_a_time_runs_on_a_home(tmp_path: Path) -> None:
         assert refused.value.exit_code == 2
     with only_one_on(tmp_path):
         pass
+
+
+def test_s9_a_spool_directory_is_made_or_refused_by_name(tmp_path: Path) -> None:
+    directory = prepare_spool(tmp_path / "disk" / "spool")
+    assert mode(directory) == 0o700
+    assert prepare_spool(directory) == directory
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingError, match=r"^API_SPOOL_DIR: "):
+        prepare_spool(tmp_path / "file")
