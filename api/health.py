@@ -84,7 +84,7 @@ class Health:
     def reasons(self, lag: int | None) -> list[str]:
         """Return why the server is not ready, nothing if it is."""
         services = self._services
-        if services.is_stopping:
+        if services.is_draining or services.is_stopping:
             return ["the server is stopping"]
         view, most = services.live.view, services.settings.max_lag_records
         if view is None:

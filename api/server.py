@@ -12,6 +12,7 @@ import resource
 import signal
 import socket
 import threading
+import time
 from collections.abc import Coroutine, Generator
 from contextlib import contextmanager
 from functools import partial
@@ -27,16 +28,16 @@ from api.cors import Cors
 from api.errors import StartRefused
 from api.services import Services
 from api.settings import ApiSettings
-from contract.exit_codes import RESTART_ME, of_os_error
 
 log = logging.getLogger("api.server")
 
 EXIT_INTERRUPTED = 130
 #: Requests under way may go on for so long after a signal.
-GRACE_SECONDS = 6
+GRACE_SECONDS = 6.0
+#: Who is cancelled then answers within this time, with the counts of what is in the log.
+ANSWER_SECONDS = 1.5
 #: The contract gives a stop 10 s; a restart is safe at every point.
 STOP_SECONDS = 9.0
-KEEP_ALIVE_SECONDS = 10
 BACKLOG = 2_048
 #: Files open for all else: Kafka, spooled bodies, the log.
 OTHER_FILES = 300
@@ -55,8 +56,6 @@ def bind(settings: ApiSettings) -> socket.socket:
     except OSError as error:
         if listener is not None:
             listener.close()
-        if of_os_error(error) == RESTART_ME:
-            raise
         raise StartRefused(
             f"cannot listen on API_HOST {settings.host}, API_PORT {settings.port}: "
             f"{error.strerror}",
@@ -82,12 +81,12 @@ class ApiServer(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 backlog=BACKLOG,
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=GRACE_SECONDS,
+                timeout_keep_alive=app.state.services.settings.keep_alive_seconds,
             )
         )
         self._listener = listener
         self._services: Services = app.state.services
+        self._drained_at = 0.0
 
     async def run_until_stopped(self, first: Coroutine[Any, Any, None]) -> int:
         """Do what comes first, then serve until a signal; returns the exit code."""
@@ -114,14 +113,38 @@ class ApiServer(uvicorn.Server):
                 signal.signal(each, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to stop; a second Ctrl-C waits for nobody."""
+        """Begin to stop; a second signal waits for no drain, a second Ctrl-C for nobody."""
+        drain = self._services.settings.drain_seconds
         if not self._captured_signals:
-            threading.Thread(target=self._end_late, daemon=True).start()
-        self._services.is_stopping = True
+            self._services.is_draining = True
+            self._drained_at = time.monotonic() + drain
+            threading.Thread(target=self._end_late, args=[drain], daemon=True).start()
         super().handle_exit(sig, frame)
 
-    def _end_late(self) -> None:
-        threading.Event().wait(STOP_SECONDS)
+    async def on_tick(self, counter: int) -> bool:
+        """Tell whether to stop: after SIGTERM only once API_DRAIN_SECONDS are over."""
+        stops = await super().on_tick(counter)
+        drains = self._captured_signals == [signal.SIGTERM] and time.monotonic() < self._drained_at
+        return stops and not drains
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the port, give requests their time, and those cancelled time to say what was."""
+        self._services.is_stopping = True
+        loop = asyncio.get_running_loop()
+        loop.call_later(GRACE_SECONDS, self._cancel_all)
+        loop.call_later(GRACE_SECONDS + ANSWER_SECONDS, self._cut_all_off)
+        await super().shutdown(sockets)
+
+    def _cancel_all(self) -> None:
+        for task in self.server_state.tasks:
+            task.cancel()
+
+    def _cut_all_off(self) -> None:
+        for connection in self.server_state.connections:
+            connection.transport.abort()
+
+    def _end_late(self, drain_seconds: float) -> None:
+        threading.Event().wait(drain_seconds + STOP_SECONDS)
         os._exit(EXIT_INTERRUPTED if signal.SIGINT in self._captured_signals else 0)
 
 

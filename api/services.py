@@ -37,7 +37,9 @@ class Services:
     metrics: Metrics = field(default_factory=Metrics)
     publisher: Publisher | None = None
     keyed: KeyedWrites | None = None
-    #: Set when the server is asked to stop: who waits long gives up.
+    #: Set when the server is asked to stop: from then on `/ready` is 503.
+    is_draining: bool = False
+    #: Set when it stops, after API_DRAIN_SECONDS: who waits long gives up.
     is_stopping: bool = False
     #: What all tokens share, so that none can stop the others.
     bodies: Budget = field(init=False)

@@ -74,7 +74,13 @@ class ApiSettings(ProducerSettings, HomeSettings):
     delivery_timeout_seconds: Annotated[Seconds, Field(ge=1, le=60)] = Field(
         6.0, alias="API_DELIVERY_TIMEOUT_SECONDS"
     )
-    #: A reader of a listing that takes nothing for this time is cut off.
+    #: A connection on which no request comes is kept this long; above a load balancer's 60 s.
+    keep_alive_seconds: Annotated[Integer, Field(ge=1, le=3_600)] = Field(
+        75, alias="API_KEEP_ALIVE_SECONDS"
+    )
+    #: After SIGTERM it serves on for so long, with `/ready` 503.
+    drain_seconds: Annotated[Seconds, Field(ge=0, le=600)] = Field(0.0, alias="API_DRAIN_SECONDS")
+    #: A reader of an answer that takes nothing for this time is cut off.
     send_timeout_seconds: Annotated[Seconds, Field(ge=0.1, le=300)] = Field(
         20.0, alias="API_SEND_TIMEOUT_SECONDS"
     )

@@ -10,7 +10,9 @@ from tests.fuzz.running import RunningServer, ServerFactory
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    running = RunningServer(tmp_path_factory.mktemp("fuzz") / "home")
+    # Idle connections are closed within the time that slow clients have.
+    home = tmp_path_factory.mktemp("fuzz") / "home"
+    running = RunningServer(home, API_KEEP_ALIVE_SECONDS="3")
     try:
         yield running
     finally:

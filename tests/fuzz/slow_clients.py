@@ -180,7 +180,9 @@ def main() -> int:
     parser.add_argument("--bad", type=int, default=1_000)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        server = RunningServer(Path(directory) / "home", FUZZ_DEVICES="1000")
+        server = RunningServer(
+            Path(directory) / "home", FUZZ_DEVICES="1000", API_KEEP_ALIVE_SECONDS="3"
+        )
         try:
             found = asyncio.run(
                 besiege(server, arguments.bad, tell=lambda text: print(text, flush=True))

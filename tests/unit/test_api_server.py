@@ -3,16 +3,18 @@
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from starlette.responses import Response
 
 from api.connection import Connection
 from api.errors import StartRefused
 from api.server import ApiServer, bind
 from api.settings import ApiSettings
-from tests.api_doubles import ScriptedPublisher, caller_for, filled_view
+from tests.api_doubles import Caller, ScriptedPublisher, caller_for, filled_view
 from tests.records import reading_value
 from tests.wire import Wire, serving
 
@@ -152,14 +154,13 @@ def test_s1_a_port_in_use_is_refused_with_exit_code_2(tmp_path: Path) -> None:
     assert caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-async def test_a_signal_ends_the_server_with_its_code(
-    tmp_path: Path, number: signal.Signals, code: int
-) -> None:
-    caller = caller_for(tmp_path, None)
+@asynccontextmanager
+async def stoppable(caller: Caller) -> AsyncIterator[tuple[Wire, asyncio.Task[int]]]:
+    """Run a server as `energy api` does; a signal ends it."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     server = ApiServer(caller.app, listener)
+    server._end_late = lambda drain: None  # type: ignore[method-assign]
 
     async def nothing_first() -> None:
         pass
@@ -167,8 +168,77 @@ async def test_a_signal_ends_the_server_with_its_code(
     running = asyncio.create_task(server.run_until_stopped(nothing_first()))
     while not server.started:  # noqa: ASYNC110 - uvicorn tells nobody
         await asyncio.sleep(0.01)
-    server._end_late = lambda: None  # type: ignore[method-assign]
-    server.handle_exit(number, None)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
+        yield Wire(caller, server, listener.getsockname()[1]), running
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+async def test_a_signal_ends_the_server_with_its_code(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    caller = caller_for(tmp_path, None)
+    async with stoppable(caller) as (wire, running):
+        wire.server.handle_exit(number, None)
         assert await running == code
     assert caller.services.is_stopping
+
+
+def ask(wire: Wire, path: bytes) -> Awaitable[bytes]:
+    return wire.exchange(b"GET %b HTTP/1.1\r\n%bConnection: close\r\n\r\n" % (path, wire.head))
+
+
+@pytest.mark.parametrize("ends_by", ["the drain", "a second signal"])
+async def test_b11_after_sigterm_all_is_served_while_balancers_see_that_it_ends(
+    tmp_path: Path, ends_by: str
+) -> None:
+    view = await filled_view({"a": (5, 1)})
+    caller = caller_for(tmp_path, view, drain_seconds=1.0 if ends_by == "the drain" else 600.0)
+    async with stoppable(caller) as (wire, running):
+        assert (await ask(wire, b"/ready")).startswith(b"HTTP/1.1 200 ")
+        wire.server.handle_exit(signal.SIGTERM, None)
+        ready = await ask(wire, b"/ready")
+        assert ready.startswith(b"HTTP/1.1 503 ")
+        assert b"the server is stopping" in ready
+        assert (await ask(wire, b"/v0/devices/a")).startswith(b"HTTP/1.1 200 ")
+        assert not caller.services.is_stopping, "nobody gives up yet"
+        if ends_by != "the drain":
+            wire.server.handle_exit(signal.SIGTERM, None)
+        assert await running == 0
+
+
+async def test_b11_ctrl_c_waits_for_no_drain(tmp_path: Path) -> None:
+    async with stoppable(caller_for(tmp_path, None, drain_seconds=600.0)) as (wire, running):
+        wire.server.handle_exit(signal.SIGINT, None)
+        assert await running == 130
+
+
+async def test_b4_what_a_stop_cuts_short_is_told_so_and_who_does_not_read_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.server.GRACE_SECONDS", 0.1)
+    monkeypatch.setattr("api.server.ANSWER_SECONDS", 0.2)
+    begun = asyncio.Event()
+
+    async def never(_: object, request: object) -> Response:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def large(_: object, request: object) -> Response:
+        return Response(bytes(30_000_000))
+
+    monkeypatch.setattr("api.health.Health.alive", never)
+    monkeypatch.setattr("api.health.Health.ready", large)
+    async with stoppable(caller_for(tmp_path, None)) as (wire, running):
+        incoming, outgoing = await asyncio.open_connection("127.0.0.1", wire.port, limit=1)
+        outgoing.write(b"GET /ready HTTP/1.1\r\n" + wire.head + b"\r\n")
+        asked = asyncio.ensure_future(ask(wire, b"/health"))
+        await begun.wait()
+        wire.server.handle_exit(signal.SIGTERM, None)
+        answer = await asked
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nretry-after: 1\r\n" in answer
+        assert b"the server is stopping" in answer
+        assert await running == 0
+        outgoing.transport.abort()
+        del incoming

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-from api.server import KEEP_ALIVE_SECONDS
 from api.settings import ApiSettings
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "nginx.conf.example"
@@ -21,7 +20,7 @@ def seconds(name: str) -> float:
 
 def test_times_of_the_proxy_fit_those_of_the_server() -> None:
     settings = ApiSettings.load({})
-    assert seconds("keepalive_timeout") < KEEP_ALIVE_SECONDS
+    assert seconds("keepalive_timeout") < settings.keep_alive_seconds
     longest = settings.wait_timeout_seconds + (settings.delivery_timeout_seconds or 0)
     assert seconds("proxy_read_timeout") > longest
 
