@@ -9,7 +9,7 @@ import logging
 import sys
 import time
 
-#: Lines of one logger and format let through in each interval.
+#: Lines of one statement let through in each interval, however they are worded.
 LINES = 3
 INTERVAL_SECONDS = 10.0
 
@@ -21,11 +21,11 @@ class Moderation(logging.Filter):
         """Begin with nothing seen."""
         super().__init__()
         self._with_tracebacks = with_tracebacks
-        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
+        self._seen: dict[tuple[str, int], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether the line is written."""
-        kind, now = (record.name, str(record.msg)), time.monotonic()
+        kind, now = (record.pathname, record.lineno), time.monotonic()
         began, count = self._seen.get(kind, (-INTERVAL_SECONDS, 0))
         if now - began >= INTERVAL_SECONDS:
             began, count = now, 0

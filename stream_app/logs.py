@@ -11,6 +11,8 @@ _LINES = 3
 #: Of ours: each tells of an event (partitions taken over), and rebalances can come in bursts.
 _OUR_LINES = 20
 _INTERVAL_SECONDS = 10.0
+#: Kinds that are known at once: some libraries word each line in another way.
+_KINDS = 1_000
 
 
 class RateLimit(logging.Filter):
@@ -32,6 +34,8 @@ class RateLimit(logging.Filter):
             if count > most:
                 record.msg = f"{record.msg} ({count - most} more like this before)"
             began, count = now, 0
+        if len(self._seen) >= _KINDS and kind not in self._seen:
+            self._seen.clear()
         self._seen[kind] = (began, count + 1)
         return count < most
 

@@ -1,0 +1,34 @@
+"""The filters of both logs keep little, whatever libraries say, and let little through."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+import api.logs
+import stream_app.logs
+
+
+def line(number: int) -> logging.LogRecord:
+    """As asyncio words it: an address in each, from one statement."""
+    return logging.LogRecord(
+        "asyncio", logging.ERROR, "base_events.py", 1, f"at 0x{number}", (), None
+    )
+
+
+@pytest.mark.parametrize(
+    "moderation", [api.logs.Moderation(with_tracebacks=False), stream_app.logs.RateLimit()]
+)
+def test_b17_differently_worded_lines_are_not_all_remembered(
+    moderation: api.logs.Moderation | stream_app.logs.RateLimit,
+) -> None:
+    for number in range(5_000):
+        moderation.filter(line(number))
+    assert len(moderation._seen) <= 1_000
+
+
+def test_b17_a_flood_of_differently_worded_lines_is_moderated() -> None:
+    moderation = api.logs.Moderation(with_tracebacks=False)
+    written = sum(moderation.filter(line(number)) for number in range(1_000))
+    assert written == api.logs.LINES
