@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import gc
 import logging
 import os
 import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import uvloop
 
@@ -59,5 +60,17 @@ def _refused(text: str, exit_code: int) -> int:
     return exit_code
 
 
+def is_debug(arguments: Sequence[str] | None = None) -> bool:
+    """Read the command line; ends with help (0) or for an unknown argument (2)."""
+    parser = argparse.ArgumentParser(
+        "python -m api",
+        description="Run the HTTP server until Ctrl-C; the same as `energy api`.",
+        epilog="Settings are environment variables. Example: "
+        "API_HOST=0.0.0.0 API_PORT=8000 python -m api",
+    )
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
+    return bool(parser.parse_args(arguments).debug)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(debug=is_debug()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import fcntl
 import logging
@@ -10,7 +11,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -144,5 +145,17 @@ def run(app: ChunkApp) -> int:
     return worker.exit_code
 
 
+def is_debug(arguments: Sequence[str] | None = None) -> bool:
+    """Read the command line; ends with help (0) or for an unknown argument (2)."""
+    parser = argparse.ArgumentParser(
+        "python -m stream_app",
+        description="Run one worker until Ctrl-C; the same as `energy worker`.",
+        epilog="Settings are environment variables. Example: "
+        "STREAM_APP_DATADIR=/var/lib/energy/worker-0 python -m stream_app",
+    )
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
+    return bool(parser.parse_args(arguments).debug)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(debug=is_debug()))

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from producer.settings import ProducerSettings
 
 app = typer.Typer(
-    no_args_is_help=True, help="Show what could not be counted; publish what can be mended."
+    no_args_is_help=True,
+    help="Show what could not be counted; publish what can be mended.",
+    epilog="Example: energy quarantine list",
 )
 
 _FIELD = typer.Option(None, help="Only rows with a fault in this field; `value`: the whole value.")

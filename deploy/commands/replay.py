@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from deploy.replay.positions import ReplayStatus
 
 app = typer.Typer(
-    no_args_is_help=True, help="Rebuild all totals beside the live ones, compare, then switch."
+    no_args_is_help=True,
+    help="Rebuild all totals beside the live ones, compare, then switch.",
+    epilog="Example: energy replay start",
 )
 
 

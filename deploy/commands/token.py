@@ -13,7 +13,11 @@ from deploy.invocation import AS_JSON, console, environ_of, print_json
 if TYPE_CHECKING:
     from api.tokens import TokenStore
 
-app = typer.Typer(no_args_is_help=True, help="Make, list and revoke tokens of the HTTP server.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Make, list and revoke tokens of the HTTP server.",
+    epilog="Example: energy token create --name grafana --scope METRICS:READ",
+)
 
 _EXAMPLE = (
     "Example: energy token create --name fleet --scope DATASOURCES:APPEND:energy_consumption"

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from deploy.settings import TopicSettings
     from deploy.topics import Difference
 
-app = typer.Typer(no_args_is_help=True, help="Make the topics, or compare them with what is due.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Make the topics, or compare them with what is due.",
+    epilog="Example: energy topics create",
+)
 
 
 @app.command(epilog="Example: ENERGY_PARTITIONS=16 energy topics create")

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import runpy
 import socket
 import subprocess
 import sys
@@ -39,6 +40,35 @@ def test_each_command_has_help_with_one_example(command: list[str], capsys: Capt
     text = capsys.readouterr().out
     assert len(re.findall("Example:", text)) == 1
     assert f"energy {' '.join(command)}" in " ".join(text.split("Example:")[1].split())
+
+
+@pytest.mark.parametrize("group", ["topics", "replay", "quarantine", "token"])
+def test_each_group_of_commands_has_help_with_one_example(group: str, capsys: Captured) -> None:
+    assert cli.run([group, "--help"], {}) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    (example,) = re.findall(r"Example: (energy \S+ \S+)", text)
+    assert example.split() in [["energy", *command] for command in leaves()]
+
+
+@pytest.mark.parametrize("room", ["api", "stream_app"])
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["--help"], 0), (["--nonsense"], 2), (["nonsense"], 2)]
+)
+def test_a_room_run_as_a_module_helps_and_takes_nothing_unknown(
+    room: str,
+    arguments: list[str],
+    code: int,
+    capsys: Captured,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "argv", [room, *arguments])
+    monkeypatch.delitem(sys.modules, f"{room}.__main__", raising=False)
+    monkeypatch.setattr("asyncio.Runner", None)  # nothing is begun
+    monkeypatch.setattr("asyncio.run", None)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(room, run_name="__main__")
+    assert ended.value.code == code
+    assert ("Example:" in capsys.readouterr().out) == (code == 0)
 
 
 @pytest.mark.parametrize(
