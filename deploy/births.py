@@ -158,8 +158,8 @@ def _refuse_used_changelog(cluster: Cluster, birth: ViewBirth) -> None:
         for record in read_to_end(consumer, name, starts):
             raise Refused(
                 f"{name}, partition {record.partition} holds records already, but {VIEWS.name}"
-                f" does not know view version {birth.view_version}; delete {name} (its totals"
-                " are in the readings log) and run it again"
+                f" does not know view version {birth.view_version}; keep the topic and run it"
+                " again, which says how to go on with its totals"
             )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from deploy import births, topics
+from deploy import adoption, births, topics
 from deploy.cluster_admin import ClusterAdmin
 from deploy.settings import TopicSettings
 from deploy.topics import Difference
@@ -20,15 +20,22 @@ class Prepared(NamedTuple):
 
 
 def prepare(
-    cluster: ClusterAdmin, settings: TopicSettings, *, accept_partial: bool = False
+    cluster: ClusterAdmin,
+    settings: TopicSettings,
+    *,
+    accept_partial: bool = False,
+    adopting: int | None = None,
 ) -> Prepared:
     """Make what is missing; safe to repeat, and from several terminals at once.
 
+    `adopting` is the view version to make live where `energy_views` has lost it.
     Raises: SettingError, NoBroker, ClusterRefused; Refused: a person must look.
     """
-    created, differences = topics.create(cluster, settings)
+    created, differences = topics.create(cluster, settings, adopting=adopting)
     if topics.has_other_partitions(differences):
         return Prepared(created, differences, None, False)
+    if adopting is not None:
+        adoption.adopt(cluster, adopting)
     views, is_born_now = births.ensure_first_view(
         cluster, topics.FIRST_VIEW_VERSION, accept_partial=accept_partial
     )

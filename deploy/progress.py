@@ -17,6 +17,10 @@ LINE_EVERY_SECONDS_ENDLESS = 60.0
 OnProgress = Callable[[int, int | None], None]
 
 
+def no_progress(done: int, total: int | None) -> None:
+    """Show nothing."""
+
+
 @contextmanager
 def progress(what: str) -> Iterator[OnProgress]:
     """Give the function to call with (done, total or None) as often as one likes."""

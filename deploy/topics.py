@@ -16,6 +16,7 @@ from contract.errors import SettingError
 from contract.topics import IMPORTS, QUARANTINE, READINGS, VIEWS, Topic, changelog
 from contract.topics import min_insync_replicas as insync
 from contract.views import Views
+from deploy.adoption import check_whole, refuse_unknown
 from deploy.cluster_admin import ClusterAdmin
 from deploy.errors import Refused
 from deploy.log_reader import read_views
@@ -55,10 +56,12 @@ class Outcome(NamedTuple):
     differences: list[Difference]
 
 
-def declared_topics(settings: TopicSettings, views: Views | None = None) -> list[Declared]:
-    """Return each topic that must exist, given the view versions there are (None: none yet)."""
+def declared_topics(
+    settings: TopicSettings, views: Views | None = None, first: int = FIRST_VIEW_VERSION
+) -> list[Declared]:
+    """Return each topic that must exist, given the view versions there are (else the first)."""
     versions = [v for v in views.versions.values() if v.state != "dropped"] if views else []
-    numbers = sorted(v.view_version for v in versions) or [FIRST_VIEW_VERSION]
+    numbers = sorted(v.view_version for v in versions) or [first]
     tables = [changelog(number) for number in numbers]
     return [
         _declare(
@@ -86,10 +89,13 @@ def check(cluster: Cluster, settings: TopicSettings) -> list[Difference]:
     return _differences(cluster, declared_topics(settings, current_views(cluster)))
 
 
-def create(cluster: ClusterAdmin, settings: TopicSettings) -> Outcome:
+def create(
+    cluster: ClusterAdmin, settings: TopicSettings, *, adopting: int | None = None
+) -> Outcome:
     """Make the missing topics and wait until they are visible; may be called again.
 
-    Makes none where an existing one has another number of partitions than declared.
+    Makes none where an existing one has another number of partitions than declared, or where
+    there are totals that `energy_views` does not know, unless that version is to be taken up.
 
     Raises: SettingError (more copies than brokers), Refused, NoBroker, ClusterRefused.
     """
@@ -101,7 +107,11 @@ def create(cluster: ClusterAdmin, settings: TopicSettings) -> Outcome:
             value=str(settings.replication),
         )
     views = current_views(cluster)
-    declared = declared_topics(settings, views)
+    if adopting is not None:
+        check_whole(cluster, adopting)
+    elif views is None or views.live is None:
+        refuse_unknown(cluster, views or Views())
+    declared = declared_topics(settings, views, adopting or FIRST_VIEW_VERSION)
     present = cluster.topics(topic.name for topic in declared)
     missing = [topic for topic in declared if topic.name not in present]
     if views is not None and views.live is not None:
@@ -143,9 +153,10 @@ def _refuse_to_replace(missing: list[Declared], live: int) -> None:
     names = {topic.name for topic in missing}
     if READINGS.name in names:
         raise Refused(
-            f"{READINGS.name} is gone, but view version {live} counts readings of it; to begin"
-            f" again with an empty log, delete the topics {VIEWS.name} and"
-            f" {changelog(live).name}, then run `energy topics create`"
+            f"{READINGS.name} is gone, and {changelog(live).name} has all that is left of its"
+            f" readings, the totals of view version {live}: keep it, and restore {READINGS.name}"
+            " from a copy; to begin with an empty log, use another cluster, or another"
+            " ENERGY_HOME where the broker is the local one"
         )
     if changelog(live).name in names:
         raise Refused(

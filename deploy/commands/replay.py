@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from contract.exit_codes import REFUSED
 from deploy.commands.run import MOST_WORKERS, say
 from deploy.invocation import AS_JSON, console, environ_of, print_json
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from deploy.cluster_admin import ClusterAdmin
     from deploy.replay.comparison import Differences
     from deploy.replay.positions import ReplayStatus
+
+YES = typer.Option(False, "--yes", help="Do not ask before the only copy of totals is deleted.")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -100,37 +104,93 @@ def promote(
     for number in done.dropped:
         removal.remove(cluster, home, number, views.versions[number].partitions)
         typer.echo(f"view version {number} is dropped")
+    for number in done.kept:
+        typer.echo(
+            f"view version {number} is kept: it alone counts readings that the log has no more;"
+            " `energy replay drop-old` says which"
+        )
 
 
 @app.command("drop-old", epilog="Example: energy replay drop-old")
-def drop_old(context: typer.Context) -> None:
+def drop_old(context: typer.Context, yes: bool = YES) -> None:
     """End and delete the view version that was live before: there is no way back then."""
-    _drop(context, "previous", "no version before is kept")
+    _drop(context, "previous", "no version before is kept", yes=yes)
 
 
 @app.command(epilog="Example: energy replay abort")
-def abort(context: typer.Context) -> None:
+def abort(context: typer.Context, yes: bool = YES) -> None:
     """Drop the view version that is being built; the live one is not touched."""
-    _drop(context, "building", "nothing is being built")
+    _drop(context, "building", "nothing is being built", yes=yes)
 
 
-def _drop(context: typer.Context, state: Any, nothing: str) -> None:
+def _drop(context: typer.Context, state: Any, nothing: str, *, yes: bool) -> None:
     """Drop the versions in this state, and finish what was interrupted before."""
+    from deploy.home import only_one_on
+    from deploy.progress import progress
     from deploy.replay import removal
 
     cluster, home = _connect(environ_of(context))
     views = _views(cluster)
-    dropped = [version.view_version for version in views.in_state(state)]
-    for number in dropped:
+    assert views.live is not None
+    done, kept = [], False
+    for version in views.in_state(state):
+        number = version.view_version
+        only = removal.counted_only_by(cluster, version, views.versions[views.live])
+        if only and not _is_wanted(
+            f"view version {number} alone counts the readings at partition:offsets {only}, which"
+            " the log has no more: their totals would be gone for good",
+            yes=yes,
+        ):
+            kept = True
+            continue
         typer.echo(f"view version {number}: waiting for its workers to end")
-        removal.drop(cluster, home, number)
+        with progress("writers ended") as on_progress:
+            removal.drop(cluster, home, number, on_progress)
+        done.append(f"view version {number}")
     for number in removal.leftovers(cluster, home, views):
         removal.remove(cluster, home, number, views.versions[number].partitions)
-        dropped.append(number)
-    if state == "building" and not dropped:
-        cluster.delete_topics(removal.unborn(cluster, views))
-    shown = ", ".join(map(str, dropped))
-    typer.echo(f"dropped: view version {shown}" if dropped else f"{nothing}; nothing is done")
+        done.append(f"view version {number}")
+    if state == "building" and not done and not kept:
+        with only_one_on(home, "replay start"):
+            kept = _delete_unborn(cluster, views, done, yes=yes)
+    if done:
+        typer.echo(f"dropped: {', '.join(done)}")
+    elif not kept:
+        typer.echo(f"{nothing}; nothing is done")
+    if kept:
+        raise typer.Exit(REFUSED)
+
+
+def _delete_unborn(cluster: ClusterAdmin, views: Views, done: list[str], *, yes: bool) -> bool:
+    """Delete the changelogs that a start left behind before it gave birth in them.
+
+    One that holds records may be the only copy of totals that `energy_views` has lost. Adds to
+    `done`; returns whether one was kept.
+    """
+    from contract.topics import changelog
+    from deploy.adoption import unknown_versions
+
+    kept = False
+    for number, is_used in unknown_versions(cluster, views).items():
+        name = changelog(number).name
+        if is_used and not _is_wanted(
+            f"{name} holds records, and no view version is known that they belong to", yes=yes
+        ):
+            kept = True
+            continue
+        cluster.delete_topics([name])
+        done.append(name if is_used else f"{name} (empty)")
+    return kept
+
+
+def _is_wanted(what: str, *, yes: bool) -> bool:
+    """Ask before something is deleted that nothing brings back; without a terminal it is kept."""
+    if yes:
+        return True
+    if sys.stdin.isatty():
+        return typer.confirm(f"{what}. Delete it?")
+    typer.echo(f"kept: {what}; --yes deletes it")
+    return False
 
 
 def _connect(environ: Mapping[str, str]) -> tuple[ClusterAdmin, Path]:

@@ -27,13 +27,16 @@ def create(
     accept_partial: bool = typer.Option(
         False, "--accept-partial", help="Begin although the head of the readings log is gone."
     ),
+    adopt: int | None = typer.Option(
+        None, min=1, help="Make this view version live, whose totals energy_views has lost."
+    ),
     as_json: bool = AS_JSON,
 ) -> None:
     """Make the missing topics and the first view version; changes nothing that exists."""
     from deploy.prepare import prepare
 
     cluster, settings = _connect(environ_of(context))
-    done = prepare(cluster, settings, accept_partial=accept_partial)
+    done = prepare(cluster, settings, accept_partial=accept_partial, adopting=adopt)
     if as_json:
         print_json(
             {

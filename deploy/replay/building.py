@@ -9,6 +9,7 @@ from __future__ import annotations
 from contract.fold import RULES_ID
 from contract.topics import VIEWS, app_id
 from contract.views import ViewVersion
+from deploy.adoption import next_number
 from deploy.births import give_birth, plan, read_births, verify_births
 from deploy.cluster_admin import ClusterAdmin
 from deploy.errors import Refused
@@ -36,7 +37,7 @@ def begin(
             _verify(cluster, version, begin_at, accept_partial=accept_partial)
             return version, False
         starts = start_offsets(cluster, begin_at or EARLIEST, accept_partial=accept_partial)
-        number = views.next_number()
+        number = next_number(cluster, views)
         create_changelog(cluster, settings, number, len(starts))
         born, was_written = give_birth(cluster, plan(cluster, number, starts, "building"))
         if was_written:

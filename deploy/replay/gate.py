@@ -17,6 +17,7 @@ from contract.views import Views, ViewVersion
 from deploy.errors import DeployError, Refused
 from deploy.log_reader import read_views
 from deploy.markers import read_markers
+from deploy.replay.removal import counted_only_by
 from deploy.views_writer import Change, NewRecord, change_views, pointer_to_write, version_to_write
 from stream_app.cluster import Cluster
 
@@ -43,6 +44,8 @@ class Promoted(NamedTuple):
     was_written: bool
     #: Versions that were kept for going back, and now are not any more.
     dropped: list[int]
+    #: Those that alone count readings which the log has no more: only a person drops them.
+    kept: list[int]
 
 
 def next_version(views: Views) -> ViewVersion | None:
@@ -86,7 +89,7 @@ def promote(cluster: Cluster, live: int, following: int, wait_seconds: float) ->
         # Whoever was faster may have let it through, or dropped it.
         views = read_views(cluster.settings)
         if views.live == following:
-            return Promoted(following, live, False, [])
+            return Promoted(following, live, False, [], [])
         _refuse_changed(views, live, following)
         if not (far := behind(cluster, live, following)):
             break
@@ -94,21 +97,26 @@ def promote(cluster: Cluster, live: int, following: int, wait_seconds: float) ->
             raise GateShut(_how_far(following, far))
         time.sleep(_LOOK_EVERY_SECONDS)
     dropped: list[int] = []
+    kept: list[int] = []
 
     def records(views: Views) -> list[NewRecord]:
         _refuse_changed(views, live, following)
-        written = [
-            version_to_write(replace(views.versions[following], state="live")),
+        new = views.versions[following]
+        older = [v for v in views.in_state("previous") if v.view_version != following]
+        # Made anew: another writer may have fenced an attempt before this one.
+        kept[:] = [v.view_version for v in older if counted_only_by(cluster, v, new)]
+        dropped[:] = [v.view_version for v in older if v.view_version not in kept]
+        return [
+            version_to_write(replace(new, state="live")),
             version_to_write(replace(views.versions[live], state="previous")),
+            *(version_to_write(replace(views.versions[n], state="dropped")) for n in dropped),
+            pointer_to_write(following),
         ]
-        for version in views.in_state("previous"):
-            if version.view_version != following:
-                dropped.append(version.view_version)
-                written.append(version_to_write(replace(version, state="dropped")))
-        return [*written, pointer_to_write(following)]
 
     _, was_written = change_views(cluster, Change(lambda views: views.live == following, records))
-    return Promoted(following, live, was_written, dropped if was_written else [])
+    if not was_written:
+        return Promoted(following, live, False, [], [])
+    return Promoted(following, live, True, dropped, kept)
 
 
 def _refuse_changed(views: Views, live: int, following: int) -> None:

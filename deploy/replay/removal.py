@@ -11,7 +11,8 @@ running it again. Never touches the readings log or the quarantine.
 
 from __future__ import annotations
 
-import re
+import asyncio
+import math
 import shutil
 import time
 from pathlib import Path
@@ -19,11 +20,14 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from msgspec.structs import replace
 
-from contract.topics import app_id, changelog, transactional_id
-from contract.views import Views
+from contract.topics import READINGS, app_id, changelog, transactional_id
+from contract.views import Views, ViewVersion
+from deploy.births import read_births
 from deploy.cluster_admin import ClusterAdmin
 from deploy.errors import DeployError, Refused
 from deploy.kept_versions import kept_directory
+from deploy.progress import OnProgress, no_progress
+from deploy.threads import in_thread
 from deploy.views_writer import Change, NewRecord, change_views, fence, version_to_write
 from stream_app.cluster import Cluster
 
@@ -31,7 +35,8 @@ from stream_app.cluster import Cluster
 #: its session's timeout.
 _LEAVE_SECONDS = 20.0
 _LOOK_EVERY_SECONDS = 0.2
-_CHANGELOG = re.compile(re.escape(changelog(0).name).replace("v0", "v([0-9]+)"))
+#: Each writer that is fenced is a client of its own, and may take Kafka some seconds.
+_AT_ONCE = 16
 
 
 class StillInUse(DeployError):
@@ -43,7 +48,9 @@ def replay_directory(home: Path, view_version: int) -> Path:
     return home / f"replay-v{view_version}"
 
 
-def drop(cluster: ClusterAdmin, home: Path, view_version: int) -> None:
+def drop(
+    cluster: ClusterAdmin, home: Path, view_version: int, on_progress: OnProgress = no_progress
+) -> None:
     """Drop a version that is being built, or that was live before. Raises: Refused, StillInUse."""
 
     def is_done(views: Views) -> bool:
@@ -56,11 +63,20 @@ def drop(cluster: ClusterAdmin, home: Path, view_version: int) -> None:
         return [version_to_write(replace(version, state="dropped"))]
 
     views, _ = change_views(cluster, Change(is_done, records))
-    remove(cluster, home, view_version, views.versions[view_version].partitions)
+    remove(cluster, home, view_version, views.versions[view_version].partitions, on_progress)
 
 
-def remove(cluster: ClusterAdmin, home: Path, view_version: int, partitions: int) -> None:
-    """Remove what a dropped version left; may be called again."""
+def remove(
+    cluster: ClusterAdmin,
+    home: Path,
+    view_version: int,
+    partitions: int,
+    on_progress: OnProgress = no_progress,
+) -> None:
+    """Remove what a dropped version left; may be called again.
+
+    `on_progress` is told how many partitions have no writer any more.
+    """
     group = app_id(view_version)
     deadline = time.monotonic() + _LEAVE_SECONDS
     while members := cluster.members(group):
@@ -70,15 +86,29 @@ def remove(cluster: ClusterAdmin, home: Path, view_version: int, partitions: int
                 " run this again"
             )
         time.sleep(_LOOK_EVERY_SECONDS)
-    for partition in range(partitions):
-        try:
-            fence(cluster, transactional_id(view_version, partition))
-        except KafkaException as error:
-            raise cluster.failure(error) from error
+    try:
+        asyncio.run(_fence_all(cluster, view_version, partitions, on_progress))
+    except KafkaException as error:
+        raise cluster.failure(error) from error
     cluster.delete_topics([changelog(view_version).name])
     cluster.delete_group(group)
     for directory in _directories(home, view_version):
         shutil.rmtree(directory, ignore_errors=True)
+
+
+async def _fence_all(
+    cluster: Cluster, view_version: int, partitions: int, on_progress: OnProgress
+) -> None:
+    turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def fence_one(partition: int) -> None:
+        async with turns:
+            await in_thread(lambda: fence(cluster, transactional_id(view_version, partition)))
+
+    ending = [fence_one(partition) for partition in range(partitions)]
+    for done, each in enumerate(asyncio.as_completed(ending), start=1):
+        await each
+        on_progress(done, partitions)
 
 
 def _directories(home: Path, view_version: int) -> list[Path]:
@@ -98,10 +128,27 @@ def leftovers(cluster: Cluster, home: Path, views: Views) -> list[int]:
     ]
 
 
-def unborn(cluster: Cluster, views: Views) -> list[str]:
-    """Return changelogs that a start made and then gave no birth: it was killed in between."""
-    return [
-        name
-        for name in sorted(cluster.topic_names())
-        if (found := _CHANGELOG.fullmatch(name)) and int(found[1]) not in views.versions
-    ]
+def counted_only_by(cluster: Cluster, version: ViewVersion, other: ViewVersion) -> str:
+    """Say which readings `version` counts, `other` does not, and the log has no more.
+
+    Returns: partition:offsets, "" where nothing is lost with `version`.
+    """
+    topics = cluster.topics([READINGS.name, changelog(version.view_version).name])
+    if changelog(version.view_version).name not in topics:
+        return ""
+    log = topics.get(READINGS.name)
+    first = cluster.first_offsets(READINGS.name, log.partitions) if log else []
+    others = read_births(cluster, other.view_version, other.partitions)
+    lost = []
+    for partition, born in read_births(cluster, version.view_version, version.partitions).items():
+        # What the log and the other version have from here on; inf: nothing of it.
+        kept = [math.inf, math.inf]
+        if log is not None and log.topic_id == born.source_topic_id and partition < len(first):
+            kept[0] = first[partition]
+        beside = others.get(partition)
+        if beside is not None and beside.source_topic_id == born.source_topic_id:
+            kept[1] = beside.start_offset
+        if born.start_offset < min(kept):
+            end = "" if min(kept) == math.inf else f"{min(kept) - 1:.0f}"
+            lost.append(f"{partition}:{born.start_offset}-{end}")
+    return ", ".join(lost)

@@ -19,6 +19,7 @@ from deploy import births
 from deploy.births import ensure_first_view, plan
 from deploy.cluster_admin import ClusterAdmin
 from deploy.errors import Refused
+from deploy.log_reader import read_views
 from deploy.prepare import prepare
 from deploy.topics import create, create_changelog
 from tests.broker.own_cluster import SettingsFactory
@@ -101,14 +102,26 @@ def test_a_terminal_that_died_in_its_transaction_is_fenced(
     assert b"half a birth" not in [record.value() for record in own_kafka.read(TABLE)]
 
 
-def test_a_changelog_with_totals_is_not_born_again(
+def test_b6_a_changelog_with_totals_is_not_born_again_but_taken_up(
     cluster: ClusterAdmin, own_kafka: Kafka, settings_factory: SettingsFactory
 ) -> None:
     prepare(cluster, settings_factory())
     own_kafka.delete_topic(VIEWS.name)
     wait_until(lambda: VIEWS.name not in cluster.topic_names(), "energy_views is deleted")
-    with pytest.raises(Refused, match=f"{TABLE}, partition . holds records already"):
+    before = own_kafka.end_offsets(TABLE)
+    with pytest.raises(
+        Refused, match=r"keep these topics.* energy topics create --adopt 1"
+    ) as told:
         prepare(cluster, settings_factory())
+    assert "delete" not in str(told.value)
+    assert VIEWS.name not in cluster.topic_names(), "nothing is made before it is decided"
+    with pytest.raises(Refused, match=r"there is no topic energy-v7-.*: .* 7 is not whole"):
+        prepare(cluster, settings_factory(), adopting=7)
+    done = prepare(cluster, settings_factory(), adopting=1)
+    assert (done.created, done.view_version, done.is_born_now) == ([VIEWS.name], 1, False)
+    assert own_kafka.end_offsets(TABLE) == before, "its totals are as they were"
+    assert read_views(cluster.settings).versions == {1: ViewVersion(1, "live", 2, RULES_ID)}
+    assert prepare(cluster, settings_factory(), adopting=1).view_version == 1, "again: no change"
 
 
 @pytest.mark.parametrize("name", [READINGS.name, TABLE])

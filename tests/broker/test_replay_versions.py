@@ -12,6 +12,7 @@ from contract.changelog import MARKER_KEY, Marker, encode_marker, encode_total
 from contract.errors import SettingError
 from contract.topics import READINGS, VIEWS, app_id, changelog, transactional_id
 from contract.views import Views, ViewVersion
+from deploy import adoption
 from deploy.births import read_births
 from deploy.cluster_admin import ClusterAdmin
 from deploy.errors import Refused
@@ -137,7 +138,7 @@ def test_the_gate_is_shut_while_a_partition_is_behind(
     assert states(cluster) == {1: "live", 2: "building"}
     late = threading.Timer(0.3, apply, (own_kafka, 2, 4, {"b": (1, 1)}, 1))
     late.start()
-    assert promote(cluster, 1, 2, 20) == Promoted(2, 1, True, [])
+    assert promote(cluster, 1, 2, 20) == Promoted(2, 1, True, [], [])
     late.join()
     assert states(cluster) == {1: "previous", 2: "live"}
 
@@ -176,7 +177,7 @@ def test_back_passes_the_same_gate_and_the_next_promotion_drops_the_oldest(
     assert states(cluster) == {1: "live", 2: "previous"}
     third, _ = begin(cluster, settings_factory(), None, accept_partial=False)
     apply(own_kafka, 3, 7, {"a": (1, 1)})
-    assert promote(cluster, 1, third.view_version, 0) == Promoted(3, 1, True, [2])
+    assert promote(cluster, 1, third.view_version, 0) == Promoted(3, 1, True, [2], [])
     assert states(cluster) == {1: "previous", 2: "dropped", 3: "live"}
 
 
@@ -238,9 +239,21 @@ def test_what_an_interrupted_abort_left_is_found(
     assert removal.leftovers(cluster, tmp_path, read_views(cluster.settings)) == [2]
 
 
-def test_a_topic_that_was_never_born_into_is_found(cluster: ClusterAdmin, own_kafka: Kafka) -> None:
-    own_kafka.create_topic(changelog(5).name)
-    assert removal.unborn(cluster, Views(1)) == [changelog(5).name]
+def test_b11_a_topic_that_was_never_born_into_is_told_from_one_with_totals(
+    cluster: ClusterAdmin,
+    own_kafka: Kafka,
+    begun: ViewVersion,
+    tmp_path: Path,
+    settings_factory: SettingsFactory,
+) -> None:
+    removal.drop(cluster, tmp_path, 2)
+    own_kafka.create_topic(changelog(5).name, 2)
+    own_kafka.create_topic(changelog(4).name)
+    apply(own_kafka, 4, 7, {"a": (1, 1)})
+    views = read_views(cluster.settings)
+    assert adoption.unknown_versions(cluster, views) == {4: True, 5: False}
+    third, _ = begin(cluster, settings_factory(), None, accept_partial=False)
+    assert third.view_version == 5, "beyond the number of totals that energy_views has lost"
 
 
 def test_status_tells_how_far_the_next_version_is(
