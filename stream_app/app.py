@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
 
 from faust import SASLCredentials, SSLCredentials
 from faust.types.auth import SASLMechanism
@@ -19,6 +18,7 @@ from stream_app.failpoints import Classes, Failpoint
 from stream_app.faust_seams.app import ChunkApp, ChunkSchema
 from stream_app.faust_seams.assignor import KnownTopicsAssignor
 from stream_app.faust_seams.table import TotalsTable
+from stream_app.member import client_id
 from stream_app.ownership import Ownership
 from stream_app.pace import Pace
 from stream_app.recovery import ChangelogRecovery
@@ -42,7 +42,7 @@ def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
         app_id(ground.view_version),
         broker=[f"kafka://{server}" for server in settings.first_servers],
         broker_credentials=_credentials(settings),
-        broker_client_id=f"worker-{os.getpid()}-{socket.gethostname()}",
+        broker_client_id=client_id(os.getpid()),
         broker_session_timeout=settings.session_timeout_seconds,
         broker_heartbeat_interval=min(1.0, settings.session_timeout_seconds / 3),
         broker_rebalance_timeout=REBALANCE_SECONDS,

@@ -35,6 +35,7 @@ from deploy.signals import Stop
 from deploy.supervisor import Supervisor
 from deploy.threads import in_thread
 from stream_app.errors import ClusterRefused, NoBroker
+from stream_app.member import client_id
 from stream_app.settings import WorkerSettings
 
 STOP_SECONDS = 9.0
@@ -184,7 +185,9 @@ class Replay:
         return [owner for place, owner in owners if place.topic == READINGS.name]
 
     def _is_foreign(self, member: str) -> bool:
-        return not any(member.startswith(f"worker-{part.pid}-") for part in self._workers)
+        # `client-id@address`, as `Cluster.members` gives it.
+        own = [client_id(part.pid) for part in self._workers if part.pid is not None]
+        return member.rpartition("@")[0] not in own
 
     def _lingering(self) -> list[str]:
         """Return who works on the version, once those that are dead are forgotten."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import io
 import re
+import socket
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,7 +18,7 @@ from deploy.replay import comparison
 from deploy.replay.comparison import ChangelogPart, differing, meet
 from deploy.replay.gate import next_version, version_before
 from deploy.replay.positions import ReplayPartition, status_between
-from deploy.replay.removal import _CHANGELOG
+from deploy.replay.run import Replay, ReplayOptions
 from deploy.replay.watched import Speed, Watched, line
 from deploy.supervisor import Supervisor
 from stream_app.pace import Pace
@@ -53,13 +56,6 @@ def test_forward_is_what_is_built_and_back_is_what_was_before(
 
 def test_a_number_is_never_used_again() -> None:
     assert views_of("live", "dropped").next_number() == 3
-
-
-def test_a_changelog_tells_its_version() -> None:
-    found = _CHANGELOG.fullmatch("energy-v12-device_totals-changelog")
-    assert found is not None
-    assert found[1] == "12"
-    assert _CHANGELOG.fullmatch("energy-v-device_totals-changelog") is None
 
 
 def test_rate_and_time_left_come_from_two_looks() -> None:
@@ -255,3 +251,24 @@ def test_a_part_that_has_done_its_work_is_not_started_again() -> None:
         assert lines == ["replay-0 has done its work"]
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("member", "is_foreign"),
+    [
+        ("worker-7-{host}@10.0.0.3", False),
+        ("worker-7-another-host@10.0.0.4", True),
+        ("worker-7-{host}-2@10.0.0.4", True),
+        ("worker-77-{host}@10.0.0.3", True),
+        ("worker-8-{host}@10.0.0.3", True),
+        ("worker-None-{host}@10.0.0.3", True),
+    ],
+)
+def test_k7_a_worker_elsewhere_with_the_process_id_of_ours_is_foreign(
+    member: str, is_foreign: bool, tmp_path: Path
+) -> None:
+    """In containers process ids are 7, 8, 9 everywhere."""
+    version = ViewVersion(2, "building", 1, "1")
+    replay = Replay(ReplayOptions(workers=2), tmp_path, None, version, {}, print)  # type: ignore[arg-type]
+    replay._workers[0]._process = SimpleNamespace(pid=7)  # type: ignore[assignment]
+    assert replay._is_foreign(member.format(host=socket.gethostname())) is is_foreign
