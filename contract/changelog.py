@@ -16,6 +16,8 @@ from contract.errors import CorruptRecord, DoesNotFollow
 
 MARKER_KEY = b"\x00applied"
 BIRTH_KEY = b"\x00birth"
+#: Of what a worker appends to ask whether a log refuses fenced writers; nobody reads it.
+PROBE_KEY = b"\x00probe"
 #: First byte of every key that is not a device's.
 RESERVED_PREFIX = b"\x00"
 

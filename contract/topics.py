@@ -79,6 +79,11 @@ def transactional_id(view_version: int, partition: int) -> str:
     return f"{app_id(view_version)}-{partition}"
 
 
+def probe_transactional_id(view_version: int, partition: int) -> str:
+    """Name the scratch writer that asks a partition's log whether it refuses fenced writers."""
+    return f"{app_id(view_version)}-probe-{partition}"
+
+
 #: transactional.id of whoever writes view versions and the pointer.
 VIEWS_TRANSACTIONAL_ID = "energy-views"
 

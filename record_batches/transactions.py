@@ -12,10 +12,11 @@ transaction, only a fence in that log: see `fence_log`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
 from aiokafka.producer import sender
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.producer.transaction_manager import TransactionManager, TransactionState
@@ -23,6 +24,7 @@ from aiokafka.producer.transaction_manager import TransactionManager, Transactio
 #: aiokafka asks again after 20 ms, which under steady load was most of the time from publish to
 #: read.
 BACKOFF_SECONDS = 0.002
+LOOK_SECONDS = 1.0
 
 
 class ToldTransactionManager(TransactionManager):
@@ -70,6 +72,14 @@ def identity_of(producer: AIOKafkaProducer) -> tuple[int, int]:
     return manager.producer_id, manager.producer_epoch
 
 
+def leader_of(producer: AIOKafkaProducer, topic: str, partition: int) -> int | None:
+    """Return the id of the broker that leads a partition, as far as the client knows."""
+    leader: int | None = producer.client.cluster.leader_for_partition(
+        TopicPartition(topic, partition)
+    )
+    return leader
+
+
 async def pass_transaction(producer: AIOKafkaProducer, topic: str, partition: int) -> None:
     """Begin and abort an empty transaction; the one before has ended in the log on return.
 
@@ -101,13 +111,15 @@ async def append_batch(
     partition: int,
     *,
     most_bytes: int,
+    look: Callable[[], None] | None = None,
 ) -> int:
     """Append records as one batch, outside of transactions; returns the last one's offset.
 
     Of a transactional producer that has fenced the log, between its transactions: with its id,
     its epoch and its sequence, so that a repeated send is appended once. Raises: ProducerFenced;
     ValueError where they do not fit into one batch; what else aiokafka raises leaves open
-    whether they were appended.
+    whether they were appended. aiokafka never gives up: `look` is called before the batch goes
+    and each second until it is answered, and may raise.
     """
     batch = BatchBuilder(most_bytes, 0, is_transactional=0)
     count = 0
@@ -119,9 +131,42 @@ async def append_batch(
     seconds = producer._request_timeout_ms / 1000
     target = TopicPartition(topic, partition)
     _manager(producer)
+    if look is not None:
+        look()
     sent = await producer._message_accumulator.add_batch(batch, target, seconds)
+    while look is not None and not (await asyncio.wait([sent], timeout=LOOK_SECONDS))[0]:
+        look()
     metadata = await sent
     return int(metadata.offset) + count - 1
+
+
+async def send_records(
+    producer: AIOKafkaProducer,
+    records: Iterable[tuple[bytes | None, bytes]],
+    topic: str,
+    partition: int,
+    headers: Sequence[tuple[str, bytes]] = (),
+) -> list[tuple[int, asyncio.Future[Any]]]:
+    """Send records in as few batches as they fit into; returns (records, future) of each batch.
+
+    Await every future before the commit, which does not look at failed batches. Raises: KafkaError
+    where one record is too large for a batch.
+    """
+    headers, sent = list(headers), []
+    batch, count = producer.create_batch(), 0
+    append = batch.append
+    for key, value in records:
+        if append(key=key, value=value, timestamp=None, headers=headers) is None:
+            batch.close()
+            sent.append((count, await producer.send_batch(batch, topic, partition=partition)))
+            batch, count = producer.create_batch(), 0
+            append = batch.append
+            if append(key=key, value=value, timestamp=None, headers=headers) is None:
+                raise KafkaError(f"a record of {len(value)} bytes does not fit into a batch")
+        count += 1
+    batch.close()
+    sent.append((count, await producer.send_batch(batch, topic, partition=partition)))
+    return sent
 
 
 def shorten_backoff() -> None:

@@ -127,7 +127,7 @@ class Worker(faust.Worker):  # type: ignore[misc]
 def run(app: ChunkApp) -> int:
     """Run the app until it is stopped; returns the exit code."""
     port = app.settings.http_port
-    server = serve(port, app.ownership, app.warnings) if port else None
+    server = serve(port, app.ownership, app.warnings, app.single_batches) if port else None
     collect_seldom()
     options: dict[str, Any] = {"loglevel": None, "quiet": True, "override_logging": False}
     worker = Worker(app, redirect_stdouts=False, blocking_timeout=0, **options)

@@ -67,6 +67,7 @@ def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
     )
     app.settings = settings
     app.warnings = ground.warnings
+    app.single_batches = ground.single_batches
     app.source_topic = READINGS.name
     table = app.Table(TABLE, partitions=ground.partitions, key_type=bytes, value_type=bytes)
     cluster = Cluster(settings)

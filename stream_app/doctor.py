@@ -19,6 +19,7 @@ from contract.views import Views, ViewVersion
 from record_batches.reader import read_all
 from stream_app.cluster import Cluster, TopicOnBroker, no_broker
 from stream_app.errors import ClusterRefused, Refusal, RestartNeeded, ViewDropped
+from stream_app.fence import SingleBatches, refused_by_configs
 from stream_app.settings import WorkerSettings
 from stream_app.standing import (
     Finding,
@@ -26,7 +27,6 @@ from stream_app.standing import (
     judge_copies,
     judge_keeping,
     judge_leaders,
-    remembers_producers,
 )
 
 log = logging.getLogger(__name__)
@@ -49,8 +49,8 @@ class Ground(NamedTuple):
     expected_birth: Birth
     is_pinned: bool = False
     dropped: frozenset[int] = frozenset()
-    #: Whether Kafka remembers a producer for long enough to commit a batch outside a transaction.
-    single_batches: bool = True
+    #: Whether a commit may be a single batch in place of a transaction; probed at a takeover.
+    single_batches: SingleBatches = SingleBatches("nobody has looked")
     #: What is at risk though totals are right, one line each.
     warnings: tuple[str, ...] = ()
 
@@ -90,7 +90,9 @@ async def examine(settings: WorkerSettings, cluster: Cluster) -> Ground:
         )
     partitions = await _same_partitions(cluster, [READINGS.name, QUARANTINE.name, name])
     warnings = _refuse_or_warn(examine_configs(cluster, topics, name, settings.is_local))
-    single_batches = _remembers_producers(cluster)
+    single_batches = SingleBatches(
+        _refused_by_configs(cluster, name), is_off=settings.single_batches == "off"
+    )
     return Ground(
         view_version=version.view_version,
         partitions=partitions,
@@ -150,12 +152,12 @@ def examine_configs(
     return findings
 
 
-def _remembers_producers(cluster: Cluster) -> bool:
+def _refused_by_configs(cluster: Cluster, changelog_name: str) -> str | None:
     try:
-        return remembers_producers(cluster.broker_configs())
-    except ClusterRefused:
-        # Not for this login to ask: as where a managed cluster does not show it.
-        return remembers_producers({})
+        changelog_configs = cluster.configs([changelog_name]).get(changelog_name, {})
+        return refused_by_configs(cluster.broker_configs(), changelog_configs)
+    except ClusterRefused as error:
+        return f"configs were not shown: {error}"
 
 
 def _refuse_or_warn(findings: list[Finding]) -> tuple[str, ...]:

@@ -31,10 +31,13 @@ def not_ready_because(ownership: Ownership) -> list[str]:
     ]
 
 
-def serve(port: int, ownership: Ownership, warnings: Sequence[str] = ()) -> ThreadingHTTPServer:
+def serve(
+    port: int, ownership: Ownership, warnings: Sequence[str] = (), single_batches: object = ""
+) -> ThreadingHTTPServer:
     """Start the server in a daemon thread. Raises: SettingError when the port is taken.
 
     `warnings` are what the start found at risk: shown, and no reason not to be ready.
+    `single_batches` says, as text, whether they are used and if not, why.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -45,7 +48,12 @@ def serve(port: int, ownership: Ownership, warnings: Sequence[str] = ()) -> Thre
                 self._answer(200, "application/json", b'{"status":"alive"}')
             elif self.path == "/ready":
                 reasons = not_ready_because(ownership)
-                found = {"ready": not reasons, "reasons": reasons, "warnings": list(warnings)}
+                found = {
+                    "ready": not reasons,
+                    "reasons": reasons,
+                    "warnings": list(warnings),
+                    "single_batches": str(single_batches),
+                }
                 body = json.dumps(found).encode()
                 self._answer(503 if reasons else 200, "application/json", body)
             elif self.path == "/metrics":

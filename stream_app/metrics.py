@@ -30,6 +30,11 @@ SINGLE_BATCHES = Counter(
     "Commits that took a single batch in place of a transaction.",
     ["partition"],
 )
+SINGLE_BATCHES_PROVEN = Gauge(
+    "stream_app_single_batches_proven",
+    "1 where a broker's logs have proven to refuse fenced writers, 0 where they have not.",
+    ["broker"],
+)
 TRANSACTION_SECONDS = Histogram(
     "stream_app_transaction_seconds",
     "From begin to commit, of a transaction or of the single batch in place of one.",

@@ -26,10 +26,11 @@ from stream_app import metrics
 from stream_app.backlog import Backlog
 from stream_app.ending import end_process
 from stream_app.errors import PartitionRefusal, Reason, Refusal
+from stream_app.fence import SETTLED_SECONDS
 from stream_app.ground import LostOffsets
 from stream_app.pace import Pace
 from stream_app.pipe import PartitionPipe
-from stream_app.recovery import ChangelogRecovery
+from stream_app.recovery import ChangelogRecovery, Recovered, require_marker
 from stream_app.source import Source
 from stream_app.takeover import Takeover
 from stream_app.transaction import TransactionWriter
@@ -106,9 +107,7 @@ class Ownership:
         try:
             if partitions:
                 await self._confirm_ground()
-            recovered = (
-                await self._recovery.recover(partitions, self._ends_before) if partitions else {}
-            )
+            recovered = await self._recovered(partitions)
             if takeover is not self._takeover:
                 log.info("let go while they were recovered: partitions %s", partitions)
                 return
@@ -116,11 +115,42 @@ class Ownership:
                 if isinstance(found, PartitionRefusal):
                     takeover.refuse(found)
                 else:
-                    takeover.recovered(partition, *found)
+                    takeover.recovered(partition, found.store, found.birth)
+                    self._writers[partition].fence.continues_at(found.end_offset)
         except asyncio.CancelledError:
             raise
         except Exception as error:
             end_process("recovery", error)
+
+    async def _recovered(self, partitions: list[int]) -> dict[int, Recovered | PartitionRefusal]:
+        """Recover; again, after a while, what a former owner can still write to.
+
+        Its log does not know that owner as fenced: Kafka has given this one another producer id.
+        """
+        if not partitions:
+            return {}
+        takeover = self._takeover
+        recovered = await self._recovery.recover(partitions, self._ends_before)
+        open_to = [p for p, found in recovered.items() if self._is_open_to_a_former(p, found)]
+        if open_to:
+            log.warning(
+                "partitions %s: Kafka gave this worker another producer id than the last one's;"
+                " waiting %.0f s for what that may still write",
+                open_to,
+                SETTLED_SECONDS,
+            )
+            await asyncio.sleep(SETTLED_SECONDS)
+            if takeover is self._takeover:
+                ends = await self._recovery.end_offsets(open_to)
+                recovered |= await self._recovery.recover(open_to, ends)
+        return recovered
+
+    def _is_open_to_a_former(self, partition: int, found: Recovered | PartitionRefusal) -> bool:
+        writer = self._writers.get(partition)
+        if writer is None or isinstance(found, PartitionRefusal):
+            return False
+        marker = require_marker(found.store, partition)
+        return writer.fence.is_open_to(marker.writer)
 
     def begin(self, generation: int, source: Source) -> None:
         """Go on in this generation; what was fenced and recovered waits for `check_positions`."""

@@ -21,6 +21,7 @@ from stream_app import metrics
 from stream_app.backlog import Backlog
 from stream_app.ending import end_process
 from stream_app.errors import QuarantineRefused
+from stream_app.fence import keep_until
 from stream_app.partition import PartitionFold, Pending, Transaction, Verdict
 from stream_app.source import Source
 from stream_app.steps import (
@@ -152,7 +153,7 @@ class PartitionPipe:
     async def _run(self) -> None:
         try:
             while not self._closed:
-                await self._work.wait()
+                await keep_until(self._work, self._writer.keep)
                 await self._gather()
                 if self._backlog.is_large(self.fold):
                     async with self._backlog.turn:

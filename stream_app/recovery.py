@@ -37,10 +37,11 @@ WRITE_RECORDS = 50_000
 
 
 class Recovered(NamedTuple):
-    """A store that has all of its changelog, and what that was born from."""
+    """A store that has all of its changelog up to an end, and what that was born from."""
 
     store: PartitionStore
     birth: Birth
+    end_offset: int
 
 
 class ChangelogRecovery:
@@ -58,8 +59,11 @@ class ChangelogRecovery:
         self._open_store = open_store
 
     async def end_offsets(self, partitions: list[int]) -> dict[int, int]:
-        """Return where the changelogs end now."""
-        async with ChunkReader(self._connection, self._changelog) as reader:
+        """Return where the changelogs end now, what is not readable yet included.
+
+        A store may rightly hold a commit whose control record is not in the log yet (C9).
+        """
+        async with ChunkReader(self._connection, self._changelog, read_committed=False) as reader:
             return await reader.end_offsets(partitions)
 
     async def recover(
@@ -82,9 +86,9 @@ class ChangelogRecovery:
             starts: dict[int, int] = {}
             for partition in partitions:
                 with self._refusals(partition, refused):
-                    recovered[partition] = self._open(
-                        partition, births.get(partition), (ends_before or ends)[partition]
-                    )
+                    trusted_end = (ends_before or ends)[partition]
+                    found = self._open(partition, births.get(partition), trusted_end)
+                    recovered[partition] = Recovered(*found, ends[partition])
                     starts[partition] = start_offset(recovered[partition].store)
             broken_off = {p for p in starts if recovered[p].store.is_recovering()}
             reader.assign(starts)
@@ -102,7 +106,7 @@ class ChangelogRecovery:
             count,
             time.monotonic() - began,
         )
-        for partition, (store, _) in recovered.items():
+        for partition, (store, _, _) in recovered.items():
             if partition in refused:
                 continue
             with self._refusals(partition, refused):
@@ -112,11 +116,13 @@ class ChangelogRecovery:
                     _end_recovery(store, partition, verify=partition in broken_off)
         return recovered | refused
 
-    def _open(self, partition: int, birth: bytes | None, trusted_end: int) -> Recovered:
+    def _open(
+        self, partition: int, birth: bytes | None, trusted_end: int
+    ) -> tuple[PartitionStore, Birth]:
         if birth is None:
             raise self._refusal(partition, "has no birth record; was it deleted and created again?")
         store = self._trusted_store(ChangelogFacts(partition, birth, trusted_end))
-        return Recovered(store, decode_birth(birth))
+        return store, decode_birth(birth)
 
     def _refusal(self, partition: int, what: str) -> PartitionRefusal:
         return PartitionRefusal(
@@ -199,18 +205,14 @@ def store_records(store: PartitionStore, partition: int, records: Sequence[Recor
     """Write changelog records to a store, with the offset up to which it then has them.
 
     Ours are never deletions, and none is written beyond the end: the fence has made this worker
-    the only writer. Reserved keys that this build does not know are passed over.
+    the only writer. Reserved keys that this build does not know are kept, and read by nobody.
     Raises: CorruptRecord at a total of an unknown format; DoesNotFollow at a commit of a writer
     that had lost the partition; RestartNeeded where the store is not of this changelog.
     """
     _check(store, partition, records)
     for at in range(0, len(records), WRITE_RECORDS):
         some = records[at : at + WRITE_RECORDS]
-        updates = [
-            (record.key or b"", record.value or b"")
-            for record in some
-            if record.key in (MARKER_KEY, BIRTH_KEY) or not _is_reserved(record)
-        ]
+        updates = [(record.key or b"", record.value or b"") for record in some]
         updates += [(PARTITION_KEY, b"%d" % partition), (RECOVERING_KEY, b"1")]
         store.write(updates, some[-1].offset)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -38,6 +38,8 @@ class WorkerSettings(KafkaSettings):
     stuck_seconds: Annotated[Seconds, Field(ge=5, le=86_400)] = Field(
         120.0, alias="STREAM_APP_STUCK_SECONDS"
     )
+    #: Whether small commits may be single batches in place of transactions, where that is proven.
+    single_batches: Literal["auto", "off"] = Field("auto", alias="STREAM_APP_SINGLE_BATCHES")
     fetch_bytes: Annotated[Integer, Field(ge=64 * 1024, le=256 * MIB)] = Field(
         2 * MIB, alias="STREAM_APP_FETCH_BYTES"
     )

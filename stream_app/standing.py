@@ -15,9 +15,6 @@ Configs = Mapping[str, Mapping[str, str]]
 
 UNCLEAN = "unclean.leader.election.enable"
 VERIFICATION = "transaction.partition.verification.enable"
-#: For so long Kafka has to know an idle producer's id, or each commit takes a transaction.
-REMEMBERED_MS = 600_000
-_EXPIRATIONS = ("producer.id.expiration.ms", "transactional.id.expiration.ms")
 #: Stands in every whole list of a broker's configs: managed clusters only show a part of theirs.
 _SIGN_OF_A_WHOLE_LIST = "transaction.state.log.min.isr"
 #: With fewer copies, losing one broker can lose what was acknowledged.
@@ -66,19 +63,6 @@ def judge_brokers(brokers: Configs) -> list[Finding]:
                 )
             )
     return findings
-
-
-def remembers_producers(brokers: Configs) -> bool:
-    """Tell whether Kafka knows ids for so long that a single batch is safe between transactions.
-
-    Once it has forgotten an id, neither the log nor the coordinator tells an old epoch of it from
-    the newest. Configs that a managed cluster does not show are Kafka's defaults, days.
-    """
-    return all(
-        int(found.get(name, REMEMBERED_MS)) >= REMEMBERED_MS
-        for found in brokers.values()
-        for name in _EXPIRATIONS
-    )
 
 
 def judge_keeping(configs: Configs, changelog: str) -> list[Finding]:

@@ -11,7 +11,6 @@ or not at all, and the log itself refuses the batch of a writer that was fenced 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -29,12 +28,16 @@ from record_batches.transactions import (
     begin_transaction,
     fence_log,
     identity_of,
+    leader_of,
     pass_transaction,
+    send_records,
     shorten_backoff,
 )
 from stream_app import metrics
 from stream_app.errors import QuarantineRefused, RestartNeeded
+from stream_app.fence import SingleBatches, WriterFence
 from stream_app.partition import QuarantineRecord, Transaction
+from stream_app.probe import probe_log
 from stream_app.steps import (
     AppendTotals,
     Begin,
@@ -55,9 +58,6 @@ RETRY_BACKOFF_MS = 20
 ONE_BATCH_RECORDS = 8_192
 #: Most bytes that a record takes in a batch besides its key and value, and a batch besides them.
 _RECORD_OVERHEAD, _BATCH_OVERHEAD = 21, 61
-#: After so long without a transaction the next commit is one: the transaction coordinator then
-#: says whether this writer is still the one, and keeps its id.
-CONFIRM_SECONDS = 5.0
 #: Quarantine records that are not acknowledged for so long have Kafka asked for their topic.
 THERE_SECONDS = 5.0
 REQUEST_TIMEOUT_MS = 20_000
@@ -73,19 +73,18 @@ class TransactionWriter:
         partition: int,
         *,
         transaction_timeout_seconds: float,
-        single_batches: bool = True,
+        single_batches: SingleBatches,
     ) -> None:
-        """Only keep the arguments; `start` connects and fences.
-
-        Without `single_batches` each commit is a transaction, see `standing.remembers_producers`.
-        """
+        """Only keep the arguments; `start` connects and fences."""
+        self._connection, self._view_version = connection, view_version
         self._partition = partition
         self._changelog = changelog(view_version).name
         self._single_batches = single_batches
+        self.fence = WriterFence(single_batches)
         self._has_begun = False
         #: Whether Kafka may still be writing the end of the last transaction.
         self._is_ending = False
-        self._begun_at = self._confirmed_at = 0.0
+        self._begun_at = 0.0
         self._headers = [(VIEW_VERSION_HEADER, str(view_version).encode())]
         self._producer = AIOKafkaProducer(
             **connection,
@@ -103,18 +102,35 @@ class TransactionWriter:
     async def start(self) -> None:
         """Fence every earlier writer; returns when nothing of it can come into the log any more.
 
-        Its open transaction is aborted for good, and the log refuses its batches.
+        Its open transaction is aborted for good, and the log refuses its batches. Probes the
+        log's broker where nobody in this process has.
         """
         shorten_backoff()
         await self._producer.start()
-        self._begun_at = time.monotonic()
+        self.fence.started(self.identity)
+        self._begun_at = self.fence.now()
         await fence_log(self._producer, self._changelog, self._partition)
-        self._confirmed_at = self._begun_at
+        self.fence.confirmed(self._begun_at)
+        await self._single_batches.prove(
+            self._leader(),
+            lambda: probe_log(self._connection, self._view_version, self._partition),
+        )
 
     @property
     def identity(self) -> tuple[int, int]:
         """Producer id and epoch, known once it has started."""
         return identity_of(self._producer)
+
+    def _leader(self) -> int | None:
+        return leader_of(self._producer, self._changelog, self._partition)
+
+    async def keep(self) -> None:
+        """Have coordinator and log see this writer again, which has nothing to write.
+
+        Raises: ProducerFenced where it is not the one any more.
+        """
+        if not self._has_begun:
+            await self._see_the_end()
 
     async def stop(self) -> None:
         """Close the connections; safe to call more than once."""
@@ -130,7 +146,7 @@ class TransactionWriter:
         if self._has_begun:
             return
         if self._takes_transaction(devices):
-            self._begun_at = time.monotonic()
+            self._begun_at = self.fence.now()
             await begin_transaction(self._producer, self._changelog, self._partition)
             self._has_begun = True
         elif self._is_ending:
@@ -140,6 +156,7 @@ class TransactionWriter:
         """Abort what has begun ahead, if anything."""
         if self._has_begun:
             self._has_begun = False
+            self.fence.control_record()
             await self._producer.abort_transaction()
 
     async def write(self, transaction: Transaction) -> int:
@@ -156,11 +173,7 @@ class TransactionWriter:
         return await perform(transaction_steps(transaction, in_one_batch=in_one_batch), self._do)
 
     def _takes_transaction(self, records: int) -> bool:
-        return (
-            not self._single_batches
-            or records > ONE_BATCH_RECORDS
-            or time.monotonic() - self._confirmed_at >= CONFIRM_SECONDS
-        )
+        return records > ONE_BATCH_RECORDS or not self.fence.allows_single_batch(self._leader())
 
     def _fits_into_one_batch(self, transaction: Transaction) -> bool:
         updates = transaction.updates
@@ -171,17 +184,18 @@ class TransactionWriter:
 
     async def _see_the_end(self) -> None:
         """Wait until the last transaction has ended: until then the log takes no other batch."""
-        began = time.monotonic()
+        began = self.fence.now()
+        self.fence.control_record()
         await pass_transaction(self._producer, self._changelog, self._partition)
         self._is_ending = False
-        self._confirmed_at = began
+        self.fence.confirmed(began)
 
     async def _do(self, effect: TransactionEffect) -> int | None:
         producer = self._producer
         match effect:
             case Begin():
                 if not self._has_begun:
-                    self._begun_at = time.monotonic()
+                    self._begun_at = self.fence.now()
                     await producer.begin_transaction()
             case SendQuarantined(records):
                 try:
@@ -194,25 +208,37 @@ class TransactionWriter:
             case Commit():
                 self._has_begun = False
                 self._is_ending = True
+                self.fence.control_record()
                 await producer.commit_transaction()
-                self._confirmed_at = self._begun_at
+                self.fence.confirmed(self._begun_at)
             case AppendTotals(updates):
                 last = await append_batch(
-                    producer, updates, self._changelog, self._partition, most_bytes=BATCH_BYTES
+                    producer,
+                    updates,
+                    self._changelog,
+                    self._partition,
+                    most_bytes=BATCH_BYTES,
+                    look=self.fence.check_age,
                 )
+                self.fence.appended(last + 1 - len(updates), len(updates), all_written=False)
                 metrics.SINGLE_BATCHES.labels(str(self._partition)).inc()
                 return last
         return None
 
     async def _send_totals(self, updates: Iterable[tuple[bytes, bytes]]) -> int:
         last = -1
-        for count, future in await self._send(self._changelog, updates, ()):
+        for count, future in await send_records(
+            self._producer, updates, self._changelog, self._partition
+        ):
             metadata = await future
+            self.fence.appended(metadata.offset, count, all_written=True)
             last = metadata.offset + count - 1
         return last
 
     async def _send_quarantined(self, records: Iterable[QuarantineRecord]) -> None:
-        for _, future in await self._send(QUARANTINE.name, records, self._headers):
+        for _, future in await send_records(
+            self._producer, records, QUARANTINE.name, self._partition, self._headers
+        ):
             while not (await asyncio.wait([future], timeout=THERE_SECONDS))[0]:
                 # The client asks without end for a topic that it remembers and that is gone.
                 if not await self._is_quarantine_there():
@@ -225,29 +251,3 @@ class TransactionWriter:
         except KafkaError:
             return True
         return QUARANTINE.name in cluster.topics()
-
-    async def _send(
-        self,
-        topic: str,
-        records: Iterable[tuple[bytes | None, bytes]],
-        headers: Iterable[tuple[str, bytes]],
-    ) -> list[tuple[int, asyncio.Future[Any]]]:
-        """Send records in batches; returns (number of records, future) of each batch."""
-        producer, headers = self._producer, list(headers)
-        sent = []
-        batch, count = producer.create_batch(), 0
-        append = batch.append
-        for key, value in records:
-            if append(key=key, value=value, timestamp=None, headers=headers) is None:
-                batch.close()
-                future = await producer.send_batch(batch, topic, partition=self._partition)
-                sent.append((count, future))
-                batch, count = producer.create_batch(), 0
-                append = batch.append
-                if append(key=key, value=value, timestamp=None, headers=headers) is None:
-                    raise KafkaError(f"a record of {len(value)} bytes does not fit into a batch")
-            count += 1
-        batch.close()
-        future = await producer.send_batch(batch, topic, partition=self._partition)
-        sent.append((count, future))
-        return sent

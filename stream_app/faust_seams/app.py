@@ -54,6 +54,7 @@ class ChunkApp(faust.App):  # type: ignore[misc]
     source_topic: str
     #: What the start found at risk; `/ready` shows it.
     warnings: tuple[str, ...] = ()
+    single_batches: object = "not used"
     ownership: Ownership
     recovery: ChangelogRecovery
     close_store: Callable[[int], None]

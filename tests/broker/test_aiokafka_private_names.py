@@ -22,6 +22,11 @@ from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.producer import sender
 from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator
 from aiokafka.producer.transaction_manager import TransactionManager
+from aiokafka.protocol.transaction import (
+    AddPartitionsToTxnRequest,
+    EndTxnRequest,
+    InitProducerIdRequest,
+)
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
@@ -347,3 +352,16 @@ def test_a_batch_outside_of_transactions_goes_as_we_have_it_go() -> None:
         "seq = self._txn_manager.sequence_number(batch.tp)",
         "producer_epoch=self._txn_manager.producer_epoch",
     )
+
+
+def test_the_epoch_of_a_producer_stays_from_one_transaction_to_the_next() -> None:
+    """With EndTxn 5 it moves with each: derive docs/SINGLE_BATCHES.md again then."""
+    spoken = {
+        request.__name__: max(each.API_VERSION for each in request.CLASSES)
+        for request in (InitProducerIdRequest, EndTxnRequest, AddPartitionsToTxnRequest)
+    }
+    assert spoken == {
+        "InitProducerIdRequest": 0,
+        "EndTxnRequest": 0,
+        "AddPartitionsToTxnRequest": 0,
+    }

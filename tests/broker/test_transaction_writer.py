@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from aiokafka.errors import ProducerFenced
 
 from contract.changelog import MARKER_KEY, Marker, encode_marker, encode_total
 from contract.topics import QUARANTINE, changelog
+from stream_app import fence as fence_module
 from stream_app import transaction as transaction_module
 from stream_app.errors import QuarantineRefused, RestartNeeded
+from stream_app.fence import SingleBatches
 from stream_app.partition import QuarantineRecord, Transaction
 from stream_app.transaction import TransactionWriter
 from tests.kafka import ANSWER_SECONDS, Kafka
@@ -32,15 +35,22 @@ def topics(own_kafka: Kafka) -> Kafka:
     return own_kafka
 
 
+class Proven(SingleBatches):
+    """Proven without a probe, which leaves records of its own in the changelog."""
+
+    def is_proven(self, leader: int | None) -> bool:
+        return True
+
+
 @pytest.fixture
 def writer_factory(own_kafka: Kafka) -> WriterFactory:
-    def create(partition: int = PARTITION, **options: bool) -> TransactionWriter:
+    def create(partition: int = PARTITION, *, single_batches: bool = True) -> TransactionWriter:
         return TransactionWriter(
             {"bootstrap_servers": own_kafka.bootstrap_servers},
             VERSION,
             partition,
             transaction_timeout_seconds=10,
-            **options,
+            single_batches=Proven(None) if single_batches else SingleBatches(None, is_off=True),
         )
 
     return create
@@ -250,12 +260,12 @@ async def test_totals_that_fit_are_one_batch_outside_of_transactions(
 
 
 @pytest.mark.parametrize(
-    ("module_constant", "value", "empty"),
+    ("module", "constant", "value", "empty"),
     [
-        ("CONFIRM_SECONDS", 0.0, 1),
-        ("ONE_BATCH_RECORDS", 2, 1),
+        (fence_module, "CONFIRM_SECONDS", 0.0, 1),
+        (transaction_module, "ONE_BATCH_RECORDS", 2, 1),
         # Not known before the totals are: begun as a batch, written as a transaction.
-        ("BATCH_BYTES", 200, 2),
+        (transaction_module, "BATCH_BYTES", 200, 2),
     ],
     ids=["confirms", "many", "large"],
 )
@@ -263,14 +273,15 @@ async def test_what_does_not_fit_or_is_to_be_confirmed_is_a_transaction(
     topics: Kafka,
     writer_factory: WriterFactory,
     monkeypatch: pytest.MonkeyPatch,
-    module_constant: str,
+    module: Any,
+    constant: str,
     value: float,
     empty: int,
 ) -> None:
     writer, devices = writer_factory(), 3
     await writer.start()
     await writer.write(transaction(1, devices))
-    monkeypatch.setattr(transaction_module, module_constant, value)
+    monkeypatch.setattr(module, constant, value)
     for applied in range(2, 4):
         await writer.begin(devices)
         await writer.write(transaction(applied, devices))

@@ -142,7 +142,7 @@ class SimWorker(Committing):
 
     def fence(self, partitions: list[int]) -> Steps:
         for partition in partitions:
-            self.ends_before[partition] = self.world.changelogs[partition].last_stable_offset()
+            self.ends_before[partition] = self.world.changelogs[partition].end_offset
             yield "end before read"
             self.writers[partition] = self.world.coordinator.init(self.transactional_id(partition))
             yield "fenced"

@@ -10,17 +10,42 @@ import pytest
 
 from contract.changelog import Birth, Marker
 from stream_app import ownership as ownership_module
-from stream_app.errors import PartitionRefusal
+from stream_app.errors import PartitionRefusal, RestartNeeded
+from stream_app.fence import SETTLED_SECONDS, SingleBatches, WriterFence
 from stream_app.health import not_ready_because
 from stream_app.ownership import Ownership
+from stream_app.recovery import Recovered
 
 BIRTH = Birth("cluster", "readings", "readings-id", "changelog-id", 0, "1")
+
+
+async def nothing() -> None:
+    pass
+
+
+class Store:
+    """One that is recovered, with a marker."""
+
+    def __init__(self, applied_offset: int = 9, writer: tuple[int, int] | None = None) -> None:
+        self._marker = Marker(applied_offset, writer=writer)
+
+    def marker(self) -> Marker:
+        return self._marker
+
+
+def recovered(birth: Birth, writer: tuple[int, int] | None = None) -> Recovered:
+    store: Any = Store(writer=writer)
+    return Recovered(store, birth, 30)
 
 
 class Writer:
     """One that is at once whatever it is asked to be."""
 
     identity = (4_000, 3)
+
+    def __init__(self) -> None:
+        self.fence = WriterFence(SingleBatches(None))
+        self.fence.started(self.identity)
 
     async def start(self) -> None: ...
 
@@ -40,21 +65,7 @@ class SlowRecovery:
     async def recover(self, partitions: list[int], ends_before: dict[int, int]) -> dict[int, Any]:
         self.ends_before = ends_before
         await self.may_end.wait()
-        return {partition: (object(), BIRTH) for partition in partitions}
-
-
-async def nothing() -> None:
-    pass
-
-
-class Store:
-    """One that is recovered, with a marker."""
-
-    def __init__(self, applied_offset: int = 9) -> None:
-        self.applied_offset = applied_offset
-
-    def marker(self) -> Marker:
-        return Marker(self.applied_offset)
+        return {partition: recovered(BIRTH) for partition in partitions}
 
 
 class Recovery(SlowRecovery):
@@ -63,8 +74,10 @@ class Recovery(SlowRecovery):
     def __init__(self, found: dict[int, Any]) -> None:
         super().__init__()
         self.found = found
+        self.asked: list[tuple[list[int], dict[int, int]]] = []
 
     async def recover(self, partitions: list[int], ends_before: dict[int, int]) -> dict[int, Any]:
+        self.asked.append((partitions, ends_before))
         return {partition: self.found[partition] for partition in partitions}
 
 
@@ -119,11 +132,11 @@ async def taken_over(owned: Ownership, first: dict[int, int], end: dict[int, int
 
 async def test_x54_each_refusal_of_one_partition_sets_only_it_aside(endings: list[str]) -> None:
     found = {
-        0: (Store(), BIRTH),
+        0: recovered(BIRTH),
         1: WITHOUT_HEAD,
-        2: (Store(), OTHER_BIRTH),
-        3: (Store(), BIRTH),
-        4: (Store(), BIRTH),
+        2: recovered(OTHER_BIRTH),
+        3: recovered(BIRTH),
+        4: recovered(BIRTH),
     }
     owned = ownership_of(Recovery(found))
     first, end = dict.fromkeys(range(5), 0) | {3: 15}, dict.fromkeys(range(5), 20) | {4: 5}
@@ -144,7 +157,7 @@ async def test_x54_each_refusal_of_one_partition_sets_only_it_aside(endings: lis
 
 
 async def test_x54_it_ends_with_3_where_all_its_partitions_refuse(endings: list[str]) -> None:
-    owned = ownership_of(Recovery({1: WITHOUT_HEAD, 3: (Store(), BIRTH)}))
+    owned = ownership_of(Recovery({1: WITHOUT_HEAD, 3: recovered(BIRTH)}))
     await taken_over(owned, {1: 0, 3: 15}, {1: 20, 3: 20})
     assert len(endings) == 1
     assert "partition 1: it has no birth record; partition 3: offsets 10-14" in endings[0]
@@ -174,3 +187,32 @@ async def test_partitions_let_go_while_they_are_recovered_are_not_taken_over(
     await recovering
     assert owned.positions() == {}
     assert recovery.ends_before == {0: 7}, "read before the fence"
+
+
+async def test_c2_what_a_former_owner_under_another_id_may_still_write_is_waited_for(
+    endings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its batches are not fenced in the log: the changelog is read again when they are over."""
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        recovery.found[1] = recovered(BIRTH, writer=(4_000, 2))
+
+    recovery = Recovery({0: recovered(BIRTH, (4_000, 2)), 1: recovered(BIRTH, (3_999, 2))})
+    owned = ownership_of(recovery)
+    await owned.fence([0, 1])
+    monkeypatch.setattr(ownership_module.asyncio, "sleep", sleep)
+    await owned.recover([0, 1])
+    assert endings == []
+    assert slept == [SETTLED_SECONDS]
+    assert recovery.asked == [([0, 1], {0: 7, 1: 7}), ([1], {1: 7})]
+    assert owned.positions() == {0: 10, 1: 10}
+
+
+async def test_c4_a_writer_is_told_where_the_changelog_ended(endings: list[str]) -> None:
+    owned = ownership_of(Recovery({0: recovered(BIRTH)}))
+    await taken_over(owned, {0: 0}, {0: 20})
+    writer: Any = owned._writers[0]
+    with pytest.raises(RestartNeeded, match="not at 30-31"):
+        writer.fence.appended(32, 1, all_written=True)

@@ -32,6 +32,9 @@ class RefusingWriter:
         self.tried.set()
         raise QuarantineRefused("energy_consumption_quarantine: not authorised")
 
+    async def keep(self) -> None:
+        pass
+
     async def stop(self) -> None:
         pass
 
@@ -54,6 +57,9 @@ class BusyWriter:
 
     async def abandon(self) -> None:
         self.abandoned += 1
+
+    async def keep(self) -> None:
+        pass
 
     async def stop(self) -> None:
         pass

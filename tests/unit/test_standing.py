@@ -9,7 +9,6 @@ from stream_app.standing import (
     judge_copies,
     judge_keeping,
     judge_leaders,
-    remembers_producers,
 )
 
 TABLE = changelog(1).name
@@ -75,24 +74,6 @@ def test_a_broker_that_does_not_verify_transactions_is_refused(
     found = judge_brokers({"7": configs})
     assert [finding.refuses for finding in found] == [True] * (words is not None)
     assert all("broker 7: " in line and (words or "") in line for line, _ in found)
-
-
-@pytest.mark.parametrize(
-    ("brokers", "remembers"),
-    [
-        ({"1": {"producer.id.expiration.ms": "600000"}}, True),
-        ({"1": {"producer.id.expiration.ms": "599999"}}, False),
-        ({"1": {"transactional.id.expiration.ms": "599999"}}, False),
-        ({"1": {}, "2": {"producer.id.expiration.ms": "60000"}}, False),
-        # Not shown: Kafka's defaults, a day and a week.
-        ({"1": {"log.retention.ms": "-1"}}, True),
-        ({}, True),
-    ],
-)
-def test_single_batches_need_brokers_that_remember_producers(
-    brokers: dict[str, dict[str, str]], remembers: bool
-) -> None:
-    assert remembers_producers(brokers) is remembers
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,216 @@
+"""The one door to single batches: whether a commit may be one, and who may have written.
+
+docs/SINGLE_BATCHES.md is the argument. In short: a single batch is exact where the partition's
+log refuses the batches of a writer that it knows to be fenced, where it knows so for longer than
+any batch is under way, and where nobody else's batch is taken for one's own. The first is
+probed (probe.py), the second bounded, the third compared with the offset of every commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+from stream_app import metrics
+from stream_app.errors import RestartNeeded
+
+log = logging.getLogger(__name__)
+
+#: Producer id and epoch of a writer.
+Identity = tuple[int, int]
+
+#: A coordinator gives another id after epoch 32,766. The last owners of an id take transactions
+#: only, which the coordinator judges: then no single batch of the old id can be under way.
+MOST_EPOCH = 30_000
+#: So long a single batch may be under way, from the decision on; then the process ends.
+AGE_SECONDS = 30.0
+#: After so long without a transaction the next commit is one: the coordinator then says whether
+#: this writer is still the one, and keeps its id.
+CONFIRM_SECONDS = 5.0
+#: A former owner that runs has written its last single batch by then.
+SETTLED_SECONDS = AGE_SECONDS + CONFIRM_SECONDS
+#: For so long Kafka must remember an idle producer, far longer than a batch is under way.
+REMEMBERED_MS = 3_600_000
+#: An idle owner has Kafka see its id again after so long.
+KEEP_SECONDS = REMEMBERED_MS / 1000 / 4
+PROBE_SECONDS = 10.0
+_EXPIRATIONS = ("producer.id.expiration.ms", "transactional.id.expiration.ms")
+_STAMPS = "message.timestamp.type"
+
+
+def boot_seconds() -> float:
+    """Return a clock that also runs while the machine is suspended, where there is one."""
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boot is None else time.clock_gettime(boot)
+
+
+def refused_by_configs(
+    brokers: Mapping[str, Mapping[str, str]], changelog: Mapping[str, str]
+) -> str | None:
+    """Say which config does not allow single batches, or does not show that it does; else None.
+
+    A log that forgets a producer takes its old batches; it forgets by the stamps of batches,
+    which must be its own and not of a worker's clock.
+    """
+    if not brokers:
+        return "the brokers do not show their configs to this login"
+    for broker, found in sorted(brokers.items()):
+        for name in _EXPIRATIONS:
+            value = found.get(name, "")
+            if not value.isdecimal():
+                return f"broker {broker} does not show {name}"
+            if int(value) < REMEMBERED_MS:
+                return f"broker {broker}: {name} is {value}, less than {REMEMBERED_MS}"
+    if changelog.get(_STAMPS) != "LogAppendTime":
+        return (
+            f"the changelog's {_STAMPS} is {changelog.get(_STAMPS, 'not shown')}; set it to"
+            " LogAppendTime (kafka-configs.sh --alter)"
+        )
+    return None
+
+
+class NotProven(Exception):
+    """A log does not do what single batches need."""
+
+
+class SingleBatches:
+    """What this process knows of single batches: refused, or proven broker by broker."""
+
+    def __init__(self, refused_because: str | None, *, is_off: bool = False) -> None:
+        """Nothing is proven yet; `refused_because` is what the configs say."""
+        self._refused = "STREAM_APP_SINGLE_BATCHES is off" if is_off else refused_because
+        #: Whether a worker with another setting could have written single batches.
+        self.are_possible = refused_because is None
+        #: By broker: None where its logs have proven to refuse fenced writers, else why not.
+        self._verdicts: dict[int, str | None] = {}
+        self._being_probed: set[int] = set()
+
+    def __str__(self) -> str:
+        """Say for people whether they are used, and if not, why."""
+        if self._refused is not None:
+            return f"not used: {self._refused}"
+        if not self._verdicts:
+            return "not used: not probed yet"
+        bad = [f"broker {b}: {why}" for b, why in sorted(self._verdicts.items()) if why is not None]
+        return "not used: " + "; ".join(bad) if bad else "used"
+
+    def is_proven(self, leader: int | None) -> bool:
+        """Tell whether the logs of this broker refuse fenced writers."""
+        return self._refused is None and self._verdicts.get(leader, "") is None  # type: ignore[arg-type]
+
+    async def prove(self, leader: int | None, probe: Callable[[], Awaitable[None]]) -> None:
+        """Probe a broker that is not known yet; whatever is not proven stays with transactions.
+
+        A broker that has not proven it is asked again at the next takeover.
+        """
+        if self._refused is not None or leader is None or leader < 0 or self.is_proven(leader):
+            return
+        if leader in self._being_probed:
+            return
+        self._being_probed.add(leader)
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                await probe()
+            self._verdicts[leader] = None
+        except Exception as error:
+            self._verdicts[leader] = str(error) or f"no answer in {PROBE_SECONDS:g} s"
+        finally:
+            self._being_probed.discard(leader)
+        metrics.SINGLE_BATCHES_PROVEN.labels(str(leader)).set(self.is_proven(leader))
+        log.info("single batches on logs of broker %d: %s", leader, self)
+
+
+class WriterFence:
+    """What one writer of one partition knows: may it append, and where must its commits stand."""
+
+    def __init__(
+        self, single_batches: SingleBatches, *, clock: Callable[[], float] = boot_seconds
+    ) -> None:
+        """Begin as a writer that has not started."""
+        self._single_batches = single_batches
+        self._clock = clock
+        self._identity: Identity = (-1, -1)
+        self._confirmed_at = self._decided_at = float("-inf")
+        self._least, self._most = 0.0, float("inf")
+
+    def now(self) -> float:
+        """Return the time to hand to `confirmed`, taken before what confirms is sent."""
+        return self._clock()
+
+    def started(self, identity: Identity) -> None:
+        """Note who this writer is."""
+        self._identity = identity
+
+    def confirmed(self, asked_at: float) -> None:
+        """Note that the coordinator took a transaction of this writer, asked for at that time."""
+        self._confirmed_at = asked_at
+
+    def allows_single_batch(self, leader: int | None) -> bool:
+        """Decide whether the next commit, if it fits, may be a single batch."""
+        self._decided_at = self._clock()
+        return (
+            self._single_batches.is_proven(leader)
+            and 0 <= self._identity[1] <= MOST_EPOCH
+            and self._decided_at - self._confirmed_at < CONFIRM_SECONDS
+        )
+
+    def check_age(self) -> None:
+        """Check that the batch decided on may still be under way. Raises: RestartNeeded."""
+        age = self._clock() - self._decided_at
+        if age > AGE_SECONDS:
+            raise RestartNeeded(
+                f"a commit is under way for {age:.0f} s, or the machine stood still meanwhile:"
+                " another worker may have the partition"
+            )
+
+    def is_open_to(self, former: Identity | None) -> bool:
+        """Tell whether single batches of the last owner are not fenced in the log by this one.
+
+        So it is where the coordinator has given another producer id, unless the last owner's
+        epoch allowed it transactions only, or single batches are possible for nobody.
+        """
+        return (
+            former is not None
+            and self._single_batches.are_possible
+            and former[0] != self._identity[0]
+            and former[1] <= MOST_EPOCH
+        )
+
+    # Where commits must stand
+
+    def continues_at(self, end_offset: int) -> None:
+        """Note the log's end after this writer's fence, of which one control record may come."""
+        self._least, self._most = end_offset, end_offset + 1
+
+    def control_record(self) -> None:
+        """Note that a control record of this writer is on its way to the log."""
+        self._most += 1
+
+    def appended(self, base_offset: int, count: int, *, all_written: bool) -> None:
+        """Compare where a batch stands with where it must.
+
+        `all_written`: every control record of this writer was in the log before it.
+        Raises: RestartNeeded where somebody else has written, or nothing was appended.
+        """
+        if not self._least <= base_offset <= self._most:
+            raise RestartNeeded(
+                f"its commit stands at offset {base_offset} of the changelog, not at"
+                f" {self._least:.0f}-{self._most:.0f}: somebody else has written to it"
+            )
+        self._least = base_offset + count
+        self._most = self._least if all_written else self._most + count
+
+
+async def keep_until(event: asyncio.Event, keep: Callable[[], Awaitable[None]]) -> None:
+    """Wait for the event; an idle owner calls `keep` meanwhile, before Kafka forgets it.
+
+    With it Kafka would forget who was fenced.
+    """
+    while not event.is_set():
+        try:
+            async with asyncio.timeout(KEEP_SECONDS):
+                await event.wait()
+        except TimeoutError:
+            await keep()

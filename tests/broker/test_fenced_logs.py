@@ -1,0 +1,233 @@
+"""C1-C4: what a real log does with a writer that lost its partition, and who notices."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from aiokafka.errors import OutOfOrderSequenceNumber, ProducerFenced
+
+from api.view import ViewVersionView
+from contract.changelog import MARKER_KEY, PROBE_KEY, Marker, encode_marker, encode_total
+from contract.errors import DoesNotFollow
+from contract.topics import changelog, probe_transactional_id, transactional_id
+from record_batches.reader import ChunkReader
+from stream_app import fence as fence_module
+from stream_app.errors import RestartNeeded
+from stream_app.fence import SingleBatches
+from stream_app.partition import Transaction
+from stream_app.probe import probe_log
+from stream_app.recovery import ChangelogRecovery
+from stream_app.transaction import TransactionWriter
+from tests.kafka import Kafka, wait_until
+from tests.shared_broker import QUICK_PROPERTIES, start_broker
+
+VERSION = 1
+CHANGELOG = changelog(VERSION).name
+STAMPED = {"message.timestamp.type": "LogAppendTime"}
+FORGETS_MS = 1_000
+#: Logs forget producers, and the coordinator ids, within a second or two of idleness.
+FORGETFUL = QUICK_PROPERTIES | {
+    "producer.id.expiration.ms": str(FORGETS_MS),
+    "producer.id.expiration.check.interval.ms": "100",
+    "transactional.id.expiration.ms": str(3 * FORGETS_MS),
+    "transaction.remove.expired.transaction.cleanup.interval.ms": "100",
+}
+
+
+@pytest.fixture
+def changelog_topic(own_kafka: Kafka) -> Kafka:
+    own_kafka.create_topic(CHANGELOG, 1, STAMPED)
+    return own_kafka
+
+
+def connection(kafka: Kafka) -> dict[str, Any]:
+    return {"bootstrap_servers": kafka.bootstrap_servers}
+
+
+def writer_of(kafka: Kafka, single: SingleBatches) -> TransactionWriter:
+    return TransactionWriter(
+        connection(kafka), VERSION, 0, transaction_timeout_seconds=10, single_batches=single
+    )
+
+
+def commit(writer: TransactionWriter, previous: int, applied: int) -> Transaction:
+    """What a partition's fold makes, of one device."""
+    marker = Marker(applied, counted=applied + 1, previous=previous, writer=writer.identity)
+    updates = [(b"a", encode_total(applied, applied + 1)), (MARKER_KEY, encode_marker(marker))]
+    return Transaction(updates, [], marker)
+
+
+async def started(kafka: Kafka, single: SingleBatches) -> TransactionWriter:
+    """A writer that has taken the partition over."""
+    writer = writer_of(kafka, single)
+    await writer.start()
+    async with ChunkReader(connection(kafka), changelog(VERSION).name) as reader:
+        writer.fence.continues_at((await reader.end_offsets([0]))[0])
+    return writer
+
+
+async def refused_by_a_reader(kafka: Kafka) -> str:
+    """What the API's view says of the changelog; empty where it follows it to its end."""
+    view = ViewVersionView(1, 1)
+    async with ChunkReader(connection(kafka), changelog(VERSION).name) as reader:
+        ends = await reader.end_offsets([0])
+        reader.assign({0: 0})
+        try:
+            async for chunk in reader.read_until(ends):
+                await view.apply(chunk)
+        except DoesNotFollow as error:
+            return str(error)
+    return ""
+
+
+async def test_c1_a_log_of_apache_kafka_proves_itself(changelog_topic: Kafka) -> None:
+    single = SingleBatches(None)
+    older = await started(changelog_topic, single)
+    assert str(single) == "used"
+    for applied in range(3):
+        await older.write(commit(older, applied - 1, applied))
+    newer = await started(changelog_topic, single)
+    with pytest.raises(ProducerFenced):
+        await older.write(commit(older, 2, 3))
+    await newer.write(commit(newer, 2, 5))
+    await newer.write(commit(newer, 5, 6))
+    await older.stop()
+    await newer.stop()
+    probes = [r for r in changelog_topic.read(CHANGELOG) if r.key() == PROBE_KEY]
+    assert 2 <= len(probes) <= 4, "by the first of a process alone"
+    assert await refused_by_a_reader(changelog_topic) == ""
+
+
+async def test_c1_a_log_that_takes_an_older_writer_is_found_out(
+    changelog_topic: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a service whose logs do not judge epochs: the older one is let in."""
+
+    async def fences_nothing(*_: Any) -> None:
+        pass
+
+    monkeypatch.setattr("stream_app.probe.fence_log", fences_nothing)
+    single = SingleBatches(None)
+    writer = await started(changelog_topic, single)
+    assert "its log takes the batches of a fenced writer" in str(single)
+    last = await writer.write(commit(writer, -1, 0))
+    await writer.stop()
+    changelog_topic.settle(CHANGELOG)
+    assert changelog_topic.end_offsets(CHANGELOG)[0] == last + 2, "a transaction"
+
+
+async def test_c1_two_that_probe_one_log_at_once_prove_nothing_wrong(
+    changelog_topic: Kafka,
+) -> None:
+    """Whoever is fenced by the other's probe stays with transactions, and nothing is lost."""
+    await probe_log(connection(changelog_topic), 1, 0)
+    await probe_log(connection(changelog_topic), 1, 0)
+    assert probe_transactional_id(1, 0).startswith("energy-v1-")
+    assert probe_transactional_id(1, 0) != transactional_id(1, 0)
+
+
+async def test_c4_a_foreign_append_ends_the_writer(changelog_topic: Kafka) -> None:
+    for is_off in (True, False):
+        writer = await started(changelog_topic, SingleBatches(None, is_off=is_off))
+        await writer.write(commit(writer, 9, 10))
+        producer = changelog_topic.producer()
+        producer.produce(CHANGELOG, b"1 1 1", b"foreign", 0)
+        producer.produce(CHANGELOG, b"1 1 1", b"foreign", 0)
+        producer.flush()
+        with pytest.raises(RestartNeeded, match="somebody else has written"):
+            await writer.write(commit(writer, 10, 11))
+        await writer.stop()
+
+
+async def test_c9_a_store_may_hold_a_commit_whose_end_is_not_in_the_log_yet(
+    changelog_topic: Kafka,
+) -> None:
+    writer = await started(changelog_topic, SingleBatches(None, is_off=True))
+    producer = writer._producer
+    await producer.begin_transaction()
+    metadata = await (await producer.send(CHANGELOG, b"1 1 1", b"a", partition=0))
+    recovery: Any = ChangelogRecovery(connection(changelog_topic), CHANGELOG, lambda *_: None)
+    assert (await recovery.end_offsets([0]))[0] == metadata.offset + 1
+    await producer.abort_transaction()
+    await writer.stop()
+
+
+class Trusted(SingleBatches):
+    """As if a log that forgets were trusted: the net below must hold alone."""
+
+    def is_proven(self, leader: int | None) -> bool:
+        return True
+
+
+@pytest.fixture(scope="module")
+def forgetful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    broker = start_broker(tmp_path_factory.mktemp("forgetful"), FORGETFUL)
+    try:
+        yield Kafka(broker.bootstrap_servers)
+    finally:
+        broker.kill()
+
+
+@pytest.mark.parametrize("forgotten_by", ["the log", "the coordinator"])
+async def test_x51_x52_a_former_owners_batch_that_a_log_takes_is_believed_by_nobody(
+    forgetful: Kafka, monkeypatch: pytest.MonkeyPatch, forgotten_by: str
+) -> None:
+    """Under way for longer than the log remembers it as fenced, or of an id that was replaced."""
+    view_version = 1 if forgotten_by == "the log" else 2
+    monkeypatch.setattr(f"{__name__}.VERSION", view_version)
+    forgetful.create_topic(changelog(view_version).name, 1, STAMPED)
+    single = Trusted(None)
+    older = await started(forgetful, single)
+    await older.write(commit(older, -1, 0))
+    if forgotten_by == "the coordinator":
+        wait_until(lambda: not knows_ids(forgetful), "the coordinator has forgotten", 20)
+    newer = await started(forgetful, single)
+    await newer.write(commit(newer, 0, 5))
+    assert newer.fence.is_open_to(older.identity) or forgotten_by == "the log"
+    older.fence.allows_single_batch(0)
+    monkeypatch.setattr(fence_module, "AGE_SECONDS", 0.0)
+    with pytest.raises(RestartNeeded, match="another worker may have the partition"):
+        older.fence.check_age()
+    # Without that bound, which a moment's pause between look and send can defeat:
+    monkeypatch.setattr(fence_module, "AGE_SECONDS", 60.0)
+    monkeypatch.setattr(fence_module, "CONFIRM_SECONDS", 60.0)
+    if forgotten_by == "the log":
+        wait_until(lambda: not knows_producers(forgetful), "the log has forgotten", 20)
+    with pytest.raises(RestartNeeded, match="somebody else has written"):
+        await older.write(commit(older, 0, 1))
+    assert "goes back from applied offset 5 to 1" in await refused_by_a_reader(forgetful)
+    # Where its log knows the id from the former one alone, it expects an epoch's first sequence.
+    with pytest.raises((RestartNeeded, OutOfOrderSequenceNumber)):
+        await newer.write(commit(newer, 5, 6))
+    await older.stop()
+    await newer.stop()
+
+
+def knows_ids(kafka: Kafka) -> bool:
+    """Whether the coordinator knows the partition's transactional id: the last word on it."""
+    last = {record.key(): record.value() for record in kafka.each("__transaction_state")}
+    name = transactional_id(VERSION, 0).encode()
+    return any(value is not None and name in (key or b"") for key, value in last.items())
+
+
+def knows_producers(kafka: Kafka) -> bool:
+    """Whether the changelog's log knows of any producer: DescribeProducers, by hand."""
+    name = changelog(VERSION).name.encode()
+    request = struct.pack(">hhih", 61, 0, 1, -1) + b"\0"
+    request += b"\2" + bytes([len(name) + 1]) + name + b"\2" + struct.pack(">i", 0) + b"\0\0"
+    host, _, port = kafka.bootstrap_servers.rpartition(":")
+    with socket.create_connection((host, int(port)), 10) as connected:
+        connected.sendall(struct.pack(">i", len(request)) + request)
+        answer = connected.makefile("rb")
+        (size,) = struct.unpack(">i", answer.read(4))
+        body = answer.read(size)
+    # Correlation id, tags, throttle time, one topic, its name, one partition, its number.
+    at = 4 + 1 + 4 + 1 + 1 + len(name) + 1 + 4
+    (error,) = struct.unpack_from(">h", body, at)
+    assert error == 0, body
+    # No error message; then the producers, their number plus one.
+    return body[at + 3] > 1
