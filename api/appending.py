@@ -29,11 +29,12 @@ from api.sending import MOST_REFUSED, Sent, finished, note_failure
 from api.services import Services
 from api.uploads import RAW_NAME, Upload, receive_upload
 from contract.errors import echo
+from contract.quarantine import ImportedRow
 from contract.topics import READINGS
 from producer.errors import FileBroken, FileRefused, FileTooLarge
-from producer.files.delimited import Dialect
-from producer.files.inflating import PIECE_BYTES, compression_of, inflated
-from producer.files.reading import Place, format_of, judged, read_rows
+from producer.files.cells import Dialect
+from producer.files.content import Content, format_of
+from producer.files.reading import Place, read_places
 from producer.files.rows import FORMATS, Format, Start
 
 PARAMETERS = frozenset(
@@ -44,6 +45,14 @@ READ_AT_ONCE = 4
 #: How long a received file waits for its turn, and how often it looks.
 TURN_SECONDS = 60.0
 LOOK_SECONDS = 0.05
+#: Others are no claim: curl sends every body as a form, browsers every file as CSV or bytes.
+_FORMATS_OF_TYPES: dict[str, Format] = {
+    "application/x-ndjson": "ndjson",
+    "application/ndjson": "ndjson",
+    "application/jsonl": "ndjson",
+    "application/json": "ndjson",
+    "application/vnd.apache.parquet": "parquet",
+}
 _NO_URL = "parameter url: nothing is fetched from elsewhere; send the file itself"
 
 
@@ -66,7 +75,7 @@ class Append:
             Upload(services.spool, token_name, services.spool_directory) as upload,
         ):
             await receive_upload(request, upload, services)
-            form = _format(parameters, upload)
+            form = _format(parameters, upload, request.headers.get("content-type", ""))
             import_id = str(uuid.uuid4())
             async with self._turn(token_name):
                 most = services.settings.max_inflated_upload_bytes
@@ -96,14 +105,11 @@ class Append:
     async def _send(self, places: Iterator[Place], publisher: Publisher) -> Sent:
         """Send all rows. Never raises: what happens is told by what is returned."""
         delivery = publisher.delivery()
-        rows, refused, goes_on = 0, 0, True
+        rows, goes_on = 0, True
         failure: BaseException | None = None
         try:
             while (place := await asyncio.to_thread(next, places, None)) is not None:
                 batch = place.batch
-                refused += len(batch.quarantined)
-                if refused > MOST_REFUSED:
-                    raise FileBroken(f"more than {MOST_REFUSED} rows of the file are no readings")
                 if self._services.is_stopping:
                     raise NotWritten("the server is stopping")
                 rows += len(batch.values) + len(batch.quarantined)
@@ -168,27 +174,27 @@ def _dialect(parameters: Parameters, *, is_named: bool) -> Dialect:
     return Dialect(delimiter, escape)
 
 
-def _format(parameters: Parameters, upload: Upload) -> Format:
+def _format(parameters: Parameters, upload: Upload, content_type: str) -> Format | None:
+    """Return what the file is said to be; None: it is what its first bytes say."""
     given = cast("Format | None", one(parameters, "format"))
-    return given or format_of(upload.name) or "csv"
+    media_type = content_type.partition(";")[0].strip().lower()
+    return given or format_of(upload.name) or _FORMATS_OF_TYPES.get(media_type)
 
 
 def _begin(
-    upload: Upload, form: Format, dialect: Dialect, import_id: str, most_bytes: int
+    upload: Upload, form: Format | None, dialect: Dialect, import_id: str, most_bytes: int
 ) -> Iterator[Place]:
-    """Look through a compressed file, then begin to read. Raises: BadRequest."""
-    head = upload.file.read(PIECE_BYTES)
-    if head.startswith(b"url=") and b"\n" not in head:
-        # The official clients send it as a form, which is no file.
-        raise BadRequest(_NO_URL)
+    """Look through a compressed file, then begin to read. Raises: BadRequest, BodyTooLarge."""
     try:
-        compression = compression_of(head)
-        if compression != "none" and form != "parquet":
-            for _ in inflated(head, upload.file, compression, most_bytes):
+        content = Content(upload.file, RAW_NAME, limit_bytes=most_bytes)
+        if content.head.startswith(b"url=") and b"\n" not in content.head:
+            # The official clients send it as a form, which is no file.
+            raise BadRequest(_NO_URL)
+        if content.compression != "none" and content.kind != "parquet":
+            for _ in content.pieces():
                 pass
-        upload.file.seek(0)
-        rows = read_rows(upload.file, RAW_NAME, form, Start(), dialect)
-        places = (judged(some, import_id, upload.name) for some in rows)
+        source = ImportedRow(import_id, upload.name)
+        places = read_places(content, form, Start(), dialect, source, most_refused=MOST_REFUSED)
         return _with_first(next(places, None), places)
     except FileTooLarge as error:
         raise BodyTooLarge(f"{error}; nothing was written") from None

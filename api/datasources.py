@@ -31,7 +31,7 @@ _CHARACTER = {
     "pattern": r"^[\u0001-\u0009\u000B\u000C\u000E-\u0021\u0023-\u007F]$",
 }
 _DIALECT = [
-    query("format", "csv where neither this nor a file's name says it", {"enum": list(FORMATS)}),
+    query("format", "Not given: by name, Content-Type and content", {"enum": list(FORMATS)}),
     query("dialect_delimiter", "CSV: what stands between cells", _CHARACTER),
     query("dialect_escapechar", "CSV: what takes a quote's meaning away", _CHARACTER),
 ]

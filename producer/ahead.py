@@ -52,3 +52,19 @@ def ahead(items: Iterable[T], depth: int = 2, *, should_stop: Event | None = Non
             yield item
     finally:
         is_over.set()
+
+
+def with_last(items: Iterable[T]) -> Iterator[tuple[T, bool]]:
+    """Yield each item, and whether it is the last one; before a fault there is no last one."""
+    held: list[T] = []
+    try:
+        for item in items:
+            if held:
+                yield held.pop(), False
+            held.append(item)
+    except Exception:
+        if held:
+            yield held.pop(), False
+        raise
+    if held:
+        yield held.pop(), True

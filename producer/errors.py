@@ -11,7 +11,9 @@ ProducerError
 +-- FileRefused        not what its name or its header says: nothing of it is written
 +-- FileBroken         cut off or corrupt: the rows before it are written
 |   +-- FileTooLarge   compressed, and more comes out than is allowed
-+-- FileChanged        not the file any more that its load began with: a person must look
+|   +-- NoReading      it was read to its end, and no row of it is a reading
+|   +-- TooManyRefused more of its rows are no readings than one file may have
++-- LoadUnknown        no load of this file is known that could go on: a person must look
 """
 
 from __future__ import annotations
@@ -83,7 +85,15 @@ class FileTooLarge(FileBroken):
     """The file inflates to more than is allowed; send it in parts."""
 
 
-class FileChanged(ProducerError):
-    """The file has changed since its load broke off; nothing more of it is written."""
+class NoReading(FileBroken):
+    """No row of the file is a reading; look at what it holds."""
+
+
+class TooManyRefused(FileBroken):
+    """Too many rows of the file are no readings; the rows behind them are not read."""
+
+
+class LoadUnknown(ProducerError):
+    """No broken-off load of this file is known; nothing of it is written."""
 
     exit_code: ClassVar[int] = 3

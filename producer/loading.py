@@ -1,41 +1,47 @@
-"""`energy load`: a file into the readings topic, each row once, also if it is broken off.
+"""`energy load`: files into the readings topic, each row once, also if it is broken off.
 
-Writes: readings, quarantine, `energy_imports` (through the importer). A load has an id of its
-own and one source; its note keeps which file it is and how it is read, so that a resume goes on
-with the same file in the same way or refuses. A file loaded again without resume is a new load:
-its rows are readings once more.
+Writes: readings, quarantine, `energy_imports` (through the importer). The files of one command
+are the sources of one import, so they share its writer and its connections, and a file costs
+one transaction more. All are named in `energy_imports` before the first row, so a resume knows
+also those whose turn had not come. A file loaded again without resume is a new load: its rows
+are readings once more.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 import secrets
-import shutil
-import tempfile
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from threading import Event
-from typing import Any, BinaryIO, NamedTuple
+from types import TracebackType
+from typing import BinaryIO, NamedTuple, Self
 
 from contract.imports import Position
-from producer.ahead import ahead
-from producer.errors import FileChanged, ProducerStopped
-from producer.files.delimited import Dialect
-from producer.files.reading import Place, judged, read_rows
-from producer.files.rows import Format, Start
+from contract.quarantine import ImportedRow
+from producer.ahead import ahead, with_last
+from producer.errors import ProducerStopped
+from producer.files.content import Content
+from producer.files.reading import format_in, read_places
+from producer.files.rows import Start
 from producer.import_writer import Batch
-from producer.importer import Importer
+from producer.importer import Advance, Importer
+from producer.load_notes import (
+    Note,
+    Source,
+    content_hash,
+    dialect_of,
+    find,
+    gone_on,
+    note_of,
+)
 from producer.pacing import Limit
 from producer.positions import PositionLog
 from producer.settings import ProducerSettings
 
 KIND = "load"
-#: Of the beginning and the end of a file, to see whether it is still the same.
-_FINGERPRINT_BYTES = 64 * 1024
 #: Without a broker a command ends within 15 s.
 _START_SECONDS = 8.0
 _NOTHING = Batch((), ())
@@ -43,21 +49,8 @@ _NOTHING = Batch((), ())
 OnProgress = Callable[[int, int | None], None]
 
 
-class Source(NamedTuple):
-    """A file to load, and how to read it; `path` None: standard input."""
-
-    path: Path | None
-    format: Format
-    dialect: Dialect
-
-    @property
-    def name(self) -> str:
-        """How it is called in the quarantine and in messages."""
-        return "-" if self.path is None else str(self.path)
-
-
 class Loaded(NamedTuple):
-    """How far a load has come; rows are counted since its beginning."""
+    """How far the load of a file has come; rows are counted since its beginning."""
 
     file: str
     import_id: str
@@ -66,72 +59,141 @@ class Loaded(NamedTuple):
     is_complete: bool
 
 
-def newest_load(settings: ProducerSettings, path: Path) -> tuple[str, Position] | None:
-    """Find the newest load of a file, complete or not; returns (import id, position)."""
-    with PositionLog(settings, f"{KIND}/".encode()) as log:
-        found = [
-            (position.note["started_at"], key.split(b"/")[1].decode(), position)
-            for key, position in log.read(_START_SECONDS).items()
-            if position.note and position.note.get("file") == str(path.resolve())
-        ]
-    return max(found, key=lambda each: each[:2])[1:] if found else None
+class _Turn(NamedTuple):
+    source: Source
+    importer: Importer
+    key: str
+    note: Note
 
 
-def load(
-    settings: ProducerSettings,
-    source: Source,
-    file: BinaryIO,
-    on_progress: OnProgress,
-    should_stop: Event,
-    *,
-    resume: bool = False,
-    max_rate: float | None = None,
-) -> Iterator[Loaded]:
-    """Load an open file; yields how far it has come after each transaction, and at the end.
+class Loads:
+    """The files of one command, one after the other."""
 
-    `on_progress(done, total)` is in kB of the file.
-    Raises: FileChanged, FileRefused, FileBroken; what `Importer.write` raises.
-    """
-    note = _note(source)
-    import_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-    former = newest_load(settings, source.path) if resume and source.path else None
-    if former is not None:
-        import_id, position = former
-        note = _same_file(position, note, source.name)
-        if note["done"]:
-            yield _loaded(source, import_id, position)
-            return
-    with Importer(settings, KIND, import_id, should_stop=should_stop.is_set) as importer:
-        position = importer.position()
-        # Somebody may have gone on with it since it was looked up.
-        note = _same_file(position, note, source.name)
-        yield _loaded(source, import_id, position)
-        start = Start(position.next_position, note["line"])
+    def __init__(
+        self,
+        settings: ProducerSettings,
+        sources: list[Source],
+        should_stop: Event,
+        *,
+        resume: bool = False,
+        max_rate: float | None = None,
+    ) -> None:
+        """Only keep the arguments; `resume` is not for standard input."""
+        self._settings = settings
+        self._sources = sources
+        self.should_stop = should_stop
+        self._resume = resume
+        self._max_rate = max_rate
+        self._log = PositionLog(settings, f"{KIND}/".encode())
+        self._importers: dict[str, Importer] = {}
+        self._import_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+        #: Keys of the positions that files of this command go on with.
+        self._taken: set[bytes] = set()
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Let go of all connections."""
+        for importer in self._importers.values():
+            importer.close()
+        self._log.close()
+
+    def load(self, number: int, on_progress: OnProgress) -> Iterator[Loaded]:
+        """Load a file by its place; yields how far it is after each transaction, and at the end.
+
+        `on_progress(done, total)` is in kB of the file.
+        Raises: LoadUnknown, FileRefused, FileBroken, NoReading, OSError; what `Importer.write`
+        raises.
+        """
+        source = self._sources[number]
+        with _opened(source) as file, closing(Content(file, source.name)) as content:
+            note = note_of(source)
+            if source.path is not None:
+                note["content"] = content_hash(content, self._check_stopped)
+            if self._resume:
+                found, former = find(self._log.read(_START_SECONDS), note, source.name, self._taken)
+                self._taken.add(found)
+                _, import_id, key = found.decode().split("/", 2)
+                if former.note and former.note["done"]:
+                    yield _loaded(source, import_id, former)
+                    return
+                importer = self._importer(import_id)
+                # Somebody may have gone on with it since it was looked up.
+                note = gone_on(importer.position(key), note)
+            else:
+                importer, key = self._begun(), str(number)
+            note["format"] = format_in(content, note["format"])
+            yield _loaded(source, importer.import_id, importer.position(key))
+            yield from self._rest(_Turn(source, importer, key, note), content, file, on_progress)
+
+    def _rest(
+        self, turn: _Turn, content: Content, file: BinaryIO, on_progress: OnProgress
+    ) -> Iterator[Loaded]:
+        """Load what comes behind the position of a file."""
+        source, importer, key, note = turn
+        before = importer.position(key)
+        places = read_places(
+            content,
+            note["format"],
+            Start(before.next_position, note["line"]),
+            dialect_of(note),
+            ImportedRow(importer.import_id, source.name),
+            has_readings=before.readings > 0,
+        )
         total = None if source.path is None else note["size"] // 1000
-        limit = Limit(max_rate, time.monotonic()) if max_rate else None
-        for place in ahead(_places(file, source, note, start, import_id), should_stop=should_stop):
-            note["line"] = place.next_line
-            importer.write(place.batch, place.next_position, note=note)
-            position = importer.position()
-            yield _loaded(source, import_id, position)
-            on_progress(_read_kilobytes(file, total), total)
-            if limit is not None:
+        limit = Limit(self._max_rate, time.monotonic()) if self._max_rate else None
+        next_position = before.next_position
+        for place, is_last in with_last(ahead(places, should_stop=self.should_stop)):
+            note["line"], next_position = place.next_line, place.next_position
+            # What was told to stop has no last place, it only ends.
+            note["done"] = is_last and not self.should_stop.is_set()
+            importer.write(place.batch, next_position, source=key, note=note)
+            yield _loaded(source, importer.import_id, importer.position(key))
+            on_progress(0 if total is None else min(total, file.tell() // 1000), total)
+            if limit is not None and not is_last:
                 rows = len(place.batch.values) + len(place.batch.quarantined)
-                should_stop.wait(limit.pause_after(rows, time.monotonic()))
-        if should_stop.is_set():
-            raise ProducerStopped("stopped")
-        note["done"] = True
-        importer.write(_NOTHING, position.next_position, note=note)
+                self.should_stop.wait(limit.pause_after(rows, time.monotonic()))
+        self._check_stopped()
+        if not note["done"]:
+            note["done"] = True
+            importer.write(_NOTHING, next_position, source=key, note=note)
+            yield _loaded(source, importer.import_id, importer.position(key))
         on_progress(total or 0, total)
-        yield _loaded(source, import_id, importer.position())
 
+    def _check_stopped(self) -> None:
+        if self.should_stop.is_set():
+            raise ProducerStopped("stopped")
 
-def _places(
-    file: BinaryIO, source: Source, note: dict[str, Any], start: Start, import_id: str
-) -> Iterator[Place]:
-    dialect = Dialect(note["delimiter"], note["escape"], tuple(note["columns"]))
-    for rows in read_rows(file, source.name, note["format"], start, dialect):
-        yield judged(rows, import_id, source.name)
+    def _begun(self) -> Importer:
+        """Return the importer of this command, which has named all its files."""
+        if self._import_id not in self._importers:
+            importer = self._importer(self._import_id)
+            names = {
+                str(number): Advance(0, 0, 0, note_of(source))
+                for number, source in enumerate(self._sources)
+                if source.path is not None
+            }
+            importer.write_all(_NOTHING, names)
+        return self._importers[self._import_id]
+
+    def _importer(self, import_id: str) -> Importer:
+        if import_id not in self._importers:
+            self._importers[import_id] = Importer(
+                self._settings,
+                KIND,
+                import_id,
+                positions=self._log,
+                should_stop=self.should_stop.is_set,
+            )
+            self._importers[import_id].start()
+        return self._importers[import_id]
 
 
 def _loaded(source: Source, import_id: str, position: Position) -> Loaded:
@@ -139,65 +201,10 @@ def _loaded(source: Source, import_id: str, position: Position) -> Loaded:
     return Loaded(source.name, import_id, position.readings, position.quarantined, is_complete)
 
 
-def _note(source: Source) -> dict[str, Any]:
-    """Describe which file it is, and how it is read."""
-    note = {
-        "file": None,
-        "size": 0,
-        "modified_ns": 0,
-        "sha256": None,
-        "format": source.format,
-        "delimiter": source.dialect.delimiter,
-        "escape": source.dialect.escape,
-        "columns": list(source.dialect.columns),
-        "started_at": datetime.now(UTC).isoformat(),
-        "line": 1,
-        "done": False,
-    }
-    if source.path is not None:
-        status = source.path.stat()
-        note |= {
-            "file": str(source.path.resolve()),
-            "size": status.st_size,
-            "modified_ns": status.st_mtime_ns,
-            "sha256": _fingerprint(source.path, status.st_size),
-        }
-    return note
-
-
-def _fingerprint(path: Path, size: int) -> str:
-    with path.open("rb") as file:
-        found = hashlib.sha256(file.read(_FINGERPRINT_BYTES))
-        file.seek(max(0, size - _FINGERPRINT_BYTES))
-        found.update(file.read(_FINGERPRINT_BYTES))
-    return found.hexdigest()
-
-
-def _same_file(position: Position, note: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return the note to go on with. Raises: FileChanged."""
-    if position.note is None:
-        return note
-    for field in ("size", "modified_ns", "sha256"):
-        if position.note[field] != note[field]:
-            raise FileChanged(
-                f"{name} has changed since its load broke off at row"
-                f" {position.readings + position.quarantined}; without --resume it is loaded as a"
-                " new file, and what was loaded already would count twice"
-            )
-    return dict(position.note)
-
-
-def _read_kilobytes(file: BinaryIO, total: int | None) -> int:
-    return 0 if total is None else min(total, file.tell() // 1000)
-
-
 @contextmanager
-def searchable(file: BinaryIO) -> Iterator[BinaryIO]:
-    """Give what can be searched: the file itself, or a copy of a pipe."""
-    if file.seekable():
-        yield file
-        return
-    with tempfile.TemporaryFile() as copy:
-        shutil.copyfileobj(file, copy, 1 << 20)
-        copy.seek(0, os.SEEK_SET)
-        yield copy
+def _opened(source: Source) -> Iterator[BinaryIO]:
+    if source.path is None:
+        yield sys.stdin.buffer
+    else:
+        with source.path.open("rb") as file:
+            yield file

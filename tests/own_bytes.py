@@ -16,10 +16,11 @@ from api.formats import FORMATS, Summary
 from api.listing import Row
 from contract.decimals import nearest_float
 from contract.fold import PartTotals, add_stored, fold
-from contract.quarantine import Origin, decode_quarantined, encode_quarantined
+from contract.quarantine import ImportedRow, Origin, decode_quarantined, encode_quarantined
 from contract.reading import decode_readings
-from producer.files.delimited import Dialect
-from producer.files.reading import judged, read_rows
+from producer.files.cells import Dialect
+from producer.files.content import Content
+from producer.files.reading import read_places
 from producer.files.rows import Start
 from producer.fleet import Fleet
 
@@ -46,8 +47,10 @@ def samples() -> Iterator[tuple[str, bytes]]:
         writer = form.writer()
         written = writer.head() + writer.rows(rows)
         yield name, written + writer.tail(Summary(len(rows), len(rows), len(rows), 1, 0.25))
-    for rows_of_file in read_rows(io.BytesIO(CSV.encode()), "a.csv", "csv", Start(), Dialect()):
-        batch = judged(rows_of_file, "i", "Küche.csv").batch
+    content = Content(io.BytesIO(CSV.encode()), "a.csv")
+    source = ImportedRow("i", "Küche.csv")
+    for place in read_places(content, "csv", Start(), Dialect(), source):
+        batch = place.batch
         yield "file", b"\n".join(batch.values)
         for record in batch.quarantined:
             row = {**decode_quarantined(record), "insertion_date": None}

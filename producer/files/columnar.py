@@ -2,7 +2,10 @@
 
 A double means its shortest decimal form, a float32 the shortest of its own type; integers and
 decimals are exact. A timestamp without a zone is UTC. What is null or no number is left to the
-validator. Guarantees: of a row group of any size only the pages that are being read are in memory.
+validator. Names compare as those of a CSV header. Guarantees: of a row group of any size only
+the pages that are being read are in memory; texts stay as often as the file has them, and what
+they come to row by row is handed on in slices of bounded bytes. How large a page becomes is the
+file's to say: strangers' files are read in a process of its own (confined.py).
 """
 
 from __future__ import annotations
@@ -15,10 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from contract.reading import COLUMNS
+from contract.reading import COLUMNS, VALUE_BYTES
 from producer.errors import FileBroken, FileRefused
-from producer.files.delimited import json_value
-from producer.files.rows import SLICE_ROWS, BadRow, Rows, Start, unreadable
+from producer.files.cells import json_value
+from producer.files.rows import SLICE_BYTES, SLICE_ROWS, BadRow, Rows, Start, unreadable
 
 _BUFFER_BYTES = 1 << 20
 
@@ -29,15 +32,16 @@ def parquet_rows(file: BinaryIO, start: Start) -> Iterator[Rows]:
     Raises: FileRefused, before anything is yielded; FileBroken.
     """
     try:
-        parquet = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
-        _check_columns(parquet.schema_arrow)
+        names = _columns_of(pq.read_schema(file))
+        file.seek(0)
+        parquet = pq.ParquetFile(
+            file, buffer_size=_BUFFER_BYTES, pre_buffer=False, read_dictionary=names
+        )
     except (pa.ArrowException, OSError) as error:
         raise FileRefused(f"no Parquet file that can be read: {error}") from error
     number = start.position
     groups, skip = _groups_from(parquet, number)
-    batches = parquet.iter_batches(
-        SLICE_ROWS, row_groups=groups, columns=list(COLUMNS), use_threads=False
-    )
+    batches = parquet.iter_batches(SLICE_ROWS, row_groups=groups, columns=names, use_threads=False)
     while True:
         try:
             batch = next(batches, None)
@@ -48,45 +52,57 @@ def parquet_rows(file: BinaryIO, start: Start) -> Iterator[Rows]:
         if skip >= batch.num_rows:
             skip -= batch.num_rows
             continue
-        batch, skip = batch.slice(skip), 0
-        yield _rows_of(batch, number)
-        number += batch.num_rows
+        batch, skip = batch.slice(skip).select(names), 0
+        for some in _slices(batch):
+            yield _rows_of(some, number)
+            number += some.num_rows
 
 
-def row_count(file: BinaryIO) -> int:
-    """Return how many rows a file has. Raises: FileRefused."""
-    try:
-        return int(pq.ParquetFile(file, pre_buffer=False).metadata.num_rows)
-    except (pa.ArrowException, OSError) as error:
-        raise FileRefused(f"no Parquet file that can be read: {error}") from error
-    finally:
-        file.seek(0)
-
-
-def _check_columns(schema: pa.Schema) -> None:
+def _columns_of(schema: pa.Schema) -> list[str]:
+    """Return what the file calls the four columns. Raises: FileRefused."""
+    names = []
     for column in COLUMNS:
-        places = schema.get_all_field_indices(column)
-        if len(places) != 1:
-            problem = "has no column" if not places else f"has {len(places)} columns"
-            raise FileRefused(f"the Parquet file {problem} {column}")
-        kind = schema.field(places[0]).type
-        if not _is_readable(column, kind):
+        fields = [field for field in schema if field.name.strip().lower() == column]
+        if len(fields) != 1:
+            problem = "has no column" if not fields else f"has {len(fields)} columns"
+            found = ", ".join(schema.names)
+            raise FileRefused(f"the Parquet file {problem} {column}; it has {found}")
+        (field,) = fields
+        if not _is_readable(column, field.type):
             raise FileRefused(
-                f"column {column} of the Parquet file is {kind}, which is no {column}"
+                f"column {column} of the Parquet file is {field.type}, which is no {column}"
             )
+        names.append(field.name)
+    return names
 
 
 def _is_readable(column: str, kind: pa.DataType) -> bool:
     types = pa.types
+    if isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type
     if types.is_dictionary(kind):
         kind = kind.value_type
-    if types.is_string(kind) or types.is_large_string(kind) or types.is_null(kind):
+    if _is_text(kind) or types.is_null(kind):
         return True
     if column == "timestamp":
         return types.is_timestamp(kind)
     if column == "energy_consumed":
         return types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
     return False
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Whether it may hold text; whether it is UTF-8 is seen in each cell."""
+    types = pa.types
+    return (
+        types.is_string(kind)
+        or types.is_large_string(kind)
+        or types.is_string_view(kind)
+        or types.is_binary(kind)
+        or types.is_large_binary(kind)
+        or types.is_binary_view(kind)
+        or types.is_fixed_size_binary(kind)
+    )
 
 
 def _groups_from(parquet: pq.ParquetFile, row: int) -> tuple[list[int], int]:
@@ -101,8 +117,30 @@ def _groups_from(parquet: pq.ParquetFile, row: int) -> tuple[list[int], int]:
     return list(range(first, parquet.num_row_groups)), row
 
 
+def _slices(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Halve a batch until what its texts come to, row by row, is little enough."""
+    if batch.num_rows <= 1 or sum(map(_text_bytes, batch.columns)) <= SLICE_BYTES:
+        yield batch
+        return
+    half = batch.num_rows // 2
+    yield from _slices(batch.slice(0, half))
+    yield from _slices(batch.slice(half))
+
+
+def _text_bytes(column: Any) -> int:
+    """Return how many bytes the texts of a column have, each as often as it stands in a row."""
+    if not pa.types.is_dictionary(column.type):
+        return int(column.nbytes)
+    lengths = pc.binary_length(column.dictionary)
+    return pc.sum(pc.take(lengths, column.indices)).as_py() or 0
+
+
 def _rows_of(batch: pa.RecordBatch, number: int) -> Rows:
-    columns = [_texts(batch.column(name)) for name in COLUMNS]
+    end = number + batch.num_rows
+    if batch.num_rows == 1 and sum(map(_text_bytes, batch.columns)) > SLICE_BYTES:
+        error = unreadable(f"more than {VALUE_BYTES} bytes")
+        return Rows((), (), (BadRow(end, b"", error),), end, end + 1)
+    columns = list(map(_texts, batch.columns))
     values, lines, bad = [], [], []
     for line, cells in enumerate(zip(*columns, strict=True), number + 1):
         if any(type(cell) is bytes for cell in cells):
@@ -111,26 +149,23 @@ def _rows_of(batch: pa.RecordBatch, number: int) -> Rows:
         else:
             values.append(json_value(*cells))
             lines.append(line)
-    end = number + batch.num_rows
     return Rows(values, lines, bad, end, end + 1)
 
 
 def _texts(column: Any) -> list[Any]:
     """Return a column as texts and None; bytes where it is no UTF-8."""
-    kind = column.type
-    if pa.types.is_dictionary(kind):
+    if isinstance(column, pa.ExtensionArray):
+        column = column.storage
+    if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-        kind = column.type
+    kind = column.type
+    if _is_text(kind):
+        return list(map(_text, pc.cast(column, pa.large_binary()).to_pylist()))
     if pa.types.is_timestamp(kind) and kind.tz is not None:
         column = pc.cast(column, pa.timestamp(kind.unit, "UTC"))
     if pa.types.is_float16(kind):
         column = pc.cast(column, pa.float32())
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        column = pc.cast(column, pa.string())
-    try:
-        return list(column.to_pylist())
-    except UnicodeDecodeError:
-        return [_text(raw) for raw in column.cast(pa.large_binary()).to_pylist()]
+    return list(pc.cast(column, pa.string()).to_pylist())
 
 
 def _text(raw: bytes | None) -> str | bytes | None:

@@ -4,141 +4,34 @@ A row ends at a line end outside quotes, so a location may hold one. A quote ope
 begin alone; within a cell it is a character, as in `24" shelf`. A quote that is never closed must
 not swallow later rows: where what it opens is no row by the strict rules (behind a closing quote
 comes a delimiter or the end), only the first line is bad and the next line begins a row.
-
-A cell is a text; `\N` is null; a number by JSON's grammar becomes a bare number, whatever else
-stands there is left to the validator.
 """
 
 from __future__ import annotations
 
 import csv
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
 
-import msgspec
-
-from contract.errors import echo
-from contract.reading import COLUMNS, VALUE_BYTES
-from producer.errors import FileBroken, FileRefused
+from contract.reading import VALUE_BYTES
+from producer.ahead import with_last
+from producer.files.cells import Dialect, json_values
+from producer.files.header import Header, read_header
 from producer.files.lines import Lines, split_lines
 from producer.files.rows import BadRow, Rows, Start, unreadable
 
-_BOM = b"\xef\xbb\xbf"
-_NULL = r"\N"
-_number = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?").fullmatch
 
-#: Characters that JSON does not have as they are.
-_special = re.compile(r'["\\\x00-\x1f]').search
-_PLAIN = '{"timestamp":"%s","device_id":"%s","energy_consumed":%s,"location":"%s"}'
+def csv_rows(
+    head: bytes, pieces: Iterator[bytes], start: Start, dialect: Dialect
+) -> Iterator[Rows]:
+    """Yield the values of a file; `head` is its beginning, `pieces` is all of it.
 
-
-@dataclass(frozen=True)
-class Dialect:
-    """How the cells of a CSV file are written; `columns` is the order where there is no header."""
-
-    delimiter: str = ","
-    escape: str | None = None
-    columns: tuple[str, ...] = COLUMNS
-
-    def parse(self, lines: Iterable[str]) -> Iterator[list[str]]:
-        """Return the rows of lines, by the strict rules."""
-        return csv.reader(lines, delimiter=self.delimiter, escapechar=self.escape, strict=True)
-
-
-class _Row(msgspec.Struct, gc=False):
-    timestamp: str | None
-    device_id: str | None
-    energy_consumed: Any
-    location: str | None
-
-
-_encode = msgspec.json.Encoder().encode
-
-
-def json_value(
-    timestamp: str | None, device_id: str | None, energy: str | None, location: str | None
-) -> bytes:
-    """Write the JSON value that four texts say."""
-    number = msgspec.Raw(energy.encode()) if energy and _number(energy) else energy
-    return _encode(_Row(timestamp, device_id, number, location))
-
-
-class _Header(NamedTuple):
-    """Where the four columns stand, and where the first row begins."""
-
-    places: tuple[int, ...]
-    width: int
-    first_row: Start
-
-
-def csv_rows(pieces: Iterator[bytes], start: Start, dialect: Dialect) -> Iterator[Rows]:
-    """Yield the values of a file. Raises: FileRefused, before anything is yielded; FileBroken."""
-    head, fault = b"", None
-    try:
-        while len(head) <= VALUE_BYTES and (piece := next(pieces, b"")):
-            head += piece
-    except FileBroken as error:
-        if b"\n" not in head:
-            raise
-        fault = error
-    if not head.removeprefix(_BOM).strip():
-        head = b""
-    header = _read_header(head, dialect)
-    start = max(start, header.first_row)
+    Raises: FileRefused, before anything is yielded; FileBroken.
+    """
+    header = read_header(head, dialect)
     reader = _Reader(header, dialect)
-    for some, is_last in _with_last(
-        split_lines(chain([head], _rest(pieces, fault)), start, keep_cr=True)
-    ):
+    lines = split_lines(pieces, max(start, header.first_row), keep_cr=True)
+    # A row that goes on behind a fault may be cut off: it is no row, and no line is the last.
+    for some, is_last in with_last(lines):
         yield from reader.rows(some, is_last=is_last)
-
-
-def _rest(pieces: Iterator[bytes], fault: FileBroken | None) -> Iterator[bytes]:
-    if fault is not None:
-        raise fault
-    yield from pieces
-
-
-def _read_header(head: bytes, dialect: Dialect) -> _Header:
-    begin = len(_BOM) if head.startswith(_BOM) else 0
-    line, _, _ = head[begin:].partition(b"\n")
-    try:
-        cells = next(dialect.parse([line.decode()]), [])
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise FileRefused(f"the first line is no line of CSV: {error}") from error
-    if not set(cells) & set(COLUMNS):
-        if head and len(cells) != len(dialect.columns):
-            raise FileRefused(
-                f"the first line has {len(cells)} cells and is no header: a header must name"
-                f" {', '.join(COLUMNS)}; without one rows are {', '.join(dialect.columns)}"
-            )
-        places = tuple(map(dialect.columns.index, COLUMNS))
-        return _Header(places, len(dialect.columns), Start(begin, 1))
-    for column in COLUMNS:
-        if cells.count(column) != 1:
-            problem = "lacks" if column not in cells else "names twice"
-            raise FileRefused(f"the header {problem} {column}; it is {echo(line.decode())}")
-    places = tuple(map(cells.index, COLUMNS))
-    return _Header(places, len(cells), Start(begin + len(line) + 1, 2))
-
-
-def _with_last(blocks: Iterator[Lines]) -> Iterator[tuple[Lines, bool]]:
-    """Yield each block, and whether it is the last one."""
-    held: Lines | None = None
-    try:
-        for block in blocks:
-            if held is not None:
-                yield held, False
-            held = block
-    except FileBroken:
-        if held is not None:
-            # A row that goes on behind it may be cut off: it is no row.
-            yield held, False
-        raise
-    if held is not None:
-        yield held, True
 
 
 class _GoesOn(Exception):
@@ -146,7 +39,7 @@ class _GoesOn(Exception):
 
 
 class _Reader:
-    def __init__(self, header: _Header, dialect: Dialect) -> None:
+    def __init__(self, header: Header, dialect: Dialect) -> None:
         self._header = header
         self._dialect = dialect
         #: Lines of a row that goes on in the next block.
@@ -174,7 +67,9 @@ class _Reader:
             if [] in quick:
                 numbers = [n for n, cells in zip(numbers, quick, strict=True) if cells]
                 quick = [cells for cells in quick if cells]
-            return Rows(self._values(quick), numbers, (), end, first + len(lines))
+            return Rows(
+                json_values(quick, self._header.places), numbers, (), end, first + len(lines)
+            )
         values, numbers, bad, place = [], [], [], 0
         while place < len(lines):
             row = self._row(lines, place, is_last=is_last)
@@ -185,7 +80,7 @@ class _Reader:
             if isinstance(cells, str):
                 bad.append(BadRow(first + place, lines[place], unreadable(cells)))
             elif cells:
-                values.append(self._value(cells))
+                values += json_values([cells], self._header.places)
                 numbers.append(first + place)
             place += taken
         end -= sum(map(len, self._carried)) + len(self._carried)
@@ -241,18 +136,3 @@ class _Reader:
                 return taken, cells
             problem = f"has {len(cells)} cells, not {self._header.width}"
         return 1, problem if taken <= 1 else "a quote is not closed, or not as CSV has it"
-
-    def _values(self, rows: list[list[str]]) -> list[bytes]:
-        """Write the JSON values of rows; all at once where nothing in them needs a closer look."""
-        if not rows:
-            return []
-        columns = list(zip(*rows, strict=True))
-        four = [columns[place] for place in self._header.places]
-        if not all(map(_number, four[2])) or any(_special("".join(column)) for column in four):
-            return list(map(self._value, rows))
-        return "\n".join(map(_PLAIN.__mod__, zip(*four, strict=True))).encode().split(b"\n")
-
-    def _value(self, cells: list[str]) -> bytes:
-        """Write the JSON value of a row."""
-        texts = [cells[place] for place in self._header.places]
-        return json_value(*(None if text == _NULL else text for text in texts))

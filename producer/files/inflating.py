@@ -25,6 +25,8 @@ _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_WINDOW_BYTES = 128 << 20
 #: For files of strangers, of which several are read at once: what zstd asks for up to level 19.
 _ZSTD_STRANGERS_WINDOW_BYTES = 8 << 20
+#: Pieces are at least so large, but for the last: who reads them keeps a part of a line before.
+_LEAST_PIECE_BYTES = 64 * 1024
 #: The decoder copies what is behind a member, and a member may be 20 bytes: little goes in.
 _GZIP_INPUT_BYTES = 16 * 1024
 #: zstd's decoder takes no limit for what comes out: few bytes may become 128 KiB.
@@ -53,7 +55,7 @@ def inflated(
     window = _ZSTD_WINDOW_BYTES if limit_bytes is None else _ZSTD_STRANGERS_WINDOW_BYTES
     pieces = _gunzip(received) if compression == "gzip" else _unzstd(received, window)
     size = 0
-    for piece in pieces:
+    for piece in _gathered(pieces):
         size += len(piece)
         if limit_bytes is not None and size > limit_bytes:
             raise FileTooLarge(f"the file inflates to more than {limit_bytes} bytes")
@@ -64,6 +66,24 @@ def _received(head: bytes, file: BinaryIO) -> Iterator[bytes]:
     yield head
     while piece := file.read(PIECE_BYTES):
         yield piece
+
+
+def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    some: list[bytes] = []
+    size = 0
+    try:
+        for piece in pieces:
+            some.append(piece)
+            size += len(piece)
+            if size >= _LEAST_PIECE_BYTES:
+                yield b"".join(some)
+                some, size = [], 0
+    except FileBroken:
+        if some:
+            yield b"".join(some)
+        raise
+    if some:
+        yield b"".join(some)
 
 
 def _slices(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:

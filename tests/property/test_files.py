@@ -10,7 +10,8 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from producer.files.delimited import Dialect, csv_rows
+from producer.files.cells import Dialect
+from producer.files.delimited import csv_rows
 from producer.files.lines import split_lines
 from producer.files.rows import Rows, Start
 
@@ -116,7 +117,7 @@ def by_hand(data: bytes) -> list[tuple[int, list[str] | None]]:
 
 
 def read(data: bytes, cuts: list[int], start: Start) -> list[Rows]:
-    return list(csv_rows(in_pieces(data, cuts), start, Dialect()))
+    return list(csv_rows(data, in_pieces(data, cuts), start, Dialect()))
 
 
 def content(blocks: list[Rows]) -> list[tuple[int, list[str] | None]]:

@@ -18,10 +18,11 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from contract.quarantine import decode_quarantined
+from contract.quarantine import ImportedRow, decode_quarantined
 from producer.errors import FileBroken, FileRefused
-from producer.files.delimited import Dialect
-from producer.files.reading import Place, format_of, judged, read_rows
+from producer.files.cells import Dialect
+from producer.files.content import Content, format_of
+from producer.files.reading import Place, read_places
 from producer.files.rows import SLICE_ROWS, Start
 
 GOOD = b'{"timestamp":"2025-04-30 10:11:21","device_id":"d%d","energy_consumed":%d,"location":"x"}'
@@ -38,10 +39,12 @@ def csv_row(number: int) -> bytes:
 
 
 def places(data: bytes, name: str, start: Start = FIRST, **dialect: Any) -> Iterator[Place]:
-    form = format_of(name)
-    assert form is not None
-    found = read_rows(io.BytesIO(data), name, form, start, Dialect(**dialect))
-    return (judged(some, "i", name) for some in found)
+    content = Content(io.BytesIO(data), name)
+    source = ImportedRow("i", name)
+    has_readings = start.position > 0
+    return read_places(
+        content, format_of(name), start, Dialect(**dialect), source, has_readings=has_readings
+    )
 
 
 class Loaded:
@@ -140,16 +143,19 @@ def test_f5_content_that_is_not_what_the_name_says_is_refused(name: str, data: b
 
 MEMORY = """
 import resource, sys, zlib
-from producer.files.delimited import Dialect
-from producer.files.reading import judged, read_rows
+from contract.quarantine import ImportedRow
+from producer.files.cells import Dialect
+from producer.files.content import Content
+from producer.files.reading import read_places
 from producer.files.rows import Start
 with open(sys.argv[1], "rb") as file:
     bad = good = 0
     name = sys.argv[1]
     form = sys.argv[2]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for some in read_rows(file, name, form, Start(), Dialect()):
-        batch = judged(some, "i", name).batch
+    content, source = Content(file, name), ImportedRow("i", name)
+    for place in read_places(content, form, Start(), Dialect(), source):
+        batch = place.batch
         good += len(batch.values); bad += len(batch.quarantined)
 print(good, bad, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
@@ -228,7 +234,7 @@ def test_f10_columns_in_another_order_and_columns_more():
     ("header", "match"),
     [
         (b"timestamp,device_id,location\n", "lacks energy_consumed"),
-        (b"timestamp,device_id,energy_consumed,Location\n", "lacks location"),
+        (b"timestamp,device_id,energy_consumed,Place\n", "lacks location"),
         (HEADER[:-1] + b",device_id\n", "names twice device_id"),
         (HEADER.replace(b",", b";"), "1 cells"),
         (b"a,b,c\n", "3 cells"),
@@ -358,7 +364,7 @@ def test_f16_nan_and_null_are_quarantined_with_their_row():
     loaded = Loaded(parquet({"energy_consumed": numbers}), "a.parquet")
     assert loaded.energies == [Decimal("1.5"), Decimal("2.5")]
     assert loaded.bad_lines == [2, 3, 4]
-    loaded = Loaded(parquet({"energy_consumed": [1], "device_id": [None]}), "a.parquet")
+    loaded = Loaded(parquet({"energy_consumed": [1, 2], "device_id": [None, "d"]}), "a.parquet")
     assert [record["c__error_column"] for record in loaded.bad] == [["device_id"]]
 
 

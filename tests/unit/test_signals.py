@@ -5,7 +5,6 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,7 +15,7 @@ from deploy.broker import LocalBroker
 from deploy.replay.run import Replay, ReplayOptions
 from deploy.signals import Stop
 from deploy.stack import Stack, UpOptions
-from producer.loading import Loaded
+from producer.loading import Loaded, Loads
 from producer.simulate import SimulateSummary
 from tests.kafka import wait_until
 
@@ -128,13 +127,13 @@ def test_k6_a_load_broken_off_is_to_be_run_again(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def load(_: object, source: Any, *arguments: Any, **options: object) -> Iterator[Loaded]:
-        broken_off(number, arguments[2].is_set)
-        yield Loaded(source.name, "mine", 7, 0, is_complete)
+    def load(loads: Loads, place: int, on_progress: object) -> Iterator[Loaded]:
+        broken_off(number, loads.should_stop.is_set)
+        yield Loaded("a.ndjson", "mine", 7, 0, is_complete)
 
     path = tmp_path / "a.ndjson"
     path.touch()
-    monkeypatch.setattr("producer.loading.load", load)
+    monkeypatch.setattr("producer.loading.Loads.load", load)
     assert cli.run(["load", str(path)], {}) == (0 if is_complete else finite)
 
 
