@@ -53,12 +53,15 @@ IMPORTS = Topic(
 )
 
 TABLE = "device_totals"
+#: Kafka's default. The worker's batches have up to 1,000,000 bytes.
+CHANGELOG_MESSAGE_BYTES = 1_048_588
 _CHANGELOG_CONFIGS = {
     "cleanup.policy": "compact",
     "segment.bytes": "67108864",
     "segment.ms": "600000",
     "min.cleanable.dirty.ratio": "0.1",
     "min.compaction.lag.ms": "300000",
+    "max.message.bytes": str(CHANGELOG_MESSAGE_BYTES),
 }
 
 

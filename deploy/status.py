@@ -20,8 +20,10 @@ from deploy.markers import read_markers
 from deploy.replay.positions import ReplayStatus, read_replay
 from deploy.settings import TopicSettings
 from deploy.topics import check, current_views
+from deploy.unreadable import find_unreadable
 from stream_app.cluster import Cluster
 from stream_app.errors import ClusterRefused
+from stream_app.ground import LostOffsets, removed
 from stream_app.standing import Finding, judge_brokers, judge_leaders
 
 
@@ -105,13 +107,21 @@ def _of_live(cluster: Cluster, views: Views, live: int, now_ms: int, problems: l
         for p in partitions
         if p.owner is None
     ]
-    problems += [
-        f"partition {partition}: offsets {marker.applied_offset + 1}-{firsts[partition] - 1} were"
-        " removed before they were counted; to go on without them: energy worker"
-        f" --accept-lost-offsets {partition}:{marker.applied_offset + 1}-{firsts[partition] - 1}"
+    refusals = [
+        removed(partition, LostOffsets(marker.applied_offset + 1, firsts[partition] - 1))
         for partition, marker in sorted(markers.items())
         if marker.applied_offset + 1 < firsts[partition]
     ]
+    stable = cluster.end_offsets(READINGS.name, count, committed=True)
+    refusals += find_unreadable(
+        cluster.settings,
+        {
+            partition: marker.applied_offset + 1
+            for partition, marker in markers.items()
+            if firsts[partition] <= marker.applied_offset + 1 < stable[partition]
+        },
+    )
+    problems += [str(refusal) for refusal in refusals]
     problems += [
         f"partition {partition}: no marker in {table}, nothing of it is counted"
         for partition in range(count)

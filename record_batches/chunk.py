@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+from aiokafka.errors import CorruptRecordException
+
 #: Records of a slice, at least: enough to spread the cost of a call, few enough for the cache.
 SLICE_RECORDS = 2_000
 
@@ -24,19 +26,35 @@ class Record(Protocol):
     def headers(self) -> list[tuple[str, bytes | None]]: ...  # noqa: D102
 
 
+class UnreadableBatch(CorruptRecordException):
+    """A batch is damaged, or not in a form that can be read: offsets `first` to `last`."""
+
+    def __init__(self, place: str, first: int, last: int, why: str) -> None:
+        """Say where it is: `place` is topic and partition."""
+        super().__init__()
+        self.place, self.first, self.last, self.why = place, first, last, why
+
+    def __str__(self) -> str:
+        # aiokafka's own adds Kafka's error code.
+        offsets = f"{self.first}-{self.last}"
+        return f"{self.place}: the batch of offsets {offsets} cannot be read: {self.why}"
+
+
 class RecordChunk:
     """Records of one partition in offset order, and the offsets they stand for.
 
     `start_offset` to `next_offset - 1` also covers what is not among the records: control
     records, records of aborted transactions, offsets that compaction removed. A chunk may have
     no records at all and still moves the position. Its batches are parsed when they are read,
-    by whoever reads them: until then a chunk is only the bytes that were fetched.
+    by whoever reads them: until then a chunk is only the bytes that were fetched. One with
+    `damage` stands for a single batch whose records cannot be read.
     """
 
     __slots__ = (
         "__weakref__",
         "_batches",
         "_records",
+        "damage",
         "max_timestamp_ms",
         "next_offset",
         "partition",
@@ -52,6 +70,8 @@ class RecordChunk:
         next_offset: int,
         batches: Iterable[Iterable[Record]],
         max_timestamp_ms: int = -1,
+        *,
+        damage: str | None = None,
     ) -> None:
         """Keep what a fetch brought; `max_timestamp_ms` is that of its batches, -1 if none."""
         self.topic = topic
@@ -59,6 +79,7 @@ class RecordChunk:
         self.start_offset = start_offset
         self.next_offset = next_offset
         self.max_timestamp_ms = max_timestamp_ms
+        self.damage = damage
         self._batches: Iterable[Iterable[Record]] = batches
         self._records: list[Record] | None = None
 
@@ -69,7 +90,7 @@ class RecordChunk:
 
     @property
     def records(self) -> list[Record]:
-        """All records; parsed once and kept."""
+        """All records; parsed once and kept. Raises: UnreadableBatch."""
         if self._records is None:
             self._records = [record for some in self._parsed() for record in some]
         return self._records
@@ -79,29 +100,56 @@ class RecordChunk:
 
         Can be called once, and not together with `records`: nothing is kept, so that the memory
         in use is that of one slice and stays in the processor's cache.
+
+        Raises: UnreadableBatch, after all records before that batch.
         """
         pending: list[Record] = []
-        for some in self._parsed():
-            records = some
-            if records and records[0].offset < from_offset:
-                records = [record for record in records if record.offset >= from_offset]
+        try:
+            for some in self._parsed():
+                records = some
+                if records and records[0].offset < from_offset:
+                    records = [record for record in records if record.offset >= from_offset]
+                if pending:
+                    pending += records
+                else:
+                    pending = records
+                if len(pending) >= SLICE_RECORDS:
+                    yield pending
+                    pending = []
+        except UnreadableBatch:
             if pending:
-                pending += records
-            else:
-                pending = records
-            if len(pending) >= SLICE_RECORDS:
                 yield pending
-                pending = []
+            raise
         if pending:
             yield pending
 
+    def require_intact(self) -> None:
+        """Raise UnreadableBatch where the chunk is a damaged batch."""
+        if self.damage is not None:
+            raise self._unreadable(self.start_offset, self.next_offset - 1, self.damage)
+
+    def _unreadable(self, first: int, last: int, why: str) -> UnreadableBatch:
+        return UnreadableBatch(f"{self.topic}, partition {self.partition}", first, last, why)
+
     def _parsed(self) -> Iterator[list[Record]]:
+        self.require_intact()
         # Taken out one by one: a batch keeps what it was inflated to for as long as it lives.
         batches = list(self._batches)
         self._batches = ()
         batches.reverse()
         while batches:
-            records = list(batches.pop())
+            batch = batches.pop()
+            try:
+                records = list(batch)
+            except MemoryError:
+                raise
+            except Exception as error:
+                # What its checksum says is right, its writer got wrong, or compressed in a way
+                # that is not known here.
+                first = max(getattr(batch, "base_offset", self.start_offset), self.start_offset)
+                last = getattr(batch, "next_offset", self.next_offset) - 1
+                raise self._unreadable(first, last, f"{type(error).__name__}: {error}") from error
+            del batch
             # A fetch begins with the whole batch that holds its offset.
             if records and records[0].offset < self.start_offset:
                 records = [record for record in records if record.offset >= self.start_offset]

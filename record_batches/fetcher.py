@@ -8,14 +8,12 @@ sessions, positions, pausing and rebalances stay aiokafka's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.client import ConnectionGroup
 from aiokafka.consumer import fetcher as aiokafka_fetcher
 from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher, FetchResult, PartitionRecords
-from aiokafka.errors import CorruptRecordException
 
 from record_batches.answers import receive_whole
 from record_batches.chunk import RecordChunk
@@ -44,8 +42,9 @@ class ChunkRecords:
     def __next__(self) -> RecordChunk:
         """Go through all batches without parsing them; raises StopIteration the second time.
 
-        Follows PartitionRecords._unpack_records of aiokafka 0.14.0 batch by batch.
-        Raises: CorruptRecordException where a batch's CRC is wrong.
+        Follows PartitionRecords._unpack_records of aiokafka 0.14.0 batch by batch. A chunk ends
+        before a damaged batch, which is a chunk of its own; what is behind it is fetched again,
+        with a list of aborted transactions that does not depend on it.
         """
         fetched, self._fetched = self._fetched, None
         if fetched is None:
@@ -59,9 +58,12 @@ class ChunkRecords:
         start = following = self.next_fetch_offset
         kept: list[Any] = []
         newest = -1
-        for batch, is_intact in batches.checked_batches():
-            if not is_intact:
-                raise CorruptRecordException(f"Invalid CRC - {topic_partition}")
+        damage: str | None = None
+        for batch, after_damage in batches.checked_batches(start):
+            if after_damage is not None:
+                if following == start:
+                    following, damage = after_damage, "its checksum is wrong"
+                break
             following = batch.next_offset
             if read_committed and batch.producer_id is not None:
                 fetched._consume_aborted_up_to(batch.base_offset)
@@ -76,14 +78,19 @@ class ChunkRecords:
         if following == start:
             raise StopIteration
         return RecordChunk(
-            topic_partition.topic, topic_partition.partition, start, following, kept, newest
+            topic_partition.topic,
+            topic_partition.partition,
+            start,
+            following,
+            kept,
+            newest,
+            damage=damage,
         )
 
 
 class ChunkFetcher(Fetcher):
     """A Fetcher whose results are lists of one RecordChunk for each partition."""
 
-    is_chunked: Callable[[str], bool]
     spacing: Spacing
 
     async def fetched_records(
@@ -131,29 +138,20 @@ class ChunkFetcher(Fetcher):
         )
 
     def _wrap(self) -> None:
-        for topic_partition, result in self._records.items():
-            if (
-                type(result) is FetchResult
-                and type(result._partition_records) is PartitionRecords
-                and self.is_chunked(topic_partition.topic)
-            ):
+        for result in self._records.values():
+            if type(result) is FetchResult and type(result._partition_records) is PartitionRecords:
                 fetched = result._partition_records
                 if fetched._records.size_in_bytes() >= SMALL_BYTES:
                     self.spacing.end()
                 result._partition_records = ChunkRecords(fetched)
 
 
-def deliver_chunks(
-    consumer: AIOKafkaConsumer,
-    spacings: Spacings,
-    is_chunked: Callable[[str], bool] = lambda _topic: True,
-) -> None:
-    """Make a started consumer's `getmany` return RecordChunks for the topics named.
+def deliver_chunks(consumer: AIOKafkaConsumer, spacings: Spacings) -> None:
+    """Make a started consumer's `getmany` return RecordChunks.
 
     Safe to call again; does nothing the second time.
     """
     fetcher: Any = consumer._fetcher
     if not isinstance(fetcher, ChunkFetcher):
         fetcher.__class__ = ChunkFetcher
-        fetcher.is_chunked = is_chunked
         fetcher.spacing = Spacing(spacings)

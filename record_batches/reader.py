@@ -94,7 +94,8 @@ class ChunkReader:
     async def chunks(self, timeout_seconds: float) -> list[RecordChunk]:
         """Return what has come, waiting at most this long for the first; may be empty.
 
-        Raises: aiokafka.errors.OffsetOutOfRangeError when a position is no longer in the log.
+        Where one is a damaged batch, whoever reads its records is told. Raises:
+        aiokafka.errors.OffsetOutOfRangeError when a position is no longer in the log.
         """
         got: dict[Any, list[Any]] = await self._consumer.getmany(
             timeout_ms=int(timeout_seconds * 1000)

@@ -169,6 +169,17 @@ async def send_records(
     return sent
 
 
+async def drop_producer(producer: AIOKafkaProducer) -> None:
+    """Close a producer without waiting for what it has under way, which may be without end.
+
+    Its open transaction stays open until the next producer of its transactional.id starts.
+    """
+    producer._closed = True
+    if producer._sender is not None:
+        await producer._sender.close()
+    await producer.client.close()
+
+
 def shorten_backoff() -> None:
     """Ask again soon; for all transactional producers of this process."""
     sender.BACKOFF_OVERRIDE = BACKOFF_SECONDS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from collections.abc import Callable
 
 from faust import SASLCredentials, SSLCredentials
 from faust.types.auth import SASLMechanism
@@ -13,7 +14,7 @@ from contract.topics import READINGS, TABLE, app_id, changelog
 from stream_app.agent import fold_readings
 from stream_app.cluster import Cluster
 from stream_app.doctor import Ground
-from stream_app.errors import WorkerError
+from stream_app.errors import Refusal, WorkerError
 from stream_app.failpoints import Classes, Failpoint
 from stream_app.faust_seams.app import ChunkApp, ChunkSchema
 from stream_app.faust_seams.assignor import KnownTopicsAssignor
@@ -22,6 +23,7 @@ from stream_app.member import client_id
 from stream_app.ownership import Ownership
 from stream_app.pace import Pace
 from stream_app.recovery import ChangelogRecovery
+from stream_app.set_aside import leave_if_alone
 from stream_app.settings import WorkerSettings
 from stream_app.stuck import end_when_stuck
 from stream_app.transaction import TransactionWriter
@@ -75,14 +77,26 @@ def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
         settings.for_aiokafka(), changelog(ground.view_version).name, table.data.open_partition
     )
     app.close_store = table.data.close_partition
-    app.ownership = _ownership(settings, ground, cluster, app.recovery)
-    readings = app.topic(READINGS.name, schema=ChunkSchema(), partitions=ground.partitions)
-    app.agent(readings, name="fold_readings")(fold_readings(app.ownership))
 
     def leave(reason: WorkerError) -> None:
-        log.info("%s (exit %d)", reason, reason.exit_code)
-        app.left_with = reason.exit_code
-        os.kill(os.getpid(), signal.SIGTERM)
+        level = logging.ERROR if isinstance(reason, Refusal) else logging.INFO
+        log.log(level, "%s (exit %d)", reason, reason.exit_code)
+        if app.left_with is None:
+            app.left_with = reason.exit_code
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def nothing_left(reason: Refusal) -> None:
+        def is_so() -> bool:
+            return app.ownership.refuses_all()
+
+        def members() -> list[str]:
+            return cluster.members(app_id(ground.view_version))
+
+        app.add_future(leave_if_alone(is_so, members, lambda: leave(reason)))
+
+    app.ownership = _ownership(settings, ground, cluster, app.recovery, nothing_left)
+    readings = app.topic(READINGS.name, schema=ChunkSchema(), partitions=ground.partitions)
+    app.agent(readings, name="fold_readings")(fold_readings(app.ownership))
 
     async def watch_ground() -> None:
         await watch(settings, cluster, ground, leave)
@@ -99,7 +113,11 @@ def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
 
 
 def _ownership(
-    settings: WorkerSettings, ground: Ground, cluster: Cluster, recovery: ChangelogRecovery
+    settings: WorkerSettings,
+    ground: Ground,
+    cluster: Cluster,
+    recovery: ChangelogRecovery,
+    nothing_left: Callable[[Refusal], None],
 ) -> Ownership:
     connection = settings.for_aiokafka()
     classes = Failpoint.parse(settings.failpoint).classes() if settings.failpoint else Classes()
@@ -118,6 +136,7 @@ def _ownership(
         new_pipe=classes.pipe,
         recovery=recovery,
         confirm_ground=lambda: confirm(cluster, ground),
+        nothing_left=nothing_left,
         expected_birth=ground.expected_birth,
         target_readings=settings.target_readings,
         pace=Pace(settings.max_rate),

@@ -7,7 +7,6 @@ WorkerError
 |   +-- PartitionRefusal    of one partition: it is set aside, the others continue
 +-- RestartNeeded      75   fenced, outcome unknown, view switched: a restart is safe
 +-- ViewDropped         0   the view version it was pinned to is no longer wanted
-QuarantineRefused           Kafka refuses the quarantine topic: that partition waits
 """
 
 from __future__ import annotations
@@ -16,6 +15,9 @@ from typing import Literal
 
 #: Why a partition is set aside: the label of a metric.
 Reason = Literal["changelog", "readings_removed", "readings_damaged", "too_large", "quarantine"]
+#: Kafka may take these without a person, so nobody ends for them; damage may pass with a replica.
+WAITS_FOR_KAFKA = frozenset({"too_large", "quarantine"})
+TRIED_AGAIN = WAITS_FOR_KAFKA | {"readings_damaged"}
 
 
 class WorkerError(Exception):
@@ -49,17 +51,12 @@ class Refusal(WorkerError):
 
 
 class PartitionRefusal(Refusal):
-    """One partition cannot be worked on; it is set aside, and the others continue.
+    """One partition cannot be worked on; it is set aside, and the others continue."""
 
-    `may_pass`: what refuses may take it later without a person, so it is tried again.
-    """
-
-    def __init__(
-        self, partition: int, reason: Reason, what: str, *, may_pass: bool = False
-    ) -> None:
+    def __init__(self, partition: int, reason: Reason, what: str) -> None:
         """Say what is wrong with the partition, and what to do."""
         super().__init__(f"partition {partition}: {what}")
-        self.partition, self.reason, self.what, self.may_pass = partition, reason, what, may_pass
+        self.partition, self.reason, self.what = partition, reason, what
 
 
 class RestartNeeded(WorkerError):
@@ -72,7 +69,3 @@ class ViewDropped(WorkerError):
     """The view version this worker was pinned to has been dropped: its work is done."""
 
     exit_code = 0
-
-
-class QuarantineRefused(Exception):
-    """Kafka refuses the quarantine topic, so a partition with bad records cannot go on."""

@@ -7,9 +7,11 @@ goes on only by a new view version or by an operator's word.
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from typing import NamedTuple
 
 from contract.changelog import Birth, Marker
+from stream_app import metrics
 from stream_app.errors import PartitionRefusal
 from stream_app.store import PartitionStore
 
@@ -68,6 +70,12 @@ class LostOffsets(NamedTuple):
     last: int
 
 
+def go_on_without(partition: int, lost: LostOffsets) -> None:
+    """Tell and count offsets that an operator has accepted to lose."""
+    log.warning("partition %d: going on without offsets %d-%d", partition, *lost)
+    metrics.OFFSETS_GIVEN_UP.labels(str(partition)).inc(lost.last - lost.first + 1)
+
+
 def removed(partition: int, lost: LostOffsets) -> PartitionRefusal:
     """Return the refusal of a partition whose readings were removed before they were counted."""
     return PartitionRefusal(
@@ -78,12 +86,23 @@ def removed(partition: int, lost: LostOffsets) -> PartitionRefusal:
     )
 
 
+def unreadable(partition: int, lost: LostOffsets, why: str) -> PartitionRefusal:
+    """Return the refusal of a partition in which a batch of readings cannot be read."""
+    return PartitionRefusal(
+        partition,
+        "readings_damaged",
+        f"the batch of offsets {lost.first}-{lost.last} cannot be read ({why}): bring back an"
+        " intact copy of it, by another replica or from a backup; to go on without it: energy"
+        f" worker --accept-lost-offsets {partition}:{lost.first}-{lost.last}",
+    )
+
+
 def check_position(
     partition: int,
     marker: Marker,
     first_offset: int,
     end_offset: int,
-    accepted: LostOffsets | None = None,
+    accepted: Collection[LostOffsets] = (),
 ) -> int:
     """Compare the marker with the readings topic; returns the offset to go on at.
 
@@ -99,8 +118,9 @@ def check_position(
             " it deleted and created again? Build a new view version: energy replay start",
         )
     if following < first_offset:
-        if accepted == LostOffsets(following, first_offset - 1):
-            log.warning("partition %d: going on without offsets %d-%d", partition, *accepted)
-            return first_offset
-        raise removed(partition, LostOffsets(following, first_offset - 1))
+        lost = LostOffsets(following, first_offset - 1)
+        if lost not in accepted:
+            raise removed(partition, lost)
+        go_on_without(partition, lost)
+        return first_offset
     return following

@@ -24,10 +24,6 @@ def not_ready_because(ownership: Ownership) -> list[str]:
     return [
         f"partition {partition} waits: {refusal.what}"
         for partition, refusal in sorted(ownership.refusals().items())
-    ] + [
-        f"partition {partition} waits: {pipe.waiting_for}"
-        for partition, pipe in list(ownership.pipes.items())
-        if pipe.waiting_for is not None
     ]
 
 

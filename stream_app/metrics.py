@@ -51,11 +51,18 @@ STORES_SET_ASIDE = Counter(
 PARTITIONS_WAITING = Gauge(
     "stream_app_partition_waiting", "1 while a partition waits for a named reason.", ["partition"]
 )
+OFFSETS_GIVEN_UP = Counter(
+    "stream_app_offsets_given_up",
+    "Offsets gone on without, by an operator's `--accept-lost-offsets`.",
+    ["partition"],
+)
 PARTITIONS_SET_ASIDE = Gauge(
     "stream_app_partitions_set_aside",
     "Partitions that this worker has and does not work on: `/ready` says why and what to do.",
     ["reason"],
 )
-QUARANTINE_RETRIES = Counter(
-    "stream_app_quarantine_retries", "Transactions aborted because Kafka refused the quarantine."
+PARTITIONS_TRIED_AGAIN = Counter(
+    "stream_app_partitions_tried_again",
+    "Times a partition that was set aside was tried again.",
+    ["reason"],
 )

@@ -7,8 +7,7 @@ Taking over, in this order, because each step stands on the one before:
 2. `recover`: the changelog's end is final now; bring the stores up to it.
 3. `begin`, `check_positions`: go on after the marker; the source is sought to marker + 1.
 
-A partition that cannot be worked on is set aside: it stays assigned, the others go on. A worker
-ends with 3 where it has set all of its partitions aside.
+A partition that cannot be worked on is set aside: it stays assigned, the others continue.
 
 `release` finishes the running transaction and drops what is only folded.
 """
@@ -17,23 +16,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, get_args
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from typing import Any
+
+from aiokafka.errors import KafkaError
 
 from contract.changelog import Birth
 from record_batches.chunk import RecordChunk
-from stream_app import metrics
+from stream_app import metrics, set_aside
 from stream_app.backlog import Backlog
 from stream_app.ending import end_process
-from stream_app.errors import PartitionRefusal, Reason, Refusal
+from stream_app.errors import TRIED_AGAIN, WAITS_FOR_KAFKA, PartitionRefusal, Refusal
 from stream_app.fence import SETTLED_SECONDS
 from stream_app.ground import LostOffsets
 from stream_app.pace import Pace
 from stream_app.pipe import PartitionPipe
 from stream_app.recovery import ChangelogRecovery, Recovered, require_marker
+from stream_app.set_aside import Retries
 from stream_app.source import Source
 from stream_app.takeover import Takeover
-from stream_app.transaction import TransactionWriter
+from stream_app.transaction import TransactionWriter, stop_writers
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +43,6 @@ log = logging.getLogger(__name__)
 FENCE_SECONDS = 60.0
 #: A running transaction that does not end in this time is given up: the process ends.
 RELEASE_SECONDS = 30.0
-_STOP_SECONDS = 10.0
 
 
 class Ownership:
@@ -53,19 +54,26 @@ class Ownership:
         new_writer: Callable[[int], TransactionWriter],
         recovery: ChangelogRecovery,
         confirm_ground: Callable[[], Awaitable[None]],
+        nothing_left: Callable[[Refusal], None],
         expected_birth: Birth,
         target_readings: int,
         new_pipe: Callable[..., PartitionPipe] = PartitionPipe,
         pace: Pace | None = None,
-        accepted: Mapping[int, LostOffsets] | None = None,
+        accepted: Mapping[int, Collection[LostOffsets]] | None = None,
     ) -> None:
-        """Begin with no partition."""
+        """Begin with no partition.
+
+        `nothing_left` is told where a person has to act before it can work on any of them.
+        """
         self._new_writer = new_writer
         self._new_pipe = new_pipe
         self._recovery = recovery
         self._confirm_ground = confirm_ground
+        self._nothing_left = nothing_left
+        self._last_told: dict[int, str] = {}
         self._expected_birth = expected_birth
-        self._accepted = accepted
+        self._accepted = accepted or {}
+        self._retries = Retries(self._try_again)
         self._pace = pace or Pace(None)
         self._backlog = Backlog(target_readings)
         self._writers: dict[int, TransactionWriter] = {}
@@ -88,7 +96,7 @@ class Ownership:
                 await asyncio.gather(*(writer.start() for writer in writers.values()))
         except asyncio.CancelledError:
             # Another rebalance began. A writer left open would only be a leak.
-            await asyncio.shield(_stop_all(writers.values()))
+            await asyncio.shield(stop_writers(writers.values()))
             raise
         except Exception as error:
             end_process("fence", error)
@@ -112,11 +120,7 @@ class Ownership:
                 log.info("let go while they were recovered: partitions %s", partitions)
                 return
             for partition, found in recovered.items():
-                if isinstance(found, PartitionRefusal):
-                    takeover.refuse(found)
-                else:
-                    takeover.recovered(partition, found.store, found.birth)
-                    self._writers[partition].fence.continues_at(found.end_offset)
+                self._take(partition, found)
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -182,28 +186,98 @@ class Ownership:
                 source,
                 generation=generation,
                 backlog=self._backlog,
+                on_refusal=self._set_aside,
+                accepted=self._accepted.get(partition, ()),
             )
             self.pipes[partition] = pipe
             pipe.start()
         self.is_recovering = False
+        log.info("working on %s", {p: pipe.applied_offset for p, pipe in self.pipes.items()})
         for refusal in self._takeover.refused.values():
             log.error("%s", refusal)
-        log.info("working on %s", {p: pipe.applied_offset for p, pipe in self.pipes.items()})
         self._tell_refused()
+
+    def refuses_all(self) -> bool:
+        """Tell whether a person has to act before this worker can work on any of its partitions."""
+        return self._takeover.refuses_all()
 
     def refusals(self) -> dict[int, PartitionRefusal]:
         """Return why partitions are set aside, those of this worker."""
         return dict(self._takeover.refused)
 
+    def _set_aside(self, refusal: PartitionRefusal) -> None:
+        """Work no more on a partition; its pipe has nothing under way."""
+        if self._last_told.get(refusal.partition) != str(refusal):
+            self._last_told[refusal.partition] = str(refusal)
+            log.error("%s", refusal)
+        self._takeover.refuse(refusal)
+        if self._begun is not None:
+            self._begun[1].pause(refusal.partition)
+        if refusal.reason in TRIED_AGAIN:
+            self._retries.plan(refusal.partition)
+        self._tell_refused()
+
     def _tell_refused(self) -> None:
-        """Show what is set aside; ends the process with 3 where that is all it has."""
-        refused = self._takeover.refused
-        for reason in get_args(Reason):
-            count = sum(refusal.reason == reason for refusal in refused.values())
-            metrics.PARTITIONS_SET_ASIDE.labels(reason).set(count)
-        if refused and not self.pipes and not any(r.may_pass for r in refused.values()):
-            every = "; ".join(str(refusal) for _, refusal in sorted(refused.items()))
-            end_process("all partitions are set aside", Refusal(every))
+        set_aside.show(self._takeover)
+        if self.refuses_all():
+            refused = sorted(self._takeover.refused.items())
+            self._nothing_left(Refusal("; ".join(str(refusal) for _, refusal in refused)))
+
+    async def _try_again(self, partition: int) -> None:
+        refusal = self._takeover.refused.get(partition)
+        if refusal is None:
+            return
+        metrics.PARTITIONS_TRIED_AGAIN.labels(refusal.reason).inc()
+        try:
+            if refusal.reason in WAITS_FOR_KAFKA:
+                await self._retake(partition)
+            else:
+                del self._takeover.refused[partition]
+                await self.pipes[partition].resume()
+        except (KafkaError, OSError, TimeoutError) as error:
+            log.info("partition %d: trying it again later: %r", partition, error)
+            self._retries.plan(partition)
+        except Exception as error:
+            end_process(f"partition {partition}, tried again", error)
+        set_aside.show(self._takeover)
+
+    async def _retake(self, partition: int) -> None:
+        """Take one partition over anew, in the order of all takeovers.
+
+        Kafka has refused its commit: the writer is of no more use, and another worker may have
+        taken over meanwhile, which only the changelog says.
+        """
+        takeover, begun = self._takeover, self._begun
+        assert begun is not None, "released is cancelled"
+        if pipe := self.pipes.pop(partition, None):
+            await pipe.finish()
+        if used := self._writers.pop(partition, None):
+            await stop_writers([used])
+        writer = self._new_writer(partition)
+        try:
+            async with asyncio.timeout(FENCE_SECONDS):
+                self._ends_before |= await self._recovery.end_offsets([partition])
+                await writer.start()
+                self._writers[partition] = writer
+                recovered = (await self._recovered([partition]))[partition]
+                first, end = await begun[1].bounds(partition)
+        except BaseException:
+            self._writers.pop(partition, None)
+            await asyncio.shield(stop_writers([writer]))
+            raise
+        takeover.fenced({partition: writer.identity})
+        self._take(partition, recovered)
+        takeover.check_positions({partition: first}, {partition: end})
+        self._open_pipes()
+        if partition in self.pipes:
+            await begun[1].resume(partition, self.pipes[partition].fold.next_offset)
+
+    def _take(self, partition: int, found: Recovered | PartitionRefusal) -> None:
+        if isinstance(found, PartitionRefusal):
+            self._takeover.refuse(found)
+        else:
+            self._takeover.recovered(partition, found.store, found.birth)
+            self._writers[partition].fence.continues_at(found.end_offset)
 
     def next_offset(self, partition: int) -> int | None:
         """Return what the group may show as committed: everything before it is applied."""
@@ -223,6 +297,7 @@ class Ownership:
 
     async def release_after(self, commit: Callable[[], Awaitable[None]]) -> None:
         """Finish what runs, let the group see how far it came, then let all partitions go."""
+        await self._retries.cancel()
         pipes = list(self.pipes.values())
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
@@ -235,25 +310,14 @@ class Ownership:
 
     async def release(self) -> None:
         """Let all partitions go: no store is written and nothing is committed after this."""
+        await self._retries.cancel()
         pipes, self.pipes = self.pipes, {}
         writers, self._writers = self._writers, {}
+        set_aside.show_none(self._takeover)
         self._takeover, self._begun = Takeover(self._expected_birth, self._accepted), None
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await asyncio.gather(*(asyncio.shield(pipe.close()) for pipe in pipes.values()))
         except Exception as error:
             end_process("release", error)
-        await _stop_all([w for p, w in writers.items() if p not in pipes])
-
-
-async def _stop_all(writers: Iterable[TransactionWriter]) -> None:
-    """Stop writers whatever they answer: they have nothing open that matters."""
-
-    async def stop(writer: TransactionWriter) -> None:
-        try:
-            async with asyncio.timeout(_STOP_SECONDS):
-                await writer.stop()
-        except Exception as error:
-            log.warning("a writer did not stop cleanly: %r", error)
-
-    await asyncio.gather(*(stop(writer) for writer in writers))
+        await stop_writers([w for p, w in writers.items() if p not in pipes])

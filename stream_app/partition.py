@@ -20,7 +20,7 @@ from contract.changelog import MARKER_KEY, Marker, encode_marker
 from contract.fold import PartTotals, add_stored, fold
 from contract.quarantine import Origin, encode_quarantined
 from contract.reading import Rejected, decode_readings
-from record_batches.chunk import Record, RecordChunk
+from record_batches.chunk import Record, RecordChunk, UnreadableBatch
 
 #: With fewer readings for each device, what a transaction writes costs more than what it reads:
 #: far behind, it is worth waiting for more of them...
@@ -119,6 +119,8 @@ class PartitionFold:
 
         A GAP and a REDELIVERED chunk change nothing: offsets that were never seen must not be
         passed, and offsets that are counted must not be counted again.
+
+        Raises: UnreadableBatch; all before that batch is folded then, and nothing of it.
         """
         verdict = self.verdict(chunk)
         if verdict in (Verdict.NEXT, Verdict.STRADDLING):
@@ -128,15 +130,20 @@ class PartitionFold:
     def _fold(self, chunk: RecordChunk) -> None:
         pending = self.pending
         counted = pending.counted
-        for records in chunk.slices(self.folded_offset + 1):
-            readings, rejected = decode_readings([record.value for record in records])
-            fold(readings, pending.totals)
-            pending.counted += len(readings)
-            if rejected:
-                self._quarantine(records, rejected, chunk.topic)
-        if pending.counted > counted:
-            pending.newest_ms = max(pending.newest_ms, chunk.max_timestamp_ms)
-        self.folded_offset = chunk.next_offset - 1
+        try:
+            for records in chunk.slices(self.folded_offset + 1):
+                readings, rejected = decode_readings([record.value for record in records])
+                fold(readings, pending.totals)
+                pending.counted += len(readings)
+                if rejected:
+                    self._quarantine(records, rejected, chunk.topic)
+            self.folded_offset = chunk.next_offset - 1
+        except UnreadableBatch as damage:
+            self.folded_offset = max(self.folded_offset, damage.first - 1)
+            raise
+        finally:
+            if pending.counted > counted:
+                pending.newest_ms = max(pending.newest_ms, chunk.max_timestamp_ms)
 
     def _quarantine(self, records: list[Record], rejected: list[Rejected], topic: str) -> None:
         now = datetime.now(UTC)

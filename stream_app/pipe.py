@@ -11,18 +11,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Collection
 from typing import Any
 
 from contract.errors import CorruptRecord
-from record_batches.chunk import RecordChunk
+from record_batches.chunk import RecordChunk, UnreadableBatch
 from stream_app import metrics
 from stream_app.backlog import Backlog
 from stream_app.ending import end_process
-from stream_app.errors import QuarantineRefused
+from stream_app.errors import PartitionRefusal
 from stream_app.fence import keep_until
-from stream_app.partition import PartitionFold, Pending, Transaction, Verdict
+from stream_app.ground import LostOffsets, go_on_without, removed, unreadable
+from stream_app.partition import PartitionFold, Pending, Verdict
 from stream_app.source import Source
 from stream_app.steps import (
     Acknowledge,
@@ -34,16 +34,11 @@ from stream_app.steps import (
     perform,
 )
 from stream_app.store import PartitionStore
-from stream_app.transaction import TransactionWriter
+from stream_app.transaction import TransactionWriter, stop_writers
 
 log = logging.getLogger(__name__)
 
 _LAG_POLL_SECONDS = 0.005
-_FIRST_BACKOFF_SECONDS, _LAST_BACKOFF_SECONDS = 1.0, 30.0
-
-
-class _LetGo(Exception):
-    """The partition is let go while its transaction, aborted whole, waits for another try."""
 
 
 class PartitionPipe:
@@ -58,18 +53,25 @@ class PartitionPipe:
         *,
         generation: int,
         backlog: Backlog,
+        on_refusal: Callable[[PartitionRefusal], None] = lambda _: None,
+        accepted: Collection[LostOffsets] = (),
     ) -> None:
-        """Take over a fenced writer and a recovered store."""
+        """Take over a fenced writer and a recovered store.
+
+        `on_refusal` is told why the partition is set aside, once all before that is committed;
+        `accepted` are offsets to go on without.
+        """
         self.fold = fold
         self.generation = generation
-        self.waiting_for: str | None = None
+        #: Why the partition is set aside.
+        self.refusal: PartitionRefusal | None = None
         self._writer = writer
         self._store = store
         self._source = source
         self._backlog = backlog
+        self._on_refusal, self._accepted = on_refusal, accepted
         self._work = asyncio.Event()
         self._closed = False
-        self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         label = str(fold.partition)
         self._folded = metrics.READINGS_FOLDED.labels(label)
@@ -99,7 +101,12 @@ class PartitionPipe:
             await self._backlog.change()
         if not self._goes_on():
             return
-        verdict = self.fold.accept(chunk)
+        try:
+            verdict = self.fold.accept(chunk)
+        except UnreadableBatch as batch:
+            self._work.set()
+            self._pass(LostOffsets(self.fold.next_offset, batch.last), unreadable, batch.why)
+            return
         if verdict is Verdict.GAP:
             await self._seek_back(chunk)
             return
@@ -112,12 +119,11 @@ class PartitionPipe:
         self._work.set()
 
     def _goes_on(self) -> bool:
-        return not self._closed and self.waiting_for is None
+        return not self._closed and self.refusal is None
 
     async def finish(self) -> None:
         """Finish the running transaction and drop what is only folded."""
         self._closed = True
-        self._closing.set()
         self._work.set()
         self._backlog.leave(self.fold)
         if self._task is not None:
@@ -126,7 +132,7 @@ class PartitionPipe:
     async def close(self) -> None:
         """Finish, and stop the writer."""
         await self.finish()
-        await self._writer.stop()
+        await stop_writers([self._writer])
 
     async def _seek_back(self, chunk: RecordChunk) -> None:
         """A chunk is missing: fetch again from where the fold stands.
@@ -136,33 +142,58 @@ class PartitionPipe:
         """
         wanted = self.fold.next_offset
         metrics.RESEEKS.labels(str(self.partition)).inc()
-        first = await self._source.first_offset(self.partition)
+        first, _ = await self._source.bounds(self.partition)
         if first > wanted:
-            self.stop_for(f"offsets {wanted}-{first - 1} were removed before they were read")
-            return
+            if not self._pass(LostOffsets(wanted, first - 1), removed):
+                return
+            wanted = first
         log.warning("partition %d: expected %d, got %r: seek", self.partition, wanted, chunk)
         await self._source.seek(self.partition, wanted)
 
-    def stop_for(self, reason: str) -> None:
-        """Set the partition aside for a named reason; a restart judges it again."""
-        self.waiting_for = reason
+    def _pass(self, lost: LostOffsets, refusal: Callable[..., PartitionRefusal], *why: str) -> bool:
+        """Go on without offsets where exactly they are accepted; else set the partition aside."""
+        if lost not in self._accepted:
+            self.set_aside(refusal(self.partition, lost, *why))
+            return False
+        go_on_without(self.partition, lost)
+        self.fold.skip_to(lost.last + 1)
+        return True
+
+    def set_aside(self, refusal: PartitionRefusal) -> None:
+        """Fold no more; what is folded is still committed, and then the refusal is told."""
+        self.refusal = refusal
         self._backlog.leave(self.fold)
-        metrics.PARTITIONS_WAITING.labels(str(self.partition)).set(1)
-        log.error("partition %d waits: %s", self.partition, reason)
+        self._work.set()
+
+    async def resume(self) -> None:
+        """Try again what was refused in reading."""
+        self.refusal = None
+        self._backlog.join(self.fold)
+        await self._source.resume(self.partition, self.fold.next_offset)
 
     async def _run(self) -> None:
         try:
             while not self._closed:
                 await keep_until(self._work, self._writer.keep)
+                if self.refusal is not None and self.fold.folded_offset == self.applied_offset:
+                    self._work.clear()
+                    self._on_refusal(self.refusal)
+                    continue
                 await self._gather()
                 if self._backlog.is_large(self.fold):
                     async with self._backlog.turn:
                         await self._transact(in_turn=True)
                 else:
                     await self._transact(in_turn=False)
+                if self.refusal is not None:
+                    self._work.set()
             await self._writer.abandon()
-        except _LetGo:
-            return
+        except PartitionRefusal as refusal:
+            # Not written: the writer is of no more use, and what was folded is fetched again.
+            self._closed = True
+            await self._writer.drop()
+            self.set_aside(refusal)
+            self._on_refusal(refusal)
         except BaseException as error:
             end_process(f"partition {self.partition} at {self.applied_offset}", error)
 
@@ -183,7 +214,7 @@ class PartitionPipe:
     async def _gather(self) -> None:
         """While far behind, wait (bounded) for more readings: fewer, larger transactions."""
         began = time.monotonic()
-        while not self._closed:
+        while not self._closed and self.refusal is None:
             end = self._source.end_offset(self.partition)
             behind = 0 if end is None else end - 1 - self.fold.folded_offset
             if self._backlog.is_due(self.fold, behind, time.monotonic() - began):
@@ -215,10 +246,7 @@ class PartitionPipe:
                     raise
             case WriteTransaction(transaction):
                 began = time.perf_counter()
-                try:
-                    last = await self._writer.write(transaction)
-                except QuarantineRefused as refused:
-                    last = await self._retry_quarantine(transaction, refused)
+                last = await self._writer.write(transaction)
                 metrics.TRANSACTION_SECONDS.observe(time.perf_counter() - began)
                 return last
             case WriteStore(updates, changelog_offset):
@@ -227,28 +255,3 @@ class PartitionPipe:
                 for acknowledge in events:
                     acknowledge()
         return None
-
-    async def _retry_quarantine(self, transaction: Transaction, refused: QuarantineRefused) -> int:
-        """Try the same transaction again with back-off, others go on; it was aborted whole."""
-        backoff = _FIRST_BACKOFF_SECONDS
-        while not self._closed:
-            self.stop_for(str(refused))
-            metrics.QUARANTINE_RETRIES.inc()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(backoff):
-                    await self._closing.wait()
-                raise _LetGo
-            backoff = min(2 * backoff, _LAST_BACKOFF_SECONDS)
-            try:
-                last = await self._writer.write(transaction)
-            except QuarantineRefused as again:
-                refused = again
-                continue
-            self.waiting_for = None
-            metrics.PARTITIONS_WAITING.labels(str(self.partition)).set(0)
-            if not self._closed:
-                self._backlog.join(self.fold)
-                # Chunks that came meanwhile were dropped: fetch them again.
-                await self._source.seek(self.partition, self.fold.next_offset)
-            return last
-        raise _LetGo

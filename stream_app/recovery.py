@@ -23,7 +23,7 @@ from contract.changelog import (
     decode_marker,
 )
 from contract.errors import CorruptRecord, DoesNotFollow
-from record_batches.chunk import Record
+from record_batches.chunk import Record, UnreadableBatch
 from record_batches.reader import ChunkReader
 from stream_app import metrics
 from stream_app.errors import PartitionRefusal, RestartNeeded
@@ -74,17 +74,19 @@ class ChangelogRecovery:
         A store is trusted up to where its changelog ended before this worker's fence, which has
         written to it too: one that is ahead by a record or two would not be seen behind it.
 
-        A partition is refused alone: where its changelog has no birth record, no marker, or
-        records of another build.
+        A partition is refused alone: where its changelog has no birth record, no marker, a damaged
+        batch, or records of another build.
         """
         began, count = time.monotonic(), 0
         recovered: dict[int, Recovered] = {}
         refused: dict[int, PartitionRefusal] = {}
         async with ChunkReader(self._connection, self._changelog) as reader:
             ends = await reader.end_offsets(partitions)
-            births = await self._births(reader, partitions, ends)
+            births = await self._births(reader, partitions, ends, refused)
             starts: dict[int, int] = {}
             for partition in partitions:
+                if partition in refused:
+                    continue
                 with self._refusals(partition, refused):
                     trusted_end = (ends_before or ends)[partition]
                     found = self._open(partition, births.get(partition), trusted_end)
@@ -141,6 +143,11 @@ class ChangelogRecovery:
         except DoesNotFollow as error:
             what = f"{self._changelog} has {error}"
             refused[partition] = PartitionRefusal(partition, "changelog", what)
+        except UnreadableBatch as batch:
+            refused[partition] = self._refusal(
+                partition,
+                f"has a damaged batch (offsets {batch.first}-{batch.last}: {batch.why}).",
+            )
         except CorruptRecord as error:
             refused[partition] = self._refusal(
                 partition, f"has {error}: was it written by another build? Run that one."
@@ -159,7 +166,11 @@ class ChangelogRecovery:
         return self._open_store(facts.partition, True)
 
     async def _births(
-        self, reader: ChunkReader, partitions: list[int], ends: Mapping[int, int]
+        self,
+        reader: ChunkReader,
+        partitions: list[int],
+        ends: Mapping[int, int],
+        refused: dict[int, PartitionRefusal],
     ) -> dict[int, bytes]:
         """Read each partition's birth record, the first record there is; absent where none is."""
         begins = await reader.beginning_offsets(partitions)
@@ -168,11 +179,13 @@ class ChangelogRecovery:
         missing = {p for p in partitions if begins[p] < ends[p]}
         while missing:
             for chunk in await reader.chunks(0.2):
-                for record in chunk.records:
-                    if record.key == BIRTH_KEY and record.value is not None:
-                        births[chunk.partition] = record.value
-                        missing.discard(chunk.partition)
-                        break
+                with self._refusals(chunk.partition, refused):
+                    for record in chunk.records:
+                        if record.key == BIRTH_KEY and record.value is not None:
+                            births[chunk.partition] = record.value
+                            missing.discard(chunk.partition)
+                            break
+            missing -= refused.keys()
             for partition in list(missing):
                 if await reader.position(partition) >= ends[partition]:
                     missing.discard(partition)

@@ -64,7 +64,8 @@ class WorkerSettings(KafkaSettings):
         None, alias="STREAM_APP_MAX_RATE"
     )
 
-    #: Offsets that were removed before they were counted, to go on without: `0:17-42,3:5-9`.
+    #: Offsets to go on without, removed before they were counted or in a damaged batch:
+    #: `0:17-42,3:5-9`.
     accept_lost_offsets: str = Field("", alias="STREAM_APP_ACCEPT_LOST_OFFSETS")
 
     #: For tests only: a step of its work at which the worker ends; see stream_app/failpoints.py.
@@ -84,12 +85,12 @@ class WorkerSettings(KafkaSettings):
             raise ValueError("must be PARTITION:FIRST-LAST[,PARTITION:FIRST-LAST...]")
         return text
 
-    def lost_offsets(self) -> dict[int, LostOffsets]:
+    def lost_offsets(self) -> dict[int, set[LostOffsets]]:
         """Return what is gone on without, by partition."""
-        return {
-            int(partition): LostOffsets(int(first), int(last))
-            for partition, first, last in _LOST_RANGE.findall(self.accept_lost_offsets)
-        }
+        found: dict[int, set[LostOffsets]] = {}
+        for partition, first, last in _LOST_RANGE.findall(self.accept_lost_offsets):
+            found.setdefault(int(partition), set()).add(LostOffsets(int(first), int(last)))
+        return found
 
     def state_directory(self) -> Path:
         """Return where this worker keeps its RocksDB."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from contract.topics import QUARANTINE, READINGS
+from contract.topics import CHANGELOG_MESSAGE_BYTES, QUARANTINE, READINGS
 
 Configs = Mapping[str, Mapping[str, str]]
 
@@ -125,6 +125,11 @@ def judge_copies(copies: Mapping[str, int], configs: Configs) -> list[Finding]:
                 )
             )
     return findings
+
+
+def enlarge(topic: str) -> str:
+    """Say how a changelog is made to take commits of every size."""
+    return _alter(topic, f"max.message.bytes={CHANGELOG_MESSAGE_BYTES}")
 
 
 def _alter(topic: str, config: str) -> str:

@@ -79,7 +79,7 @@ def look_at(ownership: Ownership, cluster: Cluster, partitions: int) -> Look | N
     Raises: NoBroker, ClusterRefused.
     """
     pipes = dict(ownership.pipes)
-    waits = any(pipe.waiting_for is not None for pipe in pipes.values())
+    waits = any(pipe.refusal is not None for pipe in pipes.values())
     if ownership.is_recovering or waits or not pipes:
         return None
     applied = {partition: pipe.applied_offset for partition, pipe in pipes.items()}

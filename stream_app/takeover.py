@@ -8,11 +8,11 @@ tests/model against a simulated one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from contract.changelog import Birth
-from stream_app.errors import PartitionRefusal, RestartNeeded
+from stream_app.errors import WAITS_FOR_KAFKA, PartitionRefusal, RestartNeeded
 from stream_app.ground import LostOffsets, check_birth, check_position
 from stream_app.partition import PartitionFold
 from stream_app.recovery import require_marker
@@ -30,7 +30,7 @@ class Takeover:
     """The partitions of one generation, on their way to this worker."""
 
     def __init__(
-        self, expected_birth: Birth, accepted: Mapping[int, LostOffsets] | None = None
+        self, expected_birth: Birth, accepted: Mapping[int, Collection[LostOffsets]] | None = None
     ) -> None:
         """Begin with no partition; `accepted` are lost offsets to go on without."""
         self._expected_birth = expected_birth
@@ -54,13 +54,27 @@ class Takeover:
             check_birth(birth, self._expected_birth, partition)
         except PartitionRefusal as refusal:
             return self.refuse(refusal)
+        self.refused.pop(partition, None)
         fold = PartitionFold(partition, require_marker(store, partition), self._fenced[partition])
         self.taken[partition] = Taken(store, fold)
 
     def refuse(self, refusal: PartitionRefusal) -> None:
-        """Do not work on a partition in this generation."""
+        """Do not work on a partition, until it is recovered anew."""
         self.taken.pop(refusal.partition, None)
         self.refused[refusal.partition] = refusal
+
+    @property
+    def partitions(self) -> Collection[int]:
+        """All partitions of this worker in this generation."""
+        return self._fenced.keys()
+
+    def refuses_all(self) -> bool:
+        """Tell whether there are partitions, and a person has to act before any is worked on."""
+        return (
+            bool(self._fenced)
+            and self._fenced.keys() <= self.refused.keys()
+            and not any(refusal.reason in WAITS_FOR_KAFKA for refusal in self.refused.values())
+        )
 
     def next_offsets(self) -> dict[int, int]:
         """Return the source offset to fetch next, by partition: the marker decides."""
@@ -68,14 +82,15 @@ class Takeover:
 
     def check_positions(self, first: dict[int, int], end: dict[int, int]) -> None:
         """Compare the markers with the readings topic; refuses those that do not fit."""
-        for partition, (_, fold) in list(self.taken.items()):
+        for partition in first.keys() & self.taken.keys():
+            fold = self.taken[partition].fold
             try:
                 following = check_position(
                     partition,
                     fold.marker,
                     first[partition],
                     end[partition],
-                    self._accepted.get(partition),
+                    self._accepted.get(partition, ()),
                 )
             except PartitionRefusal as refusal:
                 self.refuse(refusal)

@@ -11,21 +11,18 @@ or not at all, and the log itself refuses the batch of a writer that was fenced 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import (
-    KafkaError,
-    TopicAuthorizationFailedError,
-    UnknownTopicOrPartitionError,
-)
 
 from contract.quarantine import VIEW_VERSION_HEADER
-from contract.topics import QUARANTINE, changelog, transactional_id
+from contract.topics import changelog, transactional_id
 from record_batches.transactions import (
     append_batch,
     begin_transaction,
+    drop_producer,
     fence_log,
     identity_of,
     leader_of,
@@ -34,10 +31,10 @@ from record_batches.transactions import (
     shorten_backoff,
 )
 from stream_app import metrics
-from stream_app.errors import QuarantineRefused, RestartNeeded
 from stream_app.fence import SingleBatches, WriterFence
-from stream_app.partition import QuarantineRecord, Transaction
+from stream_app.partition import Transaction
 from stream_app.probe import probe_log
+from stream_app.sends import PATIENCE, refused_when_too_large, send_quarantined
 from stream_app.steps import (
     AppendTotals,
     Begin,
@@ -49,6 +46,8 @@ from stream_app.steps import (
     transaction_steps,
 )
 
+log = logging.getLogger(__name__)
+
 BATCH_BYTES = 1_000_000
 #: A quarantine record can be twice as large as a batch of totals.
 REQUEST_BYTES = 3_000_000
@@ -58,9 +57,8 @@ RETRY_BACKOFF_MS = 20
 ONE_BATCH_RECORDS = 8_192
 #: Most bytes that a record takes in a batch besides its key and value, and a batch besides them.
 _RECORD_OVERHEAD, _BATCH_OVERHEAD = 21, 61
-#: Quarantine records that are not acknowledged for so long have Kafka asked for their topic.
-THERE_SECONDS = 5.0
 REQUEST_TIMEOUT_MS = 20_000
+STOP_SECONDS = 10.0
 
 
 class TransactionWriter:
@@ -74,10 +72,15 @@ class TransactionWriter:
         *,
         transaction_timeout_seconds: float,
         single_batches: SingleBatches,
+        patience_seconds: float | None = None,
     ) -> None:
-        """Only keep the arguments; `start` connects and fences."""
+        """Only keep the arguments; `start` connects and fences.
+
+        `patience_seconds` is how long quarantine records may take: half of the timeout by default.
+        """
         self._connection, self._view_version = connection, view_version
         self._partition = partition
+        self._patience_seconds = patience_seconds or transaction_timeout_seconds * PATIENCE
         self._changelog = changelog(view_version).name
         self._single_batches = single_batches
         self.fence = WriterFence(single_batches)
@@ -136,6 +139,10 @@ class TransactionWriter:
         """Close the connections; safe to call more than once."""
         await self._producer.stop()
 
+    async def drop(self) -> None:
+        """Close the connections, whatever is still under way."""
+        await drop_producer(self._producer)
+
     async def begin(self, devices: int) -> None:
         """Begin a commit of about so many totals ahead of `write`; returns once Kafka lets it.
 
@@ -162,8 +169,9 @@ class TransactionWriter:
     async def write(self, transaction: Transaction) -> int:
         """Commit a transaction; returns the changelog offset of its last record, the marker.
 
-        Raises: QuarantineRefused after an abort, nothing is written; any other exception leaves
-        the outcome unknown and must end the process.
+        Raises: PartitionRefusal where Kafka does not take it: nothing of it will be seen, and this
+        writer is of no more use; any other exception leaves the outcome unknown and must end the
+        process.
         """
         if transaction.quarantined:
             await self.abandon()
@@ -198,13 +206,12 @@ class TransactionWriter:
                     self._begun_at = self.fence.now()
                     await producer.begin_transaction()
             case SendQuarantined(records):
-                try:
-                    await self._send_quarantined(records)
-                except (TopicAuthorizationFailedError, UnknownTopicOrPartitionError) as error:
-                    await producer.abort_transaction()
-                    raise QuarantineRefused(f"{QUARANTINE.name}: {error}") from error
+                await send_quarantined(
+                    producer, self._partition, records, self._headers, self._patience_seconds
+                )
             case SendTotals(updates):
-                return await self._send_totals(updates)
+                with refused_when_too_large(self._partition, self._changelog):
+                    return await self._send_totals(updates)
             case Commit():
                 self._has_begun = False
                 self._is_ending = True
@@ -212,14 +219,15 @@ class TransactionWriter:
                 await producer.commit_transaction()
                 self.fence.confirmed(self._begun_at)
             case AppendTotals(updates):
-                last = await append_batch(
-                    producer,
-                    updates,
-                    self._changelog,
-                    self._partition,
-                    most_bytes=BATCH_BYTES,
-                    look=self.fence.check_age,
-                )
+                with refused_when_too_large(self._partition, self._changelog):
+                    last = await append_batch(
+                        producer,
+                        updates,
+                        self._changelog,
+                        self._partition,
+                        most_bytes=BATCH_BYTES,
+                        look=self.fence.check_age,
+                    )
                 self.fence.appended(last + 1 - len(updates), len(updates), all_written=False)
                 metrics.SINGLE_BATCHES.labels(str(self._partition)).inc()
                 return last
@@ -235,19 +243,16 @@ class TransactionWriter:
             last = metadata.offset + count - 1
         return last
 
-    async def _send_quarantined(self, records: Iterable[QuarantineRecord]) -> None:
-        for _, future in await send_records(
-            self._producer, records, QUARANTINE.name, self._partition, self._headers
-        ):
-            while not (await asyncio.wait([future], timeout=THERE_SECONDS))[0]:
-                # The client asks without end for a topic that it remembers and that is gone.
-                if not await self._is_quarantine_there():
-                    raise RestartNeeded(f"{QUARANTINE.name} is gone: topics create")
-            await future
 
-    async def _is_quarantine_there(self) -> bool:
+async def stop_writers(writers: Iterable[TransactionWriter]) -> None:
+    """Stop writers whatever they answer: they have nothing open that matters."""
+
+    async def stop(writer: TransactionWriter) -> None:
         try:
-            cluster = await self._producer.client.fetch_all_metadata()
-        except KafkaError:
-            return True
-        return QUARANTINE.name in cluster.topics()
+            async with asyncio.timeout(STOP_SECONDS):
+                await writer.stop()
+        except Exception as error:
+            log.info("a writer is dropped with what it had under way: %r", error)
+            await writer.drop()
+
+    await asyncio.gather(*(stop(writer) for writer in writers))

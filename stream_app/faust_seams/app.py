@@ -35,16 +35,24 @@ class SourceOfConsumer:
         self._app = app
 
     def end_offset(self, partition: int) -> int | None:
-        """Return the high watermark that the last fetch brought."""
-        return self._app.consumer.end_offset(partition)  # type: ignore[no-any-return]
+        """Return up to where the last fetch said that it can be read; None before any."""
+        return self._app.consumer.stable_offset(partition)  # type: ignore[no-any-return]
 
     async def seek(self, partition: int, offset: int) -> None:
         """Fetch next from this offset."""
         await self._app.consumer.seek_partition(partition, offset)
 
-    async def first_offset(self, partition: int) -> int:
-        """Return the first offset that is still in the log."""
-        return int(await self._app.consumer.first_offset(partition))
+    def pause(self, partition: int) -> None:
+        """Fetch no more of it."""
+        self._app.consumer.pause_partition(partition)
+
+    async def resume(self, partition: int, offset: int) -> None:
+        """Fetch again, from this offset."""
+        await self._app.consumer.resume_partition(partition, offset)
+
+    async def bounds(self, partition: int) -> tuple[int, int]:
+        """Return the first offset that is still in the log, and its end."""
+        return await self._app.consumer.bounds(partition)  # type: ignore[no-any-return]
 
 
 class ChunkApp(faust.App):  # type: ignore[misc]

@@ -31,6 +31,10 @@ class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
         return consumer
 
+    def stable_offset(self, tp: Any) -> int | None:
+        """Return what the last fetch brought, None before any."""
+        return self._ensure_consumer().last_stable_offset(tp)  # type: ignore[no-any-return]
+
     async def _fetch_records(
         self,
         consumer: Any,
@@ -38,8 +42,8 @@ class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         timeout: float | None = None,
         max_records: int | None = None,
     ) -> Any:
-        """Make the fetcher deliver chunks of the readings topic; `max_records` is of records."""
-        deliver_chunks(consumer, SPACINGS, self.app.is_chunked)
+        """Make the fetcher deliver chunks; `max_records` is of records."""
+        deliver_chunks(consumer, SPACINGS)
         return await super()._fetch_records(consumer, active_partitions, timeout, None)
 
 
@@ -87,22 +91,37 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
                 {tp.partition: offset for tp, offset in ends.items()},
             )
             await self.seek_wait({TP(topic, p): at for p, at in ownership.positions().items()})
-        self.pause_partitions(TP(topic, partition) for partition in ownership.refusals())
+        for partition in ownership.refusals():
+            self.pause_partition(partition)
 
     # What a pipe asks of its source.
 
-    def end_offset(self, partition: int) -> int | None:
-        """Return the high watermark that the last fetch brought."""
-        return self.highwater(TP(self.app.source_topic, partition))  # type: ignore[no-any-return]
+    def stable_offset(self, partition: int) -> int | None:
+        """Return the last stable offset that the last fetch brought.
+
+        Not the high watermark: behind a foreign open transaction nothing can be read up to there.
+        """
+        return self._thread.stable_offset(TP(self.app.source_topic, partition))  # type: ignore[no-any-return]
+
+    def pause_partition(self, partition: int) -> None:
+        """Fetch no more of it, also when its stream has room again."""
+        tp = TP(self.app.source_topic, partition)
+        self._buffered_partitions.discard(tp)
+        self.pause_partitions([tp])
+
+    async def resume_partition(self, partition: int, offset: int) -> None:
+        """Fetch it again, from this offset."""
+        await self.seek_partition(partition, offset)
+        self.resume_partitions([TP(self.app.source_topic, partition)])
 
     async def seek_partition(self, partition: int, offset: int) -> None:
         """Fetch next from this offset."""
         await self.seek_wait({TP(self.app.source_topic, partition): offset})
 
-    async def first_offset(self, partition: int) -> int:
-        """Return the first offset that is still in the log."""
+    async def bounds(self, partition: int) -> tuple[int, int]:
+        """Return the first offset that is still in the log, and its end."""
         tp = TP(self.app.source_topic, partition)
-        return int((await self.earliest_offsets(tp))[tp])
+        return int((await self.earliest_offsets(tp))[tp]), int((await self.highwaters(tp))[tp])
 
     async def _drain_messages(self, fetcher: Any) -> None:
         """Deliver each chunk as one message, in place of Faust's loop over records."""
@@ -130,17 +149,15 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         """Hand a fetch to the streams, until flow is suspended or the group moves on."""
         for topic_partition, items in records.items():
             tp = TP(topic_partition.topic, topic_partition.partition)
-            for item in items:
+            # Faust has the changelogs assigned too. They are read by the recovery alone, which
+            # sets a partition aside where one is damaged.
+            for item in items if self.app.is_chunked(tp.topic) else ():
                 if not self.flow_active or self.app.consumer_generation_id != generation:
                     return
                 if active is not None and tp not in active and tp not in self._buffered_partitions:
                     break
-                if isinstance(item, RecordChunk):
-                    message = self._chunk_message(tp, item, generation)
-                else:
-                    message = self._to_message(tp, item)
-                await self.callback(message)
-                self._read_offset[tp] = message.offset
+                await self.callback(self._chunk_message(tp, item, generation))
+                self._read_offset[tp] = item.offset
 
     def _chunk_message(self, tp: TP, chunk: RecordChunk, generation: int) -> ConsumerMessage:
         return ConsumerMessage(

@@ -7,7 +7,6 @@ from typing import Any
 import faust
 from faust.stores import rocksdb
 
-from stream_app import metrics
 from stream_app.store import PartitionStore, close_database, open_database, set_aside
 
 
@@ -31,7 +30,6 @@ class PartitionedStore(rocksdb.Store):  # type: ignore[misc]
                 # Its lock goes with it: whoever judged the store still holds a reference.
                 close_database(database)
             set_aside(path)
-        metrics.PARTITIONS_WAITING.labels(str(partition)).set(0)
         return PartitionStore(self._db_for_partition(partition), path)
 
     def close_partition(self, partition: int) -> None:

@@ -21,6 +21,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.producer import sender
 from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator
+from aiokafka.producer.sender import Sender
 from aiokafka.producer.transaction_manager import TransactionManager
 from aiokafka.protocol.transaction import (
     AddPartitionsToTxnRequest,
@@ -208,6 +209,14 @@ def test_the_fetcher_keeps_results_by_partition_and_waits_by_future() -> None:
         "waiter.result()",
     )
     check_source(Fetcher._create_fetch_waiter, FETCHER, "self._fetch_waiters.add(fut)")
+
+
+def test_a_producer_is_dropped_by_its_sender_and_its_client() -> None:
+    used_by = "record_batches/transactions.py"
+    check_source(
+        AIOKafkaProducer.stop, used_by, "self._closed = True", "await self._sender.close()"
+    )
+    check_source(Sender.close, used_by, "self._sender_task.cancel()")
 
 
 def test_a_fetch_is_a_task_that_may_be_called_off() -> None:

@@ -88,9 +88,11 @@ OVERRIDES = [
 ]
 #: Of our own making, so that Faust has no such name.
 OURS = {
-    "end_offset",
     "seek_partition",
-    "first_offset",
+    "stable_offset",
+    "bounds",
+    "pause_partition",
+    "resume_partition",
     "_commit_quietly",
     "_drain_once",
     "_deliver",

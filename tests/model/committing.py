@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from contract.topics import transactional_id
 from stream_app import steps
-from stream_app.errors import QuarantineRefused, RestartNeeded
+from stream_app.errors import PartitionRefusal, RestartNeeded
 from stream_app.partition import Pending, Transaction
 from stream_app.takeover import Takeover
 from tests.model import checker
 from tests.model.disk import StoreDamaged
-from tests.model.kafka_log import ABORTED, COMMITTED, Producer
+from tests.model.kafka_log import COMMITTED, Producer
 
 if TYPE_CHECKING:
     from tests.model.kafka_log import SimLog
@@ -119,20 +119,6 @@ class Committing:
         return values
 
     def write(self, partition: int, transaction: Transaction) -> Generator[str, None, int]:
-        """As PartitionPipe does with a quarantine topic that refuses."""
-        while True:
-            try:
-                last = yield from self.write_once(partition, transaction)
-            except QuarantineRefused:
-                self.waiting.add(partition)
-                yield "waits"
-                continue
-            if partition in self.waiting:
-                self.waiting.discard(partition)
-                self.positions[partition] = self.takeover.taken[partition].fold.next_offset
-            return last
-
-    def write_once(self, partition: int, transaction: Transaction) -> Generator[str, None, int]:
         """As TransactionWriter.write does."""
         order = steps.transaction_steps(transaction, in_one_batch=self.takes_one_batch())
         answer: int | None = None
@@ -165,8 +151,7 @@ class Committing:
 
     def send_quarantined(self, partition: int, records: list[Any]) -> None:
         if self.world.quarantine_refuses:
-            self.world.coordinator.end(self.writers[partition], ABORTED)
-            raise QuarantineRefused
+            raise PartitionRefusal(partition, "quarantine", "it is refused")
         self._append(partition, self.world.quarantines, records)
 
     def _append(self, partition: int, logs: Any, records: Any) -> int:

@@ -6,12 +6,13 @@ Each task is a generator that stops after every effect. What is decided is the p
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from contract.changelog import BIRTH_KEY, decode_birth
 from record_batches.chunk import RecordChunk
 from stream_app import recovery
-from stream_app.errors import RestartNeeded
+from stream_app.errors import PartitionRefusal, RestartNeeded
 from stream_app.ground import ChangelogFacts
 from stream_app.partition import Verdict
 from stream_app.recovery import ChangelogRecovery
@@ -191,13 +192,10 @@ class SimWorker(Committing):
             yield "heartbeat"
 
     def _rebalance(self) -> Steps:
-        for partition, running in list(self.committing.items()):
-            # One that waits for the quarantine topic was aborted whole: nothing to finish.
-            while partition not in self.waiting:
-                name = next(running, "")
-                if not name:
-                    break
-                yield name
+        for running in list(self.committing.values()):
+            # Nothing to finish where Kafka refuses it: nothing of it will be seen.
+            with suppress(PartitionRefusal):
+                yield from running
         self.world.group.commit(self.generation, self._applied())
         yield "released"
         if self.number not in self.world.group.members:
@@ -254,13 +252,26 @@ class SimWorker(Committing):
         self.positions[partition] = offset
 
     def _pipe(self, partition: int) -> Steps:
-        fold = self.takeover.taken[partition].fold
         while True:
+            fold = self.takeover.taken[partition].fold
             if not fold.pending.events:
                 yield "idle"
                 continue
             applied_offset = fold.folded_offset
             taken = fold.take()
             self.committing[partition] = running = self.commit(partition, taken, applied_offset)
-            yield from running
+            try:
+                yield from running
+            except PartitionRefusal:
+                yield from self._retake(partition)
             self.committing.pop(partition, None)
+
+    def _retake(self, partition: int) -> Steps:
+        """As Ownership does with a partition whose commit Kafka has refused."""
+        self.committing.pop(partition, None)
+        self.waiting.add(partition)
+        while self.world.quarantine_refuses:
+            yield "waits"
+        yield from self.take([partition])
+        self.waiting.discard(partition)
+        self.positions[partition] = self.takeover.next_offsets()[partition]

@@ -22,12 +22,17 @@ async def consumer() -> Any:
     made._stopped, made._crashed = asyncio.Event(), asyncio.Event()
     made.loop = asyncio.get_running_loop()
     made.flow_active, made.suspend_flow = True, asyncio.Event()
-    made.app = SimpleNamespace(consumer_generation_id=7)
+    made.app = SimpleNamespace(
+        consumer_generation_id=7, is_chunked=lambda topic: topic == "readings"
+    )
     made._read_offset = {}
     chunks = {
         TopicPartition("readings", p): [RecordChunk("readings", p, 0, 5, [])]
         for p in range(PARTITIONS)
     }
+    # Faust has the changelogs assigned too, and nobody reads them here.
+    changelog = RecordChunk("changelog", 0, 0, 5, [], damage="its checksum is wrong")
+    chunks[TopicPartition("changelog", 0)] = [changelog]
 
     async def fetched(_timeout: float) -> Any:
         return chunks, None

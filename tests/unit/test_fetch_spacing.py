@@ -43,7 +43,6 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def fetcher() -> Any:
     made: Any = object.__new__(ChunkFetcher)
     made._records = OrderedDict()
-    made.is_chunked = lambda _topic: True
     made._client = SimpleNamespace(_conns={})
     made.spacing = Spacing(((0, APART_SECONDS),))
     return made

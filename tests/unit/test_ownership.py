@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, NoReturn, cast
 
 import msgspec
@@ -10,11 +11,13 @@ import pytest
 
 from contract.changelog import Birth, Marker
 from stream_app import ownership as ownership_module
-from stream_app.errors import PartitionRefusal, RestartNeeded
+from stream_app import set_aside as set_aside_module
+from stream_app.errors import NoBroker, PartitionRefusal, Refusal, RestartNeeded
 from stream_app.fence import SETTLED_SECONDS, SingleBatches, WriterFence
 from stream_app.health import not_ready_because
 from stream_app.ownership import Ownership
 from stream_app.recovery import Recovered
+from stream_app.set_aside import leave_if_alone
 
 BIRTH = Birth("cluster", "readings", "readings-id", "changelog-id", 0, "1")
 
@@ -51,6 +54,8 @@ class Writer:
 
     async def stop(self) -> None: ...
 
+    async def drop(self) -> None: ...
+
 
 class SlowRecovery:
     """Recovers once it is let."""
@@ -84,26 +89,49 @@ class Recovery(SlowRecovery):
 class Pipe:
     """One that only says what it was made of."""
 
-    def __init__(self, fold: Any, *_: Any, **__: Any) -> None:
+    def __init__(self, fold: Any, *_: Any, on_refusal: Any, **__: Any) -> None:
         self.applied_offset = fold.marker.applied_offset
-        self.waiting_for = None
+        self.fold = fold
+        self.refuse = on_refusal
+        self.resumed = 0
 
     def start(self) -> None: ...
 
+    async def finish(self) -> None: ...
+
     async def close(self) -> None: ...
 
+    async def resume(self) -> None:
+        self.resumed += 1
 
-def ownership_of(recovery: Any, **overrides: Any) -> Ownership:
+
+class Readings:
+    """The source, which says what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+
+    def pause(self, partition: int) -> None:
+        self.asked.append(("pause", partition))
+
+    async def resume(self, partition: int, offset: int) -> None:
+        self.asked.append(("resume", partition, offset))
+
+    async def bounds(self, _: int) -> tuple[int, int]:
+        return 0, 20
+
+
+def ownership_of(recovery: Any, nothing_left: Any = None) -> Ownership:
     new_writer: Any = lambda partition: Writer()  # noqa: E731
     new_pipe: Any = Pipe
     return Ownership(
         new_writer=new_writer,
         recovery=recovery,
         confirm_ground=nothing,
+        nothing_left=nothing_left or (lambda _: None),
         expected_birth=BIRTH,
         target_readings=1,
         new_pipe=new_pipe,
-        **overrides,
     )
 
 
@@ -121,11 +149,13 @@ WITHOUT_HEAD = PartitionRefusal(1, "changelog", "it has no birth record")
 OTHER_BIRTH = msgspec.structs.replace(BIRTH, rules_id="0")
 
 
-async def taken_over(owned: Ownership, first: dict[int, int], end: dict[int, int]) -> None:
+async def taken_over(
+    owned: Ownership, first: dict[int, int], end: dict[int, int], source: Any = None
+) -> None:
     partitions = sorted(first)
     await owned.fence(partitions)
     await owned.recover(partitions)
-    owned.begin(1, cast(Any, None))
+    owned.begin(1, cast(Any, source))
     if owned.positions():
         owned.check_positions(first, end)
 
@@ -156,11 +186,35 @@ async def test_x54_each_refusal_of_one_partition_sets_only_it_aside(endings: lis
     assert owned.refusals() == {}
 
 
-async def test_x54_it_ends_with_3_where_all_its_partitions_refuse(endings: list[str]) -> None:
-    owned = ownership_of(Recovery({1: WITHOUT_HEAD, 3: recovered(BIRTH)}))
+async def test_x54_it_is_told_where_all_its_partitions_refuse(endings: list[str]) -> None:
+    told: list[Refusal] = []
+    recovery = Recovery({1: WITHOUT_HEAD, 3: recovered(BIRTH)})
+    owned = ownership_of(recovery, told.append)
     await taken_over(owned, {1: 0, 3: 15}, {1: 20, 3: 20})
-    assert len(endings) == 1
-    assert "partition 1: it has no birth record; partition 3: offsets 10-14" in endings[0]
+    assert len(told) == 1
+    assert "partition 1: it has no birth record; partition 3: offsets 10-14" in str(told[0])
+    assert owned.refuses_all()
+    await owned.release()
+    assert not owned.refuses_all()
+    assert endings == []
+
+
+@pytest.mark.parametrize(
+    ("members", "leaves"), [(["we"], 1), ([], 1), (["we", "others"], 0), (NoBroker("away"), 0)]
+)
+async def test_x54_it_ends_only_where_nobody_else_is_in_the_group(
+    members: Any, leaves: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(set_aside_module, "ASK_AGAIN_SECONDS", 0.0)
+    answers, left = iter([True, True, False, False]), []
+
+    def asked() -> list[str]:
+        if isinstance(members, Exception):
+            raise members
+        return members  # type: ignore[no-any-return]
+
+    await leave_if_alone(lambda: next(answers), asked, lambda: left.append(3))
+    assert len(left) == leaves
 
 
 async def test_x54_a_worker_without_partitions_works_on(endings: list[str]) -> None:
@@ -168,6 +222,67 @@ async def test_x54_a_worker_without_partitions_works_on(endings: list[str]) -> N
     await taken_over(owned, {}, {})
     assert endings == []
     assert not_ready_because(owned) == []
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - nobody tells us
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(set_aside_module, "FIRST_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("reason", ["quarantine", "too_large"])
+async def test_x54_a_commit_that_kafka_refuses_has_its_partition_taken_over_anew(
+    endings: list[str], reason: Any
+) -> None:
+    recovery = Recovery({0: recovered(BIRTH), 1: recovered(BIRTH)})
+    source, owned = Readings(), ownership_of(recovery)
+    await taken_over(owned, {0: 0, 1: 0}, {0: 20, 1: 20}, source)
+    other, refused = owned.pipes[0], cast(Any, owned.pipes[1])
+    refused.refuse(PartitionRefusal(1, reason, "Kafka does not take it"))
+    assert owned.refusals()[1].reason == reason
+    assert source.asked == [("pause", 1)]
+    # Committed after all, or by another worker meanwhile: the changelog says it.
+    recovery.found[1] = Recovered(cast(Any, Store(12)), BIRTH, 30)
+    await until(lambda: owned.refusals() == {})
+    await until(lambda: len(source.asked) == 2)
+    assert source.asked[1:] == [("resume", 1, 13)]
+    assert owned.pipes[1] is not refused
+    assert owned.pipes[0] is other, "the others are left alone"
+    assert endings == []
+    await owned.release()
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_x53_a_damaged_batch_is_asked_for_again_by_the_same_pipe(endings: list[str]) -> None:
+    owned = ownership_of(Recovery({0: recovered(BIRTH), 1: recovered(BIRTH)}))
+    await taken_over(owned, {0: 0, 1: 0}, {0: 20, 1: 20}, Readings())
+    pipe = cast(Any, owned.pipes[1])
+    pipe.refuse(PartitionRefusal(1, "readings_damaged", "a batch is damaged"))
+    await until(lambda: pipe.resumed == 1)
+    assert owned.refusals() == {}
+    assert endings == []
+
+
+async def test_x54_in_running_too_it_is_told_only_where_a_person_has_to_act_for_all(
+    endings: list[str],
+) -> None:
+    told: list[Refusal] = []
+    owned = ownership_of(Recovery({0: recovered(BIRTH), 1: recovered(BIRTH)}), told.append)
+    await taken_over(owned, {0: 0, 1: 0}, {0: 20, 1: 20}, Readings())
+    first, second = cast(Any, owned.pipes[0]), cast(Any, owned.pipes[1])
+    first.refuse(PartitionRefusal(0, "readings_removed", "gone"))
+    second.refuse(PartitionRefusal(1, "quarantine", "Kafka takes none"))
+    assert told == []
+    second.refuse(PartitionRefusal(1, "readings_removed", "gone too"))
+    assert [str(each) for each in told] == ["partition 0: gone; partition 1: gone too"]
+    await owned.release()
+    assert endings == []
 
 
 async def test_partitions_let_go_while_they_are_recovered_are_not_taken_over(

@@ -8,10 +8,12 @@ from typing import Any, cast
 import pytest
 
 from contract.changelog import Marker
+from record_batches.chunk import RecordChunk
 from stream_app import backlog as backlog_module
 from stream_app import pipe as pipe_module
 from stream_app.backlog import Backlog
-from stream_app.errors import QuarantineRefused
+from stream_app.errors import PartitionRefusal
+from stream_app.ground import LostOffsets
 from stream_app.partition import PartitionFold, Transaction
 from stream_app.pipe import PartitionPipe
 from stream_app.store import PartitionStore
@@ -30,12 +32,15 @@ class RefusingWriter:
 
     async def write(self, _: Any) -> int:
         self.tried.set()
-        raise QuarantineRefused("energy_consumption_quarantine: not authorised")
+        raise PartitionRefusal(0, "quarantine", "not authorised")
 
     async def keep(self) -> None:
         pass
 
     async def stop(self) -> None:
+        pass
+
+    async def drop(self) -> None:
         pass
 
 
@@ -62,6 +67,9 @@ class BusyWriter:
         pass
 
     async def stop(self) -> None:
+        pass
+
+    async def drop(self) -> None:
         pass
 
 
@@ -110,8 +118,11 @@ class CaughtUp:
     async def seek(self, _: int, offset: int) -> None:
         self.sought.append(offset)
 
-    async def first_offset(self, _: int) -> int:
-        return 0
+    async def bounds(self, _: int) -> tuple[int, int]:
+        return 0, 0
+
+    async def resume(self, _: int, offset: int) -> None:
+        self.sought.append(offset)
 
     def end_offset(self, _: int) -> int | None:
         return None
@@ -126,7 +137,11 @@ def endings(monkeypatch: pytest.MonkeyPatch) -> asyncio.Queue[BaseException]:
 
 
 def pipe_of(
-    writer: Any, store: Any, source: CaughtUp | None = None, backlog: Backlog | None = None
+    writer: Any,
+    store: Any,
+    source: CaughtUp | None = None,
+    backlog: Backlog | None = None,
+    **options: Any,
 ) -> PartitionPipe:
     return PartitionPipe(
         PartitionFold(0, Marker(applied_offset=-1)),
@@ -135,6 +150,7 @@ def pipe_of(
         cast(Any, source or CaughtUp()),
         generation=1,
         backlog=backlog or Backlog(100),
+        **options,
     )
 
 
@@ -211,7 +227,7 @@ async def test_a_pipe_that_is_full_when_its_quarantine_is_refused_holds_back_nob
     async def write(_: Any) -> int:
         writer.tried.set()
         await refuse.wait()
-        raise QuarantineRefused("energy_consumption_quarantine: not authorised")
+        raise PartitionRefusal(0, "quarantine", "not authorised")
 
     writer.write = write  # type: ignore[method-assign]
     pipe = pipe_of(writer, EmptyStore())
@@ -275,7 +291,7 @@ async def test_a_large_transaction_that_gets_quarantine_records_gives_its_turn_a
     await next_pipe.add(chunk_of(0, large), lambda: None)
     async with asyncio.timeout(5):
         await other.committing.wait()
-    assert pipe.waiting_for is not None
+    assert pipe.refusal is not None
     other.let_commit.set()
     await next_pipe.close()
     await pipe.close()
@@ -305,38 +321,81 @@ async def test_a_transaction_has_its_devices_in_the_order_of_the_store() -> None
     assert len(keys) == len(values)
 
 
-async def test_a_pipe_that_is_closed_while_its_quarantine_is_taken_after_all_is_not_counted_again(
-    endings: asyncio.Queue[BaseException], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pipe_module, "_FIRST_BACKOFF_SECONDS", 0.01)
-    writer, backlog = BusyWriter(), Backlog(100)
-    tries = [asyncio.Event(), asyncio.Event()]
-    answers = [asyncio.Event(), asyncio.Event()]
+def damaged(first: int, last: int) -> RecordChunk:
+    return RecordChunk("energy_consumption", 0, first, last + 1, [], damage="its checksum is wrong")
 
-    async def write(_: Any) -> int:
-        number = 1 if tries[0].is_set() else 0
-        tries[number].set()
-        await answers[number].wait()
-        if number == 0:
-            raise QuarantineRefused("energy_consumption_quarantine: not authorised")
-        return 0
 
-    writer.write = write  # type: ignore[method-assign]
-    writer.let_begin.set()
-    pipe = pipe_of(writer, WritableStore(), backlog=backlog)
-    pipe.start()
-    await pipe.add(chunk_of(0, [b"no reading"]), lambda: None)
-    await tries[0].wait()
-    devices = [reading_value(f"device_{number}") for number in range(600)]
-    await pipe.add(chunk_of(1, devices), lambda: None)
-    other = PartitionFold(1, Marker(applied_offset=-1))
-    assert backlog.is_full(other), "so many devices are pending in the one that will be closed"
-    answers[0].set()
+async def until_called(found: list[Any]) -> None:
     async with asyncio.timeout(5):
-        await tries[1].wait()
-        closing = asyncio.create_task(pipe.close())
-        await asyncio.sleep(0)
-        answers[1].set()
-        await closing
-    assert not backlog.is_full(other)
+        while not found:  # noqa: ASYNC110 - nobody tells us
+            await asyncio.sleep(0)
+
+
+async def test_x53_a_damaged_batch_sets_the_partition_aside_when_all_before_it_is_committed(
+    endings: asyncio.Queue[BaseException],
+) -> None:
+    writer, source, told = HeldWriter(), CaughtUp(), []
+    pipe = pipe_of(writer, WritableStore(), source, on_refusal=told.append)
+    pipe.start()
+    await pipe.add(chunk_of(0, [reading_value()] * 3), lambda: None)
+    await pipe.add(damaged(3, 7), lambda: None)
+    await pipe.add(chunk_of(8, [reading_value()]), lambda: None)
+    await writer.committing.wait()
+    assert told == []
+    writer.let_commit.set()
+    await until_called(told)
+    assert pipe.applied_offset == 2
+    assert pipe.fold.pending.counted == 0, "nothing behind it is folded"
+    assert str(told[0]) == (
+        "partition 0: the batch of offsets 3-7 cannot be read (its checksum is wrong): bring back"
+        " an intact copy of it, by another replica or from a backup; to go on without it: energy"
+        " worker --accept-lost-offsets 0:3-7"
+    )
+    # A replica brings it back: it is asked for again.
+    await pipe.resume()
+    assert source.sought == [3]
+    await pipe.add(chunk_of(3, [reading_value()] * 6), lambda: None)
+    await pipe.close()
+    assert endings.empty()
+
+
+@pytest.mark.parametrize("accepted", [LostOffsets(3, 7), LostOffsets(3, 6), LostOffsets(2, 7)])
+async def test_x53_a_damaged_batch_is_passed_only_where_exactly_it_is_accepted(
+    endings: asyncio.Queue[BaseException], accepted: LostOffsets
+) -> None:
+    writer, told, done = HeldWriter(), [], asyncio.Event()
+    writer.let_commit.set()
+    pipe = pipe_of(writer, WritableStore(), on_refusal=told.append, accepted=[accepted])
+    pipe.start()
+    await pipe.add(chunk_of(0, [reading_value()] * 3), lambda: None)
+    await pipe.add(damaged(3, 7), lambda: None)
+    if accepted == LostOffsets(3, 7):
+        await pipe.add(chunk_of(8, [reading_value()]), done.set)
+        async with asyncio.timeout(5):
+            await done.wait()
+        assert (told, pipe.applied_offset, pipe.fold.marker.counted) == ([], 8, 4)
+    else:
+        await until_called(told)
+        assert pipe.applied_offset == 2
+    await pipe.close()
+    assert endings.empty()
+
+
+async def test_x31_removed_offsets_set_the_partition_aside_when_all_before_them_is_committed(
+    endings: asyncio.Queue[BaseException],
+) -> None:
+    class Hole(CaughtUp):
+        async def bounds(self, _: int) -> tuple[int, int]:
+            return 10, 20
+
+    writer, told = HeldWriter(), []
+    writer.let_commit.set()
+    pipe = pipe_of(writer, WritableStore(), Hole(), on_refusal=told.append)
+    pipe.start()
+    await pipe.add(chunk_of(0, [reading_value()] * 3), lambda: None)
+    await pipe.add(chunk_of(10, [reading_value()]), lambda: None)
+    await until_called(told)
+    assert pipe.applied_offset == 2
+    assert "offsets 3-9 were removed before they were counted" in str(told[0])
+    await pipe.close()
     assert endings.empty()

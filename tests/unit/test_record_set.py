@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any, NoReturn
+
 import google_crc32c
 import pytest
 from aiokafka.consumer import fetcher
-from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
+from record_batches.chunk import RecordChunk, UnreadableBatch
 from record_batches.fetcher import ChunkRecords
 from record_batches.record_set import RecordSet
+from tests.records import records_from
 
 HEADER_BYTES = 61
 
@@ -35,7 +38,8 @@ SEVERAL = batch(5, [b"a", b"b"]) + batch(7, [b"c" * 500], codec=1) + batch(8, [b
 
 def verdicts(fetched: bytes) -> list[tuple[int, bool]]:
     return [
-        (found.base_offset, is_right) for found, is_right in RecordSet(fetched).checked_batches()
+        (found.base_offset, after_damage is None)
+        for found, after_damage in RecordSet(fetched).checked_batches(0)
     ]
 
 
@@ -52,8 +56,8 @@ def test_every_batch_is_yielded_with_its_verdict() -> None:
 @pytest.mark.parametrize("magic", [0, 1])
 def test_old_formats_are_checked_too(magic: int) -> None:
     written = legacy(0, magic)
-    assert [right for _, right in RecordSet(written).checked_batches()] == [True]
-    assert [right for _, right in RecordSet(written[:-1] + b"?").checked_batches()] == [False]
+    assert [after for _, after in RecordSet(written).checked_batches(0)] == [None]
+    assert [after for _, after in RecordSet(written[:-1] + b"?").checked_batches(0)] != [None]
 
 
 def test_every_flipped_bit_is_found_where_aiokafka_finds_it() -> None:
@@ -69,14 +73,59 @@ def test_every_flipped_bit_is_found_where_aiokafka_finds_it() -> None:
             assert verdicts(bytes(changed))[0][1] is theirs.validate_crc() is False
 
 
-def test_a_damaged_batch_is_never_a_chunk() -> None:
-    damaged = bytearray(SEVERAL)
-    damaged[len(batch(5, [b"a", b"b"])) + HEADER_BYTES] ^= 1
-    fetched = fetcher.PartitionRecords(
-        TopicPartition("readings", 3), RecordSet(bytes(damaged)), [], 5, None, None, True, 1
+def chunk_from(fetched: bytes, position: int) -> RecordChunk:
+    """The first chunk of a fetch from an offset."""
+    answer = fetcher.PartitionRecords(
+        TopicPartition("readings", 3), RecordSet(fetched), [], position, None, None, True, 1
     )
-    with pytest.raises(CorruptRecordException, match="readings"):
-        next(ChunkRecords(fetched))
+    return next(ChunkRecords(answer))
+
+
+FIRST_BYTES = len(batch(5, [b"a", b"b"]))
+
+
+def test_x53_a_damaged_batch_is_a_chunk_of_its_own_and_gives_no_record() -> None:
+    damaged = bytearray(SEVERAL)
+    damaged[FIRST_BYTES + HEADER_BYTES] ^= 1
+    before = chunk_from(bytes(damaged), 5)
+    assert (before.start_offset, before.next_offset, before.damage) == (5, 7, None)
+    alone = chunk_from(bytes(damaged[FIRST_BYTES:]), 7)
+    assert (alone.start_offset, alone.next_offset) == (7, 8)
+    with pytest.raises(UnreadableBatch, match="readings, partition 3: the batch of offsets 7-7"):
+        alone.records  # noqa: B018
+    with pytest.raises(UnreadableBatch):
+        list(alone.slices())
+
+
+def test_x53_whichever_bit_is_flipped_no_offset_beyond_the_batch_is_named() -> None:
+    one, following = batch(10, [b"a"] * 6), batch(16, [b"b"])
+    for place in range(17, len(one)):
+        for bit in range(8):
+            changed = bytearray(one)
+            changed[place] ^= 1 << bit
+            between = chunk_from(bytes(changed) + following, 10)
+            assert (between.damage is not None, between.next_offset) == (True, 16), place
+            # Nothing behind it says where it ends: told in two parts at worst.
+            alone = chunk_from(bytes(changed), 10)
+            assert alone.damage is not None
+            assert 10 < alone.next_offset <= 16
+            if alone.next_offset < 16:
+                assert chunk_from(bytes(changed), alone.next_offset).next_offset == 16, place
+
+
+def test_x53_a_batch_that_cannot_be_parsed_is_named_after_all_before_it() -> None:
+    class Garbage:
+        base_offset, next_offset = 12, 15
+
+        def __iter__(self) -> NoReturn:
+            raise ValueError("no such codec")
+
+    kept = records_from(10, [b"x"] * 2)
+    broken: Any = [kept, Garbage(), records_from(15, [b"x"])]
+    slices = RecordChunk("readings", 3, 10, 16, broken).slices()
+    assert [record.offset for record in next(slices)] == [10, 11]
+    with pytest.raises(UnreadableBatch, match="offsets 12-14 cannot be read: ValueError: no such"):
+        next(slices)
 
 
 def test_every_fetcher_makes_record_sets() -> None:

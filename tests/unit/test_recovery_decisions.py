@@ -143,13 +143,13 @@ def test_x31_lost_offsets_are_passed_only_when_exactly_they_are_accepted(
 ):
     if goes_on_at is None:
         with pytest.raises(Refusal, match="0:10-14"):
-            check_position(0, Marker(9), 15, 40, accepted)
+            check_position(0, Marker(9), 15, 40, [accepted])
     else:
-        assert check_position(0, Marker(9), 15, 40, accepted) == goes_on_at
+        assert check_position(0, Marker(9), 15, 40, [accepted]) == goes_on_at
 
 
 def test_nothing_lost_goes_on_after_the_marker_whatever_is_accepted():
-    assert check_position(0, Marker(9), 3, 40, LostOffsets(0, 2)) == 10
+    assert check_position(0, Marker(9), 3, 40, [LostOffsets(0, 2)]) == 10
 
 
 @pytest.mark.parametrize("text", ["1", "0:5", "0:5-", "a:1-2", "0:1-2;1:1-2", " 0:1-2", "0:1_0-2"])
@@ -160,4 +160,4 @@ def test_lost_offsets_are_written_as_ranges(text: str):
 
 def test_lost_offsets_of_several_partitions():
     settings = WorkerSettings.load({"STREAM_APP_ACCEPT_LOST_OFFSETS": "0:17-42,3:5-9"})
-    assert settings.lost_offsets() == {0: LostOffsets(17, 42), 3: LostOffsets(5, 9)}
+    assert settings.lost_offsets() == {0: {LostOffsets(17, 42)}, 3: {LostOffsets(5, 9)}}

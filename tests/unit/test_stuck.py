@@ -59,8 +59,8 @@ def test_whatever_explains_it_ends_nobody(look: Callable[[int], Look | None]) ->
 class Pipe:
     applied_offset, generation = 5, 3
 
-    def __init__(self, waiting_for: str | None = None) -> None:
-        self.waiting_for = waiting_for
+    def __init__(self, refusal: str | None = None) -> None:
+        self.refusal = refusal
 
 
 class Owned:
