@@ -137,7 +137,8 @@ class Cluster:
     def _configs(self, resources: list[ConfigResource]) -> dict[str, dict[str, str]]:
         found = self.ask(lambda: self.admin.describe_configs(resources, **self.within()))
         return {
-            resource.name: {name: str(entry.value) for name, entry in entries.items()}
+            # A managed cluster may show a name without its value.
+            resource.name: {n: str(e.value) for n, e in entries.items() if e.value is not None}
             for resource, entries in found.items()
         }
 

@@ -1,9 +1,10 @@
-"""Ends a worker that applies nothing while what it could read grows; a restart is safe.
+"""Ends a worker in which a partition applies nothing while what it could read grows.
 
-Only where nothing else explains it: not in a recovery, not while a partition waits for a named
-reason, not behind a foreign open transaction (the last stable offset stands still), not while
-the broker does not answer. The judgement counts looks, not seconds: a process that was stopped
-and goes on sees one look, not the time it slept.
+Each partition is judged on its own, whatever the others do: a restart is safe, and hands it to
+another worker. Only where nothing else explains it: not in a recovery, not while it is set
+aside, not behind a foreign open transaction (the last stable offset stands still), not while the
+broker does not answer. The judgement counts looks, not seconds: a process that was stopped and
+goes on sees one look, not the time it slept.
 """
 
 from __future__ import annotations
@@ -33,54 +34,56 @@ class Look(NamedTuple):
     stable: Mapping[int, int]
 
 
+class _Still(NamedTuple):
+    """Since which look a partition stands still, and how many there were."""
+
+    generation: int
+    applied: int
+    stable: int
+    looks: int
+
+
 class StuckJudge:
-    """Remembers since which look nothing has been applied."""
+    """Remembers of each partition since which look nothing has been applied."""
 
     def __init__(self) -> None:
         """Begin with no look."""
-        self._first: Look | None = None
-        self._looks = 0
+        self._still: dict[int, _Still] = {}
 
     def forget(self) -> None:
         """Begin anew: something explains that nothing is applied, or nothing was seen."""
-        self._first, self._looks = None, 0
+        self._still = {}
 
     def judge(self, look: Look) -> str | None:
         """Return what is stuck, None while nothing is."""
-        first = self._first
-        if (
-            first is None
-            or (look.generation, look.applied) != (first.generation, first.applied)
-            or not self._growing(first, first)
-        ):
-            self._first, self._looks = look, 1
-            return None
-        self._looks += 1
-        stuck = self._growing(first, look)
-        if self._looks <= LOOKS or not any(look.stable[p] > first.stable[p] for p in stuck):
-            return None
-        named = ", ".join(f"{p} at {look.applied[p]} of {look.stable[p] - 1}" for p in stuck)
-        return (
-            f"nothing was applied in {LOOKS} looks though there is more to read: partition {named}"
-        )
-
-    def _growing(self, first: Look, look: Look) -> list[int]:
-        """Partitions that had something to apply then and have it now."""
-        return [
-            partition
-            for partition, applied in sorted(look.applied.items())
-            if first.stable[partition] - 1 > applied and look.stable[partition] - 1 > applied
+        still, self._still = self._still, {}
+        for partition, applied in look.applied.items():
+            stable, since = look.stable[partition], still.get(partition)
+            if stable - 1 <= applied:
+                continue
+            if since is None or (since.generation, since.applied) != (look.generation, applied):
+                since = _Still(look.generation, applied, stable, 0)
+            self._still[partition] = since._replace(looks=since.looks + 1)
+        stuck = [
+            f"{partition} at {since.applied} of {look.stable[partition] - 1}"
+            for partition, since in sorted(self._still.items())
+            if since.looks > LOOKS and look.stable[partition] > since.stable
         ]
+        if not stuck:
+            return None
+        return (
+            f"nothing was applied in {LOOKS} looks though there is more to read: partition"
+            f" {', '.join(stuck)}"
+        )
 
 
 def look_at(ownership: Ownership, cluster: Cluster, partitions: int) -> Look | None:
-    """Look once; None where something explains that nothing is applied.
+    """Look once at what is not set aside; None where something explains that nothing is applied.
 
     Raises: NoBroker, ClusterRefused.
     """
-    pipes = dict(ownership.pipes)
-    waits = any(pipe.refusal is not None for pipe in pipes.values())
-    if ownership.is_recovering or waits or not pipes:
+    pipes = {p: pipe for p, pipe in list(ownership.pipes.items()) if pipe.refusal is None}
+    if ownership.is_recovering or not pipes:
         return None
     applied = {partition: pipe.applied_offset for partition, pipe in pipes.items()}
     generation = next(iter(pipes.values())).generation

@@ -28,14 +28,22 @@ def test_nothing_applied_while_the_log_grows_is_stuck() -> None:
     assert said[0].endswith(f"partition 2 at 5 of {20 + LOOKS - 1}")
 
 
+def test_x55_a_partition_that_is_stuck_alone_is_named_whatever_the_others_do() -> None:
+    said = verdicts(lambda turn: Look(1, {0: turn, 1: 7, 2: 9}, {0: 10**6, 1: 20 + turn, 2: 10}))
+    assert len(said) == 2 * LOOKS
+    assert said[0].endswith(f"partition 1 at 7 of {20 + LOOKS - 1}")
+
+
 @pytest.mark.parametrize(
     "look",
     [
         pytest.param(lambda _: Look(1, {0: 9}, {0: 10}), id="all is applied"),
         pytest.param(lambda turn: Look(1, {0: turn}, {0: 10**6 + turn}), id="slow but moving"),
         pytest.param(
-            lambda turn: Look(1, {0: turn // (LOOKS - 1), 1: 0}, {0: 10**6, 1: 5 + turn}),
-            id="one partition moves in time",
+            lambda turn: Look(
+                1, dict.fromkeys((0, 1), turn // (LOOKS - 1)), dict.fromkeys((0, 1), 10**6 + turn)
+            ),
+            id="all move in time",
         ),
         pytest.param(lambda _: Look(1, {0: 5}, {0: 20}), id="lag does not grow"),
         pytest.param(lambda _: Look(1, {0: 5}, {0: 6}), id="behind a foreign open transaction"),
@@ -79,7 +87,8 @@ class Ends:
     [
         (Owned({1: Pipe()}), Look(3, {1: 5}, {1: 101})),
         (Owned({1: Pipe()}, is_recovering=True), None),
-        (Owned({1: Pipe(), 0: Pipe("Kafka refuses the quarantine")}), None),
+        (Owned({1: Pipe(), 0: Pipe("Kafka refuses the quarantine")}), Look(3, {1: 5}, {1: 101})),
+        (Owned({0: Pipe("Kafka refuses the quarantine")}), None),
         (Owned({}), None),
     ],
 )
