@@ -27,7 +27,7 @@ from stream_app.set_aside import leave_if_alone
 from stream_app.settings import WorkerSettings
 from stream_app.stuck import end_when_stuck
 from stream_app.transaction import TransactionWriter
-from stream_app.watch import confirm, watch
+from stream_app.watch import Watch, confirm, watch
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
         version=1,
     )
     app.settings = settings
-    app.warnings = ground.warnings
+    app.warnings = list(ground.warnings)
     app.single_batches = ground.single_batches
     app.source_topic = READINGS.name
     table = app.Table(TABLE, partitions=ground.partitions, key_type=bytes, value_type=bytes)
@@ -99,7 +99,8 @@ def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
     app.agent(readings, name="fold_readings")(fold_readings(app.ownership))
 
     async def watch_ground() -> None:
-        await watch(settings, cluster, ground, leave)
+        watched = Watch(settings, cluster, ground, app.warnings)
+        await watch(watched, leave, is_pinned=ground.is_pinned)
 
     async def watch_progress() -> None:
         seconds = max(settings.stuck_seconds, settings.transaction_timeout_seconds)

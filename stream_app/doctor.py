@@ -5,9 +5,8 @@ Reads the cluster; writes nothing. Each finding is one line that says what to do
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from aiokafka.errors import BrokerResponseError, KafkaError
@@ -17,24 +16,27 @@ from contract.fold import RULES_ID
 from contract.topics import QUARANTINE, READINGS, VIEWS, changelog
 from contract.views import Views, ViewVersion
 from record_batches.reader import read_all
+from stream_app.certainty import certainly
 from stream_app.cluster import Cluster, TopicOnBroker, no_broker
-from stream_app.errors import ClusterRefused, Refusal, RestartNeeded, ViewDropped
+from stream_app.errors import ClusterRefused, Refusal, RestartNeeded, Suspicion, ViewDropped
 from stream_app.fence import SingleBatches, refused_by_configs
 from stream_app.settings import WorkerSettings
 from stream_app.standing import (
+    Configs,
     Finding,
     judge_brokers,
     judge_copies,
     judge_keeping,
     judge_leaders,
+    judge_sizes,
+    judge_timeout,
 )
 
 log = logging.getLogger(__name__)
 
+Topics = Mapping[str, TopicOnBroker]
+
 _CREATE = "create the topics: energy topics create"
-#: While topics are given more partitions their numbers differ for a moment.
-GROWTH_SECONDS = 5.0
-_PAUSE_SECONDS = 0.5
 
 
 class Ground(NamedTuple):
@@ -53,6 +55,8 @@ class Ground(NamedTuple):
     single_batches: SingleBatches = SingleBatches("nobody has looked")
     #: What is at risk though totals are right, one line each.
     warnings: tuple[str, ...] = ()
+    #: None where there was no quarantine topic.
+    quarantine_id: str | None = None
 
 
 async def read_views(settings: WorkerSettings) -> Views:
@@ -74,28 +78,29 @@ async def examine(settings: WorkerSettings, cluster: Cluster) -> Ground:
 
     Raises: NoBroker within 10 s; Refusal with what to do.
     """
+    return await certainly(lambda: _examine(settings, cluster))
+
+
+async def _examine(settings: WorkerSettings, cluster: Cluster) -> Ground:
     cluster.brokers()
-    topics = cluster.topics([READINGS.name, QUARANTINE.name, VIEWS.name])
-    for topic in (READINGS, QUARANTINE, VIEWS):
+    topics: dict[str, TopicOnBroker] = cluster.topics([READINGS.name, QUARANTINE.name, VIEWS.name])
+    for topic in (READINGS, VIEWS):
         if topic.name not in topics:
-            raise Refusal(f"there is no topic {topic.name}{settings.in_sight}; {_CREATE}")
+            raise Suspicion(f"there is no topic {topic.name}{settings.in_sight}; {_CREATE}")
     views = await read_views(settings)
     version = wanted_version(views, settings.view_version)
     name = changelog(version.view_version).name
     topics |= cluster.topics([name])
     if name not in topics:
-        raise Refusal(
+        raise Suspicion(
             f"there is no topic {name}; it was deleted: build a new view version: "
             "energy replay start"
         )
-    partitions = await _same_partitions(cluster, [READINGS.name, QUARANTINE.name, name])
-    warnings = _refuse_or_warn(examine_configs(cluster, topics, name, settings.is_local))
-    single_batches = SingleBatches(
-        _refused_by_configs(cluster, name), is_off=settings.single_batches == "off"
-    )
-    return Ground(
+    seen = configs_seen(cluster, topics)
+    quarantine = topics.get(QUARANTINE.name)
+    ground = Ground(
         view_version=version.view_version,
-        partitions=partitions,
+        partitions=partitions_of(version, topics),
         expected_birth=Birth(
             cluster_id=cluster.cluster_id(),
             source_topic=READINGS.name,
@@ -106,66 +111,97 @@ async def examine(settings: WorkerSettings, cluster: Cluster) -> Ground:
         ),
         is_pinned=settings.view_version is not None,
         dropped=frozenset(version.view_version for version in views.in_state("dropped")),
-        single_batches=single_batches,
-        warnings=warnings,
+        single_batches=SingleBatches(
+            refused_by_configs(seen.brokers, seen.topics.get(name, {})),
+            is_off=settings.single_batches == "off",
+        ),
+        quarantine_id=quarantine.topic_id if quarantine else None,
     )
+    findings = examine_configs(seen, topics, name, settings)
+    warnings = refuse_or_warn(findings + examine_topics(ground, topics))
+    for line in warnings:
+        log.warning("%s", line)
+    return ground._replace(warnings=warnings)
 
 
-async def _same_partitions(cluster: Cluster, names: list[str]) -> int:
-    """Return how many partitions each of the topics has, the readings first.
+def partitions_of(version: ViewVersion, topics: Topics) -> int:
+    """Return in how many partitions the view version counts: those in which it was born.
 
-    Raises: Refusal where they differ for longer than it takes to grow them.
+    Partitions that somebody has added are not among them until `energy topics grow` has run.
     """
-    deadline = time.monotonic() + GROWTH_SECONDS
-    while True:
-        topics = cluster.topics(names)
-        counts = {name: topics[name].partitions for name in names if name in topics}
-        if len(counts) == len(names) and len(set(counts.values())) == 1:
-            return counts[names[0]]
-        if time.monotonic() > deadline:
-            found = ", ".join(f"{name} has {count}" for name, count in counts.items())
-            raise Refusal(
-                f"the numbers of partitions differ: {found}; give all the same, and the view"
-                f" versions what the added ones need: energy topics grow {max(counts.values())}"
-            )
-        await asyncio.sleep(_PAUSE_SECONDS)
+    name = changelog(version.view_version).name
+    return min(version.partitions, *(topics[each].partitions for each in (READINGS.name, name)))
+
+
+class Seen(NamedTuple):
+    """The configs that the cluster shows to this login, and findings about what it does not."""
+
+    brokers: Configs
+    topics: Configs
+    unseen: list[Finding]
+
+
+def configs_seen(cluster: Cluster, topics: Topics) -> Seen:
+    """Ask for the configs of brokers and topics."""
+    found: list[Configs] = []
+    unseen = []
+    for ask in (cluster.broker_configs, lambda: cluster.configs(topics)):
+        try:
+            found.append(ask())
+        except ClusterRefused as error:
+            found.append({})
+            unseen.append(Finding(f"configs were not checked: {error}", refuses=False))
+    return Seen(found[0], found[1], unseen)
 
 
 def examine_configs(
-    cluster: Cluster, topics: dict[str, TopicOnBroker], changelog_name: str, is_local: bool
+    seen: Seen, topics: Topics, changelog_name: str, settings: WorkerSettings
 ) -> list[Finding]:
-    """Ask for the configs of topics and brokers, and judge them.
+    """Judge the configs of topics and brokers."""
+    configs = seen.topics
+    totals = {n: c for n, c in configs.items() if n in (READINGS.name, changelog_name)}
+    findings = judge_leaders(totals) + judge_keeping(configs, changelog_name)
+    findings += judge_sizes(configs, changelog_name) + judge_brokers(seen.brokers)
+    findings += judge_timeout(seen.brokers, settings.transaction_timeout_seconds)
+    if not settings.is_local:
+        copies = {name: topic.replication for name, topic in topics.items()}
+        findings += judge_copies(copies, configs)
+    return findings + seen.unseen
 
-    What this login may not ask for is a finding, not a refusal.
-    """
+
+def examine_topics(ground: Ground, topics: Topics) -> list[Finding]:
+    """Judge the topics that are there: partitions nobody counts, a quarantine that has changed."""
     findings = []
-    try:
-        configs = cluster.configs(topics)
-        totals = {n: c for n, c in configs.items() if n in (READINGS.name, changelog_name)}
-        findings += judge_leaders(totals) + judge_keeping(configs, changelog_name)
-        if not is_local:
-            copies = {name: topic.replication for name, topic in topics.items()}
-            findings += judge_copies(copies, configs)
-        findings += judge_brokers(cluster.broker_configs())
-    except ClusterRefused as error:
-        findings.append(Finding(f"configs were not checked: {error}", refuses=False))
-    return findings
+    count = topics[READINGS.name].partitions
+    if count > ground.partitions:
+        findings.append(
+            f"{READINGS.name} has {count} partitions, view version {ground.view_version} counts"
+            f" {ground.partitions} of them: readings in the others wait: energy topics grow {count}"
+        )
+    quarantine = topics.get(QUARANTINE.name)
+    if quarantine is None:
+        findings.append(
+            f"there is no topic {QUARANTINE.name}: partitions with invalid records wait; {_CREATE}"
+        )
+    elif quarantine.partitions < ground.partitions:
+        findings.append(
+            f"{QUARANTINE.name} has {quarantine.partitions} partitions: from"
+            f" {quarantine.partitions} on those with invalid records wait: energy topics grow"
+            f" {ground.partitions}"
+        )
+    if quarantine and ground.quarantine_id not in (None, quarantine.topic_id):
+        findings.append(
+            f"{QUARANTINE.name} was deleted and created again: what it held is gone"
+            " (energy replay start quarantines it again, in a new view version)"
+        )
+    return [Finding(line, refuses=False) for line in findings]
 
 
-def _refused_by_configs(cluster: Cluster, changelog_name: str) -> str | None:
-    try:
-        changelog_configs = cluster.configs([changelog_name]).get(changelog_name, {})
-        return refused_by_configs(cluster.broker_configs(), changelog_configs)
-    except ClusterRefused as error:
-        return f"configs were not shown: {error}"
-
-
-def _refuse_or_warn(findings: list[Finding]) -> tuple[str, ...]:
+def refuse_or_warn(findings: list[Finding]) -> tuple[str, ...]:
+    """Return what is at risk. Raises: Suspicion where a finding refuses."""
     refusing = [finding.line for finding in findings if finding.refuses]
     if refusing:
-        raise Refusal("; ".join(refusing))
-    for finding in findings:
-        log.warning("%s", finding.line)
+        raise Suspicion("; ".join(refusing))
     return tuple(finding.line for finding in findings)
 
 
@@ -176,10 +212,10 @@ def wanted_version(views: Views, pinned: int | None) -> ViewVersion:
     """
     number = views.live if pinned is None else pinned
     if number is None:
-        raise Refusal(f"{VIEWS.name} names no live view version; {_CREATE}")
+        raise Suspicion(f"{VIEWS.name} names no live view version; {_CREATE}")
     version = views.versions.get(number)
     if version is None:
-        raise Refusal(
+        raise Suspicion(
             f"{VIEWS.name} knows no view version {number}; `energy replay status` shows which"
             " there are"
         )
@@ -196,33 +232,44 @@ def wanted_version(views: Views, pinned: int | None) -> ViewVersion:
 def check_wanted(ground: Ground, views: Views) -> None:
     """Check in running that the view version is still the one to work on.
 
-    Raises: ViewDropped, RestartNeeded.
+    Raises: ViewDropped, RestartNeeded; Suspicion where nothing is said of it, which proves nothing.
     """
     version = views.versions.get(ground.view_version)
-    if version is not None and version.state == "dropped":
+    if version is None or (views.live is None and not ground.is_pinned):
+        raise Suspicion(
+            f"{VIEWS.name} says nothing of view version {ground.view_version}; {_CREATE}"
+        )
+    if version.state == "dropped":
         raise ViewDropped(f"view version {ground.view_version} has been dropped")
     if not ground.is_pinned and views.live != ground.view_version:
         raise RestartNeeded(f"view version {views.live} is live now")
 
 
-def check_unchanged(ground: Ground, cluster: Cluster) -> None:
+def topics_of(ground: Ground, cluster: Cluster) -> Topics:
+    """Ask for the topics that a worker needs."""
+    name = changelog(ground.view_version).name
+    return cluster.topics([READINGS.name, name, QUARANTINE.name])
+
+
+def check_unchanged(ground: Ground, topics: Topics) -> None:
     """Check in running that the topics are still the ones the totals were made from.
 
-    Raises: Refusal when one was deleted, or deleted and created again; RestartNeeded when there
-    are more partitions, which only a start takes in.
+    Raises: Suspicion when one is gone, or was deleted and created again.
     """
-    name = changelog(ground.view_version).name
-    topics = cluster.topics([READINGS.name, name])
     for topic, topic_id in (
         (READINGS.name, ground.expected_birth.source_topic_id),
-        (name, ground.expected_birth.changelog_topic_id),
+        (changelog(ground.view_version).name, ground.expected_birth.changelog_topic_id),
     ):
         found = topics.get(topic)
         if found is None or found.topic_id != topic_id:
             what = "is gone" if found is None else "was deleted and created again"
-            raise Refusal(
+            raise Suspicion(
                 f"the topic {topic} {what}; build a new view version: energy replay start"
             )
-    count = topics[READINGS.name].partitions
-    if count != ground.partitions:
+
+
+def check_growth(ground: Ground, views: Views, topics: Topics) -> None:
+    """Raise RestartNeeded when the view version counts more partitions: a start takes them in."""
+    count = partitions_of(views.versions[ground.view_version], topics)
+    if count > ground.partitions:
         raise RestartNeeded(f"{READINGS.name} has {count} partitions now, not {ground.partitions}")

@@ -4,6 +4,7 @@ WorkerError
 +-- NoBroker            1   no broker answered at the start
 +-- DirectoryInUse      2   another worker has the state directory
 +-- Refusal             3   what was found needs a person
+|   +-- Suspicion           what one answer says: asked again before it is believed
 |   +-- PartitionRefusal    of one partition: it is set aside, the others continue
 +-- RestartNeeded      75   fenced, outcome unknown, view switched: a restart is safe
 +-- ViewDropped         0   the view version it was pinned to is no longer wanted
@@ -48,6 +49,10 @@ class Refusal(WorkerError):
     """What was found cannot be worked on without losing or doubling readings."""
 
     exit_code = 3
+
+
+class Suspicion(Refusal):
+    """Something is missing or wrong, as far as one answer says; see certainty.py."""
 
 
 class PartitionRefusal(Refusal):

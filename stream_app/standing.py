@@ -13,6 +13,8 @@ from contract.topics import CHANGELOG_MESSAGE_BYTES, QUARANTINE, READINGS
 
 Configs = Mapping[str, Mapping[str, str]]
 
+_SIZE, _LONGEST = "max.message.bytes", "transaction.max.timeout.ms"
+_AUTO_CREATE = "auto.create.topics.enable"
 UNCLEAN = "unclean.leader.election.enable"
 VERIFICATION = "transaction.partition.verification.enable"
 #: Stands in every whole list of a broker's configs: managed clusters only show a part of theirs.
@@ -44,6 +46,16 @@ def judge_leaders(configs: Configs) -> list[Finding]:
 def judge_brokers(brokers: Configs) -> list[Finding]:
     """Refuse brokers that let a late write of a fenced worker into a later transaction."""
     findings = []
+    if guessing := [
+        broker for broker, found in brokers.items() if found.get(_AUTO_CREATE) == "true"
+    ]:
+        findings.append(
+            Finding(
+                f"broker {', '.join(sorted(guessing))}: {_AUTO_CREATE} is true: a topic that is"
+                " deleted comes back with other partitions, kept for days; set it to false",
+                refuses=False,
+            )
+        )
     for broker, found in sorted(brokers.items()):
         verified = found.get(VERIFICATION)
         if verified == "false":
@@ -63,6 +75,36 @@ def judge_brokers(brokers: Configs) -> list[Finding]:
                 )
             )
     return findings
+
+
+def judge_timeout(brokers: Configs, transaction_timeout_seconds: float) -> list[Finding]:
+    """Refuse a transaction's timeout that a broker does not allow: no writer could start."""
+    wanted = int(transaction_timeout_seconds * 1000)
+    return [
+        Finding(
+            f"broker {broker}: {_LONGEST} is {found[_LONGEST]}, STREAM_APP_TRANSACTION_TIMEOUT_"
+            f"SECONDS asks for {wanted} ms: set one of them so that it fits",
+            refuses=True,
+        )
+        for broker, found in sorted(brokers.items())
+        if int(found.get(_LONGEST, wanted)) < wanted
+    ]
+
+
+def judge_sizes(configs: Configs, changelog: str) -> list[Finding]:
+    """Judge whether the topics take the largest batches that a worker writes."""
+    return [
+        Finding(
+            f"{topic}: {_SIZE} is {configs[topic][_SIZE]}: larger {what} are refused, and their"
+            f" partition waits; {_alter(topic, f'{_SIZE}={needed}')}",
+            refuses=False,
+        )
+        for topic, needed, what in (
+            (changelog, CHANGELOG_MESSAGE_BYTES, "commits"),
+            (QUARANTINE.name, int(QUARANTINE.configs[_SIZE]), "invalid records"),
+        )
+        if int(configs.get(topic, {}).get(_SIZE, needed)) < needed
+    ]
 
 
 def judge_keeping(configs: Configs, changelog: str) -> list[Finding]:

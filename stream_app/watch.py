@@ -1,4 +1,8 @@
-"""Looks every few seconds whether the worker may go on: same topics, same view version wanted."""
+"""Looks every few seconds whether the worker may go on: same topics, same view version wanted.
+
+And every few minutes whether topics and brokers still keep what totals need: what a start would
+refuse ends the worker, what it would warn of is told.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +11,34 @@ import logging
 import time
 from collections.abc import Callable
 
+from contract.topics import changelog
+from stream_app.certainty import certainly
 from stream_app.cluster import Cluster
-from stream_app.doctor import Ground, check_unchanged, check_wanted, read_views
+from stream_app.doctor import (
+    Ground,
+    Topics,
+    check_growth,
+    check_unchanged,
+    check_wanted,
+    configs_seen,
+    examine_configs,
+    examine_topics,
+    read_views,
+    refuse_or_warn,
+    topics_of,
+)
 from stream_app.ending import end_process
 from stream_app.errors import (
     ClusterRefused,
     NoBroker,
     Refusal,
     RestartNeeded,
+    Suspicion,
     ViewDropped,
     WorkerError,
 )
 from stream_app.settings import WorkerSettings
+from stream_app.standing import Finding
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +46,10 @@ INTERVAL_SECONDS = 5.0
 #: Somebody waits for the end of a worker whose version is dropped; the others are in no hurry.
 PINNED_INTERVAL_SECONDS = 2.0
 _ANSWER_SECONDS = 5.0
-#: A takeover believes that a topic is gone when it hears so for this long.
-CERTAIN_SECONDS = 5.0
 #: Three questions, each with its own deadline.
 CONFIRM_SECONDS = 30.0
-_PAUSE_SECONDS = 1.0
+#: Configs are asked for as seldom: it is a question to each broker.
+CONFIGS_SECONDS = 120.0
 
 
 async def confirm(cluster: Cluster, ground: Ground) -> None:
@@ -40,48 +59,83 @@ async def confirm(cluster: Cluster, ground: Ground) -> None:
     counted on top of the old one's. Raises: Refusal; RestartNeeded when no broker answers, or
     nothing does: a thread that dies for lack of memory never says so.
     """
-    deadline = time.monotonic() + CERTAIN_SECONDS
-    while True:
+
+    async def look() -> None:
+        async with asyncio.timeout(CONFIRM_SECONDS):
+            check_unchanged(ground, await asyncio.to_thread(topics_of, ground, cluster))
+
+    try:
+        await certainly(look)
+    except TimeoutError as error:
+        raise RestartNeeded(f"no answer about the topics in {CONFIRM_SECONDS:g} s") from error
+    except (NoBroker, ClusterRefused) as error:
+        raise RestartNeeded(str(error)) from error
+
+
+class Watch:
+    """What is looked at again and again, and what was found at risk the last time."""
+
+    def __init__(
+        self, settings: WorkerSettings, cluster: Cluster, ground: Ground, warnings: list[str]
+    ) -> None:
+        """`warnings` is kept up to date: `/ready` shows it."""
+        self._settings, self._cluster, self._ground = settings, cluster, ground
+        self._warnings = warnings
+        self._configs: list[Finding] | None = None
+        self._configs_at = time.monotonic()
+
+    async def look(self) -> None:
+        """Look once. Raises: Suspicion, RestartNeeded, ViewDropped; what keeps it from looking."""
+        ground = self._ground
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            views = await read_views(self._settings)
+        nothing_said: list[Finding] = []
         try:
-            async with asyncio.timeout(CONFIRM_SECONDS):
-                return await asyncio.to_thread(check_unchanged, ground, cluster)
-        except TimeoutError as error:
-            raise RestartNeeded(f"no answer about the topics in {CONFIRM_SECONDS:g} s") from error
-        except (NoBroker, ClusterRefused) as error:
-            raise RestartNeeded(str(error)) from error
-        except Refusal:
-            if time.monotonic() > deadline:
-                raise
-        await asyncio.sleep(_PAUSE_SECONDS)
+            check_wanted(ground, views)
+        except Suspicion as error:
+            # Totals are right all the same, and a restart would not find its version.
+            nothing_said = [Finding(str(error), refuses=False)]
+        # After the views: the topic of a version that was dropped is gone for a reason.
+        topics = await asyncio.to_thread(topics_of, ground, self._cluster)
+        check_unchanged(ground, topics)
+        if not nothing_said:
+            check_growth(ground, views, topics)
+        if time.monotonic() >= self._configs_at + CONFIGS_SECONDS:
+            # At once again where it refuses: the next look believes it or does not.
+            self._configs = await asyncio.to_thread(self._judge_configs, topics)
+            refuse_or_warn(self._configs)
+            self._configs_at = time.monotonic()
+        if self._configs is not None:
+            self._tell([*self._configs, *nothing_said, *examine_topics(ground, topics)])
+
+    def _judge_configs(self, topics: Topics) -> list[Finding]:
+        name = changelog(self._ground.view_version).name
+        return examine_configs(configs_seen(self._cluster, topics), topics, name, self._settings)
+
+    def _tell(self, findings: list[Finding]) -> None:
+        now = refuse_or_warn(findings)
+        for line in now:
+            if line not in self._warnings:
+                log.warning("%s", line)
+        for line in self._warnings:
+            if line not in now:
+                log.info("no longer so: %s", line)
+        self._warnings[:] = now
 
 
-async def watch(
-    settings: WorkerSettings,
-    cluster: Cluster,
-    ground: Ground,
-    leave: Callable[[WorkerError], None],
-) -> None:
+async def watch(watched: Watch, leave: Callable[[WorkerError], None], *, is_pinned: bool) -> None:
     """Run until cancelled; ends the process where it must not go on.
 
     Where another view version is wanted it leaves in order: its group gives the partitions to
-    others at once, not after a session's timeout. A broker that does not answer proves nothing,
-    and a deleted topic is only believed when it is seen twice: a broker that starts answers
-    before it knows all its topics.
+    others at once, not after a session's timeout. A broker that does not answer proves nothing.
     """
-    suspicion: str | None = None
     while True:
-        await asyncio.sleep(PINNED_INTERVAL_SECONDS if ground.is_pinned else INTERVAL_SECONDS)
+        await asyncio.sleep(PINNED_INTERVAL_SECONDS if is_pinned else INTERVAL_SECONDS)
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                check_wanted(ground, await read_views(settings))
-            # After the views: the topic of a version that was dropped is gone for a reason.
-            await asyncio.to_thread(check_unchanged, ground, cluster)
-            suspicion = None
+            await certainly(watched.look)
         except (RestartNeeded, ViewDropped) as end:
             return leave(end)
         except Refusal as error:
-            if suspicion == str(error):
-                end_process("watch", error)
-            suspicion = str(error)
+            end_process("watch", error)
         except Exception as error:
             log.info("cannot look at the topics now, going on: %s", error)

@@ -60,8 +60,8 @@ class ChunkApp(faust.App):  # type: ignore[misc]
 
     settings: WorkerSettings
     source_topic: str
-    #: What the start found at risk; `/ready` shows it.
-    warnings: tuple[str, ...] = ()
+    #: What is at risk now; `/ready` shows it.
+    warnings: list[str]
     single_batches: object = "not used"
     ownership: Ownership
     recovery: ChangelogRecovery

@@ -25,4 +25,22 @@ class KnownTopicsAssignor(PartitionAssignor):  # type: ignore[misc]
         if unknown:
             reason = f"the broker does not know {', '.join(unknown)} yet, nobody would get it"
             end_process("sharing out partitions", RestartNeeded(reason))
-        return super().assign(cluster, member_metadata)
+        return super().assign(
+            KnownPartitions(cluster, self.app.conf.topic_partitions), member_metadata
+        )
+
+
+class KnownPartitions:
+    """The cluster without partitions that the view version was not born in: nobody counts them."""
+
+    def __init__(self, cluster: Any, partitions: int) -> None:
+        """`partitions` is how many the view version counts."""
+        self._cluster, self._partitions = cluster, partitions
+
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        """Return those of a topic that are shared out."""
+        found: set[int] | None = self._cluster.partitions_for_topic(topic)
+        return found and {partition for partition in found if partition < self._partitions}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cluster, name)

@@ -10,7 +10,7 @@ from faust.assignor.partition_assignor import PartitionAssignor
 
 from stream_app.errors import RestartNeeded
 from stream_app.faust_seams import assignor
-from stream_app.faust_seams.assignor import KnownTopicsAssignor
+from stream_app.faust_seams.assignor import KnownPartitions, KnownTopicsAssignor
 
 MEMBERS = {
     "one": SimpleNamespace(subscription=["changelog", "readings"]),
@@ -32,8 +32,12 @@ def assign(monkeypatch: pytest.MonkeyPatch, known: dict[str, set[int] | None]) -
     monkeypatch.setattr(assignor, "end_process", end)
     monkeypatch.setattr(PartitionAssignor, "assign", lambda _, *arguments: asked.append(arguments))
     cluster = SimpleNamespace(partitions_for_topic=known.get)
-    KnownTopicsAssignor.assign(object.__new__(KnownTopicsAssignor), cluster, MEMBERS)
-    assert asked == [(cluster, MEMBERS)]
+    made: Any = object.__new__(KnownTopicsAssignor)
+    made.app = SimpleNamespace(conf=SimpleNamespace(topic_partitions=2))
+    made.assign(cluster, MEMBERS)
+    ((shared_out, members),) = asked
+    assert shared_out.partitions_for_topic("readings") == known["readings"]
+    assert members == MEMBERS
     return asked
 
 
@@ -50,3 +54,11 @@ def test_a_topic_that_is_not_known_yet_ends_the_leader(
     _, error = ended.value.args
     assert isinstance(error, RestartNeeded)
     assert str(error) == "the broker does not know readings yet, nobody would get it"
+
+
+def test_c19_partitions_in_which_the_view_was_not_born_are_not_shared_out() -> None:
+    found: Any = SimpleNamespace(partitions_for_topic={"readings": {0, 1, 2, 3}}.get, brokers="b")
+    known = KnownPartitions(found, 2)
+    assert known.partitions_for_topic("readings") == {0, 1}
+    assert known.partitions_for_topic("unknown") is None
+    assert known.brokers == "b"

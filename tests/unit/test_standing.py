@@ -9,6 +9,8 @@ from stream_app.standing import (
     judge_copies,
     judge_keeping,
     judge_leaders,
+    judge_sizes,
+    judge_timeout,
 )
 
 TABLE = changelog(1).name
@@ -93,3 +95,27 @@ def test_too_few_copies_are_a_warning(copies: int, in_sync: str, words: str | No
         assert not finding.refuses
         assert words is not None
         assert f"{TABLE}: {words}" in finding.line
+
+
+def test_c14_a_transaction_timeout_that_no_broker_allows_is_refused() -> None:
+    brokers = {"1": {"transaction.max.timeout.ms": "10000"}, "2": {}}
+    assert judge_timeout(brokers, 10) == []
+    (found,) = judge_timeout(brokers, 15)
+    assert found.refuses
+    assert "STREAM_APP_TRANSACTION_TIMEOUT_SECONDS" in found.line
+
+
+def test_c18_brokers_that_make_topics_by_themselves_are_a_warning() -> None:
+    verified = {"transaction.partition.verification.enable": "true"}
+    makes = verified | {"auto.create.topics.enable": "true"}
+    (found,) = judge_brokers({"1": makes, "2": verified, "3": makes})
+    assert not found.refuses
+    assert found.line.startswith("broker 1, 3: auto.create.topics.enable is true")
+
+
+@pytest.mark.parametrize(("value", "told"), [("1048588", 0), ("2000000", 0), ("1048587", 1)])
+def test_c15_a_changelog_that_takes_no_large_commit_is_a_warning(value: str, told: int) -> None:
+    found = judge_sizes(with_config(TABLE, "max.message.bytes", value), TABLE)
+    assert len(found) == told
+    assert all(f"{TABLE}: max.message.bytes is {value}" in finding.line for finding in found)
+    assert not any(finding.refuses for finding in found)

@@ -8,7 +8,7 @@ from contract.changelog import Birth
 from contract.fold import RULES_ID
 from contract.views import Views, ViewState, ViewVersion
 from stream_app.doctor import Ground, check_wanted, wanted_version
-from stream_app.errors import Refusal, RestartNeeded, ViewDropped, WorkerError
+from stream_app.errors import Refusal, RestartNeeded, Suspicion, ViewDropped, WorkerError
 
 
 def views_of(*states: ViewState, rules_id: str = RULES_ID) -> Views:
@@ -61,6 +61,8 @@ def test_a_pinned_worker_stays_until_its_version_is_dropped() -> None:
 def test_a_worker_of_the_live_version_leaves_for_the_next_one() -> None:
     follower = ground(1, is_pinned=False)
     check_wanted(follower, views_of("live", "building"))
+    with pytest.raises(Suspicion, match="says nothing of view version 1"):
+        check_wanted(follower, Views())
     with pytest.raises(RestartNeeded, match="view version 2 is live now") as ended:
         check_wanted(follower, views_of("previous", "live"))
     assert ended.value.exit_code == 75

@@ -194,7 +194,7 @@ async def test_x39_a_takeover_that_is_never_answered_asks_for_a_restart(
 ) -> None:
     released = threading.Event()
     monkeypatch.setattr("stream_app.watch.CONFIRM_SECONDS", 0.05)
-    monkeypatch.setattr("stream_app.watch.check_unchanged", lambda *_: released.wait(10))
+    monkeypatch.setattr("stream_app.watch.topics_of", lambda *_: released.wait(10))
     try:
         with pytest.raises(RestartNeeded, match="no answer about the topics"):
             await confirm(None, None)  # type: ignore[arg-type]
