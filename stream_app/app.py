@@ -140,6 +140,7 @@ def _ownership(
         nothing_left=nothing_left,
         expected_birth=ground.expected_birth,
         target_readings=settings.target_readings,
+        timeout_seconds=settings.transaction_timeout_seconds,
         pace=Pace(settings.max_rate),
         accepted=settings.lost_offsets(),
     )

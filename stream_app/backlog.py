@@ -27,16 +27,27 @@ QUARANTINE_BYTES = 4 * 1024 * 1024
 #: Transactions of so many devices take turns: each is as large again as what was pending of it,
 #: and two at once are not done sooner, for the work is Python's.
 LARGE_DEVICES = 100_000
+#: A transaction has so many devices at first, for each second of its timeout, and twice as many
+#: after each that was quick. A device takes 6 us here: this is for machines 50 times as slow.
+FIRST_DEVICES_PER_SECOND = 3_300
+#: It may take this part of its timeout, or be smaller the next time: a machine that is twice as
+#: slow for a while must not have it aborted, which would end the worker at the same backlog again.
+PART_OF_TIMEOUT = 1 / 3
 
 
 class Backlog:
     """What the partitions of a worker have folded and not yet committed."""
 
-    def __init__(self, target_readings: int) -> None:
-        """Begin with no partition; far behind, `target_readings` make a transaction."""
+    def __init__(self, target_readings: int, timeout_seconds: float = 15.0) -> None:
+        """Begin with no partition; far behind, `target_readings` make a transaction.
+
+        `timeout_seconds` is Kafka's patience with an open one.
+        """
         #: Held by the large transaction that runs.
         self.turn = asyncio.Lock()
         self._target = target_readings
+        self._most_devices = int(timeout_seconds * FIRST_DEVICES_PER_SECOND)
+        self._most_seconds = timeout_seconds * PART_OF_TIMEOUT
         self._folds: set[PartitionFold] = set()
         self._change = asyncio.Event()
 
@@ -73,6 +84,14 @@ class Backlog:
             or (self._has_too_many_devices() and self._is_largest(fold))
         )
 
+    def took(self, devices: int, seconds: float) -> None:
+        """Learn from a transaction of so many devices how many the next ones may have."""
+        if seconds > self._most_seconds:
+            slow = int(devices * self._most_seconds / seconds)
+            self._most_devices = max(1, min(self._most_devices, slow))
+        elif 2 * devices >= self._most_devices and 2 * seconds <= self._most_seconds:
+            self._most_devices *= 2
+
     def is_large(self, fold: PartitionFold) -> bool:
         """Tell whether a partition's transaction takes its turn.
 
@@ -84,6 +103,7 @@ class Backlog:
         pending = fold.pending
         return (
             pending.is_worth(transactions, self._target)
+            or len(pending.totals) >= self._most_devices * transactions
             or pending.quarantined_bytes >= QUARANTINE_BYTES * transactions
         )
 

@@ -57,6 +57,7 @@ class Ownership:
         nothing_left: Callable[[Refusal], None],
         expected_birth: Birth,
         target_readings: int,
+        timeout_seconds: float = 15.0,
         new_pipe: Callable[..., PartitionPipe] = PartitionPipe,
         pace: Pace | None = None,
         accepted: Mapping[int, Collection[LostOffsets]] | None = None,
@@ -75,7 +76,7 @@ class Ownership:
         self._accepted = accepted or {}
         self._retries = Retries(self._try_again)
         self._pace = pace or Pace(None)
-        self._backlog = Backlog(target_readings)
+        self._backlog = Backlog(target_readings, timeout_seconds)
         self._writers: dict[int, TransactionWriter] = {}
         self._takeover = Takeover(expected_birth, accepted)
         self._ends_before: dict[int, int] = {}

@@ -207,9 +207,12 @@ class PartitionPipe:
             return
         self._work.clear()
         applied_offset = self.fold.folded_offset
-        taken = self.fold.take()
+        taken, began = self.fold.take(), time.monotonic()
+        devices = len(taken.totals)
         self._backlog.changed()
         await self._commit(taken, applied_offset)
+        if not taken.quarantined:
+            self._backlog.took(devices, time.monotonic() - began)
 
     async def _gather(self) -> None:
         """While far behind, wait (bounded) for more readings: fewer, larger transactions."""

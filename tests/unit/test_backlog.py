@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, cast
 
 import pytest
 
@@ -10,6 +11,7 @@ from contract.changelog import Marker
 from stream_app.backlog import (
     CAUGHT_UP_RECORDS,
     DEEP_WAIT_SECONDS,
+    FIRST_DEVICES_PER_SECOND,
     LARGE_DEVICES,
     LONGEST_WAIT_SECONDS,
     QUARANTINE_BYTES,
@@ -101,3 +103,40 @@ def test_a_large_transaction_takes_its_turn_unless_it_quarantines() -> None:
     assert backlog.is_large(fold)
     fold.pending.quarantined.append(QuarantineRecord(None, b"{}"))
     assert not backlog.is_large(fold)
+
+
+def most_devices(backlog: Backlog) -> int:
+    """With how many devices, and no more readings than that, a transaction is due."""
+    low, high = 1, 10**7
+    fold = fold_with(backlog)
+    while low < high:
+        middle = (low + high) // 2
+        fold.pending.totals = cast(Any, range(middle))
+        low, high = (low, middle) if backlog._makes(1, fold) else (middle + 1, high)
+    backlog.leave(fold)
+    return low
+
+
+def test_c14_transactions_begin_small_and_grow_while_they_are_quick() -> None:
+    backlog = Backlog(10**7, timeout_seconds=15)
+    first = 15 * FIRST_DEVICES_PER_SECOND
+    assert most_devices(backlog) == first
+    backlog.took(first, 0.3)
+    assert most_devices(backlog) == 2 * first
+    backlog.took(10, 0.001)
+    backlog.took(2 * first, 4)
+    assert most_devices(backlog) == 2 * first, "neither small ones nor slow ones say more"
+
+
+@pytest.mark.parametrize("microseconds", [1, 6, 20, 200])
+@pytest.mark.parametrize("timeout", [1, 15])
+def test_c14_no_transaction_comes_near_its_timeout_on_a_machine_that_is_slow(
+    microseconds: int, timeout: float
+) -> None:
+    backlog, took = Backlog(10**7, timeout_seconds=timeout), []
+    for _ in range(40):
+        devices = most_devices(backlog)
+        took.append(devices * microseconds / 1e6)
+        backlog.took(devices, took[-1])
+    assert max(took) <= 2 / 3 * timeout
+    assert min(took[5:]) >= timeout / 10 or most_devices(backlog) >= 10**7 - 1, "nor is it tiny"
