@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
+from contextlib import ExitStack
 from typing import Any
 
 import msgspec
@@ -42,10 +43,18 @@ class StreamedAnswer(Response):
     """An answer sent piece by piece; how slowly it may be read is the connection's matter."""
 
     def __init__(
-        self, pieces: AsyncGenerator[bytes, None], headers: Mapping[str, str], media_type: str
+        self,
+        pieces: AsyncGenerator[bytes, None],
+        headers: Mapping[str, str],
+        media_type: str,
+        held: ExitStack | None = None,
     ) -> None:
-        """Keep where the pieces come from; the generator is always closed."""
+        """Keep where the pieces come from, and what is let go of at the end.
+
+        The generator is always closed.
+        """
         self._pieces = pieces
+        self._held = held or ExitStack()
         self.status_code = 200
         self.background = None
         self.raw_headers = [
@@ -62,4 +71,5 @@ class StreamedAnswer(Response):
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
-            await self._pieces.aclose()
+            with self._held:
+                await self._pieces.aclose()

@@ -114,7 +114,8 @@ def create_app(
         publisher=publisher,
         keyed=keyed,
     )
-    services.metrics.watch(services.live, services.lag, (services.bodies, services.spool))
+    budgets = (services.bodies, services.spool, services.answers)
+    services.metrics.watch(services.live, services.lag, budgets)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -5,18 +5,21 @@ Works on a view, or on a snapshot of one where the reader lets others run betwee
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
 import msgspec
 
 from api.leaders import KEPT, Orders
 from api.ordering import SortedKeys
-from api.ranking import ranked
+from api.ranking import Ranking
 from api.totals import Served, served_totals
 
 #: Rows made in one go: about 1 ms.
 SLICE_ROWS = 1_000
+_BESIDE = ThreadPoolExecutor(1, "ranking")
 
 
 class Row(msgspec.Struct, gc=False, frozen=True):
@@ -63,22 +66,76 @@ class OrderedView(Source, Protocol):
     orders: Orders
 
 
-def rows_of(source: Source, query: Query) -> Iterator[list[Row]]:
-    """Yield the rows asked for, in order; empty lists are pauses."""
+class Order(Protocol):
+    """Devices in order of their totals: all that are asked for, or as many as are wanted."""
+
+    def slices(self, offset: int, stop: int | None) -> Iterator[list[bytes]]:
+        """Yield the keys from place to place in the order."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of devices."""
+        ...
+
+
+class Leading:
+    """The first devices of an order, of which there are `count`."""
+
+    def __init__(self, keys: Sequence[bytes], count: int) -> None:
+        """Keep them."""
+        self._keys = keys
+        self._count = count
+
+    def __len__(self) -> int:
+        """Return how many there are, not only the first."""
+        return self._count
+
+    def slices(self, offset: int, stop: int | None) -> Iterator[list[bytes]]:
+        """Yield the keys from place to place."""
+        yield from _sliced(list(self._keys[offset:stop]))
+
+
+def rows_of(
+    source: Source, query: Query, order: Order | None = None
+) -> Generator[list[Row], None, int]:
+    """Yield the rows asked for, in order, and return how many there are before offset and limit.
+
+    Empty lists are pauses. `order`: by totals, where it is known already.
+    """
     if query.by_total:
-        asked = all_keys(source) if query.device_ids is None else _sliced(_chosen(query))
-        for keys in ranked(source, asked, query.descending, query.offset, query.stop):
-            yield rows_at(source, keys) if keys else []
-    elif query.device_ids is not None:
-        chosen = _chosen(query)
-        if query.descending:
-            chosen.reverse()
-        yield from _page((rows_at(source, keys) for keys in _sliced(chosen)), query)
-    elif source.has_exact_keys:
+        order = ranked(source, query) if order is None else order
+        for keys in order.slices(query.offset, query.stop):
+            yield rows_at(source, keys)
+        return len(order)
+    if query.device_ids is not None:
+        return (yield from _page((rows_at(source, keys) for keys in _asked(source, query)), query))
+    if source.has_exact_keys:
         yield from _exact_page(source, query)
     else:
         slices = all_keys(source, descending=query.descending)
         yield from _page((rows_at(source, keys) for keys in slices), query)
+    return source.devices
+
+
+def ranked(source: Source, query: Query) -> Ranking:
+    """Return the order by totals at once: for few devices."""
+    ranking = Ranking(descending=query.descending)
+    for keys in _asked(source, query):
+        ranking.add(source, keys)
+    ranking.sort()
+    return ranking
+
+
+async def ranked_slowly(
+    source: Source, query: Query, pause: Callable[[], Awaitable[None]]
+) -> Ranking:
+    """Return the order by totals of a snapshot; pauses after each slice, sorts in a thread."""
+    ranking = Ranking(descending=query.descending)
+    for keys in _asked(source, query):
+        ranking.add(source, keys)
+        await pause()
+    await asyncio.get_running_loop().run_in_executor(_BESIDE, ranking.sort)
+    return ranking
 
 
 def is_among_leaders(query: Query) -> bool:
@@ -88,33 +145,39 @@ def is_among_leaders(query: Query) -> bool:
     ) and query.stop <= KEPT
 
 
-async def leading_rows(view: OrderedView, query: Query) -> list[Row]:
-    """Return the rows of a query that `is_among_leaders`, as the view shows them at the end."""
+async def leading(view: OrderedView, query: Query) -> Leading:
+    """Return the order of a query that `is_among_leaders`, as the view shows it at the end."""
     stop = query.stop or 0
     keys = await view.orders.first(view, lambda: all_keys(view), query.descending, stop)
-    return rows_at(view, keys[query.offset :])
+    return Leading(keys, view.devices)
 
 
-def matching(source: Source, query: Query) -> int:
-    """Return how many rows there are before offset and limit."""
+def _asked(source: Source, query: Query) -> Iterator[list[bytes]]:
+    """Yield the keys asked for in slices: in order, descending only where that is asked for."""
     if query.device_ids is None:
-        return source.devices
-    return sum(len(rows_at(source, keys)) for keys in _sliced(_chosen(query)))
+        return all_keys(source)
+    chosen = sorted({device_id.encode() for device_id in query.device_ids})
+    if query.descending and not query.by_total:
+        chosen.reverse()
+    return _sliced(chosen)
 
 
-def _chosen(query: Query) -> list[bytes]:
-    return sorted({device_id.encode() for device_id in query.device_ids or ()})
+def _page(slices: Iterable[list[Row]], query: Query) -> Generator[list[Row], None, int]:
+    """Pass over the rows before the offset; end at the limit, or count on where ids are given.
 
-
-def _page(slices: Iterable[list[Row]], query: Query) -> Iterator[list[Row]]:
-    """Pass over the rows before the offset, end at the limit."""
+    Returns the number of rows seen.
+    """
     place = 0
     for rows in slices:
         begin = max(0, query.offset - place)
         place += len(rows)
-        yield rows[begin:] if query.stop is None else rows[begin : query.stop - place + len(rows)]
-        if query.stop is not None and place >= query.stop:
-            return
+        if query.stop is None:
+            yield rows[begin:]
+        else:
+            yield rows[begin : max(0, query.stop - place + len(rows))]
+            if place >= query.stop and query.device_ids is None:
+                break
+    return place
 
 
 def _exact_page(source: Source, query: Query) -> Iterator[list[Row]]:

@@ -77,7 +77,7 @@ class Metrics:
             registry=self.registry,
         )
 
-    def watch(self, live: LiveView, lag: LagWatch, budgets: tuple[Budget, Budget]) -> None:
+    def watch(self, live: LiveView, lag: LagWatch, budgets: tuple[Budget, Budget, Budget]) -> None:
         """Show what these say at the moment somebody asks."""
         self.registry.register(_Watched(lambda: _watched(live, lag, *budgets)))
 
@@ -97,9 +97,12 @@ class _Watched(Collector):
         return self._collect()
 
 
-def _watched(live: LiveView, lag: LagWatch, bodies: Budget, spool: Budget) -> Iterator[Metric]:
+def _watched(
+    live: LiveView, lag: LagWatch, bodies: Budget, spool: Budget, answers: Budget
+) -> Iterator[Metric]:
     yield _gauge("api_bodies_bytes", "Bytes of bodies in flight.", bodies.taken)
     yield _gauge("api_uploads_bytes", "Bytes of files in flight, on disk.", spool.taken)
+    yield _gauge("api_answers_bytes", "Bytes of long answers that are being read.", answers.taken)
     view = live.view
     is_running = view is not None and view.state is ViewState.RUNNING
     yield _gauge("api_view_running", "1 while reads are served, else 0.", int(is_running))

@@ -1,14 +1,13 @@
 """`/v0/pipes/energy_consumption_by_device[.FORMAT]`: totals of all devices, or of some.
 
-A short listing is one answer. A long one is streamed from a snapshot, so that it shows one
-moment of one view version, in bounded memory, however slowly it is read.
+A short listing is one answer. A long one is made from a snapshot, so that it shows one moment
+of one view version, into a file, and sent from there, however slowly it is read.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator
 from functools import partial
 
 from starlette.requests import Request
@@ -16,19 +15,20 @@ from starlette.responses import Response
 
 from api.access import READ_TOTALS, require
 from api.answers import StreamedAnswer
-from api.errors import BadRequest, Busy
+from api.errors import BadRequest
 from api.formats import FORMATS, Format, RowsWriter, Summary
 from api.forms import URLENCODED, add_form, receive_form
 from api.listing import (
     SLICE_ROWS,
+    Order,
     Query,
     Row,
-    Source,
     is_among_leaders,
-    leading_rows,
-    matching,
+    leading,
+    ranked_slowly,
     rows_of,
 )
+from api.long_answers import AnswerFile, LongAnswers
 from api.operations import (
     LISTED_ID,
     NOT_MODIFIED,
@@ -50,8 +50,10 @@ from contract.errors import echo
 from contract.judge import device_id_fault
 
 ORDERS = ("device_id", "-device_id", "total_energy_consumed", "-total_energy_consumed")
-#: A listing holds a moment of the view for as long as it is read.
-STREAMS = 64
+#: Long listings that wait, are made or are read.
+LISTINGS = 128
+#: Of them made at a time, each with up to 24 MB for a million devices.
+MAKERS = 4
 
 PIPE = "/v0/pipes/energy_consumption_by_device"
 _FILTERS = [
@@ -91,7 +93,13 @@ class TotalsPipe:
     def __init__(self, services: Services) -> None:
         """Keep the parts of the server."""
         self._services = services
-        self._streams = 0
+        self._answers = LongAnswers(
+            services.spool_directory,
+            services.answers,
+            what="long listings",
+            answers=LISTINGS,
+            makers=MAKERS,
+        )
 
     def routes(self) -> list[Route]:
         """Return a route for each extension, and one without for JSON."""
@@ -107,7 +115,7 @@ class TotalsPipe:
         began_at = time.perf_counter()
         services, scope = self._services, request.scope
         parameters = parse_query(scope["query_string"])
-        require(services.tokens, scope["headers"], parameters.get("token"), READ_TOTALS)
+        token = require(services.tokens, scope["headers"], parameters.get("token"), READ_TOTALS)
         if request.method == "POST":
             add_form(parameters, await receive_form(request, services))
         query = read_query(parameters)
@@ -116,51 +124,54 @@ class TotalsPipe:
         headers["ETag"] = tag = entity_tag(view)
         if request.method != "POST" and is_same(scope["headers"], tag):
             return Response(status_code=304, headers=headers)
-        rows: Iterable[list[Row]] | None = None
         if _is_short(view, query):
-            rows = rows_of(view, query)
-        elif is_among_leaders(query):
-            rows = [await leading_rows(view, query)]
-        if rows is not None:
-            pieces = _pieces(view, query, rows, form.writer(), began_at)
+            order = await leading(view, query) if is_among_leaders(query) else None
+            pieces = _pieces(query, rows_of(view, query, order), form.writer(), began_at)
             return Response(b"".join(pieces), headers=headers, media_type=form.media_type)
-        if self._streams >= STREAMS:
-            raise Busy("too many listings are being read; try again in a second")
-        slowly = self._slowly(view, query, form, began_at)
-        return StreamedAnswer(slowly, headers, form.media_type)
+        if request.method == "HEAD":
+            return StreamedAnswer(_nothing(), headers, form.media_type)
+        make = partial(self._make, view, query, form, began_at)
+        asked = (view, form.writer, query)
+        return await self._answers.answer(token.name, asked, make, headers, form.media_type)
 
-    async def _slowly(
-        self, view: ViewVersionView, query: Query, form: Format, began_at: float
-    ) -> AsyncGenerator[bytes, None]:
-        # The moment is held from the first piece on, never by an answer that is not sent.
-        self._streams += 1
-        try:
-            with ViewSnapshot(view) as snapshot:
-                rows = rows_of(snapshot, query)
-                for piece in _pieces(snapshot, query, rows, form.writer(), began_at):
-                    if piece:
-                        yield piece
-                    await asyncio.sleep(0)
-        finally:
-            self._streams -= 1
+    async def _make(
+        self, view: ViewVersionView, query: Query, form: Format, began_at: float, file: AnswerFile
+    ) -> None:
+        pause = self._answers.pause
+        order: Order | None = await leading(view, query) if is_among_leaders(query) else None
+        # Nothing awaits in between: the first devices are those of this moment.
+        with ViewSnapshot(view) as snapshot:
+            if query.by_total and order is None:
+                order = await ranked_slowly(snapshot, query, pause)
+            slices = rows_of(snapshot, query, order)
+            for piece in _pieces(query, slices, form.writer(), began_at):
+                if piece:
+                    await file.write(piece)
+                await pause()
+
+
+async def _nothing() -> AsyncGenerator[bytes, None]:
+    nothing: tuple[bytes, ...] = ()
+    for piece in nothing:
+        yield piece
 
 
 def _pieces(
-    source: Source,
-    query: Query,
-    slices: Iterable[list[Row]],
-    writer: RowsWriter,
-    began_at: float,
+    query: Query, slices: Generator[list[Row], None, int], writer: RowsWriter, began_at: float
 ) -> Iterator[bytes]:
     """Yield the answer; empty pieces are pauses."""
-    count = size = 0
+    count = size = before_limit = 0
+
+    def counted() -> Iterator[list[Row]]:
+        nonlocal before_limit
+        before_limit = yield from slices
+
     yield writer.head()
-    for rows in slices:
+    for rows in counted():
         piece = writer.rows(rows)
         count += len(rows)
         size += len(piece)
         yield piece
-    before_limit = matching(source, query)
     rows_read = before_limit if query.by_total and not is_among_leaders(query) else count
     elapsed = time.perf_counter() - began_at
     yield writer.tail(Summary(count, before_limit, rows_read, size, elapsed))
@@ -172,7 +183,7 @@ def read_query(parameters: Parameters) -> Query:
     device_ids = None
     if "device_id" in parameters:
         values = parameters["device_id"]
-        device_ids = list(dict.fromkeys(each for value in values for each in value.split(",")))
+        device_ids = tuple(dict.fromkeys(each for value in values for each in value.split(",")))
         for device_id in device_ids:
             if fault := device_id_fault(device_id):
                 raise BadRequest(f"parameter device_id: {echo(device_id)}: {fault}")
@@ -190,6 +201,8 @@ def _is_short(view: ViewVersionView, query: Query) -> bool:
     """Whether the answer takes about a millisecond to make."""
     if query.device_ids is not None:
         return len(query.device_ids) <= SLICE_ROWS
+    if is_among_leaders(query):
+        return query.limit is not None and query.limit <= SLICE_ROWS
     if not query.by_total and query.limit is not None and view.has_exact_keys:
         return query.limit <= SLICE_ROWS
     return len(view.keys) <= SLICE_ROWS

@@ -46,6 +46,7 @@ class Services:
     forms: Budget = field(init=False)
     uploads: Budget = field(init=False)
     spool: Budget = field(init=False)
+    answers: Budget = field(init=False)
 
     def __post_init__(self) -> None:
         """Make the budgets that the settings say."""
@@ -55,3 +56,4 @@ class Services:
         self.forms = Budget(FORMS_BYTES, SHARE, "bytes of forms")
         self.uploads = Budget(UPLOADS, UPLOADS_SHARE, "files")
         self.spool = Budget(spool, max(SHARE, file / spool), "bytes of files")
+        self.answers = Budget(self.settings.max_answers_bytes, SHARE, "bytes of long answers")

@@ -57,6 +57,10 @@ class ApiSettings(ProducerSettings, HomeSettings):
     max_bodies_bytes: Annotated[Integer, Field(ge=1, le=100_000 * _MEGABYTE)] = Field(
         1_000 * _MEGABYTE, alias="API_MAX_BODIES_BYTES"
     )
+    #: Long answers that are being read, on disk; one token has half of it; beyond: 503.
+    max_answers_bytes: Annotated[Integer, Field(ge=1, le=1_000_000 * _MEGABYTE)] = Field(
+        4_000 * _MEGABYTE, alias="API_MAX_ANSWERS_BYTES"
+    )
     #: Open at once; beyond: 503 and closed.
     max_connections: Annotated[Integer, Field(ge=1, le=1_000_000)] = Field(
         10_000, alias="API_MAX_CONNECTIONS"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -184,10 +184,12 @@ class Caller:
         body: bytes | list[bytes] = b"",
         is_cut_off: bool = False,
         until: asyncio.Event | None = None,
+        before_send: Callable[[], Awaitable[None]] | None = None,
     ) -> Answer:
         """Send a request; `body` as a list comes in pieces, with `is_cut_off` without its end.
 
-        The end is sent once `until` is set.
+        The end is sent once `until` is set. The client takes the next piece of the answer when
+        `before_send` returns.
         """
         raw_path, _, query = target.encode("latin-1").partition(b"?")
         if raw_headers is None:
@@ -227,6 +229,8 @@ class Caller:
             return messages.pop(0) if messages else {"type": "http.disconnect"}
 
         async def send(message: Any) -> None:
+            if before_send is not None:
+                await before_send()
             sent.append(message)
 
         await self.app(scope, receive, send)

@@ -11,10 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.listing import Query, leading_rows
+from api.listing import Query, Row, leading, rows_of
 from api.view import ViewState, ViewVersionView
 from tests.api_doubles import Totals, changelog_chunk, transaction
 from tests.property.test_listing_order import NUMBERS, slow_rows
+
+
+async def leading_rows(view: ViewVersionView, query: Query) -> list[Row]:
+    """The rows, as the view shows them when its order is there."""
+    return [row for some in rows_of(view, query, await leading(view, query)) for row in some]
+
 
 DEVICES = st.integers(0, 25).map(lambda number: f"d{number:02}")
 CHANGES = st.dictionaries(DEVICES, st.tuples(NUMBERS, st.just(1)), max_size=12)

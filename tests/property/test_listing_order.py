@@ -2,15 +2,17 @@
 
 import asyncio
 import math
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
-from itertools import count
+from itertools import islice
 from typing import Any
 from unittest.mock import patch
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from api.listing import Query, matching, rows_of
+from api.listing import Query, Row, ranked_slowly, rows_of
 from api.snapshot import ViewSnapshot
 from contract.decimals import Number
 from tests.api_doubles import Totals, changelog_chunk, filled_view, transaction
@@ -29,14 +31,16 @@ PARTITIONS = st.lists(
     min_size=1,
     max_size=4,
 )
+LIMITS = st.none() | st.integers(0, 5)
 QUERIES = st.builds(
     Query,
     st.none() | st.lists(DEVICES | st.just("unknown"), min_size=1, max_size=5),
     st.booleans(),
     st.booleans(),
-    st.none() | st.integers(0, 5),
+    LIMITS,
     st.integers(0, 5),
 )
+UNFILTERED = st.builds(Query, st.none(), st.just(False), st.booleans(), LIMITS, st.integers(0, 3))
 
 
 def slow_rows(partitions: list[Totals], query: Query) -> tuple[list[tuple[str, Any]], int]:
@@ -66,45 +70,69 @@ def test_rows_come_in_the_order_of_a_slow_sort(partitions: list[Totals], query: 
     view = asyncio.run(filled_view(*partitions))
     with ViewSnapshot(view) as snapshot:
         for source in (view, snapshot):
-            rows = [
-                (row.device_id, row.total_energy_consumed)
-                for some in rows_of(source, query)
-                for row in some
-            ]
-            expected, before_limit = slow_rows(partitions, query)
-            assert rows == expected
-            assert matching(source, query) == before_limit
+            slices = rows_of(source, query)
+            rows: list[tuple[str, Any]] = []
+            assert (rows, before_limit_of(slices, rows)) == slow_rows(partitions, query)
+
+
+def before_limit_of(
+    slices: Generator[list[Row], None, int],
+    rows: list[tuple[str, Any]],
+    meanwhile: Callable[[], None] = lambda: None,
+) -> int:
+    """Take all slices, put what they have into `rows`; returns what is said at the end."""
+    while True:
+        try:
+            some = next(slices)
+        except StopIteration as end:
+            return int(end.value)
+        meanwhile()
+        rows += [(row.device_id, row.total_energy_consumed) for row in some]
+
+
+def run_now(step: Coroutine[Any, Any, None]) -> None:
+    """Run what awaits nothing: a transaction of few devices."""
+    with suppress(StopIteration):
+        step.send(None)
 
 
 #: What a transaction between two slices does: new devices, new totals of known ones.
 MEANWHILE = st.lists(
-    st.dictionaries(
-        st.text("abz", min_size=1, max_size=3), st.tuples(NUMBERS, st.just(1)), max_size=6
+    st.just({})
+    | st.dictionaries(
+        st.text("abz", min_size=1, max_size=3),
+        st.tuples(NUMBERS, st.just(1)),
+        min_size=1,
+        max_size=6,
     ),
+    min_size=1,
     max_size=8,
 )
 
 
 @settings(max_examples=100, deadline=None)
-@given(PARTITIONS, QUERIES, MEANWHILE)
+@given(PARTITIONS, QUERIES | UNFILTERED, MEANWHILE)
+@example([dict.fromkeys("abcdefgh", (1, 1))], Query(), [{}, {"gg": (1, 1), "hh": (1, 1)}])
+@example([dict.fromkeys("abcdefgh", (1, 1))], Query(offset=3), [{"aa": (1, 1)}])
 def test_b2_devices_that_appear_between_two_slices_change_no_listing(
     partitions: list[Totals], query: Query, meanwhile: list[Totals]
 ) -> None:
     async def read() -> tuple[list[tuple[str, Any]], int]:
         view = await filled_view(*partitions)
+        coming = iter(enumerate(meanwhile, 10))
+
+        async def pause() -> None:
+            for turn, change in islice(coming, 1):
+                await view.apply(changelog_chunk(transaction(change, turn), start=turn * 100))
+
         with ViewSnapshot(view) as snapshot:
+            # Before the first slice too: the moment is the snapshot's.
+            await pause()
+            order = await ranked_slowly(snapshot, query, pause) if query.by_total else None
             rows: list[tuple[str, Any]] = []
-            slices = rows_of(snapshot, query)
-            for turn in count(10):
-                # Before the first slice too: the moment is the snapshot's.
-                if turn - 10 < len(meanwhile):
-                    change = transaction(meanwhile[turn - 10], turn)
-                    await view.apply(changelog_chunk(change, start=turn * 100))
-                some = next(slices, None)
-                if some is None:
-                    return rows, matching(snapshot, query)
-                rows += [(row.device_id, row.total_energy_consumed) for row in some]
-        raise AssertionError
+            slices = rows_of(snapshot, query, order)
+            before_limit = before_limit_of(slices, rows, lambda: run_now(pause()))
+            return rows, before_limit
 
     with patch("api.listing.SLICE_ROWS", 2), patch("api.ordering.BLOCK", 3):
         assert asyncio.run(read()) == slow_rows(partitions, query)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from api.leaders import UNASKED_SECONDS, Orders
-from api.listing import Query, leading_rows
+from api.listing import Query, leading, rows_of
 from api.view import ViewState, ViewVersionView
 from contract.changelog import BIRTH_KEY, Birth, encode_birth
 from tests.api_doubles import (
@@ -393,8 +393,8 @@ async def test_an_order_nobody_asks_for_costs_nothing_after_a_while() -> None:
     view.orders = Orders(clock=lambda: now)
     assert await view.orders.prepare(view, 0, {b"device_1": b"1 1 5"}) == {}
     query = Query(by_total=True, limit=1)
-    await leading_rows(view, query)
+    await leading(view, query)
     assert len(await view.orders.prepare(view, 0, {b"device_1": b"1 1 5"})) == 1
     now = UNASKED_SECONDS + 1
     assert await view.orders.prepare(view, 0, {b"device_1": b"1 1 5"}) == {}
-    assert (await leading_rows(view, query))[0].device_id == "device_0"
+    assert next(rows_of(view, query, await leading(view, query)))[0].device_id == "device_0"
