@@ -98,7 +98,7 @@ def test_every_array_is_cut_into_its_elements(
     assert [json.dumps(json.loads(row)) for _, row in found] == [json.dumps(v) for v in values]
 
 
-@settings(max_examples=600)
+@settings(max_examples=600, deadline=None)
 @given(st.text(st.sampled_from('{}[],:"\\ \n\r1a'), max_size=24))
 @example('{"a":1}\n{"b":2}')
 @example('[{"a":[1}]}]')
@@ -111,7 +111,7 @@ def test_any_text_is_cut_as_the_reference_does(text: str) -> None:
     agree(text.encode())
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(
     st.lists(
         st.sampled_from(['{"a":1}', "{", "}", "[", "]", ",", '"', "\\", "\n", "1", " ", "{}"])
@@ -121,7 +121,7 @@ def test_any_pieces_of_json_are_cut_as_the_reference_does(pieces: list[str]) -> 
     agree("".join(pieces).encode())
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.sampled_from(["{}", '{"a":"é"}', "", " ", "\r", "5", "{"]), min_size=1))
 def test_windows_cut_lines_as_one_window_does(lines: list[str]) -> None:
     body = "\n".join(lines * 20).encode()
