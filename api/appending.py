@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import cast
 
 from starlette.requests import Request
@@ -185,8 +185,19 @@ def _begin(
     upload: Upload, form: Format | None, dialect: Dialect, import_id: str, most_bytes: int
 ) -> Iterator[Place]:
     """Look through a compressed file, then begin to read. Raises: BadRequest, BodyTooLarge."""
+    places = _places(upload, form, dialect, import_id, most_bytes)
     try:
-        content = Content(upload.file, RAW_NAME, limit_bytes=most_bytes)
+        return _with_first(next(places, None), places)
+    except FileTooLarge as error:
+        raise BodyTooLarge(f"{error}; nothing was written") from None
+    except (FileRefused, FileBroken) as error:
+        raise BadRequest(echo_all(str(error))) from None
+
+
+def _places(
+    upload: Upload, form: Format | None, dialect: Dialect, import_id: str, most_bytes: int
+) -> Iterator[Place]:
+    with closing(Content(upload.file, RAW_NAME, limit_bytes=most_bytes)) as content:
         if content.head.startswith(b"url=") and b"\n" not in content.head:
             # The official clients send it as a form, which is no file.
             raise BadRequest(_NO_URL)
@@ -194,12 +205,7 @@ def _begin(
             for _ in content.pieces():
                 pass
         source = ImportedRow(import_id, upload.name)
-        places = read_places(content, form, Start(), dialect, source, most_refused=MOST_REFUSED)
-        return _with_first(next(places, None), places)
-    except FileTooLarge as error:
-        raise BodyTooLarge(f"{error}; nothing was written") from None
-    except (FileRefused, FileBroken) as error:
-        raise BadRequest(echo_all(str(error))) from None
+        yield from read_places(content, form, Start(), dialect, source, most_refused=MOST_REFUSED)
 
 
 def _with_first(first: Place | None, rest: Iterator[Place]) -> Iterator[Place]:

@@ -108,7 +108,8 @@ class Content:
         """
         self._file = file
         self._received = file.read(PIECE_BYTES)
-        self._limit_bytes = limit_bytes
+        #: Given for a stranger's file.
+        self.limit_bytes = limit_bytes
         self._directory = directory
         self._copies: list[BinaryIO] = []
         self.compression = compression_of(self._received)
@@ -124,7 +125,7 @@ class Content:
         if self._file.seekable():
             self._file.seek(0)
             self._received = self._file.read(PIECE_BYTES)
-        return inflated(self._received, self._file, self.compression, self._limit_bytes)
+        return inflated(self._received, self._file, self.compression, self.limit_bytes)
 
     def keep(self) -> None:
         """Make sure that `pieces` can be asked for again: copy a pipe."""
@@ -135,13 +136,18 @@ class Content:
             self._file = copy
 
     def searchable(self) -> BinaryIO:
-        """Return what is inside as a file to be searched. Raises: as `pieces`."""
-        if self.compression == "none" and self._file.seekable():
+        """Return what is inside to be searched, of a stranger with a descriptor.
+
+        Raises: as `pieces`.
+        """
+        is_enough = self.limit_bytes is None or _has_descriptor(self._file)
+        if self.compression == "none" and self._file.seekable() and is_enough:
             self._file.seek(0)
             return self._file
         copy = self._copy()
         for piece in self.pieces():
             copy.write(piece)
+        copy.flush()
         copy.seek(0)
         return copy
 
@@ -164,6 +170,13 @@ class Content:
                 if len(head) >= HEAD_BYTES:
                     break
         return head
+
+
+def _has_descriptor(file: BinaryIO) -> bool:
+    try:
+        return file.fileno() >= 0
+    except OSError:
+        return False
 
 
 def _check_name(name: str, received: bytes, found: Compression) -> None:

@@ -13,9 +13,10 @@ from typing import NamedTuple
 from contract.errors import InvalidReading
 from contract.quarantine import ImportedRow, encode_quarantined
 from contract.reading import decode_readings
-from producer.errors import FileRefused, NoReading, TooManyRefused
+from producer.errors import FileRefused, FileTooLarge, NoReading, TooManyRefused
 from producer.files.cells import Dialect
 from producer.files.columnar import parquet_rows
+from producer.files.confined import confined_rows
 from producer.files.content import Content, looks_like
 from producer.files.delimited import csv_rows
 from producer.files.documents import document_rows, is_document
@@ -130,13 +131,25 @@ def _rows(content: Content, form: Format, start: Start, dialect: Dialect) -> Ite
     if not content.head:
         return iter(())
     if form == "parquet":
-        return parquet_rows(content.searchable(), start)
+        if content.limit_bytes is None:
+            return parquet_rows(content.searchable(), start)
+        return _bounded(confined_rows(content.searchable(), start), content.limit_bytes)
     if form == "csv":
         return csv_rows(content.head, content.pieces(), start, dialect)
     if content.kind == "json" and is_document(content.head):
         content.keep()
         return document_rows(content.pieces, start)
     return ndjson_rows(content.pieces(), max(start, Start(content.mark_bytes)))
+
+
+def _bounded(rows: Iterator[Rows], limit_bytes: int) -> Iterator[Rows]:
+    """Yield rows as long as they are not more than is allowed. Raises: FileTooLarge."""
+    size = 0
+    for some in rows:
+        size += sum(map(len, some.values))
+        if size > limit_bytes:
+            raise FileTooLarge(f"the rows of the file have more than {limit_bytes} bytes")
+        yield some
 
 
 def judged(rows: Rows, source: ImportedRow, most_refused: int | None = None) -> Place:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 import signal
@@ -11,12 +12,21 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
+import zstandard
 
 from contract.topics import IMPORTS, QUARANTINE, READINGS
 from deploy.broker import LocalBroker
+from producer.files.cells import Dialect
+from producer.files.content import format_of
+from producer.import_writer import Batch
+from producer.importer import Importer
+from producer.load_notes import Source
+from producer.loading import Loaded, Loads
+from producer.settings import ProducerSettings
 from tests.kafka import Kafka, wait_until
 
 ENERGY = Path(sys.executable).with_name("energy")
@@ -188,3 +198,165 @@ def test_f21_without_a_broker_it_ends_with_1_and_what_was_acknowledged(
     acknowledged = int(output.partition(": ")[2].partition(" rows")[0].replace(",", ""))
     assert there - 5_000 <= acknowledged < MANY
     assert "--resume" in output
+
+
+def moved(path: Path) -> Path:
+    return path.rename(path.with_name("elsewhere.ndjson"))
+
+
+def hard_link(path: Path) -> Path:
+    path.with_name("linked.ndjson").hardlink_to(path)
+    return path.with_name("linked.ndjson")
+
+
+def symbolic_link(path: Path) -> Path:
+    path.with_name("pointing").symlink_to(path)
+    return path.with_name("pointing")
+
+
+def compressed(path: Path) -> Path:
+    packed = path.with_name("packed.ndjson.gz")
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    return packed
+
+
+def recompressed(path: Path) -> Path:
+    other = path.with_name("other.zst")
+    other.write_bytes(zstandard.ZstdCompressor().compress(gzip.decompress(path.read_bytes())))
+    return other
+
+
+def decompressed(path: Path) -> Path:
+    plain = path.with_suffix("")
+    plain.write_bytes(gzip.decompress(path.read_bytes()))
+    return plain
+
+
+CHANGES: dict[str, tuple[str, Callable[[Path], Path]]] = {
+    "moved": ("a.ndjson", moved),
+    "hard link": ("a.ndjson", hard_link),
+    "symbolic link": ("a.ndjson", symbolic_link),
+    "compressed": ("a.ndjson", compressed),
+    "recompressed": ("a.ndjson.gz", recompressed),
+    "decompressed": ("a.ndjson.gz", decompressed),
+}
+ROWS_EACH = 6_000
+
+
+def load_of(kafka: Kafka, *paths: Path, resume: bool = False) -> Loads:
+    settings = ProducerSettings.load({}, bootstrap_servers=kafka.bootstrap_servers)
+    sources = [Source(path, format_of(path.name), Dialect()) for path in paths]
+    return Loads(settings, sources, Event(), resume=resume)
+
+
+def say_nothing(done: int, total: int | None) -> None:
+    """Show no progress."""
+
+
+def break_off(loads: Loads, number: int = 0) -> None:
+    """Load a file as far as its first transaction goes."""
+    assert any(loaded.successful_rows for loaded in loads.load(number, say_nothing))
+
+
+def all_of(loads: Loads, number: int = 0) -> Loaded:
+    return list(loads.load(number, say_nothing))[-1]
+
+
+def test_c1_f18_a_load_goes_on_with_what_the_file_holds_wherever_it_lies(
+    log: Kafka, tmp_path: Path
+) -> None:
+    first, expected = 0, Counter[int]()
+    for name, (file, change) in CHANGES.items():
+        (tmp_path / name).mkdir()
+        numbers = range(first, first := first + ROWS_EACH)
+        path = write_rows(tmp_path / name / file, numbers)
+        with load_of(log, path) as loads:
+            break_off(loads)
+        expected.update(numbers[:5_000])
+        assert counts(log) == expected
+        with load_of(log, change(path), resume=True) as loads:
+            loaded = all_of(loads)
+        assert (loaded.successful_rows, loaded.is_complete) == (ROWS_EACH, True)
+        expected.update(numbers[5_000:])
+        assert counts(log) == expected, name
+
+
+def test_c1_copies_of_one_file_go_on_each_by_itself(log: Kafka, tmp_path: Path) -> None:
+    one = write_rows(tmp_path / "1.ndjson", range(ROWS_EACH))
+    two = write_rows(tmp_path / "2.ndjson", range(ROWS_EACH))
+    with load_of(log, one, two) as loads:
+        all_of(loads, 0)
+        break_off(loads, 1)
+    with load_of(log, one, two, resume=True) as loads:
+        assert [all_of(loads, number).successful_rows for number in (0, 1)] == [ROWS_EACH] * 2
+    assert set(counts(log).values()) == {2}
+    assert sum(counts(log).values()) == 2 * ROWS_EACH
+
+
+def test_c1_a_file_whose_turn_had_not_come_is_loaded_by_a_resume(
+    log: Kafka, tmp_path: Path
+) -> None:
+    paths = [write_rows(tmp_path / f"{n}.ndjson", range(n, ROWS_EACH, 2)) for n in range(2)]
+    with load_of(log, *paths) as loads:
+        break_off(loads)
+    with load_of(log, *paths, resume=True) as loads:
+        assert all(all_of(loads, number).is_complete for number in (0, 1))
+    assert counts(log) == Counter(range(ROWS_EACH))
+
+
+def test_c1_what_is_not_known_is_said_and_nothing_is_written(log: Kafka, tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "a.ndjson", range(3))
+    code, _, errors = run(log, path, "--resume")
+    assert (code, "no broken-off load of this file is known" in errors) == (3, True), errors
+    assert run(log, path)[0] == 0
+    with path.open("a") as file:
+        file.write("\n" + row(4))
+    code, _, errors = run(log, path, "--resume")
+    assert (code, "no broken-off load of this file is known" in errors) == (3, True), errors
+    assert counts(log) == Counter(range(3))
+
+
+def test_c1_positions_of_the_build_before_go_on(log: Kafka, tmp_path: Path) -> None:
+    """Their notes have no hash of the content; written here as that build wrote them."""
+    path = write_rows(tmp_path / "a.ndjson", range(10))
+    status, data = path.stat(), path.read_bytes()
+    place = data.index(b"\n", data.index(b'"energy_consumed": 4')) + 1
+    note = {
+        "file": str(path),
+        "size": status.st_size,
+        "modified_ns": status.st_mtime_ns,
+        "sha256": hashlib.sha256(data + data).hexdigest(),
+        "format": "ndjson",
+        "delimiter": ",",
+        "escape": None,
+        "columns": ["timestamp", "device_id", "energy_consumed", "location"],
+        "started_at": "2025-01-01T00:00:00+00:00",
+        "line": 6,
+        "done": False,
+    }
+    settings = ProducerSettings.load({}, bootstrap_servers=log.bootstrap_servers)
+    values = data.splitlines()[:5]
+    with Importer(settings, "load", "20250101T000000-abcdef01") as importer:
+        importer.write(Batch([None] * 5, values), place, note=note)
+    code, output, errors = run(log, moved(path), "--resume")
+    assert (code, "10 rows acknowledged" in output) == (0, True), errors
+    assert "20250101T000000-abcdef01" in output
+    assert counts(log) == Counter(range(10))
+
+
+def test_c8_more_files_than_may_be_open_cost_some_milliseconds_each(
+    log: Kafka, tmp_path: Path
+) -> None:
+    paths = [write_rows(tmp_path / f"{n}.ndjson", [n]) for n in range(300)]
+    command = f"ulimit -n 256; exec {ENERGY} load --json {' '.join(map(str, paths))}"
+    environ = os.environ | {"KAFKA_BOOTSTRAP_SERVERS": log.bootstrap_servers}
+    done = subprocess.run(
+        ["bash", "-c", command], env=environ, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert counts(log) == Counter(range(300))
+    # What a file costs: a transaction, in one import of all of them.
+    assert len({file["import_id"] for file in json.loads(done.stdout)["files"]}) == 1
+    markers = sum(log.end_offsets(READINGS.name).values()) - 300
+    assert markers <= 310

@@ -100,6 +100,87 @@ async def test_h54_f15_what_cannot_be_is_refused_and_writes_nothing(
     assert publisher.rows == publisher.refused == []
 
 
+NDJSON_TYPE = {"content-type": "application/x-ndjson"}
+SPACED = ROW.replace(b",", b", ").replace(b":", b": ", 1)
+PRETTY = b"[\n  " + SPACED + b",\n  " + SPACED + b"\n]\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "rows"),
+    [
+        (SPACED + b"\n" + SPACED, {}, 2),
+        (SPACED + b"\n" + SPACED, {"content-type": "application/x-www-form-urlencoded"}, 2),
+        (SPACED + b"\r\n", NDJSON_TYPE, 1),
+        (b"\xef\xbb\xbf" + SPACED, NDJSON_TYPE | {"content-type": "text/csv"}, 1),
+        (PRETTY, {}, 2),
+        (PRETTY, {"content-type": "application/json; charset=utf-16"}, 2),
+        (gzip.compress(PRETTY, mtime=0), {}, 2),
+        (CSV, {"content-type": "text/plain"}, 2),
+        (form(PRETTY, file="a.json"), MULTIPART, 2),
+        (form(PRETTY, file="a.txt"), MULTIPART, 2),
+        (b"Timestamp,Device_ID,ENERGY_CONSUMED, location\n" + CSV.split(b"\n")[1] + b"\n", {}, 1),
+    ],
+)
+async def test_b6_c3_c10_what_an_upload_is_is_seen_from_type_and_first_bytes(
+    caller: Caller,
+    publisher: ScriptedPublisher,
+    body: bytes,
+    headers: dict[str, str],
+    rows: int,
+) -> None:
+    answer = await caller.post(TARGET, body, **headers)
+    assert (answer.status, answer.json()["successful_rows"]) == (200, rows)
+    assert len(publisher.rows) == rows
+
+
+async def test_b6_c9_parquet_needs_no_name_and_may_be_compressed(
+    caller: Caller, publisher: ScriptedPublisher
+) -> None:
+    columns = {"timestamp": ["2025-04-30 10:11:21"], "device_id": ["d"], "location": ["x"]}
+    table = pa.table({**columns, "energy_consumed": [0.1]})
+    pq.write_table(table, buffer := io.BytesIO())
+    for data in (buffer.getvalue(), gzip.compress(buffer.getvalue())):
+        assert counts(await caller.post(TARGET, data)) == (200, 1, 0)
+    cut = gzip.compress(buffer.getvalue())[:-9]
+    assert (await caller.post(TARGET, cut)).status == 400
+    assert len(publisher.rows) == 2
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "headers", "words"),
+    [
+        ("", b"Time,Room,Energy,Meter\n2025-04-30 10:00:00,Kitchen,1.5,m\n", {}, "Time,Room"),
+        ("", CSV.replace(b",5,", b",5 kWh,").replace(b",7,", b",,"), {}, "energy_consumed"),
+        ("", PRETTY[:-4], {}, "broken at element 2"),
+        ("&format=csv", ROW, {}, "looks like JSON objects"),
+        ("", CSV, NDJSON_TYPE, "looks like CSV"),
+        ("", b"<html>\n<p>502</p>\n</html>", {}, "HTML"),
+        ("", b"PK\x03\x04" + bytes(99), {}, "Excel"),
+        ("&format=ndjson", b"{}\n{}\n", {}, "none of its 2 rows is a reading"),
+    ],
+)
+async def test_c2_c3_c4_what_counts_nothing_is_400_with_reasons_and_writes_nothing(
+    caller: Caller,
+    publisher: ScriptedPublisher,
+    query: str,
+    body: bytes,
+    headers: dict[str, str],
+    words: str,
+) -> None:
+    answer = await caller.post(TARGET + query, body, **headers)
+    assert (answer.status, words in answer.json()["error"]) == (400, True), answer.json()
+    assert publisher.rows == publisher.refused == []
+
+
+async def test_a_file_ends_behind_its_10_000th_refused_row_with_its_counts(
+    caller: Caller, publisher: ScriptedPublisher
+) -> None:
+    body = ROW + b"\n" + b"{}\n" * 10_001 + ROW
+    assert counts(await caller.post(TARGET, body)) == (400, 1, 10_000)
+    assert len(publisher.refused) == 10_000
+    assert counts(await caller.post(TARGET, ROW + b"\n" + b"{}\n" * 10_000)) == (200, 1, 10_000)
+
+
 @pytest.mark.parametrize(
     ("body", "header"),
     [
