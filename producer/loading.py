@@ -113,7 +113,7 @@ class Loads:
         raises.
         """
         source = self._sources[number]
-        with _opened(source) as file, closing(Content(file, source.name)) as content:
+        with _opened(source) as file, closing(self._content(file, source)) as content:
             note = note_of(source)
             if source.path is not None:
                 note["content"] = content_hash(content, self._check_stopped)
@@ -166,6 +166,13 @@ class Loads:
             importer.write(_NOTHING, next_position, source=key, note=note)
             yield _loaded(source, importer.import_id, importer.position(key))
         on_progress(total or 0, total)
+
+    def _content(self, file: BinaryIO, source: Source) -> Content:
+        """Look into a file; a pipe may have nothing yet, and it can be stopped all the same."""
+        one = (Content(file, source.name) for _ in range(1))
+        for content in ahead(one, should_stop=self.should_stop):
+            return content
+        raise ProducerStopped("stopped")
 
     def _check_stopped(self) -> None:
         if self.should_stop.is_set():

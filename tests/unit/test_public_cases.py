@@ -11,6 +11,8 @@ import gzip
 import io
 import json
 import random
+from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -59,21 +61,21 @@ class Pipe(io.RawIOBase):
         return self._data.readinto(buffer)
 
 
-def places(
+def read(
     data: bytes | str, name: str, *, pipe: bool = False, most_refused: int | None = None, **how: Any
-) -> list[Place]:
+) -> Iterator[Place]:
     raw = data.encode() if isinstance(data, str) else data
     file: Any = io.BufferedReader(Pipe(raw)) if pipe else io.BytesIO(raw)
-    content = Content(file, name)
-    source = ImportedRow("i", name)
-    try:
+    with closing(Content(file, name)) as content:
         form = format_in(content, how.pop("form", None) or format_of(name))
-        found = read_places(
+        source = ImportedRow("i", name)
+        yield from read_places(
             content, form, Start(), Dialect(**how), source, most_refused=most_refused
         )
-        return list(found)
-    finally:
-        content.close()
+
+
+def places(data: bytes | str, name: str, **how: Any) -> list[Place]:
+    return list(read(data, name, **how))
 
 
 def energies(data: bytes | str, name: str, **how: Any) -> list[Any]:
@@ -86,8 +88,10 @@ def energies(data: bytes | str, name: str, **how: Any) -> list[Any]:
 
 def refusal(data: bytes | str, name: str, **how: Any) -> str:
     """Why a file is refused; nothing of it has been handed out."""
+    found: list[Place] = []
     with pytest.raises((FileRefused, FileBroken)) as error:
-        places(data, name, **how)
+        found.extend(read(data, name, **how))
+    assert not found
     return str(error.value)
 
 
