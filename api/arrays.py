@@ -25,8 +25,8 @@ flat_element = re.compile(
 ).match
 #: The same as all there is from a place on.
 flat_object = re.compile(_FLAT_OBJECT + _BLANKS, re.DOTALL).fullmatch
-#: What has a meaning between elements and inside them. A lone quote begins an endless string.
-_token = re.compile(_STRING + rb'|[\[\]{},"]', re.DOTALL)
+#: What has a meaning between elements and inside them. A string without its end has no group.
+_token = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(")?|[\[\]{},]', re.DOTALL)
 #: Tokens looked at before other tasks get their turn: about 5 ms.
 _TURN_TOKENS = 20_000
 
@@ -75,7 +75,7 @@ def cut_element(text: Text, start: int, end: int) -> Iterator[Cut | None]:
         elif mark == _COMMA and depth == 0:
             yield Cut(token.start(), levels, True)
             return
-        elif mark == _QUOTE and len(token[0]) == 1:
+        elif mark == _QUOTE and token[1] is None:
             break
     yield Cut(min(end, len(text)), levels, False)
 

@@ -69,7 +69,7 @@ def _parse_extreme(text: str) -> Number:
     if math.isinf(nearest):
         raise ValueError("beyond the range of a Float64")
     if nearest == 0:
-        mantissa = re.split("[eE]", text)[0]
+        mantissa = text.lower().partition("e")[0]
         if any(digit in mantissa for digit in "123456789"):
             raise ValueError("rounds to 0 as a Float64")
         return 0

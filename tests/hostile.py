@@ -6,8 +6,11 @@ A shape is a function from a size to about so many bytes. `JSON_SHAPES` are valu
 
 import gzip
 import time
+import zlib
 from collections.abc import Callable
 from itertools import cycle, islice
+
+import zstandard
 
 from tests.values import value_of
 
@@ -169,10 +172,45 @@ CSV_SHAPES: dict[str, Shape] = {
 }
 
 
-def gzip_members(size: int, content: bytes = b"") -> bytes:
-    """Many gzip members, empty or with a few bytes each."""
-    member = gzip.compress(content, mtime=0)
-    return member * (size // len(member))
+def members_of(compress: Callable[[bytes], bytes], content: bytes, behind: bytes = b"") -> Shape:
+    """Many members of a coding, empty or with a few bytes each."""
+    return repeated(compress(content), b"", behind)
+
+
+#: Bodies and files that say they are compressed.
+CODED_SHAPES: dict[str, Shape] = {
+    "empty gzip members": members_of(gzip.compress, b""),
+    "gzip members of a letter": members_of(gzip.compress, b"x"),
+    "gzip members of a line": members_of(gzip.compress, b"\n"),
+    "gzip members and NULs": members_of(gzip.compress, b"", b"\x00" * 1000),
+    "empty zlib members": members_of(zlib.compress, b""),
+    "empty zstd frames": members_of(zstandard.compress, b""),
+    "zstd frames of a letter": members_of(zstandard.compress, b"x"),
+    "gzip heads": repeated(b"\x1f\x8b\x08\x00"),
+    "a long name in a gzip head": repeated(b"a", b"\x1f\x8b\x08\x08\x00\x00\x00\x00\x00\x03"),
+    "zstd heads": repeated(b"\x28\xb5\x2f\xfd"),
+    "skippable zstd frames": repeated(b"\x50\x2a\x4d\x18\x00\x00\x00\x00"),
+    "stored blocks": repeated(b"\x00\x00\x00\xff\xff"),
+}
+
+_PART = b'--b\r\nContent-Disposition: form-data; name="csv"\r\n\r\n'
+#: Multipart forms with the boundary `b`.
+FORM_SHAPES: dict[str, Shape] = {
+    "nearly boundaries": repeated(b"\r\n--", _PART, b"\r\n--b--"),
+    "boundaries that go on": repeated(b"\r\n--bx", _PART, b"\r\n--b--"),
+    "boundaries with a dash": repeated(b"\r\n--b-", _PART, b"\r\n--b--"),
+    "boundaries with a CR": repeated(b"\r\n--b\r", _PART, b"\r\n--b--"),
+    "carriage returns": repeated(b"\r", _PART, b"\r\n--b--"),
+    "line ends": repeated(b"\r\n", _PART, b"\r\n--b--"),
+    "empty parts": repeated(b"--b\r\n\r\n\r\n", b"", b"--b--"),
+    "parts": repeated(_PART + b"\r\n", b"", b"--b--"),
+    "headers": repeated(b"A: b\r\n", b"--b\r\n"),
+    "a long header": repeated(b"a", b"--b\r\nA: "),
+    "a long name": repeated(b"a", b"--b\r\n"),
+    "semicolons": repeated(b";", b'--b\r\nContent-Disposition: form-data; name="'),
+    "line ends before": repeated(b"\r\n"),
+    "an epilogue": repeated(b"\r\n--b", _PART + b"\r\n--b--"),
+}
 
 
 def cpu_seconds(work: Callable[[], object], rounds: int = 3) -> float:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+
+from producer.files.row_ends import Parser
 
 _NULL = r"\N"
 _number = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?").fullmatch
@@ -33,7 +35,7 @@ class Dialect:
     escape: str | None = None
     columns: tuple[str, ...] | None = None
 
-    def parse(self, lines: Iterable[str]) -> Iterator[list[str]]:
+    def parse(self, lines: Iterable[str]) -> Parser:
         """Return the rows of lines, by the strict rules."""
         return csv.reader(lines, delimiter=self.delimiter, escapechar=self.escape, strict=True)
 

@@ -16,6 +16,7 @@ from producer.ahead import with_last
 from producer.files.cells import Dialect, json_values
 from producer.files.header import Header, read_header
 from producer.files.lines import Lines, split_lines
+from producer.files.row_ends import RowEnds
 from producer.files.rows import BadRow, Rows, Start, unreadable
 
 
@@ -32,10 +33,6 @@ def csv_rows(
     # A row that goes on behind a fault may be cut off: it is no row, and no line is the last.
     for some, is_last in with_last(lines):
         yield from reader.rows(some, is_last=is_last)
-
-
-class _GoesOn(Exception):
-    """A row goes on behind the lines that are here."""
 
 
 class _Reader:
@@ -71,8 +68,9 @@ class _Reader:
                 json_values(quick, self._header.places), numbers, (), end, first + len(lines)
             )
         values, numbers, bad, place = [], [], [], 0
+        ends = RowEnds(lines, self._dialect, self._header.width, is_last=is_last)
         while place < len(lines):
-            row = self._row(lines, place, is_last=is_last)
+            row = ends.row(place)
             if row is None:
                 self._carried = lines[place:]
                 break
@@ -99,40 +97,3 @@ class _Reader:
         if len(rows) != len(lines) or {*map(len, rows)} - {self._header.width, 0}:
             return None
         return rows
-
-    def _row(
-        self, lines: list[bytes], place: int, *, is_last: bool
-    ) -> tuple[int, list[str] | str] | None:
-        """Return over how many lines a row goes and its cells, None if its end is not here.
-
-        What is no row is one line, with what is wrong with it in place of cells: the parser says
-        where a row ends, so a row is judged alike whatever stands around it.
-        """
-        taken = size = 0
-
-        def texts() -> Iterator[str]:
-            nonlocal taken, size
-            for at in range(place, len(lines)):
-                size += len(lines[at]) + 1
-                if size > VALUE_BYTES + 1:
-                    raise csv.Error(f"more than {VALUE_BYTES} bytes")
-                if b"\x00" in lines[at]:
-                    raise csv.Error("has a NUL")
-                taken += 1
-                yield lines[at].decode() + "\n"
-            if not is_last:
-                raise _GoesOn
-
-        try:
-            cells = next(self._dialect.parse(texts()))
-        except _GoesOn:
-            return None
-        except UnicodeDecodeError as error:
-            problem = f"not UTF-8 at byte {error.start}"
-        except csv.Error as error:
-            problem = f"no line of CSV: {error}"
-        else:
-            if len(cells) in (0, self._header.width):
-                return taken, cells
-            problem = f"has {len(cells)} cells, not {self._header.width}"
-        return 1, problem if taken <= 1 else "a quote is not closed, or not as CSV has it"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from producer.files.cells import Dialect
 from producer.files.delimited import csv_rows
 from producer.files.lines import split_lines
+from producer.files.row_ends import RowEnds
 from producer.files.rows import Rows, Start
 
 HEADER = b"timestamp,device_id,energy_consumed,location\n"
@@ -128,6 +130,46 @@ def content(blocks: list[Rows]) -> list[tuple[int, list[str] | None]]:
             found.append((line, list(fields.values())))
         found += [(bad.line, None) for bad in rows.bad]
     return sorted(found, key=lambda row: row[0])
+
+
+def ends_by_the_parser(lines: list[bytes], dialect: Dialect) -> list[tuple[int, list[str] | None]]:
+    """(lines taken, cells or None for a bad row) of each row, parsed to its end from each line."""
+    found: list[tuple[int, list[str] | None]] = []
+    place = 0
+    while place < len(lines):
+        parser = dialect.parse([line.decode() + "\n" for line in lines[place:]])
+        try:
+            cells = next(parser)
+        except csv.Error:
+            found.append((1, None))
+        else:
+            is_row = len(cells) in (0, 4)
+            found.append((parser.line_num, cells) if is_row else (1, None))
+        place += found[-1][0]
+    return found
+
+
+@settings(max_examples=400)
+@given(
+    st.lists(st.sampled_from(['"', '""', ",", "a", "\\", "\r", "\n", '","', "é"])).map("".join),
+    st.sampled_from([None, "\\", "a"]),
+)
+@example('a","\n' * 3 + '"\n', None)
+@example('a"\n,,,"\nb"', "a")
+@example('\\\n"\\\n,,,b\n', "\\")
+def test_rows_end_where_a_parser_that_begins_at_each_line_says(text: str, escape: str | None):
+    lines = text.encode().split(b"\n")
+    dialect = Dialect(escape=escape)
+    ends = RowEnds(lines, dialect, 4, is_last=True)
+    place = 0
+    for taken, cells in ends_by_the_parser(lines, dialect):
+        row = ends.row(place)
+        assert row is not None
+        assert (row[0], None if isinstance(row[1], str) else row[1]) == (taken, cells)
+        # Where more lines may come, only what they could change is left open.
+        first = RowEnds(lines[: place + taken], dialect, 4, is_last=False).row(place)
+        assert first == row or (first is None and cells is None)
+        place += taken
 
 
 @given(TEXT, st.lists(st.integers(0, 200), max_size=4))

@@ -218,7 +218,7 @@ async def test_b25_an_element_too_long_to_be_parsed_is_413(
 async def test_b25_others_get_their_turn_whatever_is_split(
     unit: bytes, before: bytes, behind: bytes
 ) -> None:
-    body = before + unit * (1_500_000 // len(unit)) + behind
+    body = before + unit * (700_000 // len(unit)) + behind
     turns = 0
 
     async def others() -> None:
