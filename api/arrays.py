@@ -23,10 +23,9 @@ _blanks = re.compile(_BLANKS).match
 flat_element = re.compile(
     _BLANKS + b"(" + _FLAT_OBJECT + b")" + _BLANKS + rb"([,\]])", re.DOTALL
 ).match
-#: The same as all there is from a place on.
-flat_object = re.compile(_FLAT_OBJECT + _BLANKS, re.DOTALL).fullmatch
-#: What has a meaning between elements and inside them. A string without its end has no group.
-_token = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(")?|[\[\]{},]', re.DOTALL)
+#: What has a meaning between elements and inside them; brackets in runs, since a hostile element
+#: is nothing else. A string without its end has no group.
+_token = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(")?|[\[{]++|[\]}]++|,', re.DOTALL)
 #: Tokens looked at before other tasks get their turn: about 5 ms.
 _TURN_TOKENS = 20_000
 
@@ -62,16 +61,16 @@ def cut_element(text: Text, start: int, end: int) -> Iterator[Cut | None]:
             yield None
         mark = token[0][0]
         if mark in _OPENING:
-            depth += 1
+            depth += token.end() - token.start()
             levels = max(levels, depth)
         elif mark in _CLOSING:
-            depth -= 1
-            if depth < 0:
+            if depth == 0:
                 yield Cut(token.start(), levels, True)
                 return
-            if depth == 0:
-                yield Cut(_behind_blanks(text, token.end(), end), levels, True)
+            if token.start() + depth <= token.end():
+                yield Cut(_behind_blanks(text, token.start() + depth, end), levels, True)
                 return
+            depth -= token.end() - token.start()
         elif mark == _COMMA and depth == 0:
             yield Cut(token.start(), levels, True)
             return

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from api.arrays import Cut, Text, cut_element, flat_element, flat_object
+from api.arrays import Cut, Text, cut_element, flat_element
 from api.errors import BadRequest, BodyTooLarge
 from contract.quarantine import Whole
 from contract.reading import BYTE_ORDER_MARK
@@ -104,6 +104,8 @@ def _elements(text: bytes) -> int:
         return len(_raws(array))
     except msgspec.DecodeError:
         pass
+    if b"\\u" not in text:
+        return -1
     try:
         # msgspec refuses half of a surrogate pair, which JSON's grammar does not.
         return len(_raws(_surrogates.sub(rb"\\u0041", array)))
@@ -113,13 +115,19 @@ def _elements(text: bytes) -> int:
 
 async def _single_object(body: Text, start: int) -> bytes | None:
     """Return the object that is the whole body, None if the body is something else."""
-    end = len(body)
-    if end > WINDOW_BYTES or not flat_object(body, start):
-        cut = await _cut(body, start)
-        if not cut.is_whole or await _not_blank(body, cut.end) is not None:
-            return None
-        end = cut.end
-    row = body[start:end].rstrip(BLANKS)
+    row = body[start : start + WINDOW_BYTES]
+    if len(body) <= start + WINDOW_BYTES:
+        row = row.rstrip(BLANKS)
+        try:
+            return row if _elements(row) == 1 else None
+        except RecursionError:
+            # Too deep for the parser. On one line it is that line; else its brackets say.
+            if b"\n" not in row:
+                return None
+    cut = await _cut(body, start)
+    if not cut.is_whole or await _not_blank(body, cut.end) is not None:
+        return None
+    row = body[start : cut.end].rstrip(BLANKS)
     return row if is_object(row) else None
 
 

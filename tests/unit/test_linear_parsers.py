@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import gzip
 import importlib
 import pkgutil
 import re
+import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -29,7 +32,7 @@ import contract
 import producer.files
 from api.access import _secret
 from api.errors import ApiError, BadRequest
-from api.framing import check_framing
+from api.framing import check_head
 from api.idempotency import key_of
 from api.inflate import inflater
 from api.parameters import parse_query, unescape
@@ -43,8 +46,10 @@ from contract.reading import decode_readings
 from contract.timestamps import _is_plain_time, faulty_timestamps, timestamp_fault
 from producer.errors import ProducerError
 from producer.files.delimited import Dialect
+from producer.files.inflating import inflated
 from producer.files.reading import judged, read_rows
 from producer.files.rows import Format, Start
+from tests.api_doubles import Answer, Caller, caller_for
 from tests.hostile import (
     CODED_SHAPES,
     CSV_SHAPES,
@@ -63,6 +68,8 @@ SIZES, FEWER = (8 * 1024, 64 * 1024), (2 * 1024, 16 * 1024)
 MOST_TIMES = 24
 #: Less than this is never looked at: what is quadratic takes 10 to 9,000 ms.
 QUICK_SECONDS = 0.005
+#: A whole request or record of 64 KiB that is one row or few; the slowest takes 4 to 8 ms.
+MOST_SECONDS = 0.02
 #: Whose patterns a stranger's bytes may reach.
 ROOMS: tuple[ModuleType, ...] = (contract, api, producer.files)
 
@@ -188,7 +195,7 @@ def request_with(name: str, value: bytes) -> Request:
 
 
 def form(value: bytes) -> None:
-    upload = cast(Upload, SimpleNamespace(file=BytesIO(), name=""))
+    upload = cast(Upload, SimpleNamespace(add=BytesIO().write, name=""))
     found = _form_of(request_with("content-type", b"multipart/form-data; boundary=b"), upload)
     assert found is not None
     found.write(value)
@@ -238,8 +245,9 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], dict[str, Shape]]] = {
         header(lambda found: is_same(found, 'W/"1-2"'), b"if-none-match"),
         TEXT_SHAPES,
     ),
+    "Host": (header(lambda found: check_head("1.1", b"/", found), b"host"), TEXT_SHAPES),
     "Transfer-Encoding": (
-        header(lambda found: check_framing("1.1", b"/", found), b"transfer-encoding"),
+        header(lambda found: check_head("1.1", b"/", found), b"transfer-encoding"),
         TEXT_SHAPES,
     ),
     "timestamps": (
@@ -295,3 +303,43 @@ def test_a_content_type_that_is_too_long_is_refused_unparsed(
     monkeypatch.setattr("api.uploads.parse_options_header", None)
     with pytest.raises(BadRequest):
         _form_of(request_with("content-type", b"multipart/" + b";" * 1024), cast(Upload, None))
+
+
+async def of_each_shape(caller: Caller) -> AsyncIterator[tuple[str, Awaitable[Answer]]]:
+    """Send every shape that is one row or few."""
+    for name, shape in JSON_SHAPES.items():
+        value = shape(VALUE_BYTES)
+        is_array = value.startswith(b"[") and value.count(b",") > 100
+        if value.count(b"\n") < 100 and not is_array:
+            yield f"POST: {name}", caller.events(value)
+    for coding in ("gzip", "zstd"):
+        for name, shape in CODED_SHAPES.items():
+            yield f"{coding}: {name}", caller.events(shape(VALUE_BYTES), content_encoding=coding)
+
+
+async def test_b1_no_shape_of_64_kib_holds_the_event_loop(tmp_path: Path) -> None:
+    """`python -m tests.benchmarks.hostile` measures all of it, and what others see."""
+    caller = caller_for(tmp_path, None)
+    slow = []
+    async for name, answer in of_each_shape(caller):
+        begun = time.thread_time()
+        assert 200 <= (await answer).status < 500
+        if time.thread_time() - begun > MOST_SECONDS:
+            slow.append(name)
+    assert slow == []
+
+
+def test_b1_no_shape_of_64_kib_holds_a_partition() -> None:
+    slow = [
+        name
+        for name, shape in JSON_SHAPES.items()
+        if cpu_seconds(partial(kafka_record, shape(VALUE_BYTES))) > MOST_SECONDS
+    ]
+    assert slow == []
+
+
+def test_tiny_members_become_pieces_that_are_worth_reading() -> None:
+    members = gzip.compress(b"x") * 100_000
+    pieces = list(inflated(b"", BytesIO(members), "gzip"))
+    assert b"".join(pieces) == b"x" * 100_000
+    assert len(pieces) == 2
