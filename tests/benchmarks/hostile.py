@@ -20,15 +20,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from statistics import median, quantiles
 from typing import NamedTuple
 
 from contract.changelog import Marker
+from contract.quarantine import ImportedRow
 from producer.errors import ProducerError
-from producer.files.delimited import Dialect
-from producer.files.reading import judged, read_rows
+from producer.files.cells import Dialect
+from producer.files.content import Content
+from producer.files.reading import read_places
 from producer.files.rows import Format, Start
 from stream_app.partition import PartitionFold
 from tests.api_doubles import (
@@ -123,11 +126,10 @@ def load(form: Format) -> Way:
 
     async def read(value: bytes) -> int:
         rows = 0
-        try:
-            for some in read_rows(BytesIO(value), "upload", form, Start(), Dialect()):
-                rows += len(judged(some, "id", "file").batch.quarantined)
-        except ProducerError:
-            pass
+        with suppress(ProducerError):
+            content = Content(BytesIO(value), "file")
+            for place in read_places(content, form, Start(), Dialect(), ImportedRow("id", "file")):
+                rows += len(place.batch.quarantined)
         return rows
 
     return read
