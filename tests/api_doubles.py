@@ -36,7 +36,7 @@ from tests.records import HandmadeRecord
 Totals = Mapping[str, tuple[Number, int]]
 
 
-def transaction(totals: Totals, applied_offset: int, **marker: int) -> list[tuple[bytes, bytes]]:
+def transaction(totals: Totals, applied_offset: int, **marker: Any) -> list[tuple[bytes, bytes]]:
     """Key and value of each record of a worker's transaction, the marker last."""
     records = [(device.encode(), encode_total(*total)) for device, total in totals.items()]
     return [*records, (MARKER_KEY, encode_marker(Marker(applied_offset, **marker)))]

@@ -10,6 +10,7 @@ import csv
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -37,7 +38,13 @@ class Dialect:
 
     def parse(self, lines: Iterable[str]) -> Parser:
         """Return the rows of lines, by the strict rules."""
-        return csv.reader(lines, delimiter=self.delimiter, escapechar=self.escape, strict=True)
+        return csv.reader(lines, _rules(self.delimiter, self.escape))
+
+
+@cache
+def _rules(delimiter: str, escape: str | None) -> Any:
+    """Return the rules as a parser keeps them: making them costs more than parsing a line."""
+    return csv.reader((), delimiter=delimiter, escapechar=escape, strict=True).dialect
 
 
 class _Row(msgspec.Struct, gc=False):

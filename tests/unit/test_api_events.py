@@ -166,7 +166,7 @@ async def test_c10_a_byte_order_mark_elsewhere_is_named(
 @pytest.mark.parametrize(
     "row", [b'{"a": "' + "é".encode() * 300_000, b"[1]" * 200_000, b" " * 70_000 + ROW]
 )
-async def test_b25_a_line_of_any_length_is_refused_by_its_length_and_hashed(
+async def test_api_b25_a_line_of_any_length_is_refused_by_its_length_and_hashed(
     caller: Caller, publisher: ScriptedPublisher, row: bytes
 ) -> None:
     assert counts(await caller.events(b"\n".join([ROW, row, ROW]))) == (202, 2, 1)
@@ -180,14 +180,14 @@ async def test_b25_a_line_of_any_length_is_refused_by_its_length_and_hashed(
 
 
 @pytest.mark.parametrize("lines", [b"{", b"[", b"x", b"9"], ids=["object", "array", "x", "9"])
-async def test_b25_lines_too_long_to_be_parsed_are_what_they_begin_as(
+async def test_api_b25_lines_too_long_to_be_parsed_are_what_they_begin_as(
     caller: Caller, lines: bytes
 ) -> None:
     answer = await caller.events(b"\n".join([lines * 70_000] * 2).replace(b"[", b" [", 1))
     assert answer.status == (202 if lines == b"{" else 400)
 
 
-async def test_b25_an_element_too_long_to_be_parsed_is_413(
+async def test_api_b25_an_element_too_long_to_be_parsed_is_413(
     caller: Caller, publisher: ScriptedPublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     most = 200_000
@@ -215,7 +215,7 @@ async def test_b25_an_element_too_long_to_be_parsed_is_413(
     ],
     ids=["line", "blanks", "lines", "array", "nested"],
 )
-async def test_b25_others_get_their_turn_whatever_is_split(
+async def test_api_b25_others_get_their_turn_whatever_is_split(
     unit: bytes, before: bytes, behind: bytes
 ) -> None:
     body = before + unit * (700_000 // len(unit)) + behind
@@ -236,7 +236,7 @@ async def test_b25_others_get_their_turn_whatever_is_split(
 
 @pytest.mark.parametrize("compress", [gzip.compress, zstandard.compress])
 @pytest.mark.parametrize("content", [b"", b"x"])
-async def test_b26_many_members_give_others_their_turn(
+async def test_api_b26_many_members_give_others_their_turn(
     compress: Callable[[bytes], bytes], content: bytes
 ) -> None:
     coding = "gzip" if compress is gzip.compress else "zstd"

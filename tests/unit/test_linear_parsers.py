@@ -152,7 +152,7 @@ def test_patterns_are_compiled_where_they_are_found() -> None:
 
 
 @pytest.mark.parametrize("use", sorted(USES))
-def test_b1_a_pattern_takes_time_in_proportion_to_the_text(use: str) -> None:
+def test_api_b1_a_pattern_takes_time_in_proportion_to_the_text(use: str) -> None:
     pattern = USES[use]
     searched = getattr(pattern, "__self__", pattern)
     is_text = isinstance(searched.pattern, str)
@@ -260,7 +260,7 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], dict[str, Shape]]] = {
 
 
 @pytest.mark.parametrize("name", PARSERS)
-def test_b1_a_parser_takes_time_in_proportion_to_what_it_parses(name: str) -> None:
+def test_api_b1_a_parser_takes_time_in_proportion_to_what_it_parses(name: str) -> None:
     parse, shapes = PARSERS[name]
 
     def tried(value: bytes) -> None:
@@ -276,12 +276,12 @@ def test_b1_a_parser_takes_time_in_proportion_to_what_it_parses(name: str) -> No
     assert slower_than_linear(tried, shapes.values(), sizes) == []
 
 
-def test_b1_an_open_string_of_escaped_quotes_takes_no_seconds() -> None:
+def test_api_b1_an_open_string_of_escaped_quotes_takes_no_seconds() -> None:
     value = repeated(b'\\"', MANY_BRACKETS + b'"')(VALUE_BYTES)
     assert cpu_seconds(lambda: decode_readings([value])) < 0.1
 
 
-def test_b25_a_value_that_is_too_long_is_refused_by_its_length_alone(
+def test_api_b25_a_value_that_is_too_long_is_refused_by_its_length_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     parsed: list[bytes] = []
@@ -319,7 +319,7 @@ async def of_each_shape(caller: Caller) -> AsyncIterator[tuple[str, Awaitable[An
             yield f"{coding}: {name}", caller.events(shape(VALUE_BYTES), content_encoding=coding)
 
 
-async def test_b1_no_shape_of_64_kib_holds_the_event_loop(tmp_path: Path) -> None:
+async def test_api_b1_no_shape_of_64_kib_holds_the_event_loop(tmp_path: Path) -> None:
     """`python -m tests.benchmarks.hostile` measures all of it, and what others see."""
     caller = caller_for(tmp_path, None)
     slow = []
@@ -331,7 +331,7 @@ async def test_b1_no_shape_of_64_kib_holds_the_event_loop(tmp_path: Path) -> Non
     assert slow == []
 
 
-def test_b1_no_shape_of_64_kib_holds_a_partition() -> None:
+def test_api_b1_no_shape_of_64_kib_holds_a_partition() -> None:
     slow = [
         name
         for name, shape in JSON_SHAPES.items()
