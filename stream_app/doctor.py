@@ -6,7 +6,6 @@ Reads the cluster; writes nothing. Each finding is one line that says what to do
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from aiokafka.errors import BrokerResponseError, KafkaError
@@ -19,22 +18,13 @@ from record_batches.reader import read_all
 from stream_app.certainty import certainly
 from stream_app.cluster import Cluster, TopicOnBroker, no_broker
 from stream_app.errors import ClusterRefused, Refusal, RestartNeeded, Suspicion, ViewDropped
+from stream_app.examination import Topics, configs_seen, examine_configs, refuse_or_warn
 from stream_app.fence import SingleBatches, refused_by_configs
 from stream_app.settings import WorkerSettings
-from stream_app.standing import (
-    Configs,
-    Finding,
-    judge_brokers,
-    judge_copies,
-    judge_keeping,
-    judge_leaders,
-    judge_sizes,
-    judge_timeout,
-)
+from stream_app.standing import Finding
 
 log = logging.getLogger(__name__)
 
-Topics = Mapping[str, TopicOnBroker]
 
 _CREATE = "create the topics: energy topics create"
 
@@ -133,42 +123,6 @@ def partitions_of(version: ViewVersion, topics: Topics) -> int:
     return min(version.partitions, *(topics[each].partitions for each in (READINGS.name, name)))
 
 
-class Seen(NamedTuple):
-    """The configs that the cluster shows to this login, and findings about what it does not."""
-
-    brokers: Configs
-    topics: Configs
-    unseen: list[Finding]
-
-
-def configs_seen(cluster: Cluster, topics: Topics) -> Seen:
-    """Ask for the configs of brokers and topics."""
-    found: list[Configs] = []
-    unseen = []
-    for ask in (cluster.broker_configs, lambda: cluster.configs(topics)):
-        try:
-            found.append(ask())
-        except ClusterRefused as error:
-            found.append({})
-            unseen.append(Finding(f"configs were not checked: {error}", refuses=False))
-    return Seen(found[0], found[1], unseen)
-
-
-def examine_configs(
-    seen: Seen, topics: Topics, changelog_name: str, settings: WorkerSettings
-) -> list[Finding]:
-    """Judge the configs of topics and brokers."""
-    configs = seen.topics
-    totals = {n: c for n, c in configs.items() if n in (READINGS.name, changelog_name)}
-    findings = judge_leaders(totals) + judge_keeping(configs, changelog_name)
-    findings += judge_sizes(configs, changelog_name) + judge_brokers(seen.brokers)
-    findings += judge_timeout(seen.brokers, settings.transaction_timeout_seconds)
-    if not settings.is_local:
-        copies = {name: topic.replication for name, topic in topics.items()}
-        findings += judge_copies(copies, configs)
-    return findings + seen.unseen
-
-
 def examine_topics(ground: Ground, topics: Topics) -> list[Finding]:
     """Judge the topics that are there: partitions nobody counts, a quarantine that has changed."""
     findings = []
@@ -195,14 +149,6 @@ def examine_topics(ground: Ground, topics: Topics) -> list[Finding]:
             " (energy replay start quarantines it again, in a new view version)"
         )
     return [Finding(line, refuses=False) for line in findings]
-
-
-def refuse_or_warn(findings: list[Finding]) -> tuple[str, ...]:
-    """Return what is at risk. Raises: Suspicion where a finding refuses."""
-    refusing = [finding.line for finding in findings if finding.refuses]
-    if refusing:
-        raise Suspicion("; ".join(refusing))
-    return tuple(finding.line for finding in findings)
 
 
 def wanted_version(views: Views, pinned: int | None) -> ViewVersion:

@@ -25,22 +25,20 @@ from contract.changelog import Birth
 from record_batches.chunk import RecordChunk
 from stream_app import metrics, set_aside
 from stream_app.backlog import Backlog
+from stream_app.claims import Claims
 from stream_app.ending import end_process
 from stream_app.errors import TRIED_AGAIN, WAITS_FOR_KAFKA, PartitionRefusal, Refusal
-from stream_app.fence import SETTLED_SECONDS
 from stream_app.ground import LostOffsets
 from stream_app.pace import Pace
 from stream_app.pipe import PartitionPipe
-from stream_app.recovery import ChangelogRecovery, Recovered, require_marker
+from stream_app.recovery import ChangelogRecovery, Recovered
 from stream_app.set_aside import Retries
 from stream_app.source import Source
 from stream_app.takeover import Takeover
-from stream_app.transaction import TransactionWriter, stop_writers
+from stream_app.transaction import TransactionWriter
 
 log = logging.getLogger(__name__)
 
-#: A fence waits for the abort of an open transaction, a broker restart included.
-FENCE_SECONDS = 60.0
 #: A running transaction that does not end in this time is given up: the process ends.
 RELEASE_SECONDS = 30.0
 
@@ -66,9 +64,8 @@ class Ownership:
 
         `nothing_left` is told where a person has to act before it can work on any of them.
         """
-        self._new_writer = new_writer
         self._new_pipe = new_pipe
-        self._recovery = recovery
+        self._claims = Claims(new_writer, recovery)
         self._confirm_ground = confirm_ground
         self._nothing_left = nothing_left
         self._last_told: dict[int, str] = {}
@@ -77,9 +74,7 @@ class Ownership:
         self._retries = Retries(self._try_again)
         self._pace = pace or Pace(None)
         self._backlog = Backlog(target_readings, timeout_seconds)
-        self._writers: dict[int, TransactionWriter] = {}
         self._takeover = Takeover(expected_birth, accepted)
-        self._ends_before: dict[int, int] = {}
         self._begun: tuple[int, Source] | None = None
         self.pipes: dict[int, PartitionPipe] = {}
         # Not ready before the first assignment either.
@@ -89,22 +84,16 @@ class Ownership:
         """Start a new writer for each partition, also for those kept over the rebalance."""
         await self.release()
         self.is_recovering = True
-        writers = {partition: self._new_writer(partition) for partition in partitions}
+        partitions = sorted(partitions)
         try:
-            async with asyncio.timeout(FENCE_SECONDS):
-                if writers:
-                    self._ends_before = await self._recovery.end_offsets(sorted(writers))
-                await asyncio.gather(*(writer.start() for writer in writers.values()))
+            await self._claims.fence(partitions)
         except asyncio.CancelledError:
-            # Another rebalance began. A writer left open would only be a leak.
-            await asyncio.shield(stop_writers(writers.values()))
             raise
         except Exception as error:
             end_process("fence", error)
         metrics.FENCES.inc()
-        self._writers = writers
-        self._takeover.fenced({p: writer.identity for p, writer in writers.items()})
-        log.info("fenced partitions %s", sorted(writers))
+        self._takeover.fenced(self._claims.identities(partitions))
+        log.info("fenced partitions %s", partitions)
 
     async def recover(self, partitions: list[int]) -> None:
         """Bring the stores up to the changelog, and set aside what does not stand on it.
@@ -116,7 +105,7 @@ class Ownership:
         try:
             if partitions:
                 await self._confirm_ground()
-            recovered = await self._recovered(partitions)
+            recovered = await self._claims.recover(partitions)
             if takeover is not self._takeover:
                 log.info("let go while they were recovered: partitions %s", partitions)
                 return
@@ -126,36 +115,6 @@ class Ownership:
             raise
         except Exception as error:
             end_process("recovery", error)
-
-    async def _recovered(self, partitions: list[int]) -> dict[int, Recovered | PartitionRefusal]:
-        """Recover; again, after a while, what a former owner can still write to.
-
-        Its log does not know that owner as fenced: Kafka has given this one another producer id.
-        """
-        if not partitions:
-            return {}
-        takeover = self._takeover
-        recovered = await self._recovery.recover(partitions, self._ends_before)
-        open_to = [p for p, found in recovered.items() if self._is_open_to_a_former(p, found)]
-        if open_to:
-            log.warning(
-                "partitions %s: Kafka gave this worker another producer id than the last one's;"
-                " waiting %.0f s for what that may still write",
-                open_to,
-                SETTLED_SECONDS,
-            )
-            await asyncio.sleep(SETTLED_SECONDS)
-            if takeover is self._takeover:
-                ends = await self._recovery.end_offsets(open_to)
-                recovered |= await self._recovery.recover(open_to, ends)
-        return recovered
-
-    def _is_open_to_a_former(self, partition: int, found: Recovered | PartitionRefusal) -> bool:
-        writer = self._writers.get(partition)
-        if writer is None or isinstance(found, PartitionRefusal):
-            return False
-        marker = require_marker(found.store, partition)
-        return writer.fence.is_open_to(marker.writer)
 
     def begin(self, generation: int, source: Source) -> None:
         """Go on in this generation; what was fenced and recovered waits for `check_positions`."""
@@ -177,7 +136,7 @@ class Ownership:
             return
         generation, source = self._begun
         for partition, (store, fold) in self._takeover.taken.items():
-            writer = self._writers.get(partition)
+            writer = self._claims.writers.get(partition)
             if writer is None or partition in self.pipes:
                 continue
             pipe = self._new_pipe(
@@ -252,21 +211,11 @@ class Ownership:
         assert begun is not None, "released is cancelled"
         if pipe := self.pipes.pop(partition, None):
             await pipe.finish()
-        if used := self._writers.pop(partition, None):
-            await stop_writers([used])
-        writer = self._new_writer(partition)
-        try:
-            async with asyncio.timeout(FENCE_SECONDS):
-                self._ends_before |= await self._recovery.end_offsets([partition])
-                await writer.start()
-                self._writers[partition] = writer
-                recovered = (await self._recovered([partition]))[partition]
-                first, end = await begun[1].bounds(partition)
-        except BaseException:
-            self._writers.pop(partition, None)
-            await asyncio.shield(stop_writers([writer]))
-            raise
-        takeover.fenced({partition: writer.identity})
+        await self._claims.give_up([partition])
+        await self._claims.fence([partition])
+        recovered = (await self._claims.recover([partition]))[partition]
+        first, end = await begun[1].bounds(partition)
+        takeover.fenced(self._claims.identities([partition]))
         self._take(partition, recovered)
         takeover.check_positions({partition: first}, {partition: end})
         self._open_pipes()
@@ -278,7 +227,7 @@ class Ownership:
             self._takeover.refuse(found)
         else:
             self._takeover.recovered(partition, found.store, found.birth)
-            self._writers[partition].fence.continues_at(found.end_offset)
+            self._claims.writers[partition].fence.continues_at(found.end_offset)
 
     def next_offset(self, partition: int) -> int | None:
         """Return what the group may show as committed: everything before it is applied."""
@@ -313,7 +262,6 @@ class Ownership:
         """Let all partitions go: no store is written and nothing is committed after this."""
         await self._retries.cancel()
         pipes, self.pipes = self.pipes, {}
-        writers, self._writers = self._writers, {}
         set_aside.show_none(self._takeover)
         self._takeover, self._begun = Takeover(self._expected_birth, self._accepted), None
         try:
@@ -321,4 +269,4 @@ class Ownership:
                 await asyncio.gather(*(asyncio.shield(pipe.close()) for pipe in pipes.values()))
         except Exception as error:
             end_process("release", error)
-        await stop_writers([w for p, w in writers.items() if p not in pipes])
+        await self._claims.give_up(list(self._claims.writers))

@@ -16,15 +16,11 @@ from stream_app.certainty import certainly
 from stream_app.cluster import Cluster
 from stream_app.doctor import (
     Ground,
-    Topics,
     check_growth,
     check_unchanged,
     check_wanted,
-    configs_seen,
-    examine_configs,
     examine_topics,
     read_views,
-    refuse_or_warn,
     topics_of,
 )
 from stream_app.ending import end_process
@@ -37,6 +33,7 @@ from stream_app.errors import (
     ViewDropped,
     WorkerError,
 )
+from stream_app.examination import Topics, configs_seen, examine_configs, refuse_or_warn
 from stream_app.settings import WorkerSettings
 from stream_app.standing import Finding
 

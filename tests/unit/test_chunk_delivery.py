@@ -10,7 +10,8 @@ import pytest
 from aiokafka.structs import TopicPartition
 
 from record_batches.chunk import RecordChunk
-from stream_app.faust_seams.consumer import ChunkConsumer
+from stream_app.faust_seams.app import SourceOfConsumer
+from stream_app.faust_seams.consumer import ChunkConsumer, ChunkThread
 
 PARTITIONS = 3
 
@@ -84,3 +85,15 @@ async def test_a_stream_that_takes_nothing_does_not_hold_up_a_suspension(consume
     async with asyncio.timeout(5):
         await consumer._drain_once()
     assert consumer._read_offset == {}
+
+
+def test_c21_what_can_be_read_ends_at_the_last_stable_offset(consumer: Any) -> None:
+    asked = {"high": 10_000, "stable": 40}
+    theirs = SimpleNamespace(
+        highwater=lambda _: asked["high"], last_stable_offset=lambda _: asked["stable"]
+    )
+    thread: Any = object.__new__(ChunkThread)
+    thread._consumer = theirs
+    consumer._thread, consumer.app.source_topic = thread, "readings"
+    source = SourceOfConsumer(SimpleNamespace(consumer=consumer))  # type: ignore[arg-type]
+    assert source.end_offset(0) == 40, "behind a foreign open transaction nothing comes"

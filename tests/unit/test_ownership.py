@@ -328,6 +328,6 @@ async def test_c2_what_a_former_owner_under_another_id_may_still_write_is_waited
 async def test_c4_a_writer_is_told_where_the_changelog_ended(endings: list[str]) -> None:
     owned = ownership_of(Recovery({0: recovered(BIRTH)}))
     await taken_over(owned, {0: 0}, {0: 20})
-    writer: Any = owned._writers[0]
+    writer: Any = owned._claims.writers[0]
     with pytest.raises(RestartNeeded, match="not at 30-31"):
         writer.fence.appended(32, 1, all_written=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from confluent_kafka.admin import ConfigResource, ResourceType
 
 from contract.changelog import Birth
 from contract.fold import RULES_ID
@@ -218,3 +220,14 @@ def test_x45_a_topic_that_is_another_one_is_a_suspicion_first(cluster: FakeClust
     cluster.present[READINGS.name] = TopicOnBroker(READINGS.name, "other", 2, 1)
     with pytest.raises(Suspicion, match="was deleted and created again"):
         looked(cluster, [])
+
+
+def test_c20_a_config_that_is_shown_without_its_value_is_not_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown = {"min.insync.replicas": None, "retention.ms": "5"}
+    entries = {name: SimpleNamespace(value=value) for name, value in shown.items()}
+    answer = {ConfigResource(ResourceType.TOPIC, "topic"): entries}
+    asked = object.__new__(Cluster)
+    monkeypatch.setattr(asked, "ask", lambda _: answer, raising=False)
+    assert asked.configs(["topic"]) == {"topic": {"retention.ms": "5"}}
