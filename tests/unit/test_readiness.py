@@ -1,6 +1,7 @@
 """When `energy up` says ready, and what it prints then."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -37,6 +38,26 @@ def works_on(*partitions: int) -> tuple[int, str]:
 
 async def test_nobody_there_is_no_error() -> None:
     assert await get("127.0.0.1", free_port(), "/ready") == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_ready"),
+    [("partition 1 waits: a batch is damaged", True), ("recovering from the changelog", False)],
+)
+async def test_x54_a_partition_that_is_set_aside_does_not_hold_back_a_start(
+    reason: str, is_ready: bool
+) -> None:
+    status, page = works_on(0)
+    page += 'stream_app_partition_waiting{partition="1"} 1.0\n'
+    told = json.dumps({"ready": False, "reasons": [reason]})
+    async with (
+        server({"/metrics": (status, page), "/ready": (503, told)}) as worker,
+        server({"/ready": (200, "")}) as api,
+    ):
+        done, _ = await asyncio.wait(
+            [asyncio.create_task(until_ready(2, [worker], api))], timeout=1.0
+        )
+        assert bool(done) is is_ready
 
 
 async def test_ready_needs_every_partition_every_worker_and_the_api() -> None:
