@@ -140,3 +140,12 @@ def test_c14_no_transaction_comes_near_its_timeout_on_a_machine_that_is_slow(
         backlog.took(devices, took[-1])
     assert max(took) <= 2 / 3 * timeout
     assert min(took[5:]) >= timeout / 10 or most_devices(backlog) >= 10**7 - 1, "nor is it tiny"
+
+
+def test_c14_after_a_slow_transaction_the_next_one_is_as_much_smaller() -> None:
+    backlog = Backlog(10**7, timeout_seconds=15)
+    for _ in range(3):
+        backlog.took(most_devices(backlog), 0.5)
+    large = most_devices(backlog)
+    backlog.took(large, 12.0)
+    assert most_devices(backlog) == pytest.approx(large * 5 / 12, rel=0.01)
