@@ -29,6 +29,7 @@ from contract.changelog import (
     decode_marker,
 )
 from contract.errors import CorruptRecord, DoesNotFollow
+from contract.freshness import freshness_seconds
 from record_batches.chunk import Record, RecordChunk
 
 #: After a slice of this many records other tasks get their turn: about 1 ms.
@@ -151,14 +152,11 @@ class ViewVersionView:
         """Return the applied offset of each partition, -1 for none."""
         return [each.marker.applied_offset for each in self.partitions]
 
-    def newest_ms(self) -> int:
-        """Return the largest Kafka timestamp of a counted record, -1 for none."""
-        return max((each.marker.newest_ms for each in self.partitions), default=-1)
-
     def freshness_seconds(self) -> float | None:
         """Return the age of the newest counted reading, None if none is counted."""
-        newest = self.newest_ms()
-        return None if newest < 0 else max(0.0, time.time() - newest / 1000)
+        return freshness_seconds(
+            (each.marker.newest_ms for each in self.partitions), int(time.time() * 1000)
+        )
 
     async def reached(self, offsets: Mapping[int, int]) -> bool:
         """Return True once these offsets are applied, False if the view is retired before."""

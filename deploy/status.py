@@ -6,12 +6,11 @@ nothing. Shape: CONTRACT section 2.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import msgspec
 from msgspec.structs import replace
 
 from contract.changelog import Marker
+from contract.freshness import freshness_seconds
 from contract.topics import READINGS, app_id, changelog
 from contract.views import Views
 from deploy.births import verify_births
@@ -127,7 +126,8 @@ def _of_live(cluster: Cluster, views: Views, live: int, now_ms: int, problems: l
         for partition in range(count)
         if partition not in markers
     ]
-    return Status(live, freshness(markers.values(), now_ms), partitions, None, problems)
+    age = freshness_seconds((marker.newest_ms for marker in markers.values()), now_ms)
+    return Status(live, age, partitions, None, problems)
 
 
 def _partition(
@@ -135,10 +135,3 @@ def _partition(
 ) -> PartitionStatus:
     applied = marker.applied_offset if marker else -1
     return PartitionStatus(partition, end_offset, applied, end_offset - applied - 1, owner)
-
-
-def freshness(markers: Iterable[Marker], now_ms: int) -> float | None:
-    """Return the age of the newest counted reading in seconds; None if none is counted."""
-    newest = max((marker.newest_ms for marker in markers), default=-1)
-    # A device's clock may run ahead of ours.
-    return None if newest < 0 else max(0, now_ms - newest) / 1000

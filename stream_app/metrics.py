@@ -10,6 +10,11 @@ RECORDS_QUARANTINED = Counter(
     "Records written to the quarantine in a committed transaction.",
     ["partition"],
 )
+ODD_TIMES = Counter(
+    "stream_app_records_with_odd_times",
+    "Records whose CreateTime is no time (before 1973, an hour ahead): seconds or microseconds.",
+    ["partition"],
+)
 CHUNKS_REDELIVERED = Counter(
     "stream_app_chunks_redelivered", "Chunks dropped because all of them was folded already."
 )

@@ -1,4 +1,4 @@
-"""What one partition's worker knows and decides: pure, synchronous, no Kafka and no clock.
+"""What one partition's worker knows and decides: synchronous, no Kafka, a clock handed in.
 
 One PartitionFold lives for one partition in one generation, from the marker that the changelog
 holds. The order of calls is the protocol:
@@ -12,12 +12,14 @@ holds. The order of calls is the protocol:
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from contract.changelog import MARKER_KEY, Marker, encode_marker
 from contract.fold import PartTotals, add_stored, fold
+from contract.freshness import is_time
 from contract.quarantine import Origin, encode_quarantined
 from contract.reading import Rejected, decode_readings
 from record_batches.chunk import Record, RecordChunk, UnreadableBatch
@@ -56,13 +58,23 @@ class Transaction(NamedTuple):
 class Pending:
     """What is folded and not yet in a transaction."""
 
-    __slots__ = ("counted", "events", "newest_ms", "quarantined", "quarantined_bytes", "totals")
+    __slots__ = (
+        "counted",
+        "events",
+        "newest_ms",
+        "odd_times",
+        "quarantined",
+        "quarantined_bytes",
+        "totals",
+    )
 
     def __init__(self) -> None:
         """Begin empty."""
         self.totals: PartTotals = {}
         self.counted = 0
         self.newest_ms = -1
+        #: Records whose CreateTime is no time.
+        self.odd_times = 0
         self.quarantined: list[QuarantineRecord] = []
         self.quarantined_bytes = 0
         #: What the framework wants acknowledged once this is applied; opaque here.
@@ -86,9 +98,15 @@ class PartitionFold:
     """The state of one partition between its marker and what has been folded."""
 
     def __init__(
-        self, partition: int, marker: Marker, writer: tuple[int, int] | None = None
+        self,
+        partition: int,
+        marker: Marker,
+        writer: tuple[int, int] | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """Go on after the marker; `writer` is who commits: producer id and epoch."""
+        self._clock = clock
         self.partition = partition
         self.marker = marker
         self._writer = writer
@@ -130,11 +148,15 @@ class PartitionFold:
     def _fold(self, chunk: RecordChunk) -> None:
         pending = self.pending
         counted = pending.counted
+        now_ms = int(self._clock() * 1000)
         try:
             for records in chunk.slices(self.folded_offset + 1):
                 readings, rejected = decode_readings([record.value for record in records])
                 fold(readings, pending.totals)
                 pending.counted += len(readings)
+                times = [record.timestamp for record in records]
+                if not (is_time(min(times), now_ms) and is_time(max(times), now_ms)):
+                    pending.odd_times += sum(not is_time(each, now_ms) for each in times)
                 if rejected:
                     self._quarantine(records, rejected, chunk.topic)
             self.folded_offset = chunk.next_offset - 1
@@ -143,7 +165,8 @@ class PartitionFold:
             raise
         finally:
             if pending.counted > counted:
-                pending.newest_ms = max(pending.newest_ms, chunk.max_timestamp_ms)
+                # Never newer than now: one of the far future would make all later look fresh.
+                pending.newest_ms = max(pending.newest_ms, min(chunk.max_timestamp_ms, now_ms))
 
     def _quarantine(self, records: list[Record], rejected: list[Rejected], topic: str) -> None:
         now = datetime.now(UTC)
@@ -176,7 +199,8 @@ class PartitionFold:
             applied_offset=applied_offset,
             counted=self.marker.counted + taken.counted,
             quarantined=self.marker.quarantined + len(taken.quarantined),
-            newest_ms=max(self.marker.newest_ms, taken.newest_ms),
+            # The marker before may be an earlier build's, of the far future.
+            newest_ms=max(min(self.marker.newest_ms, int(self._clock() * 1000)), taken.newest_ms),
             previous=self.marker.applied_offset,
             writer=self._writer,
         )

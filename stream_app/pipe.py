@@ -75,6 +75,7 @@ class PartitionPipe:
         self._task: asyncio.Task[None] | None = None
         label = str(fold.partition)
         self._folded = metrics.READINGS_FOLDED.labels(label)
+        self._odd_times = metrics.ODD_TIMES.labels(label)
         self._quarantined = metrics.RECORDS_QUARANTINED.labels(label)
         self._transactions = metrics.TRANSACTIONS.labels(label)
         self._applied = metrics.APPLIED_OFFSET.labels(label)
@@ -234,6 +235,8 @@ class PartitionPipe:
             raise
         self._transactions.inc()
         self._folded.inc(taken.counted)
+        if taken.odd_times:
+            self._odd_times.inc(taken.odd_times)
         if transaction.quarantined:
             self._quarantined.inc(len(transaction.quarantined))
         self._applied.set(transaction.marker.applied_offset)

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from contract.changelog import MARKER_KEY, Marker, decode_marker, decode_total
+from contract.freshness import freshness_seconds
 from contract.quarantine import decode_quarantined
 from record_batches.chunk import RecordChunk
 from stream_app.partition import PartitionFold, Pending, Transaction, Verdict
@@ -157,6 +158,46 @@ def test_bad_records_alone_leave_the_newest_reading_where_it_was(fold: Partition
 def test_an_older_chunk_does_not_make_the_view_look_older(fold: PartitionFold) -> None:
     fold.accept(chunk_of(10, [reading_value()], max_timestamp_ms=50))
     assert committed(fold).marker.newest_ms == 100
+
+
+NOW_MS = 1_764_504_000_000
+
+
+@pytest.mark.parametrize(
+    ("stamp", "newest", "is_odd"),
+    [
+        (NOW_MS * 1000, NOW_MS, True),  # microseconds
+        (2**63 - 1, NOW_MS, True),
+        (NOW_MS + 60_000, NOW_MS, False),  # a clock that is a little ahead
+        (NOW_MS // 1000, NOW_MS // 1000, True),  # seconds
+        (1, 100, True),
+        (-1, 100, True),
+        (NOW_MS - 5, NOW_MS - 5, False),
+    ],
+)
+def test_c11_a_create_time_that_is_no_time_is_told_and_never_newer_than_now(
+    stamp: int, newest: int, is_odd: bool
+) -> None:
+    fold = PartitionFold(3, MARKER, clock=lambda: NOW_MS / 1000)
+    records = [HandmadeRecord(10, reading_value(), timestamp=stamp)]
+    largest = max(stamp, 50)
+    fold.accept(RecordChunk("energy_consumption", 3, 10, 11, [records], largest))
+    assert fold.pending.odd_times == int(is_odd)
+    assert committed(fold).marker.newest_ms == max(newest, MARKER.newest_ms)
+
+
+def test_c11_a_marker_of_the_far_future_heals_with_the_next_commit() -> None:
+    marker = Marker(9, counted=1, newest_ms=NOW_MS * 1000)
+    fold = PartitionFold(3, marker, clock=lambda: NOW_MS / 1000)
+    fold.accept(chunk_of(10, [reading_value()]))
+    assert committed(fold).marker.newest_ms == NOW_MS
+
+
+def test_c11_a_marker_of_the_far_future_says_nothing_of_freshness() -> None:
+    assert freshness_seconds([NOW_MS * 1000], NOW_MS) is None
+    assert freshness_seconds([NOW_MS * 1000, NOW_MS - 4_000, -1], NOW_MS) == 4
+    assert freshness_seconds([NOW_MS + 60_000], NOW_MS) == 0
+    assert freshness_seconds([], NOW_MS) is None
 
 
 def test_k79_two_broken_halves_are_two_bad_records(fold: PartitionFold) -> None:
