@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
+from typing import NamedTuple
 
 import msgspec
 from aiokafka.errors import KafkaError
@@ -17,6 +19,7 @@ from starlette.responses import Response
 
 from api.access import READ_QUARANTINE, require
 from api.errors import BadRequest, Unavailable, ViewNotRunning
+from api.long_answers import AnswerFile, LongAnswers
 from api.operations import (
     JSON,
     STRING,
@@ -29,15 +32,17 @@ from api.operations import (
     text_header,
 )
 from api.parameters import Parameters, check_names, parse_query, whole_number
-from api.quarantine_log import Page
 from api.routing import Route
 from api.services import Services
 
 PIPE = "/v0/pipes/energy_consumption_quarantine"
 LIMIT = 10_000
 OFFSET = 100_000
-#: At most so many are read for at once; others wait.
+#: Read at a time, one for each token; others wait.
 AT_ONCE = 2
+#: Pages that wait, are made or are read.
+PAGES = 32
+PAUSE_RECORDS = 100
 ANSWER_SECONDS = 10.0
 
 _TYPES = {
@@ -103,13 +108,25 @@ READ_ROWS = Operation(
 )
 
 
+class _Asked(NamedTuple):
+    view_version: int
+    offset: int
+    limit: int
+
+
 class Quarantine:
     """Answers with pages of the quarantine."""
 
     def __init__(self, services: Services) -> None:
         """Keep the parts of the server."""
         self._services = services
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._answers = LongAnswers(
+            services.spool_directory,
+            services.answers,
+            what="quarantine pages",
+            answers=PAGES,
+            makers=AT_ONCE,
+        )
 
     def routes(self) -> list[Route]:
         """Return what it answers."""
@@ -120,26 +137,21 @@ class Quarantine:
         began_at = time.perf_counter()
         services, scope = self._services, request.scope
         parameters = parse_query(scope["query_string"])
-        require(services.tokens, scope["headers"], parameters.get("token"), READ_QUARANTINE)
+        token = require(services.tokens, scope["headers"], parameters.get("token"), READ_QUARANTINE)
         check_names(parameters, ("limit", "offset"))
         limit = _bounded(parameters, "limit", LIMIT)
         offset = _bounded(parameters, "offset", OFFSET)
         view = services.live.view
         if view is None:
             raise ViewNotRunning("the live view version is not known yet; try again in a second")
-        page = await self._page(
+        asked = _Asked(
             view.view_version, 0 if offset is None else offset, LIMIT if limit is None else limit
         )
         headers = {"X-View-Version": str(view.view_version), "Cache-Control": "no-cache"}
-        return Response(_body(page, began_at), headers=headers, media_type=JSON)
-
-    async def _page(self, view_version: int, offset: int, limit: int) -> Page:
-        services = self._services
         try:
-            async with asyncio.timeout(ANSWER_SECONDS), self._turns:
-                return await services.quarantine.newest(
-                    view_version, offset, limit, services.settings.quarantine_answer_bytes
-                )
+            async with asyncio.timeout(ANSWER_SECONDS):
+                make = partial(self._make, asked, began_at)
+                return await self._answers.answer(token.name, asked, make, headers, JSON)
         except TimeoutError:
             raise Unavailable(
                 f"the quarantine could not be read in {ANSWER_SECONDS:g} s; try again with a "
@@ -148,24 +160,27 @@ class Quarantine:
         except (KafkaError, OSError) as error:
             raise Unavailable("Kafka does not give the quarantine; try again") from error
 
+    async def _make(self, asked: _Asked, began_at: float, file: AnswerFile) -> None:
+        most = self._services.settings.quarantine_answer_bytes
+        page = await self._services.quarantine.newest(*asked, most)
+        await file.write(b'{"meta":%b,"data":[' % msgspec.json.encode(_META))
+        for place, row in enumerate(page.records):
+            await file.write(b",%b" % row if place else row)
+            if place % PAUSE_RECORDS == 0:
+                await self._answers.pause()
+        statistics = {
+            "elapsed": round(time.perf_counter() - began_at, 6),
+            "rows_read": page.records_read,
+            "bytes_read": page.bytes_read,
+        }
+        await file.write(
+            b'],"rows":%d,"rows_before_limit_at_least":%d,"statistics":%b}'
+            % (len(page.records), page.matching, msgspec.json.encode(statistics))
+        )
+
 
 def _bounded(parameters: Parameters, name: str, most: int) -> int | None:
     number = whole_number(parameters, name)
     if number is not None and number > most:
         raise BadRequest(f"parameter {name}: at most {most}")
     return number
-
-
-def _body(page: Page, began_at: float) -> bytes:
-    statistics = {
-        "elapsed": round(time.perf_counter() - began_at, 6),
-        "rows_read": page.records_read,
-        "bytes_read": page.bytes_read,
-    }
-    return b'{"meta":%b,"data":[%b],"rows":%d,"rows_before_limit_at_least":%d,"statistics":%b}' % (
-        msgspec.json.encode(_META),
-        b",".join(page.records),
-        len(page.records),
-        page.matching,
-        msgspec.json.encode(statistics),
-    )

@@ -28,6 +28,9 @@ from record_batches.reader import ChunkReader
 WINDOW_OFFSETS = 64
 #: A fetch of one partition.
 FETCH_BYTES = 1024 * 1024
+#: Others get their turn after so many bytes, a record taken for this many more: 1 to 2 ms.
+PAUSE_BYTES, RECORD_BYTES = 256 * 1024, 512
+PAUSE_PLACES = 1_000
 
 
 class Page(NamedTuple):
@@ -108,11 +111,7 @@ class QuarantineLog:
             shown = _Shown(view_version)
             needed = offset + limit
             window = max(self._window, 2 * needed // max(1, len(tails)))
-            places, starved = _merge(tails, needed)
-            while starved:
-                await _extend(reader, starved, window, shown)
-                window *= 2
-                places, starved = _merge(tails, needed)
+            places = await _merge(reader, tails, needed, window, shown)
             page = _cut(places[offset:], max_bytes)
             values = await _values(reader, page)
             return Page(
@@ -144,30 +143,33 @@ async def _tails(reader: LogReader) -> list[_Tail]:
     return [_Tail(each, begins[each], ends[each]) for each in partitions]
 
 
-def _merge(tails: Sequence[_Tail], needed: int) -> tuple[list[Place], list[_Tail]]:
-    """Return the newest places; or, behind them, the tails that must be read further first."""
+async def _merge(
+    reader: LogReader, tails: Sequence[_Tail], needed: int, window: int, shown: _Shown
+) -> list[Place]:
+    """Return the newest places; a tail that runs out is read further first."""
+    merged: list[Place] = []
     if needed == 0:
-        return [], []
-    starved = [tail for tail in tails if not tail.places and not tail.is_whole]
-    if starved:
-        return [], starved
+        return merged
+    while starved := [tail for tail in tails if not tail.places and not tail.is_whole]:
+        await _extend(reader, starved, window, shown)
+        window *= 2
     heads = [(-tail.places[0].timestamp_ms, n, 0) for n, tail in enumerate(tails) if tail.places]
     heapq.heapify(heads)
-    merged: list[Place] = []
     while heads:
         _, number, place = heads[0]
         tail = tails[number]
         merged.append(tail.places[place])
         if len(merged) == needed:
             break
+        if len(merged) % PAUSE_PLACES == 0:
+            await asyncio.sleep(0)
+        while place + 1 == len(tail.places) and not tail.is_whole:
+            await _extend(reader, [tail], window, shown)
+            window *= 2
+        heapq.heappop(heads)
         if place + 1 < len(tail.places):
-            following = tail.places[place + 1]
-            heapq.heapreplace(heads, (-following.timestamp_ms, number, place + 1))
-        elif tail.is_whole:
-            heapq.heappop(heads)
-        else:
-            return merged, [tail]
-    return merged, []
+            heapq.heappush(heads, (-tail.places[place + 1].timestamp_ms, number, place + 1))
+    return merged
 
 
 async def _extend(reader: LogReader, tails: Sequence[_Tail], window: int, shown: _Shown) -> None:
@@ -205,13 +207,17 @@ async def _records(
     if not lows:
         return
     reader.assign(lows)
+    unpaused = 0
     async for chunk in reader.read_until(ends):
         end = ends[chunk.partition]
         for records in chunk.slices():
             for record in records:
                 if record.offset < end:
                     yield record, chunk.partition
-            await asyncio.sleep(0)
+                unpaused += RECORD_BYTES + len(record.value or b"")
+                if unpaused > PAUSE_BYTES:
+                    unpaused = 0
+                    await asyncio.sleep(0)
 
 
 def _cut(places: Sequence[Place], max_bytes: int) -> Sequence[Place]:
@@ -228,8 +234,7 @@ class _Shown:
 
     def __init__(self, view_version: int) -> None:
         self._version = str(view_version).encode()
-        self.records_read = 0
-        self.bytes_read = 0
+        self.records_read = self.bytes_read = 0
 
     def has(self, record: Record) -> bool:
         self.records_read += 1

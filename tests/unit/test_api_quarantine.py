@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import tracemalloc
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-from api.quarantine_log import QuarantineLog
+import api.quarantine_log
+from api.quarantine_log import PAUSE_BYTES, RECORD_BYTES, Page, QuarantineLog
 from contract.errors import InvalidReading
 from contract.quarantine import ImportedRow, Origin, encode_quarantined
 from contract.reading import decode_readings
@@ -167,3 +169,83 @@ async def test_it_is_503_when_kafka_does_not_answer(
     assert answer.status == 503
     assert json.loads(answer.body)["error"]
     assert "retry-after" in answer.headers
+
+
+async def test_b24_one_token_never_has_all_turns(tmp_path: Path) -> None:
+    log = MemoryLog({0: [quarantine_record(0, 10)]})
+    caller = caller_for(tmp_path, await filled_view({"a": (1, 1)}), quarantine=log)
+    other = Caller(caller.app, caller.services.tokens.create("other", ["ADMIN"]))
+    may_read, begun = asyncio.Event(), 0
+    newest = caller.services.quarantine.newest
+
+    async def slowly(version: int, offset: int, *rest: int) -> Page:
+        nonlocal begun
+        begun += 1
+        if offset:
+            await may_read.wait()
+        return await newest(version, offset, *rest)
+
+    caller.services.quarantine.newest = slowly  # type: ignore[method-assign]
+    greedy = [asyncio.create_task(caller.get(f"{PIPE}?offset={n}")) for n in range(1, 9)]
+    while not begun:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    assert offsets(await other.get(PIPE)) == [0]
+    assert begun == 2
+    may_read.set()
+    assert {each.status for each in await asyncio.gather(*greedy)} == {200}
+
+
+async def test_b24_reading_far_back_lets_others_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = 0
+    decode = api.quarantine_log.decode_quarantined
+
+    def counting(value: bytes | None) -> Any:
+        nonlocal read
+        read += 1
+        return decode(value)
+
+    monkeypatch.setattr("api.quarantine_log.decode_quarantined", counting)
+    caller = await caller_of(tmp_path, [quarantine_record(n, n) for n in range(12_000)])
+    asked = asyncio.create_task(caller.get(f"{PIPE}?offset=9000&limit=10"))
+    most = 0
+    while not asked.done():
+        before = read
+        await asyncio.sleep(0)
+        most = max(most, read - before)
+    assert offsets(await asked) == list(range(2_999, 2_989, -1))
+    assert read > 9_000
+    assert 0 < most <= PAUSE_BYTES // RECORD_BYTES
+
+
+async def test_b16_slow_readers_of_pages_hold_no_page_in_memory(tmp_path: Path) -> None:
+    large = quarantine_value(__value="x" * 500_000)
+    caller = await caller_of(
+        tmp_path,
+        [quarantine_record(n, n, None, large) for n in range(10)],
+        quarantine_answer_bytes=4_000_000,
+    )
+    may_read, waiting = asyncio.Event(), 0
+
+    async def take_nothing() -> None:
+        nonlocal waiting
+        waiting += 1
+        await may_read.wait()
+
+    tracemalloc.start()
+    try:
+        readers = [
+            asyncio.create_task(caller.request("GET", f"{PIPE}?offset={n % 3}", before_send=gate))
+            for n, gate in enumerate([take_nothing] * 12)
+        ]
+        while waiting < len(readers):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert caller.services.answers.taken > 10_000_000
+    assert held < 6_000_000
+    may_read.set()
+    assert {answer.json()["rows"] for answer in await asyncio.gather(*readers)} == {7}
+    assert caller.services.answers.taken == 0
