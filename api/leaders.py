@@ -3,7 +3,7 @@
 An order costs nothing until somebody asks for it. Then all devices are looked at once, in
 slices, and a few thousand kept: every device whose rank is up to the floor, and no other. A
 transaction moves devices in and out; where too many are kept the floor sinks, and where too few
-are left (totals fell) all are looked at again.
+are left (totals fell), or one transaction moves too many, all are looked at again.
 
     prepare   before a transaction is shown: the new heights of its devices, in slices
     show      in the one step that shows it: those devices are moved
@@ -134,13 +134,17 @@ class Orders:
             building = self._building.get(descending)
             if leaders is None or building is None or building.done():
                 leaders = self._leaders[descending] = Leaders(descending=descending)
-                build = self._build(view, leaders, slices())
+                build = self._build(view, descending, leaders, slices())
                 self._building[descending] = asyncio.create_task(build)
             # Shared: who goes away meanwhile must not take it from the others.
             await asyncio.shield(self._building[descending])
 
-    async def _build(self, view: Held, leaders: Leaders, slices: Iterator[list[bytes]]) -> None:
+    async def _build(
+        self, view: Held, descending: bool, leaders: Leaders, slices: Iterator[list[bytes]]
+    ) -> None:
         for keys in slices:
+            if self._leaders.get(descending) is not leaders:
+                return
             # What the view has now; whatever changes later is put in by `show`.
             leaders.put(heights_of(view, keys))
             await asyncio.sleep(0)
@@ -157,7 +161,8 @@ class Orders:
             while some := list(islice(keys, SLICE_KEYS)):
                 heights = list(heights_of(_Changed(view, partition, change), some))
                 for leaders, found in moves.items():
-                    found += [each for each in heights if leaders.concerns(*each)]
+                    if len(found) <= MOST:
+                        found += [each for each in heights if leaders.concerns(*each)]
                 if len(change) > SLICE_KEYS:
                     await asyncio.sleep(0)
         return moves
@@ -166,17 +171,21 @@ class Orders:
         self, view: Held, change: Mapping[bytes, bytes], moves: Mapping[Leaders, list[Change]]
     ) -> None:
         """Move the devices of a transaction that the view shows from now on."""
-        for leaders in self._leaders.values():
-            prepared = moves.get(leaders)
-            # An order begun since then knows nothing of this transaction.
-            leaders.put(heights_of(view, list(change)) if prepared is None else prepared)
+        for descending, leaders in list(self._leaders.items()):
+            moved = moves.get(leaders)
+            if len(change if moved is None else moved) > MOST:
+                # Too many for one step: whoever asks next looks at all devices, in slices.
+                del self._leaders[descending]
+            else:
+                # An order begun since then knows nothing of this transaction.
+                leaders.put(heights_of(view, list(change)) if moved is None else moved)
 
     def _drop_unasked(self) -> None:
         now = self._clock()
         for descending, asked_at in list(self._asked_at.items()):
             if now - asked_at > UNASKED_SECONDS and self._building[descending].done():
-                del self._asked_at[descending], self._leaders[descending]
-                del self._building[descending]
+                del self._asked_at[descending], self._building[descending]
+                self._leaders.pop(descending, None)
 
 
 class _Changed:

@@ -63,7 +63,9 @@ def check_names(
             if len(values) > 1 and name not in repeatable:
                 raise BadRequest(f"parameter {name}: given {len(values)} times")
         elif name not in RESERVED and not name.startswith(RESERVED_PREFIX) and name != "token":
-            raise BadRequest(f"no parameter {echo(name)}; there are {', '.join(sorted(known))}")
+            names = ", ".join(sorted(known))
+            there = f"there are {names}" if names else "this path takes none"
+            raise BadRequest(f"no parameter {echo(name)}; {there}")
 
 
 def one(parameters: Parameters, name: str) -> str | None:

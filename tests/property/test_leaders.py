@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api.leaders import Leaders
 from api.listing import Query, Row, leading, rows_of
 from api.view import ViewState, ViewVersionView
 from tests.api_doubles import Totals, changelog_chunk, transaction
@@ -134,3 +135,35 @@ def test_an_order_that_is_made_during_a_transaction_has_it_all(
         for head_start in range(24):
             for is_question_first in (True, False):
                 asyncio.run(meet(head_start, is_question_first=is_question_first))
+
+
+@pytest.mark.parametrize("head_start", [0, 1, 3, 6])
+def test_one_step_moves_few_devices_however_large_the_transaction(head_start: int) -> None:
+    put: list[int] = []
+    kept = Leaders.put
+
+    def counting(leaders: Leaders, changes: Any) -> None:
+        changes = list(changes)
+        put.append(len(changes))
+        kept(leaders, changes)
+
+    async def meet() -> None:
+        view = ViewVersionView(1, 3)
+        view.become(ViewState.RUNNING)
+        before: Totals = {f"d{n:02}": (n, 1) for n in range(60)}
+        after: Totals = {f"d{n:02}": (1_000 - n, 2) for n in range(60)}
+        await view.apply(changelog_chunk(transaction(before, 1)))
+        query = Query(by_total=True, descending=True, limit=7)
+        begun = asyncio.create_task(leading_rows(view, query))
+        if head_start == 6:
+            await begun
+        for _ in range(head_start):
+            await asyncio.sleep(0)
+        # Begun before the transaction, while it is prepared, or whole already.
+        await view.apply(changelog_chunk(transaction(after, 2), start=100))
+        await begun
+        await hold(view, [after, {}, {}], query)
+
+    with few_are_kept(), patch("api.leaders.Leaders.put", counting):
+        asyncio.run(meet())
+    assert max(put) <= 10

@@ -129,6 +129,12 @@ async def test_h26_bad_parameters_are_400(caller: Caller, query: str) -> None:
     assert (await caller.get(f"{PIPE}.json?{query}")).status == 400
 
 
+async def test_a_path_without_parameters_says_so(caller: Caller) -> None:
+    answer = await caller.get("/v0/devices/a?colour=red")
+    assert answer.error == "no parameter 'colour'; this path takes none"
+    assert "there are device_id, limit" in (await caller.get(f"{PIPE}?colour=red")).error
+
+
 @pytest.mark.parametrize("query", ["from=python-sdk", "__tb__semver=1.0", "cli_version=5", "a&"])
 async def test_h27_reserved_names_are_ignored(caller: Caller, query: str) -> None:
     status = 400 if query == "a&" else 200
