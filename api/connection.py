@@ -16,7 +16,7 @@ before a handler sees it is bounded.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,31 +92,29 @@ class Connection(OneRequest):
         super().pause_writing()
         self._progress.watch()
 
-    def on_headers_complete(self) -> None:
-        """Wait for the handler only. Raises: ApiError."""
-        super().on_headers_complete()
-        if not self.in_head:
-            self._unwatch()
-
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        """Run a handler, whose `send` knows HTTP/1.0, and raises ClientGone."""
+        """Wait for a handler only; its `send` raises ClientGone and knows HTTP/1.0."""
+        self._unwatch()
         is_old = cycle.scope["http_version"] == "1.0"
         # To the close instead of in chunks.
         cycle.chunked_encoding = False if is_old else None
 
-        async def send(message: Message) -> None:
-            if is_old:
-                cycle.expected_content_length = len(message.get("body", b""))
-            # Says close, and is closed by us: uvicorn would do it while the client still sends.
-            is_early = message.get("status", 0) >= 400 and self.in_request
-            cycle.keep_alive &= not is_early
-            await cycle.send(message)
-            if is_early:
-                self._is_last = cycle.keep_alive = True
+        def send(message: Message) -> Awaitable[None]:
             if cycle.disconnected:
                 raise ClientGone
+            if is_old:
+                cycle.expected_content_length = len(message.get("body", b""))
+            if self.in_request and message.get("status", 200) >= 400:
+                return self._send_early(cycle, message)
+            return cycle.send(message)  # type: ignore[no-any-return]
 
         super()._start_asgi_task(cycle, lambda scope, receive, _: app(scope, receive, send))
+
+    async def _send_early(self, cycle: Any, message: Message) -> None:
+        """Say close, and do it: uvicorn would while the client still sends."""
+        cycle.keep_alive = False
+        await cycle.send(message)
+        self._is_last = cycle.keep_alive = True
 
     def on_response_complete(self) -> None:
         """Wait for the next request, and for the client to read this answer."""
@@ -125,15 +123,13 @@ class Connection(OneRequest):
         super().on_response_complete()
         if self._is_last:
             self._linger()
-        if self._is_over or self.transport.is_closing():
-            return
-        try:
-            self.parse()
-            if self.is_at_work or self.in_request or self.ahead:
-                # The rest of a body, or half a head: has a deadline, not just an idle time.
+        elif (self.in_request or self.ahead) and not self.transport.is_closing():
+            # The rest of a body, or half a head: has a deadline, not just an idle time.
+            try:
+                self.parse()
                 self._watch()
-        except ApiError as error:
-            self._refuse(error, is_told=False)
+            except ApiError as error:
+                self._refuse(error, is_told=False)
 
     def _watch(self) -> None:
         """Begin the time for the next head, unless it runs; bytes do not lengthen it."""
@@ -169,7 +165,7 @@ class Connection(OneRequest):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if is_told:
-            cors = self._bounds.cors.headers(self.headers or ())
+            cors = self._bounds.cors.headers(self.scope["headers"] if self.scope else ())
             self.transport.write(refusal(error, status_of(error, self._bounds.statuses), cors))
         self._linger()
 

@@ -25,8 +25,9 @@ HEAD_BYTES = PATH_BYTES + QUERY_BYTES + HEADER_BYTES + 16 * 1024
 
 _VERSIONS = ("1.0", "1.1")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%\-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
-#: What ends every head and every chunked body, or the beginning of it at the end of a piece.
-_END = re.compile(rb"\r(?:\n(?:\r(?:(?P<whole>\n)|\Z)|\Z)|\Z)")
+#: What ends every head and every chunked body, and its beginning at the end of a piece.
+_END = b"\r\n\r\n"
+_BEGUN = re.compile(rb"\r(?:\n\r?)?\Z")
 
 
 class OneRequest(HttpToolsProtocol):
@@ -54,13 +55,17 @@ class OneRequest(HttpToolsProtocol):
             if self._body_bytes:
                 end = min(end, at + self._body_bytes)
                 self._body_bytes -= end - at
-            elif found := _END.search(data, at):
-                end = found.end() if found["whole"] else found.start()
+            elif (found := data.find(_END, at)) >= 0:
+                end = found + len(_END)
+            elif begun := _BEGUN.search(data, max(at, end - len(_END))):
+                end = begun.start()
             if end == at:
                 break
             self._head_bytes += end - at
             piece, at = data[at:end], end
             self._feed(piece)
+            if self.headers and len(self.headers) > HEADERS:
+                raise TooManyHeaders(f"there are more than {HEADERS} headers")
             if self.in_head and self._head_bytes > HEAD_BYTES:
                 kind = TooManyHeaders if self.headers else TooLongTarget
                 raise kind(f"the head is larger than {HEAD_BYTES} bytes")
@@ -95,22 +100,15 @@ class OneRequest(HttpToolsProtocol):
         self.in_head = self.in_request = True
         self._head_bytes = 0
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header. Raises: TooManyHeaders."""
-        # Behind a chunked body nobody asked for it, and it must not become a header.
-        if self.in_head:
-            super().on_header(name, value)
-            if len(self.headers) > HEADERS:
-                raise TooManyHeaders(f"there are more than {HEADERS} headers")
-
     def on_headers_complete(self) -> None:
         """Hand the request to a handler. Raises: ApiError."""
         if not self.parser.should_upgrade():
-            check_head(self.parser.get_http_version(), self.url, self.headers)
-            lengths = (value for name, value in self.headers if name == b"content-length")
-            self._body_bytes = int(next(lengths, 0))
+            version = self.parser.get_http_version()
+            self._body_bytes = check_head(version, self.url, self.headers)
             super().on_headers_complete()
             self.in_head = False
+            # What comes behind a chunked body must not become a header of the request.
+            self.headers = []
         elif self.parser.get_method() == b"CONNECT":
             raise MethodNotAllowed("this is no proxy")
 
@@ -121,10 +119,11 @@ class OneRequest(HttpToolsProtocol):
             super().on_message_complete()
 
 
-def check_head(version: str, target: bytes, headers: Headers) -> None:
-    """Refuse what is out of bounds, and what a proxy may read in another way than llhttp.
+def check_head(version: str, target: bytes, headers: Headers) -> int:
+    """Return the length of a body that is not in chunks.
 
-    Raises: BadRequest, TooLongTarget, TooManyHeaders.
+    Refuses what is out of bounds, and what a proxy may read in another way than llhttp. Raises:
+    BadRequest, TooLongTarget, TooManyHeaders.
     """
     if version not in _VERSIONS:
         raise BadRequest("the HTTP version is neither 1.1 nor 1.0")
@@ -135,18 +134,25 @@ def check_head(version: str, target: bytes, headers: Headers) -> None:
         raise TooLongTarget(f"the query is longer than {QUERY_BYTES} bytes")
     if b"#" in target:
         raise BadRequest("the path has a #")
-    if sum(len(name) + len(value) for name, value in headers) > HEADER_BYTES:
-        raise TooManyHeaders(f"the headers are larger than {HEADER_BYTES} bytes")
+    if len(headers) > HEADERS:
+        raise TooManyHeaders(f"there are more than {HEADERS} headers")
+    size = length = 0
     hosts = []
     for name, value in headers:
+        size += len(name) + len(value)
         if name == b"host":
             hosts.append(value)
+        elif name == b"content-length":
+            length = int(value)
         elif name == b"transfer-encoding" and (value.lower() != b"chunked" or version == "1.0"):
             raise BadRequest("header Transfer-Encoding: only chunked, and only in HTTP/1.1")
+    if size > HEADER_BYTES:
+        raise TooManyHeaders(f"the headers are larger than {HEADER_BYTES} bytes")
     if len(hosts) > 1 or (not hosts and version == "1.1"):
         raise BadRequest("header Host: must be given once")
     if hosts and not _HOST.fullmatch(hosts[0]):
         raise BadRequest("header Host: is no host and port")
+    return length
 
 
 def without_offer(method: bytes, version: str, target: bytes, headers: Headers) -> bytes:

@@ -30,6 +30,8 @@ class JoinedWrites:
         self._transport = transport
         self._loop = loop
         self._kept: Any = b""
+        self.is_closing = transport.is_closing
+        self.get_write_buffer_size = transport.get_write_buffer_size
 
     def __getattr__(self, name: str) -> Any:
         """Be the other one in all else; nothing overtakes what is kept."""
@@ -50,7 +52,7 @@ class JoinedWrites:
     def flush(self) -> None:
         """Send what is kept: nothing comes that belongs to it."""
         kept, self._kept = self._kept, b""
-        if kept and not self._transport.is_closing():
+        if kept and not self.is_closing():
             self._transport.write(kept)
 
 

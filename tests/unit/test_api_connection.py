@@ -288,6 +288,7 @@ GOOD = [(b"host", b"x")]
         (lambda: ("1.1", b"/?" + b"a" * QUERY_BYTES, GOOD), None),
         (lambda: ("1.1", b"/?" + b"a" * (QUERY_BYTES + 1), GOOD), "TooLongTarget"),
         (lambda: ("1.1", b"/", [*GOOD, (b"a", b"1" * HEADER_BYTES)]), "TooManyHeaders"),
+        (lambda: ("1.1", b"/", [*GOOD, *[(b"a", b"1")] * HEADERS]), "TooManyHeaders"),
         (lambda: ("1.1", b"/", []), "BadRequest"),
         (lambda: ("1.0", b"/", []), None),
         (lambda: ("1.1", b"/", [*GOOD, *GOOD]), "BadRequest"),
@@ -305,6 +306,24 @@ def test_h19_h33_h35_h36_a_large_or_odd_head_is_refused_by_its_kind(
     except ApiError as caught:
         found = type(caught).__name__
     assert found == error
+
+
+async def test_h37_a_trailer_never_becomes_a_header_and_is_not_kept() -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        seen.extend(scope["headers"])
+        await respond(200, scope, receive, send)
+
+    line = Line(app)
+    head = POST % 1 + b"Transfer-Encoding: chunked\r\n\r\n0\r\nAuthorization: Bearer x\r\n"
+    await line.receive(head, b"\r\n")
+    assert [name for name, _ in seen] == [b"host", b"transfer-encoding"]
+    line = Line(app)
+    await line.receive(head, *[b"X: a\r\n"] * HEADERS)
+    assert line.written.startswith(b"HTTP/1.1 431 ")
 
 
 async def test_h34_too_many_headers_are_refused_before_they_have_come() -> None:
