@@ -6,6 +6,7 @@ has Swagger UI in it, from a package, and its policy lets it fetch from nowhere 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from functools import cache
@@ -93,7 +94,9 @@ class Documentation:
             "Referrer-Policy": "no-referrer",
             "Cache-Control": "no-store",
         }
-        return Response(_page(), headers=headers, media_type=HTML)
+        # Read, and put together, without holding the others up.
+        page = await asyncio.to_thread(_page)
+        return Response(page, headers=headers, media_type=HTML)
 
     def _scopes(self, request: Request) -> tuple[str, ...]:
         scope = request.scope

@@ -123,6 +123,7 @@ class Line:
                 while not self.is_reading:  # noqa: ASYNC110 - turn by turn
                     await asyncio.sleep(0)
             self.connection.data_received(piece)
+            assert not self.connection.pipeline, "two requests are parsed at once"
         await self.settle()
 
     async def settle(self) -> None:

@@ -189,7 +189,7 @@ def ask(wire: Wire, path: bytes) -> Awaitable[bytes]:
 
 @pytest.mark.parametrize("ends_by", ["the drain", "a second signal"])
 async def test_b11_after_sigterm_all_is_served_while_balancers_see_that_it_ends(
-    tmp_path: Path, ends_by: str
+    tmp_path: Path, ends_by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     view = await filled_view({"a": (5, 1)})
     caller = caller_for(tmp_path, view, drain_seconds=1.0 if ends_by == "the drain" else 600.0)
@@ -200,10 +200,30 @@ async def test_b11_after_sigterm_all_is_served_while_balancers_see_that_it_ends(
         assert ready.startswith(b"HTTP/1.1 503 ")
         assert b"the server is stopping" in ready
         assert (await ask(wire, b"/v0/devices/a")).startswith(b"HTTP/1.1 200 ")
+        ticked = 0
+        on_tick = wire.server.on_tick
+
+        async def counted(counter: int) -> bool:
+            nonlocal ticked
+            ticked += 1
+            return await on_tick(counter)
+
+        monkeypatch.setattr(wire.server, "on_tick", counted)
+        while ticked < 3:  # noqa: ASYNC110 - a stopping server would not tick on
+            await asyncio.sleep(0.01)
+        assert (await ask(wire, b"/v0/devices/a")).startswith(b"HTTP/1.1 200 ")
         assert not caller.services.is_stopping, "nobody gives up yet"
         if ends_by != "the drain":
             wire.server.handle_exit(signal.SIGTERM, None)
         assert await running == 0
+
+
+async def test_c12_an_idle_connection_is_kept_for_as_long_as_it_is_set(tmp_path: Path) -> None:
+    async with stoppable(caller_for(tmp_path, None, keep_alive_seconds=90)) as (wire, running):
+        assert wire.server.config.timeout_keep_alive == 90
+        wire.server.handle_exit(signal.SIGINT, None)
+        await running
+    assert ApiSettings(home=tmp_path).keep_alive_seconds == 75
 
 
 async def test_b11_ctrl_c_waits_for_no_drain(tmp_path: Path) -> None:
