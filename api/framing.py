@@ -64,6 +64,9 @@ class OneRequest(HttpToolsProtocol):
             self._head_bytes += end - at
             piece, at = data[at:end], end
             self._feed(piece)
+            if not self.in_head:
+                # What comes behind a chunked body must not become a header of the request.
+                self.headers = []
             if self.headers and len(self.headers) > HEADERS:
                 raise TooManyHeaders(f"there are more than {HEADERS} headers")
             if self.in_head and self._head_bytes > HEAD_BYTES:
@@ -107,8 +110,6 @@ class OneRequest(HttpToolsProtocol):
             self._body_bytes = check_head(version, self.url, self.headers)
             super().on_headers_complete()
             self.in_head = False
-            # What comes behind a chunked body must not become a header of the request.
-            self.headers = []
         elif self.parser.get_method() == b"CONNECT":
             raise MethodNotAllowed("this is no proxy")
 

@@ -48,6 +48,8 @@ class StandingEnds(LagWatch):
 class CountingPublisher:
     """Acknowledges every row and keeps none."""
 
+    problem = ""
+
     def delivery(self) -> CountingDelivery:
         return CountingDelivery()
 
