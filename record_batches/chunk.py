@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from aiokafka.errors import CorruptRecordException
 
@@ -40,6 +40,18 @@ class UnreadableBatch(CorruptRecordException):
         return f"{self.place}: the batch of offsets {offsets} cannot be read: {self.why}"
 
 
+class BatchStamp(NamedTuple):
+    """What tells a stored batch from another one at the same offsets.
+
+    `last_offset` is the last one it covers. The CRC-32C is of its contents; the leader epoch is
+    that of the leader which appended it, and never falls from one batch of a log to the next.
+    """
+
+    last_offset: int
+    checksum: int
+    leader_epoch: int
+
+
 class RecordChunk:
     """Records of one partition in offset order, and the offsets they stand for.
 
@@ -47,7 +59,9 @@ class RecordChunk:
     records, records of aborted transactions, offsets that compaction removed. A chunk may have
     no records at all and still moves the position. Its batches are parsed when they are read,
     by whoever reads them: until then a chunk is only the bytes that were fetched. One with
-    `damage` stands for a single batch whose records cannot be read.
+    `damage` stands for a single batch whose records cannot be read. `first_batch` and
+    `last_batch` are of all that was fetched, control records included; None for damaged batches
+    and for ones older than format 2.
     """
 
     __slots__ = (
@@ -55,6 +69,8 @@ class RecordChunk:
         "_batches",
         "_records",
         "damage",
+        "first_batch",
+        "last_batch",
         "max_timestamp_ms",
         "next_offset",
         "partition",
@@ -72,6 +88,8 @@ class RecordChunk:
         max_timestamp_ms: int = -1,
         *,
         damage: str | None = None,
+        first_batch: BatchStamp | None = None,
+        last_batch: BatchStamp | None = None,
     ) -> None:
         """Keep what a fetch brought; `max_timestamp_ms` is that of its batches, -1 if none."""
         self.topic = topic
@@ -80,6 +98,8 @@ class RecordChunk:
         self.next_offset = next_offset
         self.max_timestamp_ms = max_timestamp_ms
         self.damage = damage
+        self.first_batch = first_batch
+        self.last_batch = last_batch
         self._batches: Iterable[Iterable[Record]] = batches
         self._records: list[Record] | None = None
 

@@ -14,6 +14,7 @@ from aiokafka.record.memory_records import MemoryRecords
 
 #: Base offset and length stand before what the length counts.
 _LENGTH_FROM, _LENGTH_TO = 8, 12
+_EPOCH_TO = 16
 _MAGIC = 16
 #: From format 2 on the checksum is a CRC-32C, and of all that stands behind it.
 _CRC32C_MAGIC = 2
@@ -30,10 +31,13 @@ class RecordSet(MemoryRecords):  # type: ignore[valid-type,misc]
         super().__init__(fetched)
         self._fetched = fetched
 
-    def checked_batches(self, position: int) -> Iterator[tuple[Any, int | None]]:
-        """Yield each batch and None, or for a damaged one the offset after it. Can be called once.
+    def checked_batches(
+        self, position: int
+    ) -> Iterator[tuple[Any, int | None, tuple[int, int] | None]]:
+        """Yield each batch; the offset after it if it is damaged; its checksum and leader epoch.
 
-        `position` is the offset from which was read.
+        The last two are None for a damaged batch and for a format that does not have them.
+        `position` is the offset from which was read. Can be called once.
         """
         fetched, start = self._fetched, 0
         while self.has_next():
@@ -44,9 +48,12 @@ class RecordSet(MemoryRecords):  # type: ignore[valid-type,misc]
                 is_intact = self._is_intact(batch, start, end)
             except Exception:
                 # Its format version is damaged: what is behind it cannot be told from garbage.
-                yield None, self._following(start, end, position)
+                yield None, self._following(start, end, position), None
                 return
-            yield batch, None if is_intact else self._following(start, end, position)
+            if is_intact:
+                yield batch, None, self._stamp(start)
+            else:
+                yield batch, self._following(start, end, position), None
             start = end
 
     def _is_intact(self, batch: Any, start: int, end: int) -> bool:
@@ -55,6 +62,14 @@ class RecordSet(MemoryRecords):  # type: ignore[valid-type,misc]
             return bool(batch.validate_crc())
         crc = int.from_bytes(fetched[start + _CRC_FROM : start + _CRC_TO])
         return bool(google_crc32c.value(fetched[start + _CRC_TO : end]) == crc)
+
+    def _stamp(self, start: int) -> tuple[int, int] | None:
+        fetched = self._fetched
+        if fetched[start + _MAGIC] < _CRC32C_MAGIC:
+            return None
+        crc = int.from_bytes(fetched[start + _CRC_FROM : start + _CRC_TO])
+        epoch = int.from_bytes(fetched[start + _LENGTH_TO : start + _EPOCH_TO], signed=True)
+        return crc, epoch
 
     def _following(self, start: int, end: int, position: int) -> int:
         """Return the offset after a damaged batch, whose own words are not to be believed.

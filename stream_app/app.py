@@ -11,6 +11,7 @@ from faust import SASLCredentials, SSLCredentials
 from faust.types.auth import SASLMechanism
 
 from contract.topics import READINGS, TABLE, app_id, changelog
+from record_batches.reader import ChunkReader
 from stream_app.agent import fold_readings
 from stream_app.cluster import Cluster
 from stream_app.doctor import Ground
@@ -19,6 +20,7 @@ from stream_app.failpoints import Classes, Failpoint
 from stream_app.faust_seams.app import ChunkApp, ChunkSchema
 from stream_app.faust_seams.assignor import KnownTopicsAssignor
 from stream_app.faust_seams.table import TotalsTable
+from stream_app.lineage import Lineage
 from stream_app.member import client_id
 from stream_app.ownership import Ownership
 from stream_app.pace import Pace
@@ -132,10 +134,21 @@ def _ownership(
             single_batches=ground.single_batches,
         )
 
+    def new_reader() -> ChunkReader:
+        # At least one batch is given, however large; more are not wanted.
+        return ChunkReader(
+            connection,
+            READINGS.name,
+            read_committed=False,
+            fetch_bytes=1,
+            client_id="energy-lineage",
+        )
+
     return Ownership(
         new_writer=new_writer,
         new_pipe=classes.pipe,
         recovery=recovery,
+        lineage=Lineage(new_reader),
         confirm_ground=lambda: confirm(cluster, ground),
         nothing_left=nothing_left,
         expected_birth=ground.expected_birth,

@@ -15,7 +15,9 @@ from __future__ import annotations
 from typing import Literal
 
 #: Why a partition is set aside: the label of a metric.
-Reason = Literal["changelog", "readings_removed", "readings_damaged", "too_large", "quarantine"]
+Reason = Literal[
+    "changelog", "log_replaced", "readings_removed", "readings_damaged", "too_large", "quarantine"
+]
 #: Kafka may take these without a person, so nobody ends for them; damage may pass with a replica.
 WAITS_FOR_KAFKA = frozenset({"too_large", "quarantine"})
 TRIED_AGAIN = WAITS_FOR_KAFKA | {"readings_damaged"}

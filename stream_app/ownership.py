@@ -29,6 +29,7 @@ from stream_app.claims import Claims
 from stream_app.ending import end_process
 from stream_app.errors import TRIED_AGAIN, WAITS_FOR_KAFKA, PartitionRefusal, Refusal
 from stream_app.ground import LostOffsets
+from stream_app.lineage import Lineage
 from stream_app.pace import Pace
 from stream_app.pipe import PartitionPipe
 from stream_app.recovery import ChangelogRecovery, Recovered
@@ -51,6 +52,7 @@ class Ownership:
         *,
         new_writer: Callable[[int], TransactionWriter],
         recovery: ChangelogRecovery,
+        lineage: Lineage,
         confirm_ground: Callable[[], Awaitable[None]],
         nothing_left: Callable[[Refusal], None],
         expected_birth: Birth,
@@ -66,6 +68,7 @@ class Ownership:
         """
         self._new_pipe = new_pipe
         self._claims = Claims(new_writer, recovery)
+        self._lineage = lineage
         self._confirm_ground = confirm_ground
         self._nothing_left = nothing_left
         self._last_told: dict[int, str] = {}
@@ -111,10 +114,18 @@ class Ownership:
                 return
             for partition, found in recovered.items():
                 self._take(partition, found)
+            await self._compare_readings(takeover, partitions)
         except asyncio.CancelledError:
             raise
         except Exception as error:
             end_process("recovery", error)
+
+    async def _compare_readings(self, takeover: Takeover, partitions: Iterable[int]) -> None:
+        """Refuse partitions whose readings are not the ones that were counted."""
+        folds = [takeover.taken[p].fold for p in partitions if p in takeover.taken]
+        counted = {fold.partition: fold.folded_batch for fold in folds if fold.folded_batch}
+        for refusal in (await self._lineage.refusals(counted)).values():
+            takeover.refuse(refusal)
 
     def begin(self, generation: int, source: Source) -> None:
         """Go on in this generation; what was fenced and recovered waits for `check_positions`."""
@@ -148,6 +159,7 @@ class Ownership:
                 backlog=self._backlog,
                 on_refusal=self._set_aside,
                 accepted=self._accepted.get(partition, ()),
+                lineage=self._lineage,
             )
             self.pipes[partition] = pipe
             pipe.start()
@@ -217,6 +229,7 @@ class Ownership:
         first, end = await begun[1].bounds(partition)
         takeover.fenced(self._claims.identities([partition]))
         self._take(partition, recovered)
+        await self._compare_readings(takeover, [partition])
         takeover.check_positions({partition: first}, {partition: end})
         self._open_pipes()
         if partition in self.pipes:

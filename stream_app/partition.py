@@ -22,7 +22,7 @@ from contract.fold import PartTotals, add_stored, fold
 from contract.freshness import is_time
 from contract.quarantine import Origin, encode_quarantined
 from contract.reading import Rejected, decode_readings
-from record_batches.chunk import Record, RecordChunk, UnreadableBatch
+from record_batches.chunk import BatchStamp, Record, RecordChunk, UnreadableBatch
 
 #: With fewer readings for each device, what a transaction writes costs more than what it reads:
 #: far behind, it is worth waiting for more of them...
@@ -38,6 +38,8 @@ class Verdict(enum.Enum):
     REDELIVERED = "redelivered"
     STRADDLING = "straddling"
     GAP = "gap"
+    #: Not how it stands to what is folded, but that the log is another one: see lineage.py.
+    OTHER_LOG = "other_log"
 
 
 class QuarantineRecord(NamedTuple):
@@ -59,6 +61,7 @@ class Pending:
     """What is folded and not yet in a transaction."""
 
     __slots__ = (
+        "batch",
         "counted",
         "events",
         "newest_ms",
@@ -75,6 +78,8 @@ class Pending:
         self.newest_ms = -1
         #: Records whose CreateTime is no time.
         self.odd_times = 0
+        #: The last batch of the readings that is folded.
+        self.batch: BatchStamp | None = None
         self.quarantined: list[QuarantineRecord] = []
         self.quarantined_bytes = 0
         #: What the framework wants acknowledged once this is applied; opaque here.
@@ -94,6 +99,13 @@ class Pending:
         return self.counted >= min(wanted, target * LARGEST_TARGETS)
 
 
+def stamp_of(marker: Marker) -> BatchStamp | None:
+    """Return the batch of readings that a marker says it ends at, None where it does not say."""
+    if marker.checksum is None or marker.leader_epoch is None:
+        return None
+    return BatchStamp(marker.applied_offset, marker.checksum, marker.leader_epoch)
+
+
 class PartitionFold:
     """The state of one partition between its marker and what has been folded."""
 
@@ -111,6 +123,8 @@ class PartitionFold:
         self.marker = marker
         self._writer = writer
         self.folded_offset = marker.applied_offset
+        #: The batch that ends at `folded_offset`, where it is known.
+        self.folded_batch = stamp_of(marker)
         self.pending = Pending()
 
     @property
@@ -121,16 +135,52 @@ class PartitionFold:
     def skip_to(self, next_offset: int) -> None:
         """Go on at an offset without what is missing before it: an operator has accepted that."""
         self.folded_offset = next_offset - 1
+        self.folded_batch = None
 
     def verdict(self, chunk: RecordChunk) -> Verdict:
         """Tell whether the chunk begins exactly where the last one ended."""
         if chunk.start_offset == self.folded_offset + 1:
             return Verdict.NEXT
+        if self._is_of_another_log(chunk):
+            return Verdict.OTHER_LOG
         if chunk.next_offset - 1 <= self.folded_offset:
             return Verdict.REDELIVERED
         if chunk.start_offset <= self.folded_offset:
             return Verdict.STRADDLING
         return Verdict.GAP
+
+    def _is_of_another_log(self, chunk: RecordChunk) -> bool:
+        """Tell whether a chunk has other readings at offsets that are folded.
+
+        Leader epochs never fall along a log, so a newer one below the folded offset proves it.
+        """
+        folded = self.folded_batch
+        if folded is None or chunk.start_offset > self.folded_offset:
+            return False
+        for batch in (chunk.first_batch, chunk.last_batch):
+            if batch is None or batch.last_offset > folded.last_offset:
+                continue
+            if batch.leader_epoch > folded.leader_epoch:
+                return True
+            if batch.last_offset == folded.last_offset and batch != folded:
+                return True
+        return False
+
+    def needs_proof(self, chunk: RecordChunk) -> bool:
+        """Tell whether what is next in a chunk is of another leader than what is folded.
+
+        That leader may have cut the log before it appended; only what stands at the folded
+        offset now tells.
+        """
+        folded, following = self.folded_batch, self.folded_offset + 1
+        # A chunk that begins before may have been cut anywhere in between.
+        batch = chunk.first_batch if chunk.start_offset == following else chunk.last_batch
+        return (
+            folded is not None
+            and batch is not None
+            and chunk.start_offset <= following < chunk.next_offset
+            and batch.leader_epoch != folded.leader_epoch
+        )
 
     def accept(self, chunk: RecordChunk) -> Verdict:
         """Fold the chunk if it is the next one; cut off what is already folded.
@@ -160,8 +210,10 @@ class PartitionFold:
                 if rejected:
                     self._quarantine(records, rejected, chunk.topic)
             self.folded_offset = chunk.next_offset - 1
+            self.folded_batch = pending.batch = chunk.last_batch
         except UnreadableBatch as damage:
             self.folded_offset = max(self.folded_offset, damage.first - 1)
+            self.folded_batch = pending.batch = None
             raise
         finally:
             if pending.counted > counted:
@@ -203,6 +255,8 @@ class PartitionFold:
             newest_ms=max(min(self.marker.newest_ms, int(self._clock() * 1000)), taken.newest_ms),
             previous=self.marker.applied_offset,
             writer=self._writer,
+            checksum=taken.batch.checksum if taken.batch else None,
+            leader_epoch=taken.batch.leader_epoch if taken.batch else None,
         )
         updates.append((MARKER_KEY, encode_marker(marker)))
         return Transaction(updates, taken.quarantined, marker)

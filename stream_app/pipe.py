@@ -22,6 +22,7 @@ from stream_app.ending import end_process
 from stream_app.errors import PartitionRefusal
 from stream_app.fence import keep_until
 from stream_app.ground import LostOffsets, go_on_without, removed, unreadable
+from stream_app.lineage import Lineage, foreign
 from stream_app.partition import PartitionFold, Pending, Verdict
 from stream_app.source import Source
 from stream_app.steps import (
@@ -53,6 +54,7 @@ class PartitionPipe:
         *,
         generation: int,
         backlog: Backlog,
+        lineage: Lineage,
         on_refusal: Callable[[PartitionRefusal], None] = lambda _: None,
         accepted: Collection[LostOffsets] = (),
     ) -> None:
@@ -70,6 +72,7 @@ class PartitionPipe:
         self._source = source
         self._backlog = backlog
         self._on_refusal, self._accepted = on_refusal, accepted
+        self._lineage = lineage
         self._work = asyncio.Event()
         self._closed = False
         self._task: asyncio.Task[None] | None = None
@@ -102,11 +105,16 @@ class PartitionPipe:
             await self._backlog.change()
         if not self._goes_on():
             return
+        if self.fold.needs_proof(chunk) and not await self._is_proven():
+            return
         try:
             verdict = self.fold.accept(chunk)
         except UnreadableBatch as batch:
             self._work.set()
             self._pass(LostOffsets(self.fold.next_offset, batch.last), unreadable, batch.why)
+            return
+        if verdict is Verdict.OTHER_LOG and self.fold.folded_batch is not None:
+            self.set_aside(foreign(chunk, self.fold.folded_batch))
             return
         if verdict is Verdict.GAP:
             await self._seek_back(chunk)
@@ -118,6 +126,14 @@ class PartitionPipe:
             metrics.CHUNKS_STRADDLING.inc()
         self.fold.pending.events.append(acknowledge)
         self._work.set()
+
+    async def _is_proven(self) -> bool:
+        """Compare what stands at the folded offset now; one that differs stops the partition."""
+        batch = self.fold.folded_batch
+        refusals = await self._lineage.refusals({self.partition: batch} if batch else {})
+        for refusal in refusals.values():
+            self.set_aside(refusal)
+        return not refusals and self._goes_on()
 
     def _goes_on(self) -> bool:
         return not self._closed and self.refusal is None

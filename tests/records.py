@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from record_batches.chunk import RecordChunk
+from record_batches.chunk import BatchStamp, RecordChunk
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,22 @@ def chunk_of(
     next_offset: int | None = None,
     max_timestamp_ms: int = 1_746_000_000_000,
     partition: int = 0,
+    stamp: tuple[int, int] | None = None,
 ) -> RecordChunk:
-    """A chunk of one batch; `next_offset` is beyond the records where offsets hold none."""
+    """A chunk of one batch; `next_offset` is beyond the records where offsets hold none.
+
+    `stamp`: the batch's checksum and leader epoch.
+    """
     records = records_from(start_offset, values)
     following = start_offset + len(records) if next_offset is None else next_offset
+    batch = None if stamp is None else BatchStamp(following - 1, *stamp)
     return RecordChunk(
-        "energy_consumption", partition, start_offset, following, [records], max_timestamp_ms
+        "energy_consumption",
+        partition,
+        start_offset,
+        following,
+        [records],
+        max_timestamp_ms,
+        first_batch=batch,
+        last_batch=batch,
     )

@@ -10,11 +10,13 @@ import msgspec
 import pytest
 
 from contract.changelog import Birth, Marker
+from record_batches.chunk import BatchStamp
 from stream_app import ownership as ownership_module
 from stream_app import set_aside as set_aside_module
 from stream_app.errors import NoBroker, PartitionRefusal, Refusal, RestartNeeded
 from stream_app.fence import SETTLED_SECONDS, SingleBatches, WriterFence
 from stream_app.health import not_ready_because
+from stream_app.lineage import refusal
 from stream_app.ownership import Ownership
 from stream_app.recovery import Recovered
 from stream_app.set_aside import leave_if_alone
@@ -29,15 +31,15 @@ async def nothing() -> None:
 class Store:
     """One that is recovered, with a marker."""
 
-    def __init__(self, applied_offset: int = 9, writer: tuple[int, int] | None = None) -> None:
-        self._marker = Marker(applied_offset, writer=writer)
+    def __init__(self, applied_offset: int = 9, **fields: Any) -> None:
+        self._marker = Marker(applied_offset, **fields)
 
     def marker(self) -> Marker:
         return self._marker
 
 
-def recovered(birth: Birth, writer: tuple[int, int] | None = None) -> Recovered:
-    store: Any = Store(writer=writer)
+def recovered(birth: Birth, writer: tuple[int, int] | None = None, **fields: Any) -> Recovered:
+    store: Any = Store(writer=writer, **fields)
     return Recovered(store, birth, 30)
 
 
@@ -86,6 +88,18 @@ class Recovery(SlowRecovery):
         return {partition: self.found[partition] for partition in partitions}
 
 
+class Log:
+    """Stands for the readings log, which is the one that was counted but in these partitions."""
+
+    def __init__(self, *replaced: int) -> None:
+        self.replaced = replaced
+        self.compared: dict[int, BatchStamp] = {}
+
+    async def refusals(self, counted: dict[int, BatchStamp]) -> dict[int, PartitionRefusal]:
+        self.compared |= counted
+        return {p: refusal(p, counted[p], None) for p in self.replaced}
+
+
 class Pipe:
     """One that only says what it was made of."""
 
@@ -121,12 +135,13 @@ class Readings:
         return 0, 20
 
 
-def ownership_of(recovery: Any, nothing_left: Any = None) -> Ownership:
+def ownership_of(recovery: Any, nothing_left: Any = None, lineage: Any = None) -> Ownership:
     new_writer: Any = lambda partition: Writer()  # noqa: E731
     new_pipe: Any = Pipe
     return Ownership(
         new_writer=new_writer,
         recovery=recovery,
+        lineage=lineage or Log(),
         confirm_ground=nothing,
         nothing_left=nothing_left or (lambda _: None),
         expected_birth=BIRTH,
@@ -331,3 +346,17 @@ async def test_c4_a_writer_is_told_where_the_changelog_ended(endings: list[str])
     writer: Any = owned._claims.writers[0]
     with pytest.raises(RestartNeeded, match="not at 30-31"):
         writer.fence.appended(32, 1, all_written=True)
+
+
+async def test_x56_a_partition_whose_readings_were_replaced_is_set_aside(
+    endings: list[str],
+) -> None:
+    stamped = {"checksum": 7, "leader_epoch": 2}
+    found = {p: recovered(BIRTH, **stamped) for p in range(2)} | {2: recovered(BIRTH)}
+    readings = Log(1)
+    owned = ownership_of(Recovery(found), lineage=readings)
+    await taken_over(owned, dict.fromkeys(range(3), 0), dict.fromkeys(range(3), 20))
+    assert endings == []
+    assert sorted(owned.pipes) == [0, 2]
+    assert owned.refusals()[1].reason == "log_replaced"
+    assert readings.compared == {p: BatchStamp(9, 7, 2) for p in (0, 1)}, "an old marker has none"

@@ -8,12 +8,13 @@ from typing import Any, cast
 import pytest
 
 from contract.changelog import Marker
-from record_batches.chunk import RecordChunk
+from record_batches.chunk import BatchStamp, RecordChunk
 from stream_app import backlog as backlog_module
 from stream_app import pipe as pipe_module
 from stream_app.backlog import Backlog
 from stream_app.errors import PartitionRefusal
 from stream_app.ground import LostOffsets
+from stream_app.lineage import refusal
 from stream_app.partition import PartitionFold, Transaction
 from stream_app.pipe import PartitionPipe
 from stream_app.store import PartitionStore
@@ -141,6 +142,7 @@ def pipe_of(
     store: Any,
     source: CaughtUp | None = None,
     backlog: Backlog | None = None,
+    lineage: Any = None,
     **options: Any,
 ) -> PartitionPipe:
     return PartitionPipe(
@@ -150,6 +152,7 @@ def pipe_of(
         cast(Any, source or CaughtUp()),
         generation=1,
         backlog=backlog or Backlog(100),
+        lineage=lineage,
         **options,
     )
 
@@ -399,3 +402,33 @@ async def test_x31_removed_offsets_set_the_partition_aside_when_all_before_them_
     assert "offsets 3-9 were removed before they were counted" in str(told[0])
     await pipe.close()
     assert endings.empty()
+
+
+class Replaced:
+    """A lineage that finds another log, or the same one."""
+
+    def __init__(self, *, is_replaced: bool) -> None:
+        self.is_replaced, self.asked = is_replaced, 0
+
+    async def refusals(self, counted: dict[int, BatchStamp]) -> dict[int, PartitionRefusal]:
+        self.asked += 1
+        return {p: refusal(p, counted[p], None) for p in counted if self.is_replaced}
+
+
+async def test_x56_readings_of_another_leader_are_folded_only_where_the_log_is_the_same() -> None:
+    for is_replaced in (False, True):
+        lineage = Replaced(is_replaced=is_replaced)
+        pipe = pipe_of(BusyWriter(), EmptyStore(), lineage=lineage)
+        await pipe.add(chunk_of(0, [reading_value()], stamp=(1, 4)), lambda: None)
+        assert lineage.asked == 0, "nothing was counted before"
+        await pipe.add(chunk_of(1, [reading_value()], stamp=(2, 5)), lambda: None)
+        assert lineage.asked == 1
+        assert pipe.fold.folded_offset == (0 if is_replaced else 1)
+        assert (pipe.refusal is not None) is is_replaced
+
+
+async def test_x56_other_readings_at_counted_offsets_set_the_partition_aside() -> None:
+    pipe = pipe_of(BusyWriter(), EmptyStore())
+    await pipe.add(chunk_of(0, [reading_value()] * 5, stamp=(1, 4)), lambda: None)
+    await pipe.add(chunk_of(2, [reading_value()] * 2, stamp=(2, 5)), lambda: None)
+    assert "is not the log that was counted: at offset 4" in str(pipe.refusal)

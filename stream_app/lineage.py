@@ -1,0 +1,92 @@
+"""Is the readings log still the one that was counted? Compares one batch by its stamp.
+
+A topic keeps its name and id when its contents change: an unclean election, a volume restored
+from a snapshot, a log that lost its end and grew again. New readings then stand at offsets that
+are counted, and would be dropped as redelivered, while totals keep what the log has lost.
+
+A marker says checksum and leader epoch of the batch that holds its applied offset. A takeover
+fetches that one batch and compares; a partition that is worked on does so again when a batch of
+another leader comes. Reads one batch for each partition; writes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from contract.topics import READINGS
+from record_batches.chunk import BatchStamp, RecordChunk
+from record_batches.reader import ChunkReader
+from stream_app.errors import PartitionRefusal, RestartNeeded
+
+#: A broker that does not answer for so long is none to work with.
+ANSWER_SECONDS = 30.0
+_POLL_SECONDS = 0.5
+
+
+class Lineage:
+    """Compares batches of the readings with what was counted."""
+
+    def __init__(self, new_reader: Callable[[], ChunkReader]) -> None:
+        """`new_reader` makes a reader of the readings topic that sees uncommitted records too."""
+        self._new_reader = new_reader
+
+    async def refusals(self, counted: Mapping[int, BatchStamp]) -> dict[int, PartitionRefusal]:
+        """Return why partitions are not to be worked on, by partition; none where all fit.
+
+        An offset that is not in the log is not judged here: `check_position` says so better.
+        Raises: RestartNeeded when Kafka does not answer; what aiokafka raises.
+        """
+        if not counted:
+            return {}
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                found = await self._fetch(counted)
+        except TimeoutError as error:
+            raise RestartNeeded(
+                f"no answer about counted readings in {ANSWER_SECONDS:g} s"
+            ) from error
+        return {
+            partition: refusal(partition, counted[partition], stamp)
+            for partition, stamp in found.items()
+            if stamp is not None and stamp != counted[partition]
+        }
+
+    async def _fetch(self, counted: Mapping[int, BatchStamp]) -> dict[int, BatchStamp | None]:
+        """Return what stands at the offsets now."""
+        found: dict[int, BatchStamp | None] = {}
+        async with self._new_reader() as reader:
+            firsts = await reader.beginning_offsets(counted)
+            ends = await reader.end_offsets(counted)
+            for partition, stamp in counted.items():
+                if not firsts[partition] <= stamp.last_offset < ends[partition]:
+                    continue
+                # One after the other: Kafka gives one whole batch to the first partition alone.
+                reader.assign({partition: stamp.last_offset})
+                chunks: list[RecordChunk] = []
+                while not chunks:
+                    chunks = await reader.chunks(_POLL_SECONDS)
+                found[partition] = chunks[0].first_batch
+        return found
+
+
+def refusal(partition: int, counted: BatchStamp, found: BatchStamp | None) -> PartitionRefusal:
+    """Say what is wrong with the log of a partition, and what to do."""
+    now = "other readings" if found is None else f"those of {_named(found)}"
+    return PartitionRefusal(
+        partition,
+        "log_replaced",
+        f"{READINGS.name} is not the log that was counted: at offset {counted.last_offset} were"
+        f" readings of {_named(counted)}, now there are {now}. It lost records after they were"
+        " counted (an unclean leader election, a restored volume?). Totals keep what the log has"
+        " lost; to make them of the log as it is, build a new view version: energy replay start",
+    )
+
+
+def foreign(chunk: RecordChunk, counted: BatchStamp) -> PartitionRefusal:
+    """Say so of a chunk that has other readings at counted offsets."""
+    return refusal(chunk.partition, counted, chunk.first_batch)
+
+
+def _named(batch: BatchStamp) -> str:
+    return f"checksum {batch.checksum:08x} and leader epoch {batch.leader_epoch}"

@@ -1,0 +1,168 @@
+"""X56: the readings log is held against what was counted, by one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Self
+
+import pytest
+
+from contract.changelog import Marker, decode_marker
+from record_batches.chunk import BatchStamp, RecordChunk
+from stream_app import lineage as lineage_module
+from stream_app.errors import RestartNeeded
+from stream_app.lineage import Lineage
+from stream_app.partition import PartitionFold, Verdict
+from tests.records import chunk_of, reading_value
+
+MARKER = Marker(9, checksum=0xAB, leader_epoch=4)
+
+
+class Log:
+    """A reader of a log with one batch at each tenth offset; partitions have equal ones."""
+
+    def __init__(self, batches: dict[int, BatchStamp], first: int = 0, end: int = 100) -> None:
+        self.batches, self.first, self.end = batches, first, end
+        self.answers = True
+        self._assigned: dict[int, int] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    async def beginning_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
+        return dict.fromkeys(partitions, self.first)
+
+    async def end_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
+        return dict.fromkeys(partitions, self.end)
+
+    def assign(self, offsets: dict[int, int]) -> None:
+        self._assigned = offsets
+
+    async def chunks(self, _: float) -> list[RecordChunk]:
+        if not self.answers:
+            raise TimeoutError
+        return [
+            RecordChunk("readings", p, at, at + 1, [], first_batch=self.batches.get(p))
+            for p, at in self._assigned.items()
+        ]
+
+
+def lineage_of(log: Log) -> Lineage:
+    new_reader: Any = lambda: log  # noqa: E731
+    return Lineage(new_reader)
+
+
+COUNTED = BatchStamp(9, 0xAB, 4)
+
+
+@pytest.mark.parametrize(
+    ("now", "words"),
+    [
+        (BatchStamp(9, 0xAC, 4), "checksum 000000ac and leader epoch 4"),
+        (BatchStamp(9, 0xAB, 5), "checksum 000000ab and leader epoch 5"),
+        (BatchStamp(11, 0xAB, 4), "now there are"),
+    ],
+    ids=["other contents", "appended by another leader", "cut elsewhere"],
+)
+async def test_x56_other_readings_at_a_counted_offset_refuse_their_partition(
+    now: BatchStamp, words: str
+) -> None:
+    found = await lineage_of(Log({0: COUNTED, 1: now})).refusals({0: COUNTED, 1: COUNTED})
+    assert list(found) == [1]
+    said = str(found[1])
+    assert said.startswith("partition 1: energy_consumption is not the log that was counted")
+    assert "at offset 9 were readings of checksum 000000ab and leader epoch 4" in said
+    assert words in said
+    assert said.endswith("energy replay start")
+
+
+@pytest.mark.parametrize(("first", "end"), [(10, 100), (0, 9)], ids=["expired", "cut off"])
+async def test_x56_an_offset_that_is_not_in_the_log_is_judged_elsewhere(
+    first: int, end: int
+) -> None:
+    assert await lineage_of(Log({}, first, end)).refusals({0: COUNTED}) == {}
+
+
+async def test_x56_a_batch_of_an_old_format_proves_nothing() -> None:
+    assert await lineage_of(Log({})).refusals({0: COUNTED}) == {}
+
+
+async def test_x56_no_answer_is_a_restart_not_a_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log({})
+    log.answers = False
+    monkeypatch.setattr(lineage_module, "ANSWER_SECONDS", 0.05)
+    with pytest.raises(RestartNeeded, match="no answer about counted readings"):
+        await lineage_of(log).refusals({0: COUNTED})
+
+
+def commit(fold: PartitionFold) -> Marker:
+    transaction = fold.transaction(fold.take(), fold.folded_offset, [("device_1", None)])
+    fold.applied(transaction)
+    return decode_marker(transaction.updates[-1][1])
+
+
+def test_x56_a_marker_has_the_batch_that_holds_its_offset() -> None:
+    fold = PartitionFold(0, MARKER)
+    fold.accept(chunk_of(10, [reading_value()], stamp=(0xAD, 4)))
+    fold.accept(chunk_of(11, [reading_value()], stamp=(0xAE, 5)))
+    taken, applied = fold.take(), fold.folded_offset
+    fold.accept(chunk_of(12, [reading_value()], stamp=(0xAF, 6)))
+    marker = fold.transaction(taken, applied, [("device_1", None)]).marker
+    assert (marker.applied_offset, marker.checksum, marker.leader_epoch) == (11, 0xAE, 5)
+
+
+def test_x56_a_marker_without_a_batch_says_nothing_of_the_log() -> None:
+    fold = PartitionFold(0, Marker(9))
+    assert not fold.needs_proof(chunk_of(10, [reading_value()], stamp=(1, 9)))
+    assert fold.accept(chunk_of(5, [b""] * 3, stamp=(1, 9))) is Verdict.REDELIVERED
+    fold.accept(chunk_of(10, [reading_value()]))
+    assert commit(fold).checksum is None
+
+
+@pytest.mark.parametrize(
+    ("start", "count", "stamp"),
+    [(5, 3, (1, 5)), (5, 5, (0xAC, 4)), (8, 2, (0xAB, 5)), (0, 10, (1, 4))],
+    ids=["a newer leader below", "other contents", "same contents, newer", "other last batch"],
+)
+def test_x56_new_readings_at_counted_offsets_are_not_taken_for_redelivered(
+    start: int, count: int, stamp: tuple[int, int]
+) -> None:
+    fold = PartitionFold(0, MARKER)
+    other = chunk_of(start, [reading_value()] * count, stamp=stamp)
+    assert fold.accept(other) is Verdict.OTHER_LOG
+    assert (fold.folded_offset, fold.pending.counted) == (9, 0)
+
+
+@pytest.mark.parametrize(
+    ("start", "count", "stamp"),
+    [(5, 3, (1, 4)), (5, 3, (1, 3)), (5, 5, (0xAB, 4))],
+    ids=["same leader", "leader before", "the batch itself"],
+)
+def test_x56_what_comes_again_is_redelivered(
+    start: int, count: int, stamp: tuple[int, int]
+) -> None:
+    fold = PartitionFold(0, MARKER)
+    again = chunk_of(start, [reading_value()] * count, stamp=stamp)
+    assert fold.accept(again) is Verdict.REDELIVERED
+
+
+def test_x56_a_straddling_chunk_is_held_against_it_too() -> None:
+    fold = PartitionFold(0, MARKER)
+    chunk = chunk_of(5, [reading_value()] * 10, stamp=(1, 5))
+    chunk.first_batch = BatchStamp(7, 1, 5)
+    assert fold.accept(chunk) is Verdict.OTHER_LOG
+    chunk = chunk_of(5, [reading_value()] * 10, stamp=(1, 5))
+    chunk.first_batch = BatchStamp(7, 1, 4)
+    assert fold.needs_proof(chunk), "the newer leader may have begun below the folded offset"
+    assert fold.accept(chunk) is Verdict.STRADDLING
+
+
+def test_x56_the_first_chunk_of_another_leader_needs_proof_and_the_next_does_not() -> None:
+    fold = PartitionFold(0, MARKER)
+    chunk = chunk_of(10, [reading_value()], stamp=(1, 5))
+    assert fold.needs_proof(chunk)
+    fold.accept(chunk)
+    assert not fold.needs_proof(chunk_of(11, [reading_value()], stamp=(2, 5)))
+    assert not fold.needs_proof(chunk_of(13, [reading_value()], stamp=(2, 6))), "a gap: fetched"
