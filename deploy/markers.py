@@ -11,6 +11,7 @@ from __future__ import annotations
 from confluent_kafka import Consumer
 
 from contract.changelog import MARKER_KEY, Marker, check_follows, decode_marker
+from contract.errors import DoesNotFollow
 from contract.topics import changelog
 from deploy.log_reader import read_to_end, reader
 from stream_app.cluster import Cluster
@@ -19,8 +20,18 @@ from stream_app.cluster import Cluster
 _STEPS_BACK = (2, 64, 4_096, None)
 
 
-def read_markers(cluster: Cluster, view_version: int, partitions: int) -> dict[int, Marker]:
-    """Return the marker of each partition that has one. Raises: NotReadable, CorruptRecord."""
+def read_markers(
+    cluster: Cluster,
+    view_version: int,
+    partitions: int,
+    stale: dict[int, DoesNotFollow] | None = None,
+) -> dict[int, Marker]:
+    """Return the marker of each partition that has one.
+
+    One that does not follow the one before it is noted in `stale`, and passed over: a view
+    version that has one is still to be looked at, and to be replaced. Raises: NotReadable,
+    CorruptRecord; DoesNotFollow where `stale` is None.
+    """
     name = changelog(view_version).name
     ends = cluster.end_offsets(name, partitions, committed=True)
     found: dict[int, Marker] = {}
@@ -33,16 +44,26 @@ def read_markers(cluster: Cluster, view_version: int, partitions: int) -> dict[i
             }
             if not starts:
                 break
-            found |= _last_markers(consumer, name, starts)
+            found |= _last_markers(consumer, name, starts, stale)
     return found
 
 
-def _last_markers(consumer: Consumer, topic: str, starts: dict[int, int]) -> dict[int, Marker]:
-    """Return the last marker of each; raises DoesNotFollow where one does not follow another."""
+def _last_markers(
+    consumer: Consumer,
+    topic: str,
+    starts: dict[int, int],
+    stale: dict[int, DoesNotFollow] | None = None,
+) -> dict[int, Marker]:
     found: dict[int, Marker] = {}
     for record in read_to_end(consumer, topic, starts):
         if record.key == MARKER_KEY and record.value is not None:
             marker = decode_marker(record.value)
-            check_follows(found.get(record.partition), marker)
+            try:
+                check_follows(found.get(record.partition), marker)
+            except DoesNotFollow as error:
+                if stale is None:
+                    raise
+                stale[record.partition] = error
+                continue
             found[record.partition] = marker
     return found

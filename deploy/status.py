@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from contract.changelog import Marker
+from contract.errors import DoesNotFollow
 from contract.freshness import freshness_seconds
 from contract.topics import READINGS, app_id, changelog
 from contract.views import Views
@@ -89,7 +90,9 @@ def _of_live(cluster: Cluster, views: Views, live: int, now_ms: int, problems: l
     count = topics[READINGS.name].partitions
     # Asked for before the markers: what is removed after it was counted is no problem.
     firsts = cluster.first_offsets(READINGS.name, count)
-    markers = read_markers(cluster, live, min(count, topics[table].partitions))
+    stale: dict[int, DoesNotFollow] = {}
+    markers = read_markers(cluster, live, min(count, topics[table].partitions), stale)
+    problems += [f"partition {p}: {table} has {error}" for p, error in sorted(stale.items())]
     # Asked for after the markers: an end can only have grown, so no lag is ever negative.
     ends = cluster.end_offsets(READINGS.name, count)
     owners = {

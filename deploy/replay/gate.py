@@ -71,7 +71,8 @@ def behind(cluster: Cluster, live: int, following: int) -> list[Behind]:
     Raises: NoBroker, ClusterRefused, NotReadable.
     """
     partitions = cluster.topics([READINGS.name])[READINGS.name].partitions
-    served = read_markers(cluster, live, partitions)
+    # What is wrong with the live one is no reason not to replace it.
+    served = read_markers(cluster, live, partitions, {})
     reached = read_markers(cluster, following, partitions)
     found = []
     for partition, marker in sorted(served.items()):

@@ -125,3 +125,18 @@ def test_c4_commands_refuse_one_that_does_not(
         record.partition = 0
     with pytest.raises(DoesNotFollow, match=words):
         markers_module._last_markers(consumer, "changelog", {0: 0})
+    stale: dict[int, DoesNotFollow] = {}
+    assert markers_module._last_markers(consumer, "changelog", {0: 0}, stale) == {0: BEFORE}
+    assert words in str(stale[0]), "status names it, promote passes over it in the live one"
+
+
+@EACH_STALE
+def test_c4_a_live_version_with_one_can_be_compared_and_replaced(
+    marker: Marker, words: str
+) -> None:
+    consumer: Any = SimpleNamespace(assign=lambda _: None)
+    live = ChangelogPart(consumer, "changelog", 0, is_judged=False)
+    live._coming.extend([*commit(BEFORE), *commit(marker)])
+    assert live._take_transaction()
+    assert live._take_transaction()
+    assert live.applied_offset == max(BEFORE.applied_offset, marker.applied_offset)
