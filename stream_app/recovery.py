@@ -150,7 +150,8 @@ class ChangelogRecovery:
             )
         except CorruptRecord as error:
             refused[partition] = self._refusal(
-                partition, f"has {error}: was it written by another build? Run that one."
+                partition,
+                f"has {error}: was it written by another build of this program? Run that one.",
             )
 
     def _trusted_store(self, facts: ChangelogFacts) -> PartitionStore:

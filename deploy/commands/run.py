@@ -61,7 +61,9 @@ def broker(context: typer.Context) -> None:
 def worker(
     context: typer.Context,
     accept_lost_offsets: list[str] | None = typer.Option(
-        None, metavar="PARTITION:FIRST-LAST", help="Go on without exactly these removed offsets."
+        None,
+        metavar="PARTITION:FIRST-LAST",
+        help="Go on without exactly these offsets, removed or in a damaged batch.",
     ),
     view_version: int | None = typer.Option(
         None, min=1, help="Stay on this view version instead of the live one."
