@@ -12,7 +12,7 @@ from tests.fuzz.running import RunningServer, ServerFactory
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     # Idle connections are closed within the time that slow clients have.
     home = tmp_path_factory.mktemp("fuzz") / "home"
-    running = RunningServer(home, API_KEEP_ALIVE_SECONDS="3")
+    running = RunningServer(home, API_KEEP_ALIVE_SECONDS="10")
     try:
         yield running
     finally:

@@ -122,6 +122,7 @@ async def good_latencies(server: RunningServer, seconds: float, per_second: int)
             except (asyncio.IncompleteReadError, ConnectionError):
                 # Closed while it was idle: as every client does, ask on a new one.
                 assert not is_new
+                outgoing.transport.abort()
         assert head.startswith(b"HTTP/1.1 200 "), head
         length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
         await incoming.readexactly(length)
@@ -181,7 +182,7 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         server = RunningServer(
-            Path(directory) / "home", FUZZ_DEVICES="1000", API_KEEP_ALIVE_SECONDS="3"
+            Path(directory) / "home", FUZZ_DEVICES="1000", API_KEEP_ALIVE_SECONDS="10"
         )
         try:
             found = asyncio.run(

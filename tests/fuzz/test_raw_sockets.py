@@ -233,9 +233,9 @@ def test_b1_b10_a_body_over_the_limit_is_413_and_never_kept(
     body = b" " * size
     if is_chunked:
         framed = b"%x\r\n%b\r\n0\r\n\r\n" % (size, body)
-        request = post(b"Transfer-Encoding: chunked", body=framed)
+        request = post(b"Connection: close", b"Transfer-Encoding: chunked", body=framed)
     else:
-        request = post(b"Content-Length: %d" % size, body=body)
+        request = post(b"Connection: close", b"Content-Length: %d" % size, body=body)
     answer = server.exchange(request.replace(b"AUTH", server.authorization))
     assert status(answer) == 413, answer[:200]
     assert server.rows() == before[1]
