@@ -6,8 +6,9 @@ together hold at most the total. Not thread-safe: one event loop.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from api.errors import Busy
 
@@ -57,3 +58,50 @@ class Budget:
             yield
         finally:
             self.give_back(token_name, amount)
+
+
+class Turns(Budget):
+    """A budget whose units are waited for, first come, first served within what a token may."""
+
+    def __init__(self, total: int, share: float, what: str = "requests") -> None:
+        """Begin with nobody waiting."""
+        super().__init__(total, share, what)
+        self._waiting: dict[asyncio.Future[None], str] = {}
+
+    @asynccontextmanager
+    async def turn(self, token_name: str, patience_seconds: float) -> AsyncIterator[None]:
+        """Hold a unit for as long as the block lasts. Raises: Busy if none comes in time."""
+        if self._is_free(token_name):
+            self.take(token_name)
+        else:
+            await self._wait(token_name, patience_seconds)
+        try:
+            yield
+        finally:
+            self.give_back(token_name)
+
+    def give_back(self, token_name: str, amount: int = 1) -> None:
+        """Give units back, and let those go on who wait for them."""
+        super().give_back(token_name, amount)
+        for waiting, name in [*self._waiting.items()]:
+            if self._is_free(name) and not waiting.done():
+                self.take(name)
+                waiting.set_result(None)
+
+    def _is_free(self, token_name: str) -> bool:
+        return self.taken < self.total and self._by_token.get(token_name, 0) < self.most
+
+    async def _wait(self, token_name: str, patience_seconds: float) -> None:
+        waiting = asyncio.get_running_loop().create_future()
+        self._waiting[waiting] = token_name
+        try:
+            async with asyncio.timeout(patience_seconds):
+                await waiting
+        except BaseException as error:
+            if waiting.done() and not waiting.cancelled():
+                self.give_back(token_name)
+            if isinstance(error, TimeoutError):
+                raise Busy(f"too many {self._what} are being worked on; try again") from None
+            raise
+        finally:
+            del self._waiting[waiting]

@@ -13,38 +13,37 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.allowance import Budget
+from api.allowance import Turns
 from api.answers import JsonAnswer
-from api.errors import BadRequest, BodyTooLarge, BrokenOff, Busy, NotFound, NotWritten
+from api.errors import BadRequest, BrokenOff, NotFound, NotWritten, echo_all
+from api.keys import Key, key_of
 from api.parameters import Parameters, check_names, choice, one
 from api.publishing import Publisher
-from api.sending import MOST_REFUSED, Sent, finished, note_failure
+from api.sending import Sent, finished, note_failure
 from api.services import Services
-from api.uploads import RAW_NAME, Upload, receive_upload
+from api.upload_rows import BEGINNING, NO_URL, UploadRows
+from api.uploads import Upload, receive_upload
 from contract.errors import echo
-from contract.quarantine import ImportedRow
 from contract.topics import READINGS
-from producer.errors import FileBroken, FileRefused, FileTooLarge
+from producer.errors import FileBroken
 from producer.files.cells import Dialect
-from producer.files.content import Content, format_of
-from producer.files.reading import Place, read_places
-from producer.files.rows import FORMATS, Format, Start
+from producer.files.content import format_of
+from producer.files.reading import Place
+from producer.files.rows import FORMATS, Format
 
 PARAMETERS = frozenset(
     {"mode", "name", "format", "dialect_delimiter", "dialect_escapechar", "dialect_new_line"}
 )
 #: Files read at the same time, each worth a core; a token has half of them.
 READ_AT_ONCE = 4
-#: How long a received file waits for its turn, and how often it looks.
+#: How long a received file waits for its turn.
 TURN_SECONDS = 60.0
-LOOK_SECONDS = 0.05
 #: Others are no claim: curl sends every body as a form, browsers every file as CSV or bytes.
 _FORMATS_OF_TYPES: dict[str, Format] = {
     "application/x-ndjson": "ndjson",
@@ -53,7 +52,6 @@ _FORMATS_OF_TYPES: dict[str, Format] = {
     "application/json": "ndjson",
     "application/vnd.apache.parquet": "parquet",
 }
-_NO_URL = "parameter url: nothing is fetched from elsewhere; send the file itself"
 
 
 class Append:
@@ -62,45 +60,51 @@ class Append:
     def __init__(self, services: Services) -> None:
         """Keep the parts of the server."""
         self._services = services
-        self._turns = Budget(READ_AT_ONCE, 0.5, "files being read")
+        self._turns = Turns(READ_AT_ONCE, 0.5, "files")
 
     async def answer(self, request: Request, parameters: Parameters, token_name: str) -> Response:
         """Answer POST. Raises: ApiError, ClientGone."""
         services = self._services
         dialect = _dialect(parameters, is_named=request.scope["path"].startswith("/v1/"))
-        if services.publisher is None:
+        key = key_of(request.scope["headers"])
+        if services.publisher is None or (key is not None and services.keyed is None):
             raise NotWritten("not connected to Kafka; nothing was written, try again")
         with (
             services.uploads.hold(token_name),
             Upload(services.spool, token_name, services.spool_directory) as upload,
         ):
             await receive_upload(request, upload, services)
+            most = services.settings.max_inflated_upload_bytes
             form = _format(parameters, upload, request.headers.get("content-type", ""))
-            import_id = str(uuid.uuid4())
-            async with self._turn(token_name):
-                most = services.settings.max_inflated_upload_bytes
-                places = await asyncio.to_thread(_begin, upload, form, dialect, import_id, most)
+            file = UploadRows(upload, form, dialect, most)
+            async with self._turns.turn(token_name, TURN_SECONDS):
+                if services.is_stopping:
+                    raise NotWritten("the server is stopping; nothing was written, try again")
+                if key is not None:
+                    return await self._write_once(Key(token_name, "append", key), file)
+                import_id = str(uuid.uuid4())
+                places = await asyncio.to_thread(file.places, import_id, BEGINNING)
                 sent = await self._send(places, services.publisher)
         return self._told(sent, import_id)
 
-    @asynccontextmanager
-    async def _turn(self, token_name: str) -> AsyncIterator[None]:
-        """Wait for a turn. Raises: Busy, after a while; NotWritten as soon as the server stops."""
-        deadline = asyncio.get_running_loop().time() + TURN_SECONDS
-        while True:
-            if self._services.is_stopping:
-                raise NotWritten("the server is stopping; nothing was written, try again")
-            try:
-                self._turns.take(token_name)
-                break
-            except Busy:
-                if asyncio.get_running_loop().time() > deadline:
-                    raise
-                await asyncio.sleep(LOOK_SECONDS)
-        try:
-            yield
-        finally:
-            self._turns.give_back(token_name)
+    async def _write_once(self, key: Key, file: UploadRows) -> Response:
+        """Send all rows unless that was done for this key before. Raises: ApiError."""
+        services = self._services
+        assert services.publisher is not None
+        assert services.keyed is not None
+        await services.publisher.connected()
+        written = await services.keyed.write(key, file)
+        counts = {
+            "successful_rows": written.successful_rows,
+            "quarantined_rows": written.quarantined_rows,
+        }
+        if written.is_new:
+            self._count(counts)
+        return JsonAnswer({"import_id": written.import_id, **counts})
+
+    def _count(self, counts: Mapping[str, int]) -> None:
+        for name, count in counts.items():
+            self._services.metrics.rows.labels(name.removesuffix("_rows")).inc(count)
 
     async def _send(self, places: Iterator[Place], publisher: Publisher) -> Sent:
         """Send all rows. Never raises: what happens is told by what is returned."""
@@ -129,9 +133,7 @@ class Append:
             "successful_rows": outcome.successful_rows,
             "quarantined_rows": outcome.quarantined_rows,
         }
-        metrics = self._services.metrics
-        for name, count in (*counts.items(), ("unknown_rows", outcome.unknown_rows)):
-            metrics.rows.labels(name.removesuffix("_rows")).inc(count)
+        self._count(counts | {"unknown_rows": outcome.unknown_rows})
         if isinstance(failure, FileBroken):
             if not rows:
                 raise BadRequest(echo_all(str(failure)))
@@ -139,20 +141,15 @@ class Append:
             text = f"{echo_all(str(failure))}; the {rows} rows before that are written"
             raise BrokenOff(text, **counts, unknown_rows=0)
         if outcome.is_written:
-            note_failure(failure, metrics)
+            note_failure(failure, self._services.metrics)
         outcome.check(rows, failure)
         return JsonAnswer({"import_id": import_id, **counts})
-
-
-def echo_all(text: str) -> str:
-    """Escape what a file's content brought into an error."""
-    return text.encode("ascii", "backslashreplace").decode()
 
 
 def _dialect(parameters: Parameters, *, is_named: bool) -> Dialect:
     """Check the parameters; returns how CSV is to be read."""
     if "url" in parameters:
-        raise BadRequest(_NO_URL)
+        raise BadRequest(NO_URL)
     check_names(parameters, PARAMETERS)
     name = one(parameters, "name")
     if not name and not is_named:
@@ -179,36 +176,3 @@ def _format(parameters: Parameters, upload: Upload, content_type: str) -> Format
     given = cast("Format | None", one(parameters, "format"))
     media_type = content_type.partition(";")[0].strip().lower()
     return given or format_of(upload.name) or _FORMATS_OF_TYPES.get(media_type)
-
-
-def _begin(
-    upload: Upload, form: Format | None, dialect: Dialect, import_id: str, most_bytes: int
-) -> Iterator[Place]:
-    """Look through a compressed file, then begin to read. Raises: BadRequest, BodyTooLarge."""
-    places = _places(upload, form, dialect, import_id, most_bytes)
-    try:
-        return _with_first(next(places, None), places)
-    except FileTooLarge as error:
-        raise BodyTooLarge(f"{error}; nothing was written") from None
-    except (FileRefused, FileBroken) as error:
-        raise BadRequest(echo_all(str(error))) from None
-
-
-def _places(
-    upload: Upload, form: Format | None, dialect: Dialect, import_id: str, most_bytes: int
-) -> Iterator[Place]:
-    with closing(Content(upload.file, RAW_NAME, limit_bytes=most_bytes)) as content:
-        if content.head.startswith(b"url=") and b"\n" not in content.head:
-            # The official clients send it as a form, which is no file.
-            raise BadRequest(_NO_URL)
-        if content.compression != "none" and content.kind != "parquet":
-            for _ in content.pieces():
-                pass
-        source = ImportedRow(import_id, upload.name)
-        yield from read_places(content, form, Start(), dialect, source, most_refused=MOST_REFUSED)
-
-
-def _with_first(first: Place | None, rest: Iterator[Place]) -> Iterator[Place]:
-    if first is not None:
-        yield first
-        yield from rest

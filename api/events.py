@@ -20,7 +20,8 @@ from api.access import APPEND, require
 from api.answers import JsonAnswer
 from api.bodies import Body, Limits, receive_into
 from api.errors import BadRequest, NotFound, NotWritten, PartlyWritten
-from api.idempotency import KEY_CHARACTERS, key_of
+from api.keyed_batches import BodyRows
+from api.keys import KEY_CHARACTERS, Key, key_of
 from api.operations import (
     JSON,
     MEANINGS,
@@ -125,7 +126,9 @@ class Events:
                 body, request.receive, scope["headers"], Limits.of(services.settings)
             )
             if key is not None:
-                outcome = await self._write_once(key, body, services.publisher)
+                outcome = await self._write_once(
+                    Key(token.name, "events", key), body, services.publisher
+                )
             else:
                 outcome = await self._write(body, services.publisher)
         status = 200 if waits and await self._is_visible(outcome) else 202
@@ -146,14 +149,14 @@ class Events:
         outcome.check(rows, failure)
         return outcome
 
-    async def _write_once(self, key: str, body: Body, publisher: Publisher) -> Outcome:
+    async def _write_once(self, key: Key, body: Body, publisher: Publisher) -> Outcome:
         """Send all rows unless that was done for this key before; returns how they ended."""
         services = self._services
         if services.keyed is None:
             raise NotWritten("not connected to Kafka; nothing was written, try again")
         await publisher.connected()
         try:
-            written = await services.keyed.write(key, body.whole())
+            written = await services.keyed.write(key, BodyRows(body.whole()))
         except PartlyWritten as error:
             self._count(
                 Outcome(error.successful_rows, error.quarantined_rows, error.unknown_rows, {})

@@ -1,84 +1,78 @@
-"""Bodies that come with an Idempotency-Key: written once, however often they are sent.
+"""`Idempotency-Key`: bodies that are written once, however often they are sent.
 
 The answer stands in `energy_imports`, in one transaction with the rows it is about; so a body
-that is sent again, to this process or another, before or after a restart, finds it there. Keys
-are spread over a few slots, each with one writer at a time over all API processes: whoever
-writes in a slot has fenced all others and then read what they left. A view of a slot that is
-out of date can therefore do no harm: its write fails, is looked up, and begins again.
+that is sent again, to this process or another, before or after a restart, finds it there. Each
+process has writers of its own; who of two writes under one key is decided by the order of the
+log (producer/key_order.py), so processes with different keys do not touch each other.
 
 A body of more than one transaction goes on where it stopped when it is sent again. Keys are
-kept for a day, then forgotten; a key is the same whoever sends it.
+kept for a day, then forgotten; the same key of another token, or for a file, is another key.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
-from collections.abc import Callable, Iterable
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from contextlib import suppress
+from typing import TypeVar
 
-import msgspec
+from confluent_kafka import KafkaException
 
-from api.arrays import Text
-from api.errors import BadRequest, Busy, KeyReused, NotWritten, PartlyWritten
-from api.keyed_batches import batches_of
-from contract.imports import Position
-from producer.errors import (
-    BrokerUnreachable,
-    ImportSuperseded,
-    PositionsUnread,
-    ProducerStopped,
-    RecordsRefused,
-    TopicMissing,
-)
-from producer.import_writer import Batch
-from producer.importer import Importer
-from producer.positions import PositionLog
+from api.allowance import Turns
+from api.keyed_body import KEPT_SECONDS, Bounds, KeyedBody
+from api.keys import Content, Key, Written
+from contract.key_notes import KIND, KeyNote
+from producer.import_writer import Batch, ImportWriter
+from producer.key_log import KeyLog
+from producer.key_order import Stale, Undecided
 from producer.settings import ProducerSettings
 
-KIND = "post"
-#: Writers that can be at work at once. Never change it: a key would be looked for elsewhere.
-SLOTS = 16
-KEPT_SECONDS = 86_400
-KEY_CHARACTERS = 255
-#: Keys forgotten with one write, and how often a slot looks for some.
+#: Bodies written at once; each has a connection to Kafka, made with the first that needs it.
+LANES = 8
+#: How long a body waits for one of them.
+TURN_SECONDS = 5.0
+#: Keys forgotten with one write, and how often some are looked for.
 _FORGET_KEYS = 1_000
-_FORGET_SECONDS = 600
+_FORGET_SECONDS = 60
 _FULL_SECONDS = 10
-#: How often another process may take a slot from us within one request.
-_TURNS = 20
-_AWAY = (BrokerUnreachable, PositionsUnread, ProducerStopped, TopicMissing)
+_FORGOTTEN_SECONDS = 1.0
+_NOTHING = Batch((), ())
 
 T = TypeVar("T")
 
 
-class Written(NamedTuple):
-    """The answer to a body; `is_new` False: it was written for an earlier request."""
+class Lane:
+    """A transactional writer of this process, for one body at a time."""
 
-    successful_rows: int
-    quarantined_rows: int
-    is_new: bool
+    def __init__(self, writer: ImportWriter) -> None:
+        """Only keep the writer; it connects with its first transaction."""
+        self._writer = writer
+        self._is_ready = False
 
+    def write(
+        self,
+        batch: Batch,
+        changed: Mapping[bytes, bytes | None],
+        check: Callable[[Sequence[int]], None],
+    ) -> None:
+        """Commit rows with notes; blocks. Raises: what `check` raises, KafkaException."""
+        try:
+            if not self._is_ready:
+                # Aborts what the connection before has left open.
+                self._writer.fence()
+                self._is_ready = True
+            self._writer.transact_if(batch, changed, check)
+        except KafkaException:
+            self.close()
+            raise
 
-class _Note(msgspec.Struct, frozen=True):
-    """What is kept of a key: a digest of its body, when it came, the answer as far as it is."""
-
-    body: str
-    at: int
-    successful: int = 0
-    quarantined: int = 0
-    is_done: bool = False
-
-
-class _Slot:
-    def __init__(self, writer: Importer) -> None:
-        self.writer = writer
-        self.lock = asyncio.Lock()
-        self.is_started = False
-        self.keys = 0
-        self.looked_at = 0.0
+    def close(self) -> None:
+        """Let go of the connection; what is open is aborted."""
+        self._is_ready = False
+        self._writer.drop()
 
 
 class KeyedWrites:
@@ -91,169 +85,73 @@ class KeyedWrites:
         *,
         should_stop: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.time,
-        writer_of: Callable[[str], Importer] | None = None,
+        keys: KeyLog | None = None,
+        lane_of: Callable[[str], Lane] | None = None,
     ) -> None:
-        """Only keep the arguments; a slot connects with its first key."""
-        self._clock = clock
-        self._most_keys = max(1, most_keys // SLOTS)
-        self._threads = ThreadPoolExecutor(SLOTS, "keyed-writes")
-        self._log = PositionLog(settings, f"{KIND}/".encode())
-        self._slots: dict[int, _Slot] = {}
+        """Only keep the arguments; nothing connects before the first key."""
+        owner = uuid.uuid4().hex[:12]
+        patience = settings.delivery_timeout_seconds
+        self._bounds = Bounds(most_keys, patience, should_stop, clock, owner)
+        self._threads = ThreadPoolExecutor(LANES + 1, "keyed-writes")
+        self._keys = keys or KeyLog(settings)
+        self._turns = Turns(LANES, 0.5, "bodies with an Idempotency-Key")
+        make = lane_of or (lambda name: Lane(ImportWriter(settings, KIND, name)))
+        self._lanes = [make(f"{owner}-{number}") for number in range(LANES)]
+        self._free = [*self._lanes]
+        self._looked_at = 0.0
 
-        def importer(slot: str) -> Importer:
-            return Importer(
-                settings,
-                KIND,
-                slot,
-                positions=self._log,
-                should_stop=should_stop,
-                fenced_pause_seconds=0.05,
-            )
-
-        self._writer_of = writer_of or importer
-
-    async def write(self, key: str, body: Text) -> Written:
+    async def write(self, key: Key, content: Content) -> Written:
         """Write the rows of a body, unless that was done under this key before.
 
-        Raises: BadRequest, KeyReused, Busy, NotWritten, PartlyWritten.
+        Raises: BadRequest, BrokenOff, KeyReused, Busy, NotWritten, PartlyWritten.
         """
-        digest = await self._in_thread(lambda: hashlib.sha256(body).hexdigest())
-        number, source = place_of(key)
-        if number not in self._slots:
-            self._slots[number] = _Slot(self._writer_of(f"{number:02d}"))
-        slot = self._slots[number]
-        async with slot.lock:
-            for _ in range(_TURNS):
-                try:
-                    await self._start(slot)
-                    return await self._write_in(slot, source, digest, body)
-                except ImportSuperseded:
-                    slot.is_started = False
-        raise PartlyWritten(
-            "other servers write under keys like this one; send it again with the same key",
-            successful_rows=0,
-            quarantined_rows=0,
-            unknown_rows=0,
-        )
+        async with self._turns.turn(key.token_name, TURN_SECONDS):
+            lane = self._free.pop()
+            try:
+                await self._forget(lane)
+                body = KeyedBody(key, content, lane, self._keys, self._in_thread, self._bounds)
+                return await body.write()
+            finally:
+                self._free.append(lane)
 
     async def close(self, deadline_seconds: float) -> None:
         """Let go of all connections; what is open is aborted, by us or by Kafka."""
-        closing = [
-            asyncio.ensure_future(self._in_thread(slot.writer.close))
-            for slot in self._slots.values()
-        ]
-        closing.append(asyncio.ensure_future(self._in_thread(self._log.close)))
+        loop = asyncio.get_running_loop()
+        closes = [*(lane.close for lane in self._lanes), self._keys.close]
+        closing = [loop.run_in_executor(self._threads, close) for close in closes]
         await asyncio.wait(closing, timeout=deadline_seconds)
         self._threads.shutdown(wait=False)
 
-    async def _start(self, slot: _Slot) -> None:
-        if slot.is_started:
+    async def _forget(self, lane: Lane) -> None:
+        """Take some keys that are a day old out of the log, now and then."""
+        now = self._bounds.clock()
+        is_full = self._keys.keys_of(b"")[1] >= self._bounds.most_keys // 2
+        if now - self._looked_at < (_FULL_SECONDS if is_full else _FORGET_SECONDS):
             return
-        try:
-            await self._in_thread(slot.writer.start)
-        except (*_AWAY, RecordsRefused) as error:
-            raise NotWritten(f"nothing was written: {error}") from error
-        slot.is_started = True
-        slot.keys = len(slot.writer.positions)
+        self._looked_at = now
+        old = self._keys.oldest(_FORGET_KEYS, int(now) - KEPT_SECONDS + 1)
+        if old:
+            await self._in_thread(lambda: self._take_out(old, lane))
 
-    async def _write_in(self, slot: _Slot, source: str, digest: str, body: Text) -> Written:
-        """Raises: ImportSuperseded where the view of the slot is out of date."""
-        position = slot.writer.position(source)
-        now = int(self._clock())
-        note = _note_of(position)
-        start = position.next_position
-        if note is None or now - note.at >= KEPT_SECONDS:
-            note, start = _Note(digest, now), 0
-        elif note.body != digest:
-            raise KeyReused("header Idempotency-Key: was used with another body")
-        elif note.is_done:
-            return Written(note.successful, note.quarantined, is_new=False)
-        forgotten = self._expired(slot, source)
-        if position.note is None and slot.keys - len(forgotten) >= self._most_keys:
-            raise Busy("API_IDEMPOTENCY_KEYS are kept for a day, and all are in use; try later")
-        # A failure counts them again.
-        slot.keys += (position.note is None) - len(forgotten)
-        async for batch, is_last in batches_of(body, start, source):
-            following = msgspec.structs.replace(
-                note,
-                successful=note.successful + len(batch.values),
-                quarantined=note.quarantined + len(batch.quarantined),
-                is_done=is_last,
-            )
-            start += len(batch.values) + len(batch.quarantined)
-            await self._transact(slot, source, batch, start, (note, following), forgotten)
-            note, forgotten = following, []
-        return Written(note.successful, note.quarantined, is_new=True)
+    def _take_out(self, old: Mapping[bytes, KeyNote], lane: Lane) -> None:
+        written: list[int] = []
 
-    async def _transact(
-        self,
-        slot: _Slot,
-        source: str,
-        batch: Batch,
-        end: int,
-        notes: tuple[_Note, _Note],
-        forgotten: list[str],
-    ) -> None:
-        """Write a batch with its note. Raises: NotWritten, PartlyWritten, ImportSuperseded."""
-        before, after = notes
+        def check(offsets: Sequence[int]) -> None:
+            self._keys.check(offsets, old)
+            written.extend(offsets)
 
-        def write() -> None:
-            slot.writer.write(
-                batch, end, source=source, note=msgspec.to_builtins(after), forget=forgotten
-            )
-
-        unknown = 0
-        try:
-            await self._in_thread(write)
-            return
-        except RecordsRefused as error:
-            reason = str(error)
-        except _AWAY as error:
-            reason = str(error)
-            unknown = len(batch.values) + len(batch.quarantined)
-        slot.is_started = False
-        if not (unknown or before.successful or before.quarantined):
-            raise NotWritten(f"nothing was written: {reason}")
-        raise PartlyWritten(
-            f"{reason}; send the body again with the same key: no row will count twice",
-            successful_rows=before.successful,
-            quarantined_rows=before.quarantined,
-            unknown_rows=unknown,
-        )
-
-    def _expired(self, slot: _Slot, source: str) -> list[str]:
-        """Look now and then for keys that are a day old; never the one that is written."""
-        now = self._clock()
-        is_full = slot.keys >= self._most_keys
-        if now - slot.looked_at < (_FULL_SECONDS if is_full else _FORGET_SECONDS):
-            return []
-        slot.looked_at = now
-        notes = ((each, _note_of(at)) for each, at in slot.writer.positions.items())
-        old = (each for each, note in notes if note and now - note.at >= KEPT_SECONDS)
-        return [each for each in old if each != source][:_FORGET_KEYS]
+        # Whoever uses one of them again comes first; then they are looked for again.
+        with suppress(Stale, Undecided, KafkaException):
+            lane.write(_NOTHING, dict.fromkeys(old), check)
+            self._keys.wait_decided(max(written), _FORGOTTEN_SECONDS)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-
-def place_of(key: str) -> tuple[int, str]:
-    """Return the slot of a key, and its name there."""
-    source = hashlib.sha256(key.encode()).hexdigest()[:32]
-    return int(source[:8], 16) % SLOTS, source
-
-
-def key_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """Return the Idempotency-Key of a request, None without one. Raises: BadRequest."""
-    keys = [value for name, value in headers if name == b"idempotency-key"]
-    if not keys:
-        return None
-    key = keys[0].decode("latin-1").strip()
-    if len(keys) > 1 or not key or len(key) > KEY_CHARACTERS or not key.isascii():
-        raise BadRequest(
-            f"header Idempotency-Key: once, with 1 to {KEY_CHARACTERS} ASCII characters"
-        )
-    return key
-
-
-def _note_of(position: Position) -> _Note | None:
-    return None if position.note is None else msgspec.convert(position.note, _Note)
+        """Do blocking work to its end, also where the server cancels us: its rows count."""
+        doing = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        while not doing.done():
+            try:
+                await asyncio.wait([doing])
+            except asyncio.CancelledError:
+                # What comes next looks whether the server stops; Kafka's time-outs end this.
+                continue
+        return doing.result()

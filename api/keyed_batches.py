@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import AsyncIterator
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from api.arrays import Text
+from api.keys import Step
 from api.refused import refused_records
 from api.rows import RowSlice, split_rows
+from api.sending import judge_first
+from contract.key_notes import DIGEST_BYTES, KeyNote
 from contract.reading import decode_readings
 from producer.import_writer import Batch
 from producer.importer import BATCH_BYTES, BATCH_ROWS
@@ -17,24 +20,39 @@ from producer.importer import BATCH_BYTES, BATCH_ROWS
 AT_ONCE = 200
 
 
-async def batches_of(body: Text, start: int, source: str) -> AsyncIterator[tuple[Batch, bool]]:
-    """Yield the rows of a body from one on in batches; the second says which is the last.
+class BodyRows:
+    """A body of events, to be written once; positions are rows."""
 
-    There is at least one, which may be empty. `source` makes the import id of refused rows.
-    Raises: BadRequest.
-    """
-    former = None
-    async for batch in _gathered(body, start, source):
+    def __init__(self, body: Text) -> None:
+        """Only keep the body."""
+        self._body = body
+
+    def digest(self) -> bytes:
+        """Return by what it is known again; blocks."""
+        return hashlib.sha256(self._body).digest()[:DIGEST_BYTES]
+
+    async def steps(self, note: KeyNote, import_id: str) -> AsyncGenerator[Step, None]:
+        """Yield its rows from where a note stands, in batches; at least one, maybe empty.
+
+        Raises: BadRequest, before the first one.
+        """
+        if not note.next_position:
+            # Too many refused rows: then nothing may be written.
+            await judge_first(self._body)
+        former: Batch | None = None
+        position = note.next_position
+        async for batch in _gathered(self._body, note.next_position, import_id):
+            if former is not None:
+                position += len(former.values) + len(former.quarantined)
+                yield Step(former, position, 1, False)
+            former = batch
         if former is not None:
-            yield former, False
-        former = batch
-    if former is not None:
-        yield former, True
+            position += len(former.values) + len(former.quarantined)
+            yield Step(former, position, 1, True)
 
 
-async def _gathered(body: Text, start: int, source: str) -> AsyncIterator[Batch]:
+async def _gathered(body: Text, start: int, import_id: str) -> AsyncIterator[Batch]:
     """Yield the rows of a body from one on, as many at once as a transaction takes."""
-    import_id = str(uuid.UUID(source))
     keys: list[bytes] = []
     values: list[bytes] = []
     quarantined: list[bytes] = []

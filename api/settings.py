@@ -96,9 +96,9 @@ class ApiSettings(ProducerSettings, HomeSettings):
     quarantine_answer_bytes: Annotated[Integer, Field(ge=1_000_000, le=1_000 * _MEGABYTE)] = Field(
         32 * _MEGABYTE, alias="API_QUARANTINE_ANSWER_BYTES"
     )
-    #: Kept for a day; beyond: 503.
+    #: Of all tokens, each of which has half; kept for a day, 250 bytes each; beyond: 503.
     idempotency_keys: Annotated[Integer, Field(ge=1, le=10_000_000)] = Field(
-        100_000, alias="API_IDEMPOTENCY_KEYS"
+        400_000, alias="API_IDEMPOTENCY_KEYS"
     )
     cors_origins: str = Field("*", alias="API_CORS_ORIGINS")
 

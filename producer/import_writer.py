@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
 from typing import NamedTuple
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from contract.imports import (
     IMPORTS_PARTITION,
@@ -67,23 +67,72 @@ class ImportWriter:
 
     def transact(self, batch: Batch, changed: Mapping[bytes, Position | None]) -> None:
         """Commit rows together with positions; those that are None are removed."""
+        client = self._begun()
+        self._produce(client, batch)
+        # Last, so that the position of another import hardly ever waits behind ours.
+        for key, position in changed.items():
+            value = None if position is None else encode_position(position)
+            client.produce(IMPORTS.name, value, key, IMPORTS_PARTITION)
+        self._commit(client)
+
+    def transact_if(
+        self,
+        batch: Batch,
+        changed: Mapping[bytes, bytes | None],
+        check: Callable[[Sequence[int]], None],
+    ) -> None:
+        """Commit rows together with values of `energy_imports`, which are written first.
+
+        `check` is called with their offsets; what it raises is raised here, and nothing is
+        committed.
+        """
+        client = self._begun()
+        offsets: list[int] = []
+
+        def written(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                offsets.append(message.offset() or 0)
+
+        for key, value in changed.items():
+            client.produce(IMPORTS.name, value, key, IMPORTS_PARTITION, written)
+        client.flush(STEP_SECONDS)
+        if len(offsets) != len(changed):
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        try:
+            check(offsets)
+        except BaseException:
+            self._abort(client)
+            raise
+        self._produce(client, batch)
+        self._commit(client)
+
+    def _begun(self) -> Producer:
         if self._client is None:
             raise KafkaException(KafkaError(KafkaError._STATE))
-        client = self._client
-        client.begin_transaction()
+        self._client.begin_transaction()
         self._is_open = True
+        return self._client
+
+    def _produce(self, client: Producer, batch: Batch) -> None:
         keys = repeat(None) if self._settings.partitioner == "none" else batch.keys
         # C all the way: 5,000 rows in some milliseconds.
         deque(map(client.produce, repeat(READINGS.name), batch.values, keys), maxlen=0)
         for record in batch.quarantined:
             client.produce(QUARANTINE.name, record)
-        # Last, so that the position of another import hardly ever waits behind ours.
-        for key, position in changed.items():
-            value = None if position is None else encode_position(position)
-            client.produce(IMPORTS.name, value, key, IMPORTS_PARTITION)
+
+    def _commit(self, client: Producer) -> None:
         # Raises if any record was not acknowledged; the transaction then ends aborted.
         client.commit_transaction(STEP_SECONDS)
         self._is_open = False
+
+    def _abort(self, client: Producer) -> None:
+        """End a transaction of which nothing may stay; the client is good for the next one."""
+        try:
+            client.abort_transaction(STEP_SECONDS)
+            self._is_open = False
+        except KafkaException as error:
+            _log.info("not aborted in order: %s", error)
+            self.drop()
 
     def drop(self) -> None:
         """Let go of the client; what is open is aborted. May be called twice."""

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
-from api.idempotency import KEPT_SECONDS, SLOTS, KeyedWrites
+from api.idempotency import LANES, KeyedWrites
+from api.keyed_body import KEPT_SECONDS
+from api.sending import MOST_REFUSED
+from api.tokens import STORE_NAME, TokenStore
+from contract.imports import Position, encode_position
+from contract.key_notes import former_record_key, record_key
 from producer.settings import ProducerSettings
 from tests.api_doubles import (
     Answer,
@@ -20,7 +29,7 @@ from tests.api_doubles import (
     filled_view,
     transaction,
 )
-from tests.imports_double import MemoryImports
+from tests.imports_double import MemoryImports, Transaction
 from tests.records import reading_value
 
 ROW = reading_value()
@@ -55,11 +64,13 @@ def replica_factory(tmp_path: Path, imports: MemoryImports, clock: Clock) -> Rep
 
     def make(**overrides: Any) -> Caller:
         keys = overrides.get("idempotency_keys", 100_000)
+        patience = overrides.pop("patience", 5.0)
         keyed = KeyedWrites(
-            ProducerSettings(),
+            ProducerSettings(delivery_timeout_seconds=patience),
             keys,
             clock=clock,
-            writer_of=imports.writer,  # type: ignore[arg-type]
+            keys=imports.keys(),  # type: ignore[arg-type]
+            lane_of=imports.lane,  # type: ignore[arg-type,return-value]
         )
         made.append(caller_for(tmp_path / str(len(made)), None, keyed=keyed, **overrides))
         return made[-1]
@@ -74,6 +85,19 @@ def caller(replica_factory: ReplicaFactory) -> Caller:
 
 async def send(caller: Caller, body: bytes, key: str = "a") -> Answer:
     return await caller.events(body, idempotency_key=key)
+
+
+def another(caller: Caller) -> Caller:
+    """The same server, asked with another token, "other"."""
+    store = TokenStore(caller.services.settings.home / STORE_NAME)
+    if "other" in {token.name for token in store.list()}:
+        store.revoke("other")
+    return Caller(caller.app, store.create("other", ["ADMIN"]))
+
+
+def record_key_of(_: Caller, key: str) -> bytes:
+    """The record of a key of `another`."""
+    return record_key("other", "events", key)
 
 
 def rows(count: int) -> bytes:
@@ -115,7 +139,7 @@ async def test_b13_b14_without_a_key_nothing_is_kept(
     caller: Caller, imports: MemoryImports
 ) -> None:
     await caller.events(ROW)
-    assert not imports.positions
+    assert not imports.notes
 
 
 async def test_b14_it_holds_over_a_restart_and_replicas(
@@ -145,9 +169,21 @@ async def test_b14_many_at_once_count_once(
     assert len(imports.values) == 10
 
 
-async def test_b14_a_lost_answer_is_504_and_sending_again_counts_once(
+async def test_b14_a_lost_acknowledgement_is_looked_up(
     caller: Caller, imports: MemoryImports
 ) -> None:
+    imports.fates = ["lost"]
+    answer = await send(caller, ROW)
+    assert (answer.status, answer.json()["successful_rows"]) == (202, 1)
+    imports.fates = ["gone"]
+    assert (await send(caller, BAD_ROW, "b")).status == 202
+    assert (imports.values, len(imports.refused)) == ([ROW], 1)
+
+
+async def test_b14_a_lost_answer_is_504_and_sending_again_counts_once(
+    replica_factory: ReplicaFactory, imports: MemoryImports
+) -> None:
+    caller = replica_factory(patience=0.0)
     imports.fates = ["lost"]
     answer = await send(caller, ROW)
     assert answer.status == 504
@@ -161,7 +197,7 @@ async def test_b14_a_lost_answer_is_504_and_sending_again_counts_once(
 async def test_b14_a_broken_off_body_goes_on_where_it_stopped(
     replica_factory: ReplicaFactory, imports: MemoryImports
 ) -> None:
-    caller, other = replica_factory(), replica_factory()
+    caller, other = replica_factory(patience=0.0), replica_factory()
     body = rows(MANY) + b"\n" + BAD_ROW
     imports.fates = ["", "gone"]
     broken = await send(caller, body)
@@ -208,23 +244,30 @@ async def test_b14_a_key_is_forgotten_after_a_day(
     assert len(imports.values) == 3
 
 
-async def test_b14_old_keys_are_removed_and_there_is_a_bound(
+async def test_api_b10_a_token_has_half_of_the_keys_and_old_ones_are_removed(
     replica_factory: ReplicaFactory, imports: MemoryImports, clock: Clock
 ) -> None:
-    caller = replica_factory(idempotency_keys=SLOTS * 5)
-    statuses = [(await send(caller, ROW, f"key{n}")).status for n in range(SLOTS * 20)]
-    assert set(statuses) == {202, 503}
-    assert sum(len(each) for each in imports.positions.values()) == SLOTS * 5
+    caller = replica_factory(idempotency_keys=20)
+    other = another(caller)
+    assert {(await send(caller, ROW, f"key{n}")).status for n in range(10)} == {202}
+    # Notes are read with the next write, so one more may pass.
+    await send(caller, ROW, "key10")
+    busy = await send(caller, ROW, "key11")
+    assert busy.status == 503
+    assert "API_IDEMPOTENCY_KEYS" in busy.error
+    assert (await send(caller, ROW, "key9")).status == 202
+    assert (await send(other, ROW, "key10")).status == 202
+    assert len(imports.kept) == 12
     clock.now += KEPT_SECONDS
-    again = [(await send(caller, ROW, f"new{n}")).status for n in range(SLOTS)]
-    assert 202 in again
-    assert sum(len(each) for each in imports.positions.values()) < SLOTS * 5
+    assert (await send(caller, ROW, "new")).status == 202
+    # All but the last one, which this process had not read yet.
+    assert len(imports.kept) == 2
 
 
 async def test_b14_looking_for_old_keys_keeps_the_young_ones(
     caller: Caller, imports: MemoryImports, clock: Clock
 ) -> None:
-    keys = [f"key{n}" for n in range(2 * SLOTS)]
+    keys = [f"key{n}" for n in range(32)]
     for key in keys:
         await send(caller, ROW, key)
     clock.now += KEPT_SECONDS // 2
@@ -233,6 +276,159 @@ async def test_b14_looking_for_old_keys_keeps_the_young_ones(
     for key in keys:
         assert (await send(caller, ROW, key)).status == 202
     assert len(imports.values) == 2 * len(keys)
+
+
+async def test_api_b10_keys_are_each_tokens_own(caller: Caller, imports: MemoryImports) -> None:
+    assert (await send(caller, ROW)).status == 202
+    assert (await send(another(caller), BAD_ROW)).status == 202
+    assert (await send(caller, BAD_ROW)).status == 422
+    assert len(imports.kept) == 2
+
+
+async def test_api_b10_a_note_of_an_earlier_build_is_found(
+    replica_factory: ReplicaFactory, imports: MemoryImports, clock: Clock
+) -> None:
+    kept = {"body": hashlib.sha256(ROW).hexdigest(), "at": int(clock.now), "successful": 7}
+    note = Position(7, note=kept | {"quarantined": 2, "is_done": True})
+    imports.notes.append((former_record_key("a"), encode_position(note), Transaction(True)))
+    caller = replica_factory()
+    assert (await send(caller, ROW)).json() == {"successful_rows": 7, "quarantined_rows": 2}
+    assert (await send(caller, BAD_ROW)).status == 422
+    clock.now += KEPT_SECONDS
+    assert (await send(caller, ROW)).json() == {"successful_rows": 1, "quarantined_rows": 0}
+
+
+async def test_api_b10_a_body_waits_for_another_request_with_its_key_alone(
+    replica_factory: ReplicaFactory, imports: MemoryImports
+) -> None:
+    """A dead process has left a transaction open: until Kafka ends it, its key waits."""
+    first, second = replica_factory(patience=0.2), replica_factory()
+    dead = Transaction()
+    await send(first, ROW)
+    name = next(iter(imports.kept))
+    imports.notes.append((name, None, dead))
+    assert (await send(first, BAD_ROW, "other")).status == 202
+    assert (await send(first, ROW)).json()["successful_rows"] == 1  # known: nothing to write
+    started = another(first)
+    imports.notes.append((record_key_of(started, "b"), None, dead))
+    busy = await send(started, ROW, "b")
+    assert busy.status == 503
+    assert "this key" in busy.error
+    dead.is_committed = False
+    assert (await send(started, ROW, "b")).status == 202
+    assert second is not first
+
+
+async def test_api_b10_waiting_for_a_writer_has_an_end(
+    replica_factory: ReplicaFactory, monkeypatch: pytest.MonkeyPatch, imports: MemoryImports
+) -> None:
+    monkeypatch.setattr("api.idempotency.TURN_SECONDS", 0.05)
+    caller, over = replica_factory(), Event()
+    imports.meanwhile = lambda: over.wait(20) and None
+    held = [asyncio.create_task(send(caller, ROW, f"key{n}")) for n in range(LANES // 2)]
+    await asyncio.sleep(0)
+    answer = await send(caller, ROW, "late")
+    assert answer.status == 503
+    assert answer.headers["retry-after"]
+    other = asyncio.create_task(send(another(caller), ROW, "late"))
+    over.set()
+    assert (await other).status == 202
+    assert {(await task).status for task in held} == {202}
+    assert (await send(caller, ROW, "late")).status == 202
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_api_b4_a_keyed_body_that_a_stop_ends_has_its_counts(
+    replica_factory: ReplicaFactory, imports: MemoryImports, is_cancelled: bool
+) -> None:
+    caller, body, stopping = replica_factory(), rows(MANY), Event()
+    keyed = caller.services.keyed
+    assert keyed is not None
+    keyed._bounds = keyed._bounds._replace(should_stop=stopping.is_set)
+    loop = asyncio.get_running_loop()
+    sending = asyncio.create_task(send(caller, body))
+
+    def stop() -> None:
+        # As the server does: it says so, and cancels who is still at work later.
+        stopping.set()
+        if is_cancelled:
+            loop.call_soon_threadsafe(sending.cancel)
+
+    imports.meanwhile = stop
+    answer = await sending
+    assert answer.status == 504
+    assert answer.json()["successful_rows"] == len(imports.values) > 0
+    imports.meanwhile = lambda: None
+    assert (await send(replica_factory(), body)).json()["successful_rows"] == MANY
+    assert b"\n".join(imports.values) == body
+
+
+async def test_api_b18_a_keyed_body_with_too_many_refused_rows_writes_nothing(
+    caller: Caller, imports: MemoryImports
+) -> None:
+    body = b"\n".join([ROW] + [b"{}"] * (MOST_REFUSED + 1))
+    assert (await send(caller, body)).status == 400
+    assert (imports.values, imports.refused) == ([], [])
+
+
+# Files
+
+FILE = "/v0/datasources?name=energy_consumption&format=ndjson"
+
+
+async def test_api_b7_a_file_counts_once_and_is_answered_alike(
+    replica_factory: ReplicaFactory, imports: MemoryImports
+) -> None:
+    first, second = replica_factory(), replica_factory()
+    file = rows(MANY) + b"\n" + BAD_ROW
+    answers = [await each.post(FILE, file, idempotency_key="a") for each in (first, second, first)]
+    assert {answer.status for answer in answers} == {200}
+    assert len({answer.body for answer in answers}) == 1
+    content = answers[0].json()
+    assert (content["successful_rows"], content["quarantined_rows"]) == (MANY, 1)
+    assert json.loads(imports.refused[0])["c__import_id"] == content["import_id"]
+    assert b"\n".join(imports.values) == rows(MANY)
+    other = await first.post(FILE, file + b"\n", idempotency_key="a")
+    assert other.status == 422
+    # The same key for a body of events is another key.
+    assert (await send(first, ROW)).status == 202
+    assert (await first.post(FILE, file, idempotency_key="b")).json()["import_id"] != content[
+        "import_id"
+    ]
+
+
+async def test_api_b7_a_file_that_was_broken_off_goes_on_where_it_stopped(
+    replica_factory: ReplicaFactory, imports: MemoryImports
+) -> None:
+    file = b"timestamp,device_id,energy_consumed,location\n" + b"".join(
+        b"2025-04-30 10:11:21,d%d,%s,x\n" % (n, b"bad" if n % 4_000 == 3_999 else b"5")
+        for n in range(MANY)
+    )
+    csv = FILE.replace("ndjson", "csv")
+    imports.fates = ["", "gone"]
+    broken = await replica_factory(patience=0.0).post(csv, file, idempotency_key="a")
+    assert broken.status == 504
+    assert 0 < broken.json()["successful_rows"] < MANY
+    again = await replica_factory().post(csv, gzip.compress(file, 1, mtime=0), idempotency_key="b")
+    assert again.status == 200
+    imports.values.clear()
+    imports.refused.clear()
+    done = await replica_factory().post(csv, file, idempotency_key="a")
+    assert (done.json()["successful_rows"], done.json()["quarantined_rows"]) == (MANY - 3, 3)
+    left = MANY - broken.json()["successful_rows"] - broken.json()["quarantined_rows"]
+    assert len(imports.values) + len(imports.refused) == left
+    assert [json.loads(each)["__line"] for each in imports.refused][-1] == 12_001
+
+
+async def test_api_b7_b18_a_keyed_file_ends_at_too_many_refused_rows_each_time(
+    caller: Caller, imports: MemoryImports
+) -> None:
+    file = b"\n".join([ROW] * 6_000 + [b"{}"] * 25_000)
+    answers = [await caller.post(FILE, file, idempotency_key="a") for _ in range(2)]
+    assert {answer.status for answer in answers} == {400}
+    for answer in answers:
+        assert answer.json()["successful_rows"] == len(imports.values) == 6_000
+        assert answer.json()["quarantined_rows"] == len(imports.refused) <= MOST_REFUSED
 
 
 @pytest.mark.parametrize("key", ["", " ", "x" * 256, "\xe9"])
@@ -274,7 +470,8 @@ async def test_wait_with_a_key_waits_for_the_ends_of_the_log(
     keyed = KeyedWrites(
         ProducerSettings(),
         100,
-        writer_of=imports.writer,  # type: ignore[arg-type]
+        keys=imports.keys(),  # type: ignore[arg-type]
+        lane_of=imports.lane,  # type: ignore[arg-type,return-value]
     )
     caller = caller_for(tmp_path, view, keyed=keyed)
     waiting = asyncio.create_task(caller.events(ROW, "&wait=true", idempotency_key="a"))

@@ -21,6 +21,7 @@ from contract.imports import (
     import_prefix,
     import_transactional_id,
 )
+from contract.key_notes import KeyNote, decode_note, encode_note, former_record_key, record_key
 from contract.quarantine import (
     VIEW_VERSION_HEADER,
     ImportedRow,
@@ -170,6 +171,36 @@ def test_a_position_has_its_golden_bytes():
     assert (key, encode_position(position)) == POSITION
     assert decode_position(POSITION[1]) == position
     assert import_transactional_id("load", "2e1c5f") == "energy-import-load-2e1c5f"
+
+
+def test_a_key_and_its_note_are_these_bytes() -> None:
+    key = record_key("fleet", "events", "5f0e1a0e")
+    assert key == b"keyed/XrLOKRx9/WziTIuwFEHCCca37XO6N8g"
+    note = KeyNote(bytes(range(16)), 1_700_000_000, 5_000, 1, 4_990, 10, is_done=True)
+    assert encode_note(note, "f00d") == (
+        b'{"next_position":5000,"readings":4990,"quarantined":10,"owner":"f00d","note":'
+        b'{"body":"000102030405060708090a0b0c0d0e0f","at":1700000000,"line":1,"is_done":true},'
+        b'"v":1}'
+    )
+    assert decode_note(encode_note(note, "f00d")) == KeyNote.unpacked(note.packed()) == note
+    assert len({record_key(*each) for each in OTHERS} | {key}) == len(OTHERS) + 1
+    with pytest.raises(CorruptRecord):
+        decode_note(encode_position(Position()))
+
+
+OTHERS = [("fleet", "append", "5f0e1a0e"), ("f", "leetevents", "5f0e1a0e"), ("fleet", "events", "")]
+
+
+def test_a_note_of_an_earlier_build_is_read() -> None:
+    value = (
+        b'{"next_position":5000,"readings":4990,"quarantined":10,"owner":"f00d","note":{"body":"'
+        + bytes(range(32)).hex().encode()
+        + b'","at":1700000000,"successful":4990,"quarantined":10,"is_done":false},"v":1}'
+    )
+    assert decode_note(value) == KeyNote(
+        bytes(range(16)), 1_700_000_000, 5_000, 1, 4_990, 10, is_done=False
+    )
+    assert former_record_key("a") == b"post/02/ca978112ca1bbdcafac231b39a23dc4d"
 
 
 @pytest.mark.parametrize("value", [b"", b"5", POSITION[1].replace(b'"v":1', b'"v":2')])

@@ -1,0 +1,250 @@
+"""One body with an Idempotency-Key on its way: found, gone on with, or told how far it is.
+
+The order of a batch, of which there may be many:
+
+    1. its transaction begins with the note of how far the body is then
+    2. the log is read up to that note: nobody else may be at it (producer/key_order.py)
+    3. the rows, and the commit; an outcome that is unknown is looked up by doing 1 and 2 again
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, NamedTuple, Protocol
+
+from confluent_kafka import KafkaException
+
+from api.errors import (
+    ApiError,
+    BadRequest,
+    BrokenOff,
+    Busy,
+    KeyReused,
+    NotWritten,
+    PartlyWritten,
+    echo_all,
+)
+from api.keys import Content, Key, Step, Written
+from contract.key_notes import KeyNote, encode_note, former_record_key, record_key, token_of
+from producer.errors import FileBroken, TopicMissing
+from producer.import_failures import REFUSED, reason_of
+from producer.import_writer import Batch
+from producer.key_log import KeyLog
+from producer.key_order import Stale, Undecided
+
+log = logging.getLogger("api.keyed_body")
+
+KEPT_SECONDS = 86_400
+#: A token has half of the keys that there may be.
+SHARE = 0.5
+#: How often another request with the same key may come before ours.
+_ATTEMPTS = 20
+_PAUSE_SECONDS = 0.25
+
+
+class Writer(Protocol):
+    """A transactional writer that nobody else uses meanwhile."""
+
+    def write(
+        self,
+        batch: Batch,
+        changed: Mapping[bytes, bytes | None],
+        check: Callable[[Sequence[int]], None],
+    ) -> None:
+        """Commit rows with notes; blocks. Raises: what `check` raises, KafkaException."""
+        ...
+
+
+class Bounds(NamedTuple):
+    """What a body with a key is held to."""
+
+    most_keys: int
+    patience_seconds: float
+    should_stop: Callable[[], bool]
+    clock: Callable[[], float]
+    owner: str
+
+
+class KeyedBody:
+    """A body, its key and its writer."""
+
+    def __init__(
+        self,
+        key: Key,
+        content: Content,
+        writer: Writer,
+        keys: KeyLog,
+        in_thread: Callable[[Callable[[], Any]], Awaitable[Any]],
+        bounds: Bounds,
+    ) -> None:
+        """Only keep the arguments."""
+        self._key = key
+        self._content = content
+        self._writer = writer
+        self._keys = keys
+        self._in_thread = in_thread
+        self._bounds = bounds
+        self._digest = self._name = b""
+        #: What is decided under the name, and where this request goes on.
+        self._before: KeyNote | None = None
+        self._note = KeyNote(b"", 0)
+        self._offset = 0
+        self._has_written = self._is_doubtful = False
+
+    async def write(self) -> Written:
+        """Write what is not written yet.
+
+        Raises: BadRequest, BrokenOff, KeyReused, Busy, NotWritten, PartlyWritten.
+        """
+        try:
+            self._digest = await self._in_thread(self._content.digest)
+            return await self._insist()
+        except (FileBroken, BadRequest) as error:
+            raise self._ended_by(error) from None
+        except asyncio.CancelledError:
+            raise self._broken_off("the server is stopping") from None
+        except ApiError:
+            raise
+        except Exception:
+            if not self._has_rows:
+                raise
+            log.exception("unexpected failure of a body with rows in the log")
+            raise self._broken_off("something failed here") from None
+
+    async def _insist(self) -> Written:
+        for _ in range(_ATTEMPTS):
+            try:
+                await self._in_thread(self._keys.start)
+                self._find()
+                return await self._go_on()
+            except Stale:
+                self._is_doubtful = False
+            except Undecided as other:
+                await self._until_decided(other.offset)
+            except (KafkaException, TopicMissing) as error:
+                raise self._broken_off(_text(error)) from error
+        raise self._broken_off("other requests have this key")
+
+    def _find(self) -> None:
+        """Look up how far the body is. Raises: KeyReused, Busy."""
+        name = record_key(*self._key)
+        note = self._keys.note(name)
+        if self._key.route == "events" and note is None:
+            # Of an earlier build, less than a day ago.
+            former = former_record_key(self._key.text)
+            if self._is_kept(found := self._keys.note(former)):
+                name, note = former, found
+        self._name, self._before = name, note
+        if note is None or not self._is_kept(note):
+            mine, everybodys = self._keys.keys_of(token_of(name))
+            most = self._bounds.most_keys
+            if note is None and (mine >= max(1, int(most * SHARE)) or everybodys >= most):
+                raise Busy(
+                    "API_IDEMPOTENCY_KEYS are kept for a day, and all that this token may have"
+                    " are in use; try later"
+                )
+            note = KeyNote(self._digest, int(self._bounds.clock()))
+        elif note.body != self._digest:
+            raise KeyReused("header Idempotency-Key: was used with another body")
+        self._note = note
+
+    def _is_kept(self, note: KeyNote | None) -> bool:
+        return note is not None and self._bounds.clock() - note.at < KEPT_SECONDS
+
+    async def _go_on(self) -> Written:
+        """Write from the note on. Raises: Undecided, Stale."""
+        note = self._note
+        # The same for each request of a day with this key.
+        named = hashlib.sha256(b"%s %d" % (self._name, note.at)).digest()
+        import_id = str(uuid.UUID(bytes=named[:16]))
+        if not note.is_done:
+            async with aclosing(self._content.steps(note, import_id)) as steps:
+                async for step in steps:
+                    await self._commit(step)
+        note = self._note
+        return Written(note.successful, note.quarantined, self._has_written, import_id)
+
+    async def _commit(self, step: Step) -> None:
+        """Write a batch with its note. Raises: Undecided, Stale, NotWritten, PartlyWritten."""
+        if self._has_written:
+            if self._bounds.should_stop():
+                raise self._broken_off("the server is stopping")
+            await self._until_decided(self._offset)
+        note = self._note
+        after = note._replace(
+            next_position=step.next_position,
+            line=step.next_line,
+            successful=note.successful + len(step.batch.values),
+            quarantined=note.quarantined + len(step.batch.quarantined),
+            is_done=step.is_last,
+        )
+        before = {self._name: self._before}
+        changed = {self._name: encode_note(after, self._bounds.owner)}
+
+        def check(offsets: Sequence[int]) -> None:
+            self._keys.check(offsets, before)
+            self._offset, self._is_doubtful = max(offsets), True
+
+        deadline = time.monotonic() + self._bounds.patience_seconds
+        while True:
+            try:
+                await self._in_thread(lambda: self._writer.write(step.batch, changed, check))
+                break
+            except KafkaException as error:
+                rows = len(step.batch.values) + len(step.batch.quarantined)
+                if reason_of(error).code() in REFUSED:
+                    raise self._broken_off(_text(error)) from error
+                if self._bounds.should_stop() or time.monotonic() > deadline:
+                    raise self._broken_off(_text(error), self._is_doubtful * rows) from error
+                await asyncio.sleep(_PAUSE_SECONDS)
+        self._is_doubtful, self._has_written = False, True
+        self._before = self._note = after
+
+    async def _until_decided(self, offset: int) -> None:
+        """Raises: NotWritten, PartlyWritten, where that takes too long."""
+        patience = self._bounds.patience_seconds
+        try:
+            is_decided = await self._in_thread(lambda: self._keys.wait_decided(offset, patience))
+        except KafkaException as error:
+            raise self._broken_off(_text(error)) from error
+        if not is_decided:
+            raise self._broken_off("another request with this key is at work")
+
+    @property
+    def _has_rows(self) -> bool:
+        return bool(self._note.successful or self._note.quarantined)
+
+    def _broken_off(self, reason: str, unknown_rows: int = 0) -> ApiError:
+        if not (unknown_rows or self._has_rows):
+            return NotWritten(f"{reason}; nothing was written, try again")
+        return PartlyWritten(
+            f"{reason}; send the body again with the same key: no row will count twice",
+            successful_rows=self._note.successful,
+            quarantined_rows=self._note.quarantined,
+            unknown_rows=unknown_rows,
+        )
+
+    def _ended_by(self, error: FileBroken | BadRequest) -> ApiError:
+        text, note = echo_all(str(error)), self._note
+        if not self._has_rows:
+            return BadRequest(text)
+        return BrokenOff(
+            f"{text}; the {note.successful + note.quarantined} rows before that are written",
+            successful_rows=note.successful,
+            quarantined_rows=note.quarantined,
+            unknown_rows=0,
+        )
+
+
+def _text(error: KafkaException | TopicMissing) -> str:
+    if isinstance(error, TopicMissing):
+        return str(error)
+    reason = reason_of(error)
+    said = "refuses to take the rows" if reason.code() in REFUSED else "does not answer"
+    return f"Kafka {said}: {reason.str()}"
