@@ -11,6 +11,7 @@ from api.access import APPEND, READ_DATASOURCES, require
 from api.answers import JsonAnswer
 from api.appending import Append
 from api.errors import ViewNotRunning
+from api.keys import KEY_PARAMETER
 from api.operations import STRING, WHOLE_NUMBER, Operation, answer, errors, query, record
 from api.parameters import check_names, parse_query
 from api.routing import Route
@@ -41,8 +42,8 @@ def _append_operation(*parameters: Any) -> Operation:
     return Operation(
         "Append a file of readings",
         APPEND,
-        {200: answer("All rows are acknowledged", _APPENDED), **errors(404, 408, 413, 504)},
-        [*parameters, *_DIALECT],
+        {200: answer("All rows are acknowledged", _APPENDED), **errors(404, 408, 413, 422, 504)},
+        [*parameters, *_DIALECT, KEY_PARAMETER],
         {"text/csv": {"schema": STRING, "example": ",".join(COLUMNS)}},
         "CSV (a header, or the columns in their order), NDJSON or Parquet, plain, gzip or zstd;"
         " as the body, or as the field `csv` of a multipart form.",

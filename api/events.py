@@ -21,7 +21,7 @@ from api.answers import JsonAnswer
 from api.bodies import Body, Limits, receive_into
 from api.errors import BadRequest, NotFound, NotWritten, PartlyWritten
 from api.keyed_batches import BodyRows
-from api.keys import KEY_CHARACTERS, Key, key_of
+from api.keys import KEY_PARAMETER, Key, key_of
 from api.operations import (
     JSON,
     MEANINGS,
@@ -41,7 +41,7 @@ from api.services import Services
 from contract.errors import echo
 from contract.topics import READINGS
 
-PARAMETERS = frozenset({"name", "wait", "format"})
+PARAMETERS = frozenset({"name", "mode", "wait", "format"})
 
 _ROWS = record({"successful_rows": WHOLE_NUMBER, "quarantined_rows": WHOLE_NUMBER})
 _FATES = ("successful_rows", "quarantined_rows", "unknown_rows")
@@ -72,17 +72,13 @@ SEND_EVENTS = Operation(
             "Whether to answer only once reads show the rows",
             {"type": "string", "enum": ["true", "false"]},
         ),
+        query("mode", "The only one there is", {"type": "string", "enum": ["append"]}),
         query(
             "format",
             "Does not matter: what the body is, is seen from the body",
             {"type": "string", "enum": ["ndjson", "json"]},
         ),
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "description": "The same key and body within a day count once and are answered alike",
-            "schema": {"type": "string", "minLength": 1, "maxLength": KEY_CHARACTERS},
-        },
+        KEY_PARAMETER,
     ],
     {
         JSON: {
@@ -206,5 +202,6 @@ def _waits(parameters: Parameters) -> bool:
         raise BadRequest(f"parameter name: missing; the data source is {READINGS.name}")
     if name != READINGS.name:
         raise NotFound(f"no data source {echo(name)}; there is {READINGS.name}")
+    choice(parameters, "mode", ("append",))
     choice(parameters, "format", ("ndjson", "json"))
     return choice(parameters, "wait", ("true", "false")) == "true"

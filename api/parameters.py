@@ -17,7 +17,7 @@ PARAMETERS = 2_000
 _INTEGER = re.compile(r"[0-9]{1,18}")
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 #: What official clients add to any request; ignored.
-RESERVED = frozenset({"from", "cli_version"})
+RESERVED = frozenset({"from", "cli_version", "debug", "attrs"})
 RESERVED_PREFIX = "__tb__"
 
 Parameters = Mapping[str, list[str]]
