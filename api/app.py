@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
@@ -72,6 +73,8 @@ _NO_TELEMETRY: TelemetryConfig = {
     "auto_configure": False,
 }
 
+#: How long a thread that reads a file may keep Python from the event loop (5 ms otherwise).
+SWITCH_SECONDS = 0.001
 #: For what is under way to Kafka when the server stops, and again for the readers.
 STOP_SECONDS = 1.0
 
@@ -119,6 +122,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        sys.setswitchinterval(SWITCH_SECONDS)
         beside = []
         if live is None:
             beside.append(asyncio.create_task(services.live.run()))

@@ -24,7 +24,8 @@ from api.answers import JsonAnswer
 from api.errors import BadRequest, BrokenOff, NotFound, NotWritten, echo_all
 from api.keys import Key, key_of
 from api.parameters import Parameters, check_names, choice, one
-from api.publishing import Publisher
+from api.publishing import Delivery, Publisher
+from api.rows import SLICE_ROWS
 from api.sending import Sent, finished, note_failure
 from api.services import Services
 from api.upload_rows import BEGINNING, NO_URL, UploadRows
@@ -36,6 +37,7 @@ from producer.files.cells import Dialect
 from producer.files.content import format_of
 from producer.files.reading import Place
 from producer.files.rows import FORMATS, Format
+from producer.import_writer import Batch
 
 PARAMETERS = frozenset(
     {"mode", "name", "format", "dialect_delimiter", "dialect_escapechar", "dialect_new_line"}
@@ -117,14 +119,24 @@ class Append:
                 if self._services.is_stopping:
                     raise NotWritten("the server is stopping")
                 rows += len(batch.values) + len(batch.quarantined)
-                if goes_on and batch.values:
-                    keys = [key or b"" for key in batch.keys]
-                    goes_on = await delivery.readings(keys, batch.values)
-                if goes_on and batch.quarantined:
-                    goes_on = await delivery.quarantined(batch.quarantined)
+                goes_on = goes_on and await self._hand_over(batch, delivery)
         except (Exception, asyncio.CancelledError) as error:
             failure = error
         return Sent(await finished(delivery), rows, failure)
+
+    async def _hand_over(self, batch: Batch, delivery: Delivery) -> bool:
+        """Send a batch slice by slice; returns whether it is worth sending more."""
+        goes_on, turn = True, self._services.slices.turn
+        for start in range(0, len(batch.values), SLICE_ROWS):
+            end = start + SLICE_ROWS
+            keys = [key or b"" for key in batch.keys[start:end]]
+            goes_on = goes_on and await delivery.readings(keys, batch.values[start:end])
+            await turn()
+        for start in range(0, len(batch.quarantined), SLICE_ROWS):
+            some = batch.quarantined[start : start + SLICE_ROWS]
+            goes_on = goes_on and await delivery.quarantined(some)
+            await turn()
+        return goes_on
 
     def _told(self, sent: Sent, import_id: str) -> Response:
         """Count the rows, and answer with their numbers. Raises: ApiError unless all are there."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from api.allowance import Budget
+from api.allowance import Budget, Slices
 from api.errors import BadRequest, BodyTooLarge
 from api.inflate import inflater
 from api.receiving import Headers, Receive, pieces_of
@@ -25,6 +25,8 @@ from api.spool import Spool
 _TURN_BYTES = 1024 * 1024
 #: What making a piece costs, as inflated bytes: it may be the nothing in a thousand members.
 _PIECE_BYTES = 256 * 1024
+#: How often pages of a body in a file are let go of; they stay in the kernel's cache.
+_PAGES_SECONDS = 0.02
 
 
 class Limits(NamedTuple):
@@ -51,6 +53,7 @@ class Body:
         self._token = token_name
         self._spool = Spool(spool_directory)
         self._map: mmap.mmap | None = None
+        self._letting_go: asyncio.Task[None] | None = None
         self._characters = codecs.getincrementaldecoder("utf-8")()
         self._taken = 0
 
@@ -74,6 +77,13 @@ class Body:
         if self._spool.in_memory() is None:
             file = await self._spool.opened()
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._letting_go = asyncio.create_task(self._let_go_of_pages(self._map))
+
+    async def _let_go_of_pages(self, mapped: mmap.mmap) -> None:
+        """Keep a file that is read from its beginning to its end out of the process's memory."""
+        while True:
+            await asyncio.sleep(_PAGES_SECONDS)
+            mapped.madvise(mmap.MADV_DONTNEED)
 
     def whole(self) -> bytes | mmap.mmap:
         """Return all of it, once it is finished."""
@@ -98,12 +108,16 @@ class Body:
     ) -> None:
         """Let go of memory and file."""
         self._budget.give_back(self._token, self._taken)
+        if self._letting_go is not None:
+            self._letting_go.cancel()
         if self._map is not None:
             self._map.close()
         self._spool.close()
 
 
-async def receive_into(body: Body, receive: Receive, headers: Headers, limits: Limits) -> None:
+async def receive_into(
+    body: Body, receive: Receive, headers: Headers, limits: Limits, slices: Slices
+) -> None:
     """Receive a request's body, inflated.
 
     Raises: BadRequest, BodyTooLarge, Busy, SpoolUnusable, RequestTimeout, ClientGone.
@@ -123,6 +137,6 @@ async def receive_into(body: Body, receive: Receive, headers: Headers, limits: L
             turn += len(inflated) + _PIECE_BYTES
             if turn > _TURN_BYTES:
                 turn = 0
-                await asyncio.sleep(0)
+                await slices.turn()
     reader.finish()
     await body.finish()

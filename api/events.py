@@ -118,9 +118,8 @@ class Events:
             raise NotWritten("not connected to Kafka; nothing was written, try again")
         key = key_of(scope["headers"])
         with Body(services.bodies, token.name, services.spool_directory) as body:
-            await receive_into(
-                body, request.receive, scope["headers"], Limits.of(services.settings)
-            )
+            limits = Limits.of(services.settings)
+            await receive_into(body, request.receive, scope["headers"], limits, services.slices)
             if key is not None:
                 outcome = await self._write_once(
                     Key(token.name, "events", key), body, services.publisher
@@ -138,7 +137,9 @@ class Events:
 
     async def _write(self, body: Body, publisher: Publisher) -> Outcome:
         """Send all rows; returns how they ended. Raises: ApiError unless all are acknowledged."""
-        outcome, rows, failure = await send_body(body.whole(), publisher.delivery())
+        outcome, rows, failure = await send_body(
+            body.whole(), publisher.delivery(), self._services.slices
+        )
         self._count(outcome)
         if outcome.is_written:
             note_failure(failure, self._services.metrics)
@@ -152,7 +153,7 @@ class Events:
             raise NotWritten("not connected to Kafka; nothing was written, try again")
         await publisher.connected()
         try:
-            written = await services.keyed.write(key, BodyRows(body.whole()))
+            written = await services.keyed.write(key, BodyRows(body.whole(), services.slices))
         except PartlyWritten as error:
             self._count(
                 Outcome(error.successful_rows, error.quarantined_rows, error.unknown_rows, {})

@@ -30,7 +30,7 @@ async def receive_form(request: Request, services: Services) -> Parameters:
     # A budget of its own: who may only read takes nothing that writers need.
     with Body(services.forms, name, services.spool_directory) as body:
         limits = Limits(FORM_BYTES, FORM_BYTES, services.settings.body_timeout_seconds)
-        await receive_into(body, request.receive, headers, limits)
+        await receive_into(body, request.receive, headers, limits, services.slices)
         # A file that ends with a line feed, sent as it is.
         return parse_query(bytes(body.whole()).rstrip(b"\r\n"))
 

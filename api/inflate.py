@@ -27,9 +27,10 @@ _ZLIB_WINDOW = 15
 _RAW_WINDOW = -15
 #: A window larger than this is no honest body's; it bounds the memory of one decoder.
 _ZSTD_WINDOW_BYTES = 8 * 1024 * 1024
-#: zstd's decoder takes no limit for what comes out: four bytes may become 128 KiB, so little
-#: goes in at once (8 MiB at most come out).
+#: zstd's decoder takes no limit for what comes out: four bytes may become 128 KiB. So little goes
+#: in at once (8 MiB at most come out), and less where much came out (1 MiB).
 _ZSTD_INPUT_BYTES = 256
+_ZSTD_LEAST_INPUT_BYTES = 32
 
 
 class Inflater(Protocol):
@@ -129,10 +130,13 @@ class Zstd(_Members):
         self._decoder = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES)
         self._frame: zstandard.ZstdDecompressionObj | None = None
         self._frames = 0
+        self._step = _ZSTD_LEAST_INPUT_BYTES
 
     def _inflate(self, received: bytes) -> Iterator[bytes]:
-        for start in range(0, len(received), _ZSTD_INPUT_BYTES):
-            rest = received[start : start + _ZSTD_INPUT_BYTES]
+        start = 0
+        while start < len(received):
+            rest = received[start : start + self._step]
+            start += self._step
             while rest:
                 if self._frame is None:
                     self._frame = self._decoder.decompressobj()
@@ -142,6 +146,8 @@ class Zstd(_Members):
                 except zstandard.ZstdError as error:
                     raise BadRequest(f"the body is no zstd: {error}") from None
                 if piece:
+                    is_much = len(piece) > PIECE_BYTES
+                    self._step = _ZSTD_LEAST_INPUT_BYTES if is_much else _ZSTD_INPUT_BYTES
                     yield piece
                 rest = b""
                 if self._frame.eof:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator
 
+from api.allowance import Slices
 from api.arrays import Text
 from api.keys import Step
 from api.refused import refused_records
@@ -23,9 +23,10 @@ AT_ONCE = 200
 class BodyRows:
     """A body of events, to be written once; positions are rows."""
 
-    def __init__(self, body: Text) -> None:
-        """Only keep the body."""
+    def __init__(self, body: Text, slices: Slices) -> None:
+        """Only keep the arguments."""
         self._body = body
+        self._slices = slices
 
     def digest(self) -> bytes:
         """Return by what it is known again; blocks."""
@@ -38,10 +39,10 @@ class BodyRows:
         """
         if not note.next_position:
             # Too many refused rows: then nothing may be written.
-            await judge_first(self._body)
+            await judge_first(self._body, self._slices)
         former: Batch | None = None
         position = note.next_position
-        async for batch in _gathered(self._body, note.next_position, import_id):
+        async for batch in _gathered(self._body, note.next_position, import_id, self._slices):
             if former is not None:
                 position += len(former.values) + len(former.quarantined)
                 yield Step(former, position, 1, False)
@@ -51,7 +52,7 @@ class BodyRows:
             yield Step(former, position, 1, True)
 
 
-async def _gathered(body: Text, start: int, import_id: str) -> AsyncIterator[Batch]:
+async def _gathered(body: Text, start: int, import_id: str, slices: Slices) -> AsyncIterator[Batch]:
     """Yield the rows of a body from one on, as many at once as a transaction takes."""
     keys: list[bytes] = []
     values: list[bytes] = []
@@ -72,6 +73,7 @@ async def _gathered(body: Text, start: int, import_id: str) -> AsyncIterator[Bat
             if len(values) + len(quarantined) + AT_ONCE > BATCH_ROWS or size > BATCH_BYTES:
                 yield Batch(keys, values, quarantined)
                 keys, values, quarantined, size = [], [], [], 0
-            await asyncio.sleep(0)
+            if len(some.values) == AT_ONCE:
+                await slices.turn()
     if values or quarantined or not row:
         yield Batch(keys, values, quarantined)

@@ -13,12 +13,13 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import NamedTuple
 
+from api.allowance import Slices
 from api.arrays import Text
 from api.errors import ApiError, BadRequest, ClientGone
 from api.metrics import Metrics
 from api.publishing import Delivery, Outcome
 from api.refused import refused_records
-from api.rows import RowSlice, split_rows
+from api.rows import SLICE_ROWS, RowSlice, split_rows
 from contract.reading import Rejected, decode_readings
 
 log = logging.getLogger("api.sending")
@@ -52,7 +53,7 @@ def judge(values: Sequence[bytes]) -> Verdict:
     )
 
 
-async def judge_first(body: Text) -> list[Verdict]:
+async def judge_first(body: Text, slices: Slices) -> list[Verdict]:
     """Judge all slices of a body before one is sent; nothing where so few rows need it not.
 
     Of each row 8 bytes are kept, of each device its id. Raises: BadRequest, for what `split_rows`
@@ -72,7 +73,7 @@ async def judge_first(body: Text) -> list[Verdict]:
             )
         same = [keys.setdefault(key, key) for key in verdict.keys]
         verdicts.append(Verdict(same, verdict.refused))
-        await asyncio.sleep(0)
+        await slices.turn()
     return verdicts
 
 
@@ -83,29 +84,34 @@ def _may_have_many_rows(body: Text) -> bool:
     return body.count(b"\n") + (body.count(b",") if is_array else 0) >= MOST_REFUSED
 
 
-async def send_body(body: Text, delivery: Delivery) -> Sent:
+async def send_body(body: Text, delivery: Delivery, slices: Slices) -> Sent:
     """Send all rows of a body. Never raises: what happens is told by what is returned."""
     # Made for the first row that is refused: most bodies have none.
     import_id = cache(lambda: str(uuid.uuid4()))
     rows, goes_on = 0, True
     failure: BaseException | None = None
     try:
-        verdicts = iter(await judge_first(body))
+        verdicts = iter(await judge_first(body, slices))
         async for some in split_rows(body):
             rows += len(some.values)
             # After a failure the rest is only counted: it is surely not in the log.
             if goes_on:
                 verdict = next(verdicts, None) or judge(some.values)
-                goes_on = await _send(some, verdict, delivery, import_id)
-            if len(some.values) > 1:
-                await asyncio.sleep(0)
+                goes_on = await _send(some, verdict, delivery, import_id, slices)
+            if len(some.values) == SLICE_ROWS:
+                # There may be more: it waits for its turn, a short body never does.
+                await slices.turn()
     except (Exception, asyncio.CancelledError) as error:
         failure = error
     return Sent(await finished(delivery), rows, failure)
 
 
 async def _send(
-    rows: RowSlice, verdict: Verdict, delivery: Delivery, import_id: Callable[[], str]
+    rows: RowSlice,
+    verdict: Verdict,
+    delivery: Delivery,
+    import_id: Callable[[], str],
+    slices: Slices,
 ) -> bool:
     """Send a slice; returns whether it is worth sending more."""
     values: Sequence[bytes] = rows.values
@@ -120,7 +126,8 @@ async def _send(
         _, rejected = decode_readings([rows.values[place] for place in places])
         errors = [Rejected(places[at], error) for at, error in rejected]
         goes_on = await delivery.quarantined(refused_records(errors, rows, import_id()))
-        await asyncio.sleep(0)
+        if len(places) == REFUSED_AT_ONCE:
+            await slices.turn()
     return goes_on
 
 

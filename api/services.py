@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from api.allowance import Budget
+from api.allowance import Budget, Slices
 from api.idempotency import KeyedWrites
 from api.lag import LagWatch
 from api.live import LiveView
@@ -47,6 +47,7 @@ class Services:
     uploads: Budget = field(init=False)
     spool: Budget = field(init=False)
     answers: Budget = field(init=False)
+    slices: Slices = field(default_factory=Slices)
 
     def __post_init__(self) -> None:
         """Make the budgets that the settings say."""

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from api.allowance import Slices
 from api.errors import NotWritten, PartlyWritten
 from api.idempotency import KeyedWrites
 from api.keyed_batches import BodyRows
@@ -38,7 +39,7 @@ async def insist(replica: KeyedWrites, key: str, body: bytes) -> Written:
     async with asyncio.timeout(60):
         while True:
             try:
-                return await replica.write(key_of(key), BodyRows(body))
+                return await replica.write(key_of(key), BodyRows(body, Slices()))
             except (NotWritten, PartlyWritten):
                 await asyncio.sleep(0.1)
 

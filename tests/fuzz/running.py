@@ -25,6 +25,7 @@ class RunningServer:
     """One process of tests.fuzz.serving."""
 
     def __init__(self, home: Path, **environ: str) -> None:
+        self.home = home
         self.log = home.parent / f"{home.name}.log"
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(

@@ -48,7 +48,7 @@ class StandingEnds(LagWatch):
 class CountingPublisher:
     """Acknowledges every row and keeps none."""
 
-    problem = ""
+    problem = None
 
     def delivery(self) -> CountingDelivery:
         return CountingDelivery()
@@ -89,10 +89,12 @@ async def _serve(home: Path) -> int:
     view = await filled_view({"a": (5, 1), "a/b": (1, 1)}, totals)
     lag = StandingEnds({})
     lag.saw({0: 10, 1: 10})
+    imports = MemoryImports()
     keyed = KeyedWrites(
         settings,
         settings.idempotency_keys,
-        writer_of=MemoryImports().writer,  # type: ignore[arg-type]
+        keys=imports.keys(),  # type: ignore[arg-type]
+        lane_of=imports.lane,  # type: ignore[arg-type,return-value]
     )
     app = create_app(
         settings,
