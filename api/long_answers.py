@@ -26,9 +26,8 @@ from api.turns import Turns
 
 #: Of each bound for one token.
 SHARE = 0.5
-#: Read in one go, by a thread: a slow disk stops nobody.
-BLOCK_BYTES = 256 * 1024
-#: Sent in one go: at the least pace of a reader a few seconds, so well within its time-out.
+#: Read, by a thread, and sent in one go: at the least pace of a reader a few seconds, so well
+#: within its time-out; and each reader who waits holds so much.
 PIECE_BYTES = 64 * 1024
 
 
@@ -62,10 +61,8 @@ class AnswerFile:
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Yield the answer; any number of readers, each at its own pace. Raises: OSError."""
         assert self._file is not None, "it is not at its end"
-        for at in range(0, self.size, BLOCK_BYTES):
-            block = await asyncio.to_thread(os.pread, self._file.fileno(), BLOCK_BYTES, at)
-            for begin in range(0, len(block), PIECE_BYTES):
-                yield block[begin : begin + PIECE_BYTES]
+        for at in range(0, self.size, PIECE_BYTES):
+            yield await asyncio.to_thread(os.pread, self._file.fileno(), PIECE_BYTES, at)
 
     def close(self) -> None:
         """Give up file and bytes, once."""
