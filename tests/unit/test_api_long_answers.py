@@ -11,7 +11,7 @@ import api.listing
 import api.pipes
 from api.allowance import Budget
 from api.errors import Busy, NotFound
-from api.long_answers import BLOCK_BYTES, PIECE_BYTES, AnswerFile, LongAnswers
+from api.long_answers import PIECE_BYTES, AnswerFile, LongAnswers
 from api.turns import Turns
 from tests.api_doubles import Caller, caller_for, changelog_chunk, filled_view, transaction
 
@@ -171,7 +171,7 @@ async def test_who_leaves_takes_an_answer_from_nobody_and_the_last_one_ends_it(
 
     async def make(file: AnswerFile) -> None:
         try:
-            await file.write(b"x" * (BLOCK_BYTES + PIECE_BYTES + 1))
+            await file.write(b"x" * (5 * PIECE_BYTES + 1))
             await may_end.wait()
         finally:
             ended.append(file)
