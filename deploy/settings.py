@@ -20,7 +20,7 @@ MOST_PARTITIONS = 1_000
 
 
 class TopicSettings(KafkaSettings):
-    """How the topics are made; replication None: 1 on a local broker, 3 otherwise."""
+    """How the topics are made; replication None: 1 on our local broker, 3 otherwise."""
 
     partitions: Annotated[Integer, Field(ge=1, le=MOST_PARTITIONS)] = Field(
         4, alias="ENERGY_PARTITIONS"
@@ -29,12 +29,15 @@ class TopicSettings(KafkaSettings):
         None, alias="ENERGY_REPLICATION_FACTOR"
     )
 
-    @property
-    def replication(self) -> int:
-        """The replication factor that topics are made with."""
+    def replication(self, brokers: int) -> int:
+        """Return the replication factor that topics are made with on so many brokers.
+
+        An address is no proof of a local broker: through a tunnel a cluster is on loopback too.
+        """
         if self.replication_factor is not None:
             return self.replication_factor
-        return LOCAL_REPLICATION_FACTOR if self.is_local else REPLICATION_FACTOR
+        is_ours = self.is_local and brokers == 1
+        return LOCAL_REPLICATION_FACTOR if is_ours else REPLICATION_FACTOR
 
 
 class BrokerSettings(HomeSettings):

@@ -52,11 +52,7 @@ def read_status(cluster: Cluster, settings: TopicSettings, now_ms: int) -> Statu
     """Ask Kafka for everything. Raises: NoBroker, ClusterRefused, NotReadable."""
     cluster.brokers()
     problems = [finding.line for finding in _unsafe(cluster)]
-    problems += [
-        f"{difference.topic}: {difference.what} is {difference.found or 'missing'}, declared is"
-        f" {difference.declared}"
-        for difference in check(cluster, settings)
-    ]
+    problems += _differences(cluster, settings)
     views = current_views(cluster)
     if views is None or views.live is None:
         problems.append("no view version is live; run `energy topics create`")
@@ -65,6 +61,19 @@ def read_status(cluster: Cluster, settings: TopicSettings, now_ms: int) -> Statu
         _of_live(cluster, views, views.live, now_ms, problems),
         replay=read_replay(cluster, views),
     )
+
+
+def _differences(cluster: Cluster, settings: TopicSettings) -> list[str]:
+    """What is not as declared. A login without the right to ask is no reason to tell nothing."""
+    try:
+        found = check(cluster, settings)
+    except ClusterRefused as error:
+        return [f"topics were not compared with what is declared: {error}"]
+    return [
+        f"{difference.topic}: {difference.what} is {difference.found or 'missing'}, declared is"
+        f" {difference.declared}"
+        for difference in found
+    ]
 
 
 def _unsafe(cluster: Cluster) -> list[Finding]:

@@ -57,7 +57,10 @@ class Outcome(NamedTuple):
 
 
 def declared_topics(
-    settings: TopicSettings, views: Views | None = None, first: int = FIRST_VIEW_VERSION
+    settings: TopicSettings,
+    brokers: int,
+    views: Views | None = None,
+    first: int = FIRST_VIEW_VERSION,
 ) -> list[Declared]:
     """Return each topic that must exist, given the view versions there are (else the first)."""
     versions = [v for v in views.versions.values() if v.state != "dropped"] if views else []
@@ -67,7 +70,7 @@ def declared_topics(
         _declare(
             topic,
             1 if topic in (VIEWS, IMPORTS) else settings.partitions,
-            settings.replication,
+            settings.replication(brokers),
         )
         for topic in (READINGS, QUARANTINE, VIEWS, IMPORTS, *tables)
     ]
@@ -85,8 +88,8 @@ def current_views(cluster: Cluster) -> Views | None:
 
 def check(cluster: Cluster, settings: TopicSettings) -> list[Difference]:
     """Compare the cluster's topics with the declared ones; empty: all is as it must be."""
-    cluster.brokers()
-    return _differences(cluster, declared_topics(settings, current_views(cluster)))
+    brokers = cluster.brokers()
+    return _differences(cluster, declared_topics(settings, brokers, current_views(cluster)))
 
 
 def create(
@@ -100,18 +103,18 @@ def create(
     Raises: SettingError (more copies than brokers), Refused, NoBroker, ClusterRefused.
     """
     brokers = cluster.brokers()
-    if settings.replication > brokers:
+    if settings.replication(brokers) > brokers:
         raise SettingError(
             "ENERGY_REPLICATION_FACTOR",
             f"must be at most {brokers}, the number of brokers",
-            value=str(settings.replication),
+            value=str(settings.replication(brokers)),
         )
     views = current_views(cluster)
     if adopting is not None:
         check_whole(cluster, adopting)
     elif views is None or views.live is None:
         refuse_unknown(cluster, views or Views())
-    declared = declared_topics(settings, views, adopting or FIRST_VIEW_VERSION)
+    declared = declared_topics(settings, brokers, views, adopting or FIRST_VIEW_VERSION)
     present = cluster.topics(topic.name for topic in declared)
     missing = [topic for topic in declared if topic.name not in present]
     if views is not None and views.live is not None:
@@ -130,7 +133,7 @@ def create_changelog(
 ) -> None:
     """Make the changelog of the next view version, unless a start before this one has."""
     topic = changelog(view_version)
-    declared = _declare(topic, partitions, settings.replication)
+    declared = _declare(topic, partitions, settings.replication(cluster.brokers()))
     cluster.create_topics([_new(declared)])
     _wait_until_visible(cluster, [topic.name])
 

@@ -56,7 +56,7 @@ def examine_configs(
     findings = judge_leaders(totals) + judge_keeping(configs, changelog_name)
     findings += judge_sizes(configs, changelog_name) + judge_brokers(seen.brokers)
     findings += judge_timeout(seen.brokers, settings.transaction_timeout_seconds)
-    if not settings.is_local:
+    if len(seen.brokers) > 1 or not settings.is_local:
         copies = {name: topic.replication for name, topic in topics.items()}
         findings += judge_copies(copies, configs)
     return findings + seen.unseen

@@ -159,7 +159,7 @@ def test_b6_nothing_is_made_beside_lost_totals(cluster_factory: Callable[..., An
 
 
 def test_b6_readings_that_are_gone_do_not_cost_their_totals_too() -> None:
-    missing = topics.declared_topics(TopicSettings.load({}))[:1]
+    missing = topics.declared_topics(TopicSettings.load({}), 1)[:1]
     assert missing[0].name == READINGS.name
     with pytest.raises(Refused, match="has all that is left of its readings") as told:
         topics._refuse_to_replace(missing, 1)
