@@ -44,6 +44,18 @@ def create(
     typer.echo(secret)
 
 
+@app.command("ensure-admin", epilog="Example: energy token ensure-admin")
+def ensure_admin(context: typer.Context) -> None:
+    """Make an admin token unless there is a valid one; tells the file that has its secret."""
+    from api.tokens import ADMIN_TOKEN_NAME, ensure_admin_token
+    from contract.settings import HomeSettings
+    from deploy.home import open_home
+
+    home = open_home(HomeSettings.load(environ_of(context)).home)
+    ensure_admin_token(home)
+    typer.echo(f"the admin token is in {home / ADMIN_TOKEN_NAME}")
+
+
 @app.command("list", epilog="Example: energy token list --json")
 def list_tokens(context: typer.Context, as_json: bool = AS_JSON) -> None:
     """List all tokens, the expired ones too, without their secrets."""

@@ -200,3 +200,20 @@ def test_a_taken_api_port_is_one_line_before_anything_starts(
         assert cli.run(["up"], environ) == 2
     assert "API_PORT" in capsys.readouterr().err
     assert not (tmp_path / "home" / "broker").exists()
+
+
+def test_an_admin_token_is_made_once_and_again_when_it_was_revoked(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    """A start that was killed between the token and its file left one that nobody knew."""
+    environ = {"ENERGY_HOME": str(tmp_path)}
+    assert cli.run(["token", "create", "--name", "admin", "--scope", "ADMIN"], environ) == 0
+    secrets = []
+    for _ in range(2):
+        assert cli.run(["token", "ensure-admin"], environ) == 0
+        secrets.append((tmp_path / "admin_token").read_text())
+    assert secrets[0] == secrets[1]
+    assert cli.run(["token", "revoke", "admin2"], environ) == 0
+    assert cli.run(["token", "ensure-admin"], environ) == 0
+    assert (tmp_path / "admin_token").read_text() != secrets[0]
+    assert secrets[0].strip() not in capsys.readouterr().out

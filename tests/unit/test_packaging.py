@@ -93,7 +93,7 @@ def test_the_container_broker_is_set_as_the_local_one(compose: Any) -> None:
     in_container = {
         name.removeprefix("KAFKA_").lower().replace("_", "."): value
         for name, value in variables.items()
-        if name != "KAFKA_HEAP_OPTS"
+        if name not in ("KAFKA_HEAP_OPTS", "CLUSTER_ID")
     }
     local = server_properties(port=1, controller_port=2)
     differ = {name for name in local if in_container.get(name) != local[name]}
@@ -107,3 +107,33 @@ def test_containers_publish_on_loopback_only(compose: Any) -> None:
     ]
     assert published
     assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_one_service_builds_the_image_and_the_others_wait_for_it(compose: Any) -> None:
+    """Two builds of one name race: the first `up` on a fresh machine ended with an error."""
+    services = compose["services"]
+    built = [name for name, service in services.items() if "build" in service]
+    assert built == ["topics"]
+    for name, service in services.items():
+        if service["image"] == "energy-totals" and name not in built:
+            assert service["pull_policy"] == "never"
+            assert service["depends_on"], name
+
+
+def test_what_serves_comes_back_after_a_restart_of_docker(compose: Any) -> None:
+    """`on-failure` does not, and our processes end with 0 on SIGTERM."""
+    restarts = {name: each.get("restart") for name, each in compose["services"].items()}
+    assert {name for name, how in restarts.items() if how == "unless-stopped"} == {
+        "kafka",
+        "worker",
+        "api",
+        "simulate",
+    }
+    assert set(restarts.values()) == {"unless-stopped", None}
+
+
+def test_a_container_broker_has_a_cluster_id_that_is_not_the_images(compose: Any) -> None:
+    chosen = compose["services"]["kafka"]["environment"]["CLUSTER_ID"]
+    default = re.fullmatch(r"\$\{CLUSTER_ID:-([A-Za-z0-9_-]{22})\}", chosen)
+    assert default is not None
+    assert default[1] != "5L6g3nShT-eMCtK--X86sw"
