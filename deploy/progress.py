@@ -9,6 +9,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 #: Lines of work that has an end, and of work that goes on until it is stopped.
 LINE_EVERY_SECONDS = 5.0
@@ -61,8 +65,8 @@ def _print_if(line: str | None) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
-@contextmanager
-def _bar(what: str) -> Iterator[OnProgress]:
+def bars() -> Progress:
+    """Return bars with share, count, rate and time left, on standard error."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -70,6 +74,7 @@ def _bar(what: str) -> Iterator[OnProgress]:
         Progress,
         ProgressColumn,
         Task,
+        TaskProgressColumn,
         TextColumn,
         TimeRemainingColumn,
     )
@@ -79,7 +84,19 @@ def _bar(what: str) -> Iterator[OnProgress]:
         def render(self, task: Task) -> Text:
             return Text(f"{task.speed or 0:,.0f}/s", justify="right")
 
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        MofNCompleteColumn(),
+        Rate(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[OnProgress]:
+    with bars() as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

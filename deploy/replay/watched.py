@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 from deploy.parts import Say
+from deploy.progress import bars
 from deploy.replay.positions import ReplayPartition
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Watched:
     def __enter__(self) -> Self:
         """Put the bars on the screen, if there is one."""
         if sys.stderr.isatty():
-            self._bars = _new_bars()
+            self._bars = bars()
             self._bars.start()
         return self
 
@@ -106,32 +107,3 @@ class Watched:
         if name not in self._tasks:
             self._tasks[name] = self._bars.add_task(name)
         self._bars.update(self._tasks[name], completed=done, total=total)
-
-
-def _new_bars() -> Progress:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TaskProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            return Text(f"{task.speed or 0:,.0f}/s", justify="right")
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        MofNCompleteColumn(),
-        Rate(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
