@@ -161,7 +161,7 @@ def test_an_id_belongs_to_one_topic_and_lost_offsets_are_named(archive: Setting)
         archive.run(import_id="mine")
 
 
-def test_b3_retention_that_overtakes_a_copy_is_refused_and_the_rest_copied_once(
+def test_ops_b3_retention_that_overtakes_a_copy_is_refused_and_the_rest_copied_once(
     archive: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive.run(import_id="mine", end_at="0:10,1:10")

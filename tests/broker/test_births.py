@@ -102,7 +102,7 @@ def test_a_terminal_that_died_in_its_transaction_is_fenced(
     assert b"half a birth" not in [record.value() for record in own_kafka.read(TABLE)]
 
 
-def test_b6_a_changelog_with_totals_is_not_born_again_but_taken_up(
+def test_ops_b6_a_changelog_with_totals_is_not_born_again_but_taken_up(
     cluster: ClusterAdmin, own_kafka: Kafka, settings_factory: SettingsFactory
 ) -> None:
     prepare(cluster, settings_factory())

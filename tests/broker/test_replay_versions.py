@@ -239,7 +239,7 @@ def test_what_an_interrupted_abort_left_is_found(
     assert removal.leftovers(cluster, tmp_path, read_views(cluster.settings)) == [2]
 
 
-def test_b11_a_topic_that_was_never_born_into_is_told_from_one_with_totals(
+def test_ops_b11_a_topic_that_was_never_born_into_is_told_from_one_with_totals(
     cluster: ClusterAdmin,
     own_kafka: Kafka,
     begun: ViewVersion,

@@ -25,6 +25,13 @@ __all__ = ["own_broker", "own_kafka"]
 #: A small disk is mounted, which not everybody may: tried, and not guessed.
 collect_ignore = [] if may_mount() else ["test_disk_full.py"]
 
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was left out: it is neither passed nor skipped."""
+    for name in collect_ignore:
+        terminalreporter.write_line(f"left out: {name}, because no small disk may be mounted here")
+
+
 PipelineFactory = Callable[..., Pipeline]
 ApiFactory = Callable[..., ApiProcess]
 

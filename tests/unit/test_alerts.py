@@ -60,7 +60,7 @@ def test_an_alert_is_written_as_prometheus_wants_it(rule: dict[str, Any]) -> Non
     } == set()
 
 
-def test_each_alert_is_seen_to_fire_and_to_keep_quiet() -> None:
+def test_promtool_is_given_each_alert_firing_and_quiet() -> None:
     quiet, firing, *_ = CASES
     names = {rule["alert"] for rule in RULES}
     assert {case["alertname"] for case in quiet["alert_rule_test"]} == names

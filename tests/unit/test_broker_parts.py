@@ -131,7 +131,7 @@ def passing_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("passing_time")
-def test_b8_a_broker_that_reads_its_log_again_is_waited_for(tmp_path: Path) -> None:
+def test_ops_b8_a_broker_that_reads_its_log_again_is_waited_for(tmp_path: Path) -> None:
     broker, said = FakeBroker(tmp_path, answers_after=3_600), list[str]()
     broker.wait_ready(say=said.append)
     assert 100 < len(said) < 400, "now and then, in an hour"
@@ -139,12 +139,12 @@ def test_b8_a_broker_that_reads_its_log_again_is_waited_for(tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("passing_time")
-def test_b8_a_bound_that_was_asked_for_still_holds(tmp_path: Path) -> None:
+def test_ops_b8_a_bound_that_was_asked_for_still_holds(tmp_path: Path) -> None:
     with pytest.raises(BrokerFailed, match="was not ready within 60 s"):
         FakeBroker(tmp_path, answers_after=3_600).wait_ready(60)
 
 
-def test_b8_a_wait_ends_when_it_is_told_to(tmp_path: Path) -> None:
+def test_ops_b8_a_wait_ends_when_it_is_told_to(tmp_path: Path) -> None:
     looks: list[int] = []
 
     def should_stop() -> bool:
@@ -154,7 +154,7 @@ def test_b8_a_wait_ends_when_it_is_told_to(tmp_path: Path) -> None:
     FakeBroker(tmp_path, answers_after=1e9).wait_ready(should_stop=should_stop)
 
 
-def test_b8_a_jvm_that_ends_while_it_starts_is_told_with_its_last_lines(tmp_path: Path) -> None:
+def test_ops_b8_a_jvm_that_ends_while_it_starts_is_told_with_its_last_lines(tmp_path: Path) -> None:
     broker = FakeBroker(tmp_path, answers_after=1e9)
     broker.log_file.write_text("no space left\n")
     broker.exit_code = 1
@@ -163,7 +163,7 @@ def test_b8_a_jvm_that_ends_while_it_starts_is_told_with_its_last_lines(tmp_path
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, 3, 75, -9])
-async def test_b1_a_broker_is_started_again_whatever_its_jvm_ends_with(
+async def test_ops_b1_a_broker_is_started_again_whatever_its_jvm_ends_with(
     tmp_path: Path, code: int
 ) -> None:
     """3 is what HotSpot ends with when it is out of memory; only our own codes mean something."""

@@ -115,7 +115,7 @@ def test_s2_a_bad_port_ends_with_2(port: str, tmp_path: Path, capsys: Captured) 
 
 
 @pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, 75), (errno.EACCES, 2)])
-def test_b12_a_command_tells_a_full_disk_from_a_wrong_path(
+def test_ops_b12_a_command_tells_a_full_disk_from_a_wrong_path(
     number: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     def refused(self: Path, *_: object, **options: object) -> None:

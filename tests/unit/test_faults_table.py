@@ -28,3 +28,11 @@ def test_each_row_names_a_test_that_is_there_or_says_that_there_is_none() -> Non
             assert "not " in figure, fault
         else:
             assert (ROOT / named.strip("`")).is_file(), f"{fault}: {named}"
+
+
+def test_each_fault_of_operations_has_a_test_with_its_id() -> None:
+    text = (ROOT / "docs" / "FAULTS.md").read_text(encoding="utf-8")
+    found = re.findall(r"^\| ops ([BK]\d+) \| [^|]+ \| `([^`]+)` \|$", text, re.MULTILINE)
+    assert len({fault for fault, _ in found}) == len(found) == 19
+    for fault, file in found:
+        assert f"def test_ops_{fault.lower()}_" in (ROOT / file).read_text(encoding="utf-8"), fault

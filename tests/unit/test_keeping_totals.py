@@ -105,7 +105,7 @@ def test_a_changelog_tells_its_version() -> None:
 # --- B6: energy_views is lost
 
 
-def test_b6_totals_that_the_views_have_lost_are_kept_and_can_be_taken_up(
+def test_ops_b6_totals_that_the_views_have_lost_are_kept_and_can_be_taken_up(
     cluster_factory: Callable[..., Any],
 ) -> None:
     cluster = cluster_factory({1: [born(0)] * 2, 3: [born(0)] * 2}, [0, 0], {2: False})
@@ -121,7 +121,7 @@ def test_b6_totals_that_the_views_have_lost_are_kept_and_can_be_taken_up(
     assert "only in there" not in text, "the log has all"
 
 
-def test_b6_a_version_that_was_still_being_built_is_not_proposed(
+def test_ops_b6_a_version_that_was_still_being_built_is_not_proposed(
     cluster_factory: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = cluster_factory({1: [born(0)] * 2, 2: [born(0)] * 2, 3: [born(0)] * 2}, [0, 0])
@@ -131,7 +131,7 @@ def test_b6_a_version_that_was_still_being_built_is_not_proposed(
         adoption.refuse_unknown(cluster, Views())
 
 
-def test_b6_where_the_head_of_the_log_is_gone_it_says_what_only_the_totals_have(
+def test_ops_b6_where_the_head_of_the_log_is_gone_it_says_what_only_the_totals_have(
     cluster_factory: Callable[..., Any],
 ) -> None:
     cluster = cluster_factory({1: [born(0)] * 2}, [15, 0])
@@ -142,7 +142,7 @@ def test_b6_where_the_head_of_the_log_is_gone_it_says_what_only_the_totals_have(
         adoption.refuse_unknown(cluster, Views())
 
 
-def test_b6_an_empty_cluster_and_a_killed_start_begin_as_ever(
+def test_ops_b6_an_empty_cluster_and_a_killed_start_begin_as_ever(
     cluster_factory: Callable[..., Any],
 ) -> None:
     adoption.refuse_unknown(cluster_factory({}, [0, 0]), Views())
@@ -151,14 +151,14 @@ def test_b6_an_empty_cluster_and_a_killed_start_begin_as_ever(
     adoption.refuse_unknown(cluster_factory({1: [born(0)]}, [0]), known)
 
 
-def test_b6_nothing_is_made_beside_lost_totals(cluster_factory: Callable[..., Any]) -> None:
+def test_ops_b6_nothing_is_made_beside_lost_totals(cluster_factory: Callable[..., Any]) -> None:
     """Not even the topics that are missing."""
     cluster = cluster_factory({1: [born(0)] * 2}, [0, 0])
     with pytest.raises(Refused, match="--adopt 1"):
         topics.create(cluster, TopicSettings.load({}))
 
 
-def test_b6_readings_that_are_gone_do_not_cost_their_totals_too() -> None:
+def test_ops_b6_readings_that_are_gone_do_not_cost_their_totals_too() -> None:
     missing = topics.declared_topics(TopicSettings.load({}), 1)[:1]
     assert missing[0].name == READINGS.name
     with pytest.raises(Refused, match="has all that is left of its readings") as told:
@@ -167,7 +167,7 @@ def test_b6_readings_that_are_gone_do_not_cost_their_totals_too() -> None:
 
 
 @pytest.mark.parametrize("lacking", [0, 1])
-def test_b6_a_version_that_is_not_whole_is_not_taken_up(
+def test_ops_b6_a_version_that_is_not_whole_is_not_taken_up(
     lacking: int, cluster_factory: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = cluster_factory({1: [born(0)] * 2}, [0, 0])
@@ -179,7 +179,7 @@ def test_b6_a_version_that_is_not_whole_is_not_taken_up(
         adoption.check_whole(cluster, 1)
 
 
-def test_b6_only_one_version_is_live(
+def test_ops_b6_only_one_version_is_live(
     cluster_factory: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = cluster_factory({1: [born(0)] * 2}, [0, 0])
@@ -204,12 +204,12 @@ def test_b6_only_one_version_is_live(
         adoption.adopt(cluster, 1)
 
 
-def test_b6_a_lost_number_is_never_used_again(cluster_factory: Callable[..., Any]) -> None:
+def test_ops_b6_a_lost_number_is_never_used_again(cluster_factory: Callable[..., Any]) -> None:
     cluster = cluster_factory({1: [born(0)], 4: [born(0)]}, [0], {6: False})
     assert adoption.next_number(cluster, Views(1, {1: version(1, "live")})) == 5
 
 
-def test_b6_a_birth_never_tells_to_delete(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ops_b6_a_birth_never_tells_to_delete(monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
     def reader(settings: object) -> Iterator[None]:
         yield
@@ -250,7 +250,7 @@ def version(number: int, state: ViewState, partitions: int = 1) -> ViewVersion:
         ([born(0, "gone")], [born(0, "gone")], [0], ""),
     ],
 )
-def test_b11_what_only_one_version_counts_is_known_before_it_is_dropped(
+def test_ops_b11_what_only_one_version_counts_is_known_before_it_is_dropped(
     own: list[Birth],
     other: list[Birth],
     first: list[int],
@@ -262,7 +262,7 @@ def test_b11_what_only_one_version_counts_is_known_before_it_is_dropped(
     assert found == lost
 
 
-def test_b11_without_a_changelog_or_a_log_it_is_plain(
+def test_ops_b11_without_a_changelog_or_a_log_it_is_plain(
     cluster_factory: Callable[..., Any],
 ) -> None:
     cluster = cluster_factory({2: [born(0)]}, [0])
@@ -276,7 +276,7 @@ def test_b11_without_a_changelog_or_a_log_it_is_plain(
 @pytest.mark.parametrize(
     ("first", "dropped", "kept"), [([0], [1, 2], []), ([9], [2], [1])], ids=["whole", "partial"]
 )
-def test_b10_a_fenced_attempt_drops_nothing_twice_and_the_only_copy_never(
+def test_ops_b10_a_fenced_attempt_drops_nothing_twice_and_the_only_copy_never(
     first: list[int],
     dropped: list[int],
     kept: list[int],
@@ -320,7 +320,7 @@ def aborting(
 LIVE = Views(1, {1: version(1, "live")})
 
 
-def test_b11_abort_deletes_what_is_empty_and_says_so(
+def test_ops_b11_abort_deletes_what_is_empty_and_says_so(
     aborting: Callable[..., int], cluster_factory: Callable[..., Any], capsys: Captured
 ) -> None:
     cluster = cluster_factory({1: [born(0)]}, [0], {2: False})
@@ -332,7 +332,7 @@ def test_b11_abort_deletes_what_is_empty_and_says_so(
     assert capsys.readouterr().out == "nothing is being built; nothing is done\n"
 
 
-def test_b11_abort_keeps_totals_that_the_views_have_lost(
+def test_ops_b11_abort_keeps_totals_that_the_views_have_lost(
     aborting: Callable[..., int],
     cluster_factory: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
@@ -351,7 +351,7 @@ def test_b11_abort_keeps_totals_that_the_views_have_lost(
 
 
 @pytest.mark.parametrize(("answer", "deleted"), [("y", [changelog(1).name]), ("n", []), ("", [])])
-def test_b11_a_person_is_asked_before_the_only_copy_goes(
+def test_ops_b11_a_person_is_asked_before_the_only_copy_goes(
     answer: str,
     deleted: list[str],
     aborting: Callable[..., int],
@@ -379,7 +379,7 @@ def test_b11_a_person_is_asked_before_the_only_copy_goes(
     assert cluster.deleted == deleted
 
 
-def test_b11_a_version_whose_readings_are_in_the_log_is_dropped_unasked(
+def test_ops_b11_a_version_whose_readings_are_in_the_log_is_dropped_unasked(
     aborting: Callable[..., int], cluster_factory: Callable[..., Any], capsys: Captured
 ) -> None:
     cluster = cluster_factory({1: [born(0)], 2: [born(0)]}, [0])
@@ -388,7 +388,7 @@ def test_b11_a_version_whose_readings_are_in_the_log_is_dropped_unasked(
     assert cluster.deleted == [changelog(1).name]
 
 
-def test_b15_writers_are_fenced_many_at_a_time_with_progress(
+def test_ops_b15_writers_are_fenced_many_at_a_time_with_progress(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     together = threading.Barrier(8, timeout=10)
@@ -414,7 +414,7 @@ def test_b15_writers_are_fenced_many_at_a_time_with_progress(
     assert cluster.deleted == [changelog(2).name, "energy-v2"]
 
 
-def test_b15_a_writer_that_cannot_be_fenced_keeps_the_topic(
+def test_ops_b15_a_writer_that_cannot_be_fenced_keeps_the_topic(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def fence(cluster: object, name: str) -> None:

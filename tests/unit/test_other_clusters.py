@@ -29,7 +29,7 @@ from stream_app.settings import WorkerSettings
         ("127.0.0.1:9092", 3, "2", 2),
     ],
 )
-def test_k9_one_copy_is_for_one_broker_of_this_machine_alone(
+def test_ops_k9_one_copy_is_for_one_broker_of_this_machine_alone(
     servers: str, brokers: int, factor: str | None, replication: int
 ) -> None:
     environ = {"KAFKA_BOOTSTRAP_SERVERS": servers}
@@ -64,7 +64,7 @@ class Closed:
         return {}
 
 
-def test_k10_status_tells_the_lag_to_a_login_that_may_not_see_configs(
+def test_ops_k10_status_tells_the_lag_to_a_login_that_may_not_see_configs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     views = Views(1, {1: ViewVersion(1, "live", 1, "1")})

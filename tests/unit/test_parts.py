@@ -86,7 +86,7 @@ def _runs(pid: int) -> bool:
         return False
 
 
-async def test_b9_a_part_that_ends_just_before_it_is_killed_is_stopped(
+async def test_ops_b9_a_part_that_ends_just_before_it_is_killed_is_stopped(
     environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines: list[str] = []

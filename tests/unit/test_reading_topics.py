@@ -92,7 +92,7 @@ def test_what_passes_by_itself_is_passed_over(code: int) -> None:
 
 
 @pytest.mark.parametrize("code", LASTING)
-def test_k10_what_never_passes_is_told_at_once_with_its_reason(code: int) -> None:
+def test_ops_k10_what_never_passes_is_told_at_once_with_its_reason(code: int) -> None:
     consumer: Any = ScriptedConsumer([Message(0, code=code)])
     with pytest.raises(NotReadable, match=r"^t cannot be read: .*(uthori|uthent|offset)"):
         list(read_to_end(consumer, "t", {0: 0}))
@@ -105,7 +105,7 @@ def test_silence_is_told_with_the_partition() -> None:
         list(read_to_end(consumer, "t", {0: 0}, timeout_seconds=0))
 
 
-def test_b14_a_silent_broker_is_no_unforeseen_error_of_a_comparison() -> None:
+def test_ops_b14_a_silent_broker_is_no_unforeseen_error_of_a_comparison() -> None:
     consumer: Any = ScriptedConsumer()
     with pytest.raises(NotReadable, match="changelog, partition 3 could not be read to its end"):
         ChangelogPart(consumer, "changelog", 3).read_to_end(0)
@@ -146,7 +146,7 @@ class FakeSource:
 TOPIC = TopicOnBroker("archive", "T1", 2, 1)
 
 
-def test_b3_lost_offsets_are_named_with_what_copies_the_rest_once() -> None:
+def test_ops_b3_lost_offsets_are_named_with_what_copies_the_rest_once() -> None:
     source: Any = FakeSource([15, 0])
     with pytest.raises(Refused) as refused:
         refuse_removed(source, TOPIC, {0: range(10, 30), 1: range(20, 30)})
@@ -157,7 +157,7 @@ def test_b3_lost_offsets_are_named_with_what_copies_the_rest_once() -> None:
     refuse_removed(source, TOPIC, {0: range(10, 10), 1: range(20, 30)})
 
 
-def test_b3_retention_that_overtakes_the_copy_is_told_and_nothing_is_jumped_over(
+def test_ops_b3_retention_that_overtakes_the_copy_is_told_and_nothing_is_jumped_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     messages = [Message(0, b"a"), Message(1, b"b")]
@@ -189,7 +189,7 @@ def test_b3_retention_that_overtakes_the_copy_is_told_and_nothing_is_jumped_over
     assert asked == ["error"]
 
 
-def test_b3_a_place_that_is_gone_without_a_loss_is_no_end_either(
+def test_ops_b3_a_place_that_is_gone_without_a_loss_is_no_end_either(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The source was cut behind our place: nothing of it was removed before it was copied."""
@@ -208,7 +208,7 @@ def test_b3_a_place_that_is_gone_without_a_loss_is_no_end_either(
         ((NO_TOPIC_ID, "C1"), (NO_TOPIC_ID, "C2"), False),
     ],
 )
-def test_b7_into_itself_is_told_by_the_topics_id(
+def test_ops_b7_into_itself_is_told_by_the_topics_id(
     own: tuple[str, str],
     other: tuple[str, str],
     is_refused: bool,
@@ -225,7 +225,7 @@ def test_b7_into_itself_is_told_by_the_topics_id(
         assert (topic.topic_id, cluster_id) == other
 
 
-def test_b4_a_limit_does_not_make_up_for_a_stall() -> None:
+def test_ops_b4_a_limit_does_not_make_up_for_a_stall() -> None:
     limit, now = Limit(1_000, 0.0), 0.0
     for stall in (0.0, 0.0, 61.0, *[0.0] * 100):
         now += stall
@@ -234,6 +234,6 @@ def test_b4_a_limit_does_not_make_up_for_a_stall() -> None:
     assert now == pytest.approx(25.75 + 61 - 1, abs=0.3)
 
 
-def test_b4_what_is_slower_than_its_limit_never_waits() -> None:
+def test_ops_b4_what_is_slower_than_its_limit_never_waits() -> None:
     limit = Limit(1_000, 0.0)
     assert [limit.pause_after(100, float(second)) for second in range(1, 5)] == [0.0] * 4

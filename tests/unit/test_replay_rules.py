@@ -264,7 +264,7 @@ def test_a_part_that_has_done_its_work_is_not_started_again() -> None:
         ("worker-None-{host}@10.0.0.3", True),
     ],
 )
-def test_k7_a_worker_elsewhere_with_the_process_id_of_ours_is_foreign(
+def test_ops_k7_a_worker_elsewhere_with_the_process_id_of_ours_is_foreign(
     member: str, is_foreign: bool, tmp_path: Path
 ) -> None:
     """In containers process ids are 7, 8, 9 everywhere."""

@@ -49,7 +49,7 @@ def test_times_of_the_proxy_fit_those_of_the_server() -> None:
     assert seconds("proxy_read_timeout") > longest
 
 
-def test_b5_a_file_is_waited_for_until_all_its_rows_are_acknowledged() -> None:
+def test_ops_b5_a_file_is_waited_for_until_all_its_rows_are_acknowledged() -> None:
     """A 504 before that makes a client send it again: each row would count twice."""
     settings = ApiSettings.load({})
     rows = settings.max_upload_bytes / BYTES_OF_A_ROW
@@ -68,7 +68,7 @@ def test_b5_a_file_is_waited_for_until_all_its_rows_are_acknowledged() -> None:
         ("/v0/datasourcesx", False),
     ],
 )
-def test_b5_each_route_that_takes_files_has_the_long_times(path: str, is_upload: bool) -> None:
+def test_ops_b5_each_route_that_takes_files_has_the_long_times(path: str, is_upload: bool) -> None:
     assert bool(re.search(UPLOADS.removeprefix("~ "), path)) is is_upload
     block(UPLOADS)
 

@@ -72,7 +72,7 @@ def test_without_a_signal_the_code_is_0_and_a_closed_terminal_may_be_ignored() -
     assert stop.exit_code == 0
 
 
-def test_k6_a_short_command_that_sigterm_ends_is_not_done(
+def test_ops_k6_a_short_command_that_sigterm_ends_is_not_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("deploy.cli.sys.argv", ["energy", "topics", "check"])
@@ -88,7 +88,7 @@ def broken_off(number: int, should_stop: Callable[[], bool]) -> None:
 
 
 @HOW
-def test_k6_a_backfill_broken_off_is_to_be_run_again(
+def test_ops_k6_a_backfill_broken_off_is_to_be_run_again(
     number: int,
     endless: int,
     finite: int,
@@ -106,7 +106,7 @@ def test_k6_a_backfill_broken_off_is_to_be_run_again(
     assert "broken off; the same command continues where it was" in told.err
 
 
-def test_k6_work_that_was_done_when_the_signal_came_is_done(
+def test_ops_k6_work_that_was_done_when_the_signal_came_is_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def copy(*_: object, should_stop: Callable[[], bool]) -> Summary:
@@ -119,7 +119,7 @@ def test_k6_work_that_was_done_when_the_signal_came_is_done(
 
 @HOW
 @pytest.mark.parametrize("is_complete", [True, False])
-def test_k6_a_load_broken_off_is_to_be_run_again(
+def test_ops_k6_a_load_broken_off_is_to_be_run_again(
     number: int,
     endless: int,
     finite: int,
@@ -139,7 +139,7 @@ def test_k6_a_load_broken_off_is_to_be_run_again(
 
 @HOW
 @pytest.mark.parametrize("readings", [None, 7, 100])
-def test_k6_a_fleet_ends_well_unless_it_has_readings_left(
+def test_ops_k6_a_fleet_ends_well_unless_it_has_readings_left(
     number: int,
     endless: int,
     finite: int,
@@ -161,7 +161,7 @@ def silent(text: str) -> None:
 
 
 @HOW
-def test_k6_a_replay_broken_off_is_to_be_run_again(
+def test_ops_k6_a_replay_broken_off_is_to_be_run_again(
     number: int,
     endless: int,
     finite: int,
@@ -208,7 +208,7 @@ def test_the_local_stack_ends_well(
 
 
 @HOW
-def test_b8_a_signal_ends_the_wait_for_a_broker_that_recovers(
+def test_ops_b8_a_signal_ends_the_wait_for_a_broker_that_recovers(
     number: int,
     endless: int,
     finite: int,

@@ -121,7 +121,7 @@ async def test_groups_are_stopped_last_first_and_leave_time_for_those_after_them
     assert api.given[0] < worker.given[0] < broker.given[0] == 9
 
 
-async def test_b9_a_part_that_cannot_be_stopped_leaves_none_of_the_others_running() -> None:
+async def test_ops_b9_a_part_that_cannot_be_stopped_leaves_none_of_the_others_running() -> None:
     log: list[str] = []
     supervisor = Recorder().supervisor()
 

@@ -82,7 +82,7 @@ def grow(cluster: BusyCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     assert written
 
 
-def test_b2_a_change_is_done_though_workers_go_on_committing(
+def test_ops_b2_a_change_is_done_though_workers_go_on_committing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cluster = BusyCluster()
@@ -90,7 +90,7 @@ def test_b2_a_change_is_done_though_workers_go_on_committing(
     assert cluster.questions < 5
 
 
-def test_b2_an_open_transaction_before_ours_is_told_with_its_partition(
+def test_ops_b2_an_open_transaction_before_ours_is_told_with_its_partition(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(ClusterRefused, match=rf"written to {TABLE}, partition 5"):

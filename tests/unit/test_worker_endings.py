@@ -217,7 +217,7 @@ async def test_x39_a_takeover_that_is_never_answered_asks_for_a_restart(
     ],
 )
 @pytest.mark.parametrize("main", ["stream_app.__main__", "api.__main__"])
-def test_b12_what_the_machine_lacks_is_tried_again_and_a_wrong_path_is_not(
+def test_ops_b12_what_the_machine_lacks_is_tried_again_and_a_wrong_path_is_not(
     main: str,
     number: int,
     code: int,
@@ -243,14 +243,14 @@ def test_b12_what_the_machine_lacks_is_tried_again_and_a_wrong_path_is_not(
     assert str(tmp_path)[:20] in told, "a long value is cut"
 
 
-def test_b12_a_time_out_has_a_name(
+def test_ops_b12_a_time_out_has_a_name(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert ended_by(TimeoutError(), monkeypatch) == 75
     assert capsys.readouterr().err == "energy worker: TimeoutError\n"
 
 
-def test_b13_a_corrupt_record_of_the_views_is_for_a_person(
+def test_ops_b13_a_corrupt_record_of_the_views_is_for_a_person(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def read() -> None:
