@@ -86,7 +86,7 @@ def test_ops_k10_status_tells_the_lag_to_a_login_that_may_not_see_configs(
     ("servers", "brokers", "is_judged"),
     [("127.0.0.1:9092", 1, False), ("127.0.0.1:9092", 3, True), ("kafka:9092", 1, True)],
 )
-def test_k9_copies_are_judged_wherever_there_could_be_some(
+def test_ops_k9_copies_are_judged_wherever_there_could_be_some(
     servers: str, brokers: int, is_judged: bool
 ) -> None:
     settings = WorkerSettings.load({"KAFKA_BOOTSTRAP_SERVERS": servers})
