@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Any, NoReturn, Self
@@ -46,7 +47,11 @@ class Stop:
             if not ended.done():
                 ended.set_result(self.exit_code)
 
-        self._listeners.append(lambda: loop.call_soon_threadsafe(end))
+        def tell() -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(end)
+
+        self._listeners.append(tell)
         if self.is_set():
             end()
         return ended

@@ -64,6 +64,18 @@ async def test_an_event_loop_hears_it_too(number: int, endless: int, finite: int
         assert await stop.future() == finite, "also who asks afterwards"
 
 
+def test_a_loop_that_has_ended_is_not_told() -> None:
+    async def listen(stop: Stop) -> None:
+        stop.future()
+
+    with Stop(RESTART_ME) as stop:
+        asyncio.run(listen(stop))
+        told: list[str] = []
+        stop._listeners.append(lambda: told.append("the next one"))
+        send(signal.SIGTERM)
+        wait_until(lambda: told, "all listeners were called", 10)
+
+
 def test_without_a_signal_the_code_is_0_and_a_closed_terminal_may_be_ignored() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with Stop(RESTART_ME) as stop:
