@@ -148,5 +148,5 @@ def test_b13_a_child_that_dies_is_a_file_that_cannot_be_read(tmp_path: Path) -> 
     path = tmp_path / "a.parquet"
     path.write_bytes(parquet())
     with path.open("rb") as file, pytest.raises((FileRefused, FileBroken), match=r"MiB|malloc"):
-        list(confined_rows(file, Start(), memory_bytes=30 << 20))
+        list(confined_rows(file, Start(), memory_bytes=1 << 20))
     assert os.listdir(tmp_path) == ["a.parquet"]

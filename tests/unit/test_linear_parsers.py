@@ -33,8 +33,8 @@ import producer.files
 from api.access import _secret
 from api.errors import ApiError, BadRequest
 from api.framing import check_head
-from api.idempotency import key_of
 from api.inflate import inflater
+from api.keys import key_of
 from api.parameters import parse_query, unescape
 from api.reads import is_same
 from api.refused import refused_records
