@@ -99,6 +99,7 @@ OURS = {
     "_chunk_message",
     "is_chunked",
     "settings",
+    "single_batches",
     "source_topic",
     "close_partition",
     "left_with",

@@ -146,7 +146,8 @@ def test_b13_slices_are_bounded_in_bytes(tmp_path: Path, read: Any) -> None:
 
 def test_b13_a_child_that_dies_is_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
-    path.write_bytes(parquet())
+    location = ["x" * 16_384 + str(number) for number in range(2_000)]
+    path.write_bytes(parquet(len(location), location))
     with path.open("rb") as file, pytest.raises((FileRefused, FileBroken), match=r"MiB|malloc"):
         list(confined_rows(file, Start(), memory_bytes=1 << 20))
     assert os.listdir(tmp_path) == ["a.parquet"]
