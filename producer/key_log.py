@@ -37,7 +37,11 @@ class KeyLog:
         """Only keep the arguments."""
         self._settings = settings
         self._order = KeyOrder()
+        #: Of the connections; held while the log is read, for many seconds where Kafka is away.
         self._lock = Lock()
+        #: Of `_order`, taken after `_lock`; never held while Kafka is asked: an event loop may
+        #: look something up.
+        self._order_lock = Lock()
         self._committed: Consumer | None = None
         self._all: Consumer | None = None
         self._seen_offset = 0
@@ -56,17 +60,17 @@ class KeyLog:
 
     def note(self, key: bytes) -> KeyNote | None:
         """Return the note of a key as far as it was read; a moment old, but for done ones final."""
-        with self._lock:
+        with self._order_lock:
             return self._order.note(key)
 
     def keys_of(self, token: bytes) -> tuple[int, int]:
         """Return how many keys of a token are kept, and how many of all."""
-        with self._lock:
+        with self._order_lock:
             return self._order.keys_of(token), len(self._order)
 
     def oldest(self, most: int, before: int) -> dict[bytes, KeyNote]:
         """Return some notes that began before a time."""
-        with self._lock:
+        with self._order_lock:
             return self._order.oldest(most, before)
 
     def check(self, offsets: Sequence[int], before: Mapping[bytes, KeyNote | None]) -> None:
@@ -80,7 +84,8 @@ class KeyLog:
             with self._lock:
                 self._advance(_POLL_SECONDS if self._seen_offset <= last else 0)
                 if self._seen_offset > last:
-                    self._order.check(offsets, before)
+                    with self._order_lock:
+                        self._order.check(offsets, before)
                     return
             if time.monotonic() > deadline:
                 # A client of a broker that has restarted may ask with its old epoch forever.
@@ -119,7 +124,8 @@ class KeyLog:
             self._take_committed(_POLL_SECONDS)
         # Also after a connection was lost: what was seen before is seen again.
         self._seen_offset = self._order.decided_offset
-        self._order.see_again()
+        with self._order_lock:
+            self._order.see_again()
         self._all = self._consumer("read_uncommitted", self._seen_offset)
 
     def _advance(self, seconds: float, decided_seconds: float = 0) -> None:
@@ -140,7 +146,8 @@ class KeyLog:
                 offset = message.offset() or 0
                 key = message.key()
                 if isinstance(key, bytes) and key.startswith(PREFIXES):
-                    self._order.see(offset, key)
+                    with self._order_lock:
+                        self._order.see(offset, key)
                 self._seen_offset = max(self._seen_offset, offset + 1)
 
     def _take_committed(self, seconds: float) -> None:
@@ -148,10 +155,12 @@ class KeyLog:
         for message in poll(self._committed, seconds):
             key = message.key()
             if message.error() is None and isinstance(key, bytes) and key.startswith(PREFIXES):
-                self._order.apply(key, message.value())
+                with self._order_lock:
+                    self._order.apply(key, message.value())
         # Its own account: also past control records, which no consumer is given.
         (place,) = self._committed.position([TopicPartition(IMPORTS.name, IMPORTS_PARTITION)])
-        self._order.decide(place.offset)
+        with self._order_lock:
+            self._order.decide(place.offset)
 
     def _decided_end(self) -> int:
         partition = TopicPartition(IMPORTS.name, IMPORTS_PARTITION)
