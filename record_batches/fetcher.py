@@ -16,7 +16,7 @@ from aiokafka.consumer import fetcher as aiokafka_fetcher
 from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher, FetchResult, PartitionRecords
 
 from record_batches.answers import receive_whole
-from record_batches.chunk import BatchStamp, RecordChunk
+from record_batches.chunk import RecordChunk
 from record_batches.record_set import RecordSet
 from record_batches.spacing import Spacing, Spacings
 
@@ -59,15 +59,18 @@ class ChunkRecords:
         kept: list[Any] = []
         newest = -1
         damage: str | None = None
-        first = last = None
-        for batch, after_damage, stamp in batches.checked_batches(start):
+        first: tuple[int, int] | None = None
+        last: tuple[int, int] | None = None
+        for batch, after_damage in batches.checked_batches(start):
             if after_damage is not None:
                 if following == start:
                     following, damage = after_damage, "its checksum is wrong"
                 break
             following = batch.next_offset
-            last = None if stamp is None else BatchStamp(following - 1, *stamp)
-            first = first or last
+            # Only where it is: many logs have thousands of small batches in a fetch.
+            last = batches.at, following - 1
+            if first is None:
+                first = last
             if read_committed and batch.producer_id is not None:
                 fetched._consume_aborted_up_to(batch.base_offset)
                 if batch.is_control_batch and fetched._contains_abort_marker(batch):
@@ -88,8 +91,8 @@ class ChunkRecords:
             kept,
             newest,
             damage=damage,
-            first_batch=first,
-            last_batch=last,
+            first_batch=None if first is None else batches.stamp(*first),
+            last_batch=None if last is None else batches.stamp(*last),
         )
 
 

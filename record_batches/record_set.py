@@ -12,6 +12,8 @@ from typing import Any
 import google_crc32c
 from aiokafka.record.memory_records import MemoryRecords
 
+from record_batches.chunk import BatchStamp
+
 #: Base offset and length stand before what the length counts.
 _LENGTH_FROM, _LENGTH_TO = 8, 12
 _EPOCH_TO = 16
@@ -30,14 +32,12 @@ class RecordSet(MemoryRecords):  # type: ignore[valid-type,misc]
         """Parse nothing yet."""
         super().__init__(fetched)
         self._fetched = fetched
+        self.at = 0
 
-    def checked_batches(
-        self, position: int
-    ) -> Iterator[tuple[Any, int | None, tuple[int, int] | None]]:
-        """Yield each batch; the offset after it if it is damaged; its checksum and leader epoch.
+    def checked_batches(self, position: int) -> Iterator[tuple[Any, int | None]]:
+        """Yield each batch and None, or for a damaged one the offset after it. Can be called once.
 
-        The last two are None for a damaged batch and for a format that does not have them.
-        `position` is the offset from which was read. Can be called once.
+        `position` is the offset from which was read; `at` says where in the bytes a batch begins.
         """
         fetched, start = self._fetched, 0
         while self.has_next():
@@ -48,12 +48,10 @@ class RecordSet(MemoryRecords):  # type: ignore[valid-type,misc]
                 is_intact = self._is_intact(batch, start, end)
             except Exception:
                 # Its format version is damaged: what is behind it cannot be told from garbage.
-                yield None, self._following(start, end, position), None
+                yield None, self._following(start, end, position)
                 return
-            if is_intact:
-                yield batch, None, self._stamp(start)
-            else:
-                yield batch, self._following(start, end, position), None
+            self.at = start
+            yield batch, None if is_intact else self._following(start, end, position)
             start = end
 
     def _is_intact(self, batch: Any, start: int, end: int) -> bool:
@@ -63,13 +61,14 @@ class RecordSet(MemoryRecords):  # type: ignore[valid-type,misc]
         crc = int.from_bytes(fetched[start + _CRC_FROM : start + _CRC_TO])
         return bool(google_crc32c.value(fetched[start + _CRC_TO : end]) == crc)
 
-    def _stamp(self, start: int) -> tuple[int, int] | None:
+    def stamp(self, at: int, last_offset: int) -> BatchStamp | None:
+        """Return what tells the batch there from others; None for a format that does not."""
         fetched = self._fetched
-        if fetched[start + _MAGIC] < _CRC32C_MAGIC:
+        if fetched[at + _MAGIC] < _CRC32C_MAGIC:
             return None
-        crc = int.from_bytes(fetched[start + _CRC_FROM : start + _CRC_TO])
-        epoch = int.from_bytes(fetched[start + _LENGTH_TO : start + _EPOCH_TO], signed=True)
-        return crc, epoch
+        crc = int.from_bytes(fetched[at + _CRC_FROM : at + _CRC_TO])
+        epoch = int.from_bytes(fetched[at + _LENGTH_TO : at + _EPOCH_TO], signed=True)
+        return BatchStamp(last_offset, crc, epoch)
 
     def _following(self, start: int, end: int, position: int) -> int:
         """Return the offset after a damaged batch, whose own words are not to be believed.

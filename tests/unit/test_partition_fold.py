@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -240,3 +241,14 @@ def test_a_transaction_of_many_devices_waits_for_more_readings_but_not_for_ever(
 def test_two_transactions_are_worth_twice_the_readings() -> None:
     assert not pending_of(readings=639, devices=20).is_worth(2, 100)
     assert pending_of(readings=640, devices=20).is_worth(2, 100)
+
+
+@pytest.mark.parametrize("place", [0, -1])
+def test_c11_a_long_slice_is_counted_whole_where_an_end_of_it_is_odd(
+    fold: PartitionFold, place: int
+) -> None:
+    records = [HandmadeRecord(10 + n, reading_value()) for n in range(5_000)]
+    for odd in (place, 2_500):
+        records[odd] = replace(records[odd], timestamp=1)
+    fold.accept(RecordChunk("energy_consumption", 3, 10, 5_010, [records], 1_746_000_000_000))
+    assert fold.pending.odd_times == 2

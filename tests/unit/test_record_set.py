@@ -39,7 +39,7 @@ SEVERAL = batch(5, [b"a", b"b"]) + batch(7, [b"c" * 500], codec=1) + batch(8, [b
 def verdicts(fetched: bytes) -> list[tuple[int, bool]]:
     return [
         (found.base_offset, after_damage is None)
-        for found, after_damage, _ in RecordSet(fetched).checked_batches(0)
+        for found, after_damage in RecordSet(fetched).checked_batches(0)
     ]
 
 
@@ -56,8 +56,8 @@ def test_every_batch_is_yielded_with_its_verdict() -> None:
 @pytest.mark.parametrize("magic", [0, 1])
 def test_old_formats_are_checked_too(magic: int) -> None:
     written = legacy(0, magic)
-    assert [after for _, after, _ in RecordSet(written).checked_batches(0)] == [None]
-    assert [after for _, after, _ in RecordSet(written[:-1] + b"?").checked_batches(0)] != [None]
+    assert [after for _, after in RecordSet(written).checked_batches(0)] == [None]
+    assert [after for _, after in RecordSet(written[:-1] + b"?").checked_batches(0)] != [None]
 
 
 def test_every_flipped_bit_is_found_where_aiokafka_finds_it() -> None:
