@@ -22,8 +22,8 @@ from typing import TypeVar
 from confluent_kafka import KafkaException
 
 from api.allowance import Turns
-from api.keyed_body import KEPT_SECONDS, Bounds, KeyedBody
-from api.keys import Content, Key, Written
+from api.keyed_body import KEPT_SECONDS, KeyedBody
+from api.keys import Bounds, Content, Key, Written
 from contract.key_notes import KIND, KeyNote
 from producer.import_writer import Batch, ImportWriter
 from producer.key_log import KeyLog

@@ -14,9 +14,9 @@ import hashlib
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from confluent_kafka import KafkaException
 
@@ -30,13 +30,13 @@ from api.errors import (
     PartlyWritten,
     echo_all,
 )
-from api.keys import Content, Key, Step, Written
+from api.keys import Bounds, Content, Key, Step, Writer, Written
 from contract.key_notes import KeyNote, encode_note, former_record_key, record_key, token_of
 from producer.errors import FileBroken, TopicMissing
 from producer.import_failures import REFUSED, reason_of
-from producer.import_writer import Batch
 from producer.key_log import KeyLog
 from producer.key_order import Stale, Undecided
+from producer.outcome import NOT_APPENDED
 
 log = logging.getLogger("api.keyed_body")
 
@@ -46,29 +46,6 @@ SHARE = 0.5
 #: How often another request with the same key may come before ours.
 _ATTEMPTS = 20
 _PAUSE_SECONDS = 0.25
-
-
-class Writer(Protocol):
-    """A transactional writer that nobody else uses meanwhile."""
-
-    def write(
-        self,
-        batch: Batch,
-        changed: Mapping[bytes, bytes | None],
-        check: Callable[[Sequence[int]], None],
-    ) -> None:
-        """Commit rows with notes; blocks. Raises: what `check` raises, KafkaException."""
-        ...
-
-
-class Bounds(NamedTuple):
-    """What a body with a key is held to."""
-
-    most_keys: int
-    patience_seconds: float
-    should_stop: Callable[[], bool]
-    clock: Callable[[], float]
-    owner: str
 
 
 class KeyedBody:
@@ -94,8 +71,10 @@ class KeyedBody:
         #: What is decided under the name, and where this request goes on.
         self._before: KeyNote | None = None
         self._note = KeyNote(b"", 0)
-        self._offset = 0
-        self._has_written = self._is_doubtful = False
+        self._offset = -1
+        self._has_written = False
+        #: Rows of a transaction that may have been committed; until its note is looked up.
+        self._doubtful_rows = 0
 
     async def write(self) -> Written:
         """Write what is not written yet.
@@ -112,7 +91,7 @@ class KeyedBody:
         except ApiError:
             raise
         except Exception:
-            if not self._has_rows:
+            if not (self._has_rows or self._doubtful_rows):
                 raise
             log.exception("unexpected failure of a body with rows in the log")
             raise self._broken_off("something failed here") from None
@@ -124,7 +103,7 @@ class KeyedBody:
                 self._find()
                 return await self._go_on()
             except Stale:
-                self._is_doubtful = False
+                continue
             except Undecided as other:
                 await self._until_decided(other.offset)
             except (KafkaException, TopicMissing) as error:
@@ -132,7 +111,7 @@ class KeyedBody:
         raise self._broken_off("other requests have this key")
 
     def _find(self) -> None:
-        """Look up how far the body is. Raises: KeyReused, Busy."""
+        """Look up how far the body is; what we wrote is decided by now. Raises: KeyReused, Busy."""
         name = record_key(*self._key)
         note = self._keys.note(name)
         if self._key.route == "events" and note is None:
@@ -153,6 +132,7 @@ class KeyedBody:
         elif note.body != self._digest:
             raise KeyReused("header Idempotency-Key: was used with another body")
         self._note = note
+        self._doubtful_rows = 0
 
     def _is_kept(self, note: KeyNote | None) -> bool:
         return note is not None and self._bounds.clock() - note.at < KEPT_SECONDS
@@ -186,24 +166,27 @@ class KeyedBody:
         )
         before = {self._name: self._before}
         changed = {self._name: encode_note(after, self._bounds.owner)}
+        rows = len(step.batch.values) + len(step.batch.quarantined)
 
         def check(offsets: Sequence[int]) -> None:
             self._keys.check(offsets, before)
-            self._offset, self._is_doubtful = max(offsets), True
+            # That it passed also says that the transaction before was aborted.
+            self._offset, self._doubtful_rows = max(offsets), rows
 
         deadline = time.monotonic() + self._bounds.patience_seconds
         while True:
+            before_offset = self._offset
             try:
                 await self._in_thread(lambda: self._writer.write(step.batch, changed, check))
                 break
             except KafkaException as error:
-                rows = len(step.batch.values) + len(step.batch.quarantined)
-                if reason_of(error).code() in REFUSED:
+                code = reason_of(error).code()
+                if code in NOT_APPENDED and self._offset != before_offset:
+                    self._doubtful_rows = 0
+                if code in REFUSED or self._bounds.should_stop() or time.monotonic() > deadline:
                     raise self._broken_off(_text(error)) from error
-                if self._bounds.should_stop() or time.monotonic() > deadline:
-                    raise self._broken_off(_text(error), self._is_doubtful * rows) from error
                 await asyncio.sleep(_PAUSE_SECONDS)
-        self._is_doubtful, self._has_written = False, True
+        self._doubtful_rows, self._has_written = 0, True
         self._before = self._note = after
 
     async def _until_decided(self, offset: int) -> None:
@@ -220,14 +203,14 @@ class KeyedBody:
     def _has_rows(self) -> bool:
         return bool(self._note.successful or self._note.quarantined)
 
-    def _broken_off(self, reason: str, unknown_rows: int = 0) -> ApiError:
-        if not (unknown_rows or self._has_rows):
+    def _broken_off(self, reason: str) -> ApiError:
+        if not (self._doubtful_rows or self._has_rows):
             return NotWritten(f"{reason}; nothing was written, try again")
         return PartlyWritten(
             f"{reason}; send the body again with the same key: no row will count twice",
             successful_rows=self._note.successful,
             quarantined_rows=self._note.quarantined,
-            unknown_rows=unknown_rows,
+            unknown_rows=self._doubtful_rows,
         )
 
     def _ended_by(self, error: FileBroken | BadRequest) -> ApiError:

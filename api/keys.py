@@ -1,8 +1,8 @@
-"""What `Idempotency-Key` is about: a key, the body that comes with it, and its answer."""
+"""What `Idempotency-Key` is about: a key, the body, its bounds, its writer and its answer."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from api.errors import BadRequest
@@ -57,6 +57,29 @@ class Written(NamedTuple):
     quarantined_rows: int
     is_new: bool
     import_id: str
+
+
+class Writer(Protocol):
+    """A transactional writer that nobody else uses meanwhile."""
+
+    def write(
+        self,
+        batch: Batch,
+        changed: Mapping[bytes, bytes | None],
+        check: Callable[[Sequence[int]], None],
+    ) -> None:
+        """Commit rows with notes; blocks. Raises: what `check` raises, KafkaException."""
+        ...
+
+
+class Bounds(NamedTuple):
+    """What a body with a key is held to."""
+
+    most_keys: int
+    patience_seconds: float
+    should_stop: Callable[[], bool]
+    clock: Callable[[], float]
+    owner: str
 
 
 def key_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:

@@ -29,7 +29,8 @@ class MemoryImports:
     refused: list[bytes] = field(default_factory=list)
     transactions: list[int] = field(default_factory=list)
     notes: list[tuple[bytes, bytes | None, Transaction]] = field(default_factory=list)
-    #: What happens to the next commits: "lost" after it, "gone" before it, "refused", "" nothing.
+    #: What happens to the next commits: "lost" after it, "gone" before it, "refused", "" nothing;
+    #: "open": the answer is lost, the rows are in the log, the test says what becomes of them.
     fates: list[str] = field(default_factory=list)
     #: Called between a transaction's check and its commit.
     meanwhile: Callable[[], None] = lambda: None
@@ -132,8 +133,8 @@ class MemoryLane:
         assert len(batch.keys) == len(batch.values)
         with imports.lock:
             fate = imports.fates.pop(0) if imports.fates else ""
-            transaction.is_committed = fate in ("", "lost")
-            if transaction.is_committed:
+            transaction.is_committed = None if fate == "open" else fate in ("", "lost")
+            if transaction.is_committed is not False:
                 imports.values += batch.values
                 imports.refused += batch.quarantined
                 imports.transactions.append(len(batch.values) + len(batch.quarantined))

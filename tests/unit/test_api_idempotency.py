@@ -12,6 +12,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from api.idempotency import LANES, KeyedWrites
 from api.keyed_body import KEPT_SECONDS
@@ -192,6 +193,93 @@ async def test_b14_a_lost_answer_is_504_and_sending_again_counts_once(
     again = await send(caller, ROW)
     assert (again.status, again.json()["successful_rows"]) == (202, 1)
     assert imports.values == [ROW]
+
+
+def fails(*_: object) -> None:
+    raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+
+def fails_unexpectedly(*_: object) -> None:
+    raise RuntimeError("nobody foresaw it")
+
+
+async def is_cancelled(*_: object) -> None:
+    raise asyncio.CancelledError
+
+
+#: What ends the look-up of a transaction whose commit was not answered.
+ENDS: dict[str, dict[str, Callable[..., object]]] = {
+    "still undecided": {},
+    "log unread": {"wait_decided": fails},
+    "log not opened again": {"wait_decided": lambda *_: True},
+    "unexpected": {"check": fails_unexpectedly},
+    "cancelled": {},
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_b14_rows_whose_look_up_ends_are_unknown_and_never_said_to_be_unwritten(
+    replica_factory: ReplicaFactory,
+    imports: MemoryImports,
+    monkeypatch: pytest.MonkeyPatch,
+    end: str,
+) -> None:
+    monkeypatch.setattr("api.keyed_body._PAUSE_SECONDS", 0.01)
+    caller = replica_factory(patience=0.1)
+    assert (await send(caller, BAD_ROW, "other")).status == 202
+    imports.fates = ["open"]
+    keyed = caller.services.keyed
+    assert keyed is not None
+    with monkeypatch.context() as broken:
+
+        def break_it() -> None:
+            for name, function in ENDS[end].items():
+                broken.setattr(keyed._keys, name, function)
+            if end == "log not opened again":
+                broken.setattr(keyed._keys, "start", fails)
+            if end == "cancelled":
+                broken.setattr("asyncio.sleep", is_cancelled)
+
+        imports.meanwhile = break_it
+        answer = await send(caller, ROW)
+    imports.meanwhile = lambda: None
+    assert answer.status == 504
+    assert answer.json()["unknown_rows"] == 1
+    # The rows were in the log.
+    imports.notes[1][2].is_committed = True
+    again = await send(caller, ROW)
+    assert (again.status, again.json()["successful_rows"]) == (202, 1)
+    assert imports.values == [ROW]
+
+
+async def test_b14_rows_that_were_looked_up_are_no_longer_unknown(
+    replica_factory: ReplicaFactory, imports: MemoryImports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.keyed_body._PAUSE_SECONDS", 0.01)
+    caller = replica_factory(patience=1.0)
+    keyed = caller.services.keyed
+    assert keyed is not None
+    wait = keyed._keys.wait_decided
+
+    def abort(offset: int, timeout_seconds: float) -> bool:
+        imports.notes[0][2].is_committed = False
+        imports.values.clear()
+        return wait(offset, timeout_seconds)
+
+    monkeypatch.setattr(keyed._keys, "wait_decided", abort)
+    imports.fates = ["open", "refused"]
+    answer = await send(caller, ROW)
+    assert answer.status == 503
+    assert "nothing was written" in answer.error
+    # Refused before its own check: what became of the one before is as unknown as it was.
+    imports.fates = ["open"]
+    imports.meanwhile = lambda: monkeypatch.setattr(keyed._keys, "check", is_refused)
+    answer = await send(caller, ROW)
+    assert (answer.status, answer.json()["unknown_rows"]) == (504, 1)
+
+
+def is_refused(*_: object) -> None:
+    raise KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
 
 
 async def test_b14_a_broken_off_body_goes_on_where_it_stopped(
