@@ -20,6 +20,8 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from uvicorn.protocols.http.flow_control import FlowControl
+
 from api.answers import Message
 from api.cors import Cors
 from api.errors import ApiError, Busy, ClientGone, RequestTimeout
@@ -63,6 +65,7 @@ class Connection(OneRequest):
         self._writes = JoinedWrites(transport, self.loop)
         self._progress = Progress(self._writes, self.loop, self._bounds.send_timeout_seconds)
         super().connection_made(self._writes)  # type: ignore[arg-type]
+        self.flow = FlowControl(self)  # type: ignore[arg-type]
         if len(self.connections) - len(self._bounds.lingering) > self._bounds.connections:
             self._refuse(Busy("too many connections; try again in a second"))
         else:
@@ -70,6 +73,7 @@ class Connection(OneRequest):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything."""
+        self._is_over = True
         self._unwatch()
         self._progress.stop()
         self._bounds.lingering.discard(self)

@@ -23,6 +23,10 @@ HEADER_BYTES = 64 * 1024
 #: All of it, with line ends and what the parser keeps to itself until a header is whole.
 HEAD_BYTES = PATH_BYTES + QUERY_BYTES + HEADER_BYTES + 16 * 1024
 
+#: Parsed in one turn of the event loop, of all but a body of known length: short lines, headers
+#: and chunks cost up to 1 us a byte.
+TURN_BYTES = 8 * 1024
+
 _VERSIONS = ("1.0", "1.1")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%\-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 #: What ends every head and every chunked body, and its beginning at the end of a piece.
@@ -38,6 +42,8 @@ class OneRequest(HttpToolsProtocol):
         super().__init__(**uvicorns)
         #: What came and is not parsed yet.
         self.ahead = b""
+        #: Some of it waits for the next turn of the event loop; nothing is read meanwhile.
+        self.is_behind = False
         #: A request has begun and its head, or all of it, has not come yet.
         self.in_head = self.in_request = False
         self._head_bytes = self._body_bytes = 0
@@ -48,18 +54,26 @@ class OneRequest(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def parse(self) -> None:
-        """Parse what came; what follows a request waits for its answer. Raises: ApiError."""
+        """Parse what came, a part in each turn; what follows a request waits for its answer.
+
+        Raises: ApiError.
+        """
+        if self.is_behind:
+            return
         data, at = self.ahead, 0
+        limit = min(len(data), TURN_BYTES)
         while at < len(data) and (self.in_request or not self.is_at_work):
-            end = len(data)
             if self._body_bytes:
-                end = min(end, at + self._body_bytes)
+                end = min(len(data), at + self._body_bytes)
                 self._body_bytes -= end - at
-            elif (found := data.find(_END, at)) >= 0:
+            elif (found := data.find(_END, at, limit)) >= 0:
                 end = found + len(_END)
-            elif begun := _BEGUN.search(data, max(at, end - len(_END))):
+            elif begun := _BEGUN.search(data, max(at, limit - len(_END)), limit):
                 end = begun.start()
-            if end == at:
+            else:
+                end = limit
+            if end <= at:
+                self.is_behind = limit < len(data)
                 break
             self._head_bytes += end - at
             piece, at = data[at:end], end
@@ -73,8 +87,26 @@ class OneRequest(HttpToolsProtocol):
                 kind = TooManyHeaders if self.headers else TooLongTarget
                 raise kind(f"the head is larger than {HEAD_BYTES} bytes")
         self.ahead = data[at:]
-        if self.ahead and self.is_at_work and not self.in_request:
+        if self.is_behind:
+            self.transport.pause_reading()
+            self.loop.call_soon(self._parse_rest)
+        elif self.ahead and self.is_at_work and not self.in_request:
             self.flow.pause_reading()
+
+    def _parse_rest(self) -> None:
+        self.is_behind = False
+        self.data_received(b"")
+        if not self.flow.read_paused:
+            self.resume_reading()
+
+    def pause_reading(self) -> None:
+        """Be the transport of uvicorn's FlowControl."""
+        self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on, once all that came is parsed."""
+        if not self.is_behind:
+            self.transport.resume_reading()
 
     def _feed(self, data: bytes) -> None:
         """Raises: ApiError, also where a callback below raised it."""
@@ -114,8 +146,8 @@ class OneRequest(HttpToolsProtocol):
             raise MethodNotAllowed("this is no proxy")
 
     def on_message_complete(self) -> None:
-        """Note that the request is whole."""
-        if not self.parser.should_upgrade():
+        """Note that the request is whole, unless it is to be parsed again without its offer."""
+        if not self.in_head:
             self.in_request = False
             super().on_message_complete()
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 
 from api.answers import StreamedAnswer
 from api.errors import ApiError, ClientGone
-from api.framing import HEADER_BYTES, HEADERS, PATH_BYTES, QUERY_BYTES, check_head
+from api.framing import HEADER_BYTES, HEADERS, PATH_BYTES, QUERY_BYTES, TURN_BYTES, check_head
 from tests.api_doubles import caller_for, filled_view
 from tests.wire import Line, serving
 
@@ -141,19 +142,88 @@ async def test_a_body_that_breaks_after_the_answer_has_begun_leaves_it_whole() -
     assert line.calls == ["write_eof"]
 
 
-async def test_many_ends_within_a_chunk_are_one_turn_of_little_work() -> None:
-    """Each is a place where a request may end."""
-    body = b"\r\n\r\n" * 20_000
+CHUNKED = POST % 1 + b"Transfer-Encoding: chunked\r\n\r\n"
+MANY = 20_000
+
+
+@pytest.mark.parametrize(
+    ("sent", "answer"),
+    [
+        pytest.param(
+            CHUNKED + b"%x\r\n" % (4 * MANY) + b"\r\n\r\n" * MANY + b"\r\n0\r\n\r\n",
+            b"/1<" + b"\r\n\r\n" * MANY + b">",
+            id="line ends in a chunk",
+        ),
+        pytest.param(
+            CHUNKED + b"1\r\nx\r\n" * MANY + b"0\r\n\r\n", b"/1<" + b"x" * MANY + b">", id="chunks"
+        ),
+        pytest.param(
+            CHUNKED + b"1;" + b"a" * 4 * MANY + b"\r\nx\r\n0\r\n\r\n", b"/1<x>", id="extension"
+        ),
+        pytest.param(CHUNKED + b"0\r\n" + b"a:b\r\n" * MANY + b"\r\n", b"/1<>", id="trailers"),
+        pytest.param(b"\r\n" * MANY + GET % 1, b"/1<>", id="lines before a request"),
+        pytest.param((GET % 1)[:-2] + b"a:b\r\n" * MANY + b"\r\n", None, id="headers"),
+    ],
+)
+async def test_f7_costly_bytes_are_parsed_a_bounded_part_in_a_turn(
+    sent: bytes, answer: bytes | None
+) -> None:
     line = Line(echo)
-    fed: list[int] = []
+    turn, fed = 0, Counter[int]()
     feed = line.connection._feed
-    line.connection._feed = lambda data: (fed.append(len(data)), feed(data))[1]  # type: ignore[method-assign]
-    await line.receive(
-        POST % 1 + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n"
-    )
+
+    def counted(data: bytes) -> None:
+        fed[turn] += len(data)
+        feed(data)
+
+    line.connection._feed = counted  # type: ignore[method-assign]
+    receiving = asyncio.create_task(line.receive(sent, GET % 2))
+    while not receiving.done():
+        await asyncio.sleep(0)
+        turn += 1
+        assert not (line.connection.is_behind and line.is_reading), "more waits in the kernel"
+    await receiving
+    assert max(fed.values()) <= TURN_BYTES
+    if answer is None:
+        assert line.written.startswith(b"HTTP/1.1 431 ")
+    else:
+        assert answers(line.written) == [answer, b"/2<>"]
+        assert line.is_reading
+
+
+async def test_f7_a_slow_handler_still_holds_reading_back_once_all_is_parsed() -> None:
+    go_on = asyncio.Event()
+
+    async def slow(*asgi: Any) -> None:
+        await go_on.wait()
+        await echo(*asgi)
+
+    body = b"x" * 10 * TURN_BYTES
+    line = Line(slow)
+    await line.receive(CHUNKED + b"%x\r\n" % len(body) + body)
+    assert line.connection.ahead == b""
+    assert not line.is_reading
+    go_on.set()
+    await line.receive(b"\r\n0\r\n\r\n")
     assert answers(line.written) == [b"/1<" + body + b">"]
-    assert len(fed) <= len(body) // 4 + 3
-    assert sum(fed) < len(body) + 200
+
+
+async def test_f7_what_an_early_refusal_leaves_behind_is_dropped() -> None:
+    line = Line(lambda *asgi: respond(403, *asgi))
+    await line.receive(CHUNKED + b"1\r\nx\r\n" * MANY)
+    assert line.written.startswith(b"HTTP/1.1 403 ")
+    assert len(line.connection.ahead) > 4 * MANY, "not parsed"
+    assert line.is_reading, "a reset would take the answer away"
+
+
+async def test_f7_a_client_that_goes_meanwhile_ends_the_parsing() -> None:
+    line = Line(echo)
+    line.connection.data_received(CHUNKED + b"1\r\nx\r\n" * MANY)
+    line.connection.connection_lost(None)
+    failed: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context))
+    await line.settle()
+    assert not failed
 
 
 async def respond(status: int, scope: Any, receive: Any, send: Any) -> None:
