@@ -17,7 +17,7 @@ from pathlib import Path, PurePath
 from typing import BinaryIO, Literal, cast
 
 from contract.judge import BYTE_ORDER_MARK
-from producer.errors import FileBroken, FileRefused
+from producer.errors import FileBroken, FileRefused, FileTooLarge
 from producer.files.inflating import PIECE_BYTES, Compression, compression_of, inflated
 from producer.files.rows import Format
 
@@ -125,7 +125,7 @@ class Content:
         if self._file.seekable():
             self._file.seek(0)
             self._received = self._file.read(PIECE_BYTES)
-        return inflated(self._received, self._file, self.compression, self.limit_bytes)
+        return self._inflated(self._file)
 
     def keep(self) -> None:
         """Make sure that `pieces` can be asked for again: copy a pipe."""
@@ -161,11 +161,14 @@ class Content:
         self._copies.append(copy)
         return copy
 
+    def _inflated(self, rest: BinaryIO) -> Iterator[bytes]:
+        return inflated(self._received, rest, self.compression, self.limit_bytes)
+
     def _look(self) -> bytes:
         head = b""
         # That nothing follows is told when it is read, behind all that stands before.
-        with suppress(FileBroken):
-            for piece in inflated(self._received, io.BytesIO(), self.compression):
+        with suppress(FileBroken, FileTooLarge):
+            for piece in self._inflated(io.BytesIO()):
                 head += piece
                 if len(head) >= HEAD_BYTES:
                     break

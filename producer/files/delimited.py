@@ -53,8 +53,12 @@ class _Reader:
             bad = BadRow(some.first_line, some.lines[0], error, some.whole)
             yield Rows((), (), (bad,), some.next_position, some.next_line)
             return
+        if some.blank and not self._carried:
+            yield Rows((), (), (), some.next_position, some.next_line)
+            return
         first = some.first_line - len(self._carried)
-        lines, self._carried = self._carried + some.lines, []
+        more = some.blank.split(b"\n")[:-1] or some.lines
+        lines, self._carried = self._carried + more, []
         yield self._block(lines, first, some.next_position, is_last=is_last)
 
     def _block(self, lines: list[bytes], first: int, end: int, *, is_last: bool) -> Rows:

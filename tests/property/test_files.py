@@ -44,12 +44,15 @@ def test_lines_are_those_between_line_feeds(parts: list[bytes], data: st.DataObj
     place = 0
     for some in split_lines(in_pieces(text, cuts), Start(), keep_cr=keep_cr):
         assert (some.first_line, some.position) == (place + 1, begins[place])
-        expected = lines[place : place + len(some.lines)]
-        place += len(some.lines)
+        expected = lines[place : place + (some.next_line - some.first_line)]
+        place += len(expected)
         assert (some.next_line, some.next_position) == (place + 1, begins[place])
         if some.whole is not None:
             assert some.whole.length == len(expected[0]) > 65_536
             assert some.lines == [expected[0][:65_537]]
+        elif some.blank:
+            assert (some.lines, some.blank.split(b"\n")) == ([], [*expected, b""])
+            assert not some.blank.strip()
         else:
             assert some.lines == [e if keep_cr else e.removesuffix(b"\r") for e in expected]
     assert place == len(lines)

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from api.inflate import INPUT_BYTES, inflater
+from api.inflate import inflater
 from api.rows import SLICE_ROWS, WINDOW_BYTES, split_rows
 from api.view import ViewState
+from producer.files.inflating import INPUT_BYTES
 from tests.api_doubles import (
     Answer,
     Caller,

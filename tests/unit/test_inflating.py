@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -14,7 +15,10 @@ import pytest
 import zstandard
 
 from producer.errors import FileBroken, FileTooLarge
+from producer.files.content import Content
 from producer.files.inflating import PIECE_BYTES, Compression, compression_of, inflated
+from producer.files.lines import split_lines
+from producer.files.rows import Start
 
 
 def zst(data: bytes) -> bytes:
@@ -48,6 +52,31 @@ def test_b21_a_window_of_128_mib_is_no_strangers() -> None:
     assert b"".join(pieces(data)) == b"a" * 100
     with pytest.raises(FileBroken, match="zstd"):
         list(pieces(data, 1000))
+    # Nor is it opened to look at the file's beginning.
+    assert Content(io.BytesIO(data), "upload", limit_bytes=1000).head == b""
+
+
+@pytest.mark.parametrize("name", COMPRESSIONS)
+@pytest.mark.parametrize("blanks", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("keep_cr", [False, True])
+def test_f1_blank_lines_from_few_bytes_are_neither_kept_nor_split(
+    name: Compression, blanks: bytes, keep_cr: bool
+) -> None:
+    size = 24 << 20
+    data = COMPRESSIONS[name](b"{}\n" + blanks * (size // len(blanks)))
+    assert max(map(len, pieces(data))) <= PIECE_BYTES + 65_536
+    blocks = lines = 0
+    tracemalloc.start()
+    for some in split_lines(pieces(data), Start(), keep_cr=keep_cr):
+        blocks += 1
+        lines += len(some.lines)
+        last = some
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (last.next_position, last.next_line) == (size + 3, size // len(blanks) + 2)
+    # Split are those of the first window, which has a row; zstd keeps a window itself.
+    assert (lines <= 65_536, blocks < 450) == (True, True)
+    assert peak < 24_000_000
 
 
 def test_b21_b26_many_empty_members_cost_what_their_bytes_do(
