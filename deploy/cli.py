@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import typer
 
-from contract.exit_codes import INTERRUPTED
+from contract.exit_codes import DONE, INTERRUPTED, RESTART_ME
 from deploy.commands import (
     backfill,
     bench,
@@ -30,6 +30,9 @@ from deploy.commands import run as foreground
 from deploy.exits import exit_code_of, one_line
 from deploy.invocation import Invocation
 from deploy.signals import end_at_sigterm
+
+#: Commands that are never unfinished: SIGTERM is how they end.
+_UNTIL_STOPPED = ("up", "broker", "worker", "api")
 
 app = typer.Typer(
     name="energy",
@@ -95,6 +98,8 @@ def _keep_docstrings(environ: Mapping[str, str]) -> None:
 def main() -> NoReturn:
     """Run the command line this process was started with."""
     _keep_docstrings(os.environ)
-    # Commands that run for long listen for themselves.
-    end_at_sigterm()
-    sys.exit(run(sys.argv[1:], os.environ))
+    arguments = sys.argv[1:]
+    # Commands that run for long listen for themselves, but only once their imports are done.
+    command = next((word for word in arguments if not word.startswith("-")), None)
+    end_at_sigterm(DONE if command in _UNTIL_STOPPED else RESTART_ME)
+    sys.exit(run(arguments, os.environ))

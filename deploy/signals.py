@@ -18,7 +18,7 @@ from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Any, NoReturn, Self
 
-from contract.exit_codes import DONE, INTERRUPTED, RESTART_ME
+from contract.exit_codes import DONE, INTERRUPTED
 
 
 class Stop:
@@ -81,7 +81,7 @@ class Stop:
             listener()
 
 
-def end_at_sigterm(code: int = RESTART_ME) -> None:
+def end_at_sigterm(code: int) -> None:
     """Let SIGTERM end this process with `code`, as Ctrl-C would with 130."""
 
     def end(number: int, frame: object) -> NoReturn:

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import typer
 
-from contract.exit_codes import DONE
 from deploy.invocation import environ_of, is_debug
-from deploy.signals import Stop, end_at_sigterm
+from deploy.signals import Stop
 
 MOST_WORKERS = 64
 
@@ -26,7 +25,6 @@ def up(
     home: Path | None = typer.Option(None, help="Where state is kept; instead of ENERGY_HOME."),
 ) -> None:
     """Run broker, topics, workers and API on this machine until Ctrl-C."""
-    end_at_sigterm(DONE)
     from deploy.stack import UpOptions
     from deploy.stack import up as run_stack
 
@@ -70,7 +68,6 @@ def worker(
     ),
 ) -> None:
     """Run one worker until Ctrl-C; the same as python -m stream_app."""
-    end_at_sigterm(DONE)
     from stream_app.__main__ import main
 
     environ = dict(environ_of(context))
@@ -83,7 +80,6 @@ def worker(
 
 def api(context: typer.Context) -> None:
     """Run the HTTP server until Ctrl-C; the same as python -m api."""
-    end_at_sigterm(DONE)
     from api.__main__ import main
 
     raise typer.Exit(main(environ_of(context), debug=is_debug(context)))

@@ -94,6 +94,19 @@ def test_ops_k6_a_short_command_that_sigterm_ends_is_not_done(
     assert ended.value.code == RESTART_ME
 
 
+@pytest.mark.parametrize("command", ["worker", "api", "broker", "up"])
+@pytest.mark.parametrize("before", [[], ["--debug"]])
+def test_ops_k6_what_runs_until_it_is_stopped_ends_well_from_its_first_moment(
+    command: str, before: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the command itself begins to listen, its imports take most of a second."""
+    monkeypatch.setattr("deploy.cli.sys.argv", ["energy", *before, command])
+    monkeypatch.setattr("deploy.cli.run", lambda *_: send(signal.SIGTERM))
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0
+
+
 def broken_off(number: int, should_stop: Callable[[], bool]) -> None:
     send(number)
     wait_until(should_stop, "the signal is heard", 10)
