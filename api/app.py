@@ -138,7 +138,10 @@ def create_app(
             )
         if keyed is None and publisher is None:
             services.keyed = KeyedWrites(
-                settings, settings.idempotency_keys, should_stop=lambda: services.is_stopping
+                settings,
+                settings.idempotency_keys,
+                should_stop=lambda: services.is_stopping,
+                on_unreadable=services.metrics.unreadable_notes.inc,
             )
         try:
             yield

@@ -84,6 +84,7 @@ class KeyedWrites:
         most_keys: int,
         *,
         should_stop: Callable[[], bool] = lambda: False,
+        on_unreadable: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
         keys: KeyLog | None = None,
         lane_of: Callable[[str], Lane] | None = None,
@@ -93,7 +94,7 @@ class KeyedWrites:
         patience = settings.delivery_timeout_seconds
         self._bounds = Bounds(most_keys, patience, should_stop, clock, owner)
         self._threads = ThreadPoolExecutor(LANES + 1, "keyed-writes")
-        self._keys = keys or KeyLog(settings)
+        self._keys = keys or KeyLog(settings, on_unreadable)
         self._turns = Turns(LANES, 0.5, "bodies with an Idempotency-Key")
         make = lane_of or (lambda name: Lane(ImportWriter(settings, KIND, name)))
         self._lanes = [make(f"{owner}-{number}") for number in range(LANES)]

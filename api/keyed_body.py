@@ -31,6 +31,7 @@ from api.errors import (
     echo_all,
 )
 from api.keys import Bounds, Content, Key, Step, Writer, Written
+from contract.errors import CorruptRecord
 from contract.key_notes import KeyNote, encode_note, former_record_key, record_key, token_of
 from producer.errors import FileBroken, TopicMissing
 from producer.import_failures import REFUSED, reason_of
@@ -113,11 +114,11 @@ class KeyedBody:
     def _find(self) -> None:
         """Look up how far the body is; what we wrote is decided by now. Raises: KeyReused, Busy."""
         name = record_key(*self._key)
-        note = self._keys.note(name)
+        note = self._kept(name)
         if self._key.route == "events" and note is None:
             # Of an earlier build, less than a day ago.
             former = former_record_key(self._key.text)
-            if self._is_kept(found := self._keys.note(former)):
+            if self._is_kept(found := self._kept(former)):
                 name, note = former, found
         self._name, self._before = name, note
         if note is None or not self._is_kept(note):
@@ -133,6 +134,15 @@ class KeyedBody:
             raise KeyReused("header Idempotency-Key: was used with another body")
         self._note = note
         self._doubtful_rows = 0
+
+    def _kept(self, name: bytes) -> KeyNote | None:
+        try:
+            return self._keys.note(name)
+        except CorruptRecord as error:
+            raise KeyReused(
+                "header Idempotency-Key: what the log has of this key cannot be read, so its rows"
+                " may have been written or not; the server's log says how to free the key"
+            ) from error
 
     def _is_kept(self, note: KeyNote | None) -> bool:
         return note is not None and self._bounds.clock() - note.at < KEPT_SECONDS

@@ -65,6 +65,12 @@ class Metrics:
             " is taken until it can.",
             registry=self.registry,
         )
+        self.unreadable_notes = Counter(
+            "api_unreadable_notes",
+            "Records of Idempotency-Keys in energy_imports that we did not write; the log has"
+            " each.",
+            registry=self.registry,
+        )
         self.refused_connections = Counter(
             "api_refused_connections",
             "Connections closed before a request came to a route, by reason.",

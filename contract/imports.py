@@ -57,5 +57,5 @@ def decode_position(value: bytes) -> Position:
     """Read a position. Raises: CorruptRecord."""
     try:
         return _decode(value)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise CorruptRecord(f"no position of ours in energy_imports: {value[:64]!r}") from error

@@ -82,7 +82,7 @@ def decode_note(value: bytes) -> KeyNote:
     position = decode_position(value)
     note = position.note or {}
     try:
-        return KeyNote(
+        found = KeyNote(
             bytes.fromhex(note["body"])[:DIGEST_BYTES],
             int(note["at"]),
             position.next_position,
@@ -91,7 +91,9 @@ def decode_note(value: bytes) -> KeyNote:
             int(note.get("quarantined", position.quarantined)),
             bool(note["is_done"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+        found.packed()  # are the numbers in range?
+        return found
+    except (KeyError, TypeError, ValueError, OverflowError, struct.error) as error:
         raise CorruptRecord(f"no note of an Idempotency-Key: {value[:64]!r}") from error
 
 

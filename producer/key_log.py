@@ -6,13 +6,15 @@ transaction is open, the other all there is. Writes: nothing. May be shared by t
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from contract.errors import CorruptRecord
 from contract.imports import IMPORTS_PARTITION
 from contract.kafka import KafkaSettings
 from contract.key_notes import PREFIXES, KeyNote
@@ -27,15 +29,19 @@ _START_SECONDS = 20.0
 _CHECK_SECONDS = 3.0
 #: One poll; others may poll in between.
 _POLL_SECONDS = 0.02
+_log = logging.getLogger(__name__)
 _RECONNECT = {"reconnect.backoff.max.ms": 1000}
 
 
 class KeyLog:
     """The notes in the log; connects with the first `start`."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
-        """Only keep the arguments."""
+    def __init__(
+        self, settings: KafkaSettings, on_unreadable: Callable[[], None] = lambda: None
+    ) -> None:
+        """Only keep the arguments; `on_unreadable` is called for each note that nobody can read."""
         self._settings = settings
+        self._on_unreadable = on_unreadable
         self._order = KeyOrder()
         #: Of the connections; held while the log is read, for many seconds where Kafka is away.
         self._lock = Lock()
@@ -59,7 +65,10 @@ class KeyLog:
                 raise
 
     def note(self, key: bytes) -> KeyNote | None:
-        """Return the note of a key as far as it was read; a moment old, but for done ones final."""
+        """Return the note of a key as far as it was read; a moment old, but for done ones final.
+
+        Raises: CorruptRecord, where it cannot be read.
+        """
         with self._order_lock:
             return self._order.note(key)
 
@@ -135,7 +144,8 @@ class KeyLog:
                 self._read_decided()
             self._take(seconds)
             self._take_committed(decided_seconds)
-        except KafkaException:
+        except BaseException:
+            # What was polled and not taken in is read once more by the next connection.
             self._let_go()
             raise
 
@@ -155,12 +165,23 @@ class KeyLog:
         for message in poll(self._committed, seconds):
             key = message.key()
             if message.error() is None and isinstance(key, bytes) and key.startswith(PREFIXES):
-                with self._order_lock:
-                    self._order.apply(key, message.value())
+                self._apply(message.offset(), key, message.value())
         # Its own account: also past control records, which no consumer is given.
         (place,) = self._committed.position([TopicPartition(IMPORTS.name, IMPORTS_PARTITION)])
         with self._order_lock:
             self._order.decide(place.offset)
+
+    def _apply(self, offset: int | None, key: bytes, value: bytes | None) -> None:
+        try:
+            with self._order_lock:
+                self._order.apply(key, value)
+        except CorruptRecord as error:
+            self._on_unreadable()
+            _log.error(
+                "%s, offset %s: %s; bodies with this Idempotency-Key are refused until a record"
+                " without a value is written under the key %s",
+                *(IMPORTS.name, offset, error, ascii(key)),
+            )
 
     def _decided_end(self) -> int:
         partition = TopicPartition(IMPORTS.name, IMPORTS_PARTITION)

@@ -19,7 +19,9 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
+from contract.errors import CorruptRecord
 from contract.key_notes import KeyNote, decode_note, token_of
+from contract.topics import IMPORTS
 
 
 class Undecided(Exception):
@@ -42,6 +44,8 @@ class KeyOrder:
         """Begin with an empty log."""
         self._notes: dict[bytes, bytes] = {}
         self._by_token: Counter[bytes] = Counter()
+        #: Keys with a record that we did not write, until another one takes its place.
+        self._unreadable: set[bytes] = set()
         self._behind: deque[tuple[int, bytes]] = deque()
         #: All before it is decided, and in the notes.
         self.decided_offset = 0
@@ -51,7 +55,9 @@ class KeyOrder:
         return len(self._notes)
 
     def note(self, key: bytes) -> KeyNote | None:
-        """Return the decided note of a key."""
+        """Return the decided note of a key. Raises: CorruptRecord, where it cannot be read."""
+        if key in self._unreadable:
+            raise CorruptRecord(f"the note of {key!r} in {IMPORTS.name} cannot be read")
         packed = self._notes.get(key)
         return None if packed is None else KeyNote.unpacked(packed)
 
@@ -67,14 +73,23 @@ class KeyOrder:
         return {key: note for key, note in some if note.at < before}
 
     def apply(self, key: bytes, value: bytes | None) -> None:
-        """Take over a committed note; None: it is forgotten. Raises: CorruptRecord."""
+        """Take over a committed note; None: it is forgotten.
+
+        Raises: CorruptRecord; nobody writes under the key then: its rows may be in the log.
+        """
         # Taken out first: what is written last stands last.
         former = self._notes.pop(key, None)
         if former is not None:
             self._by_token[token_of(key)] -= 1
-        if value is not None:
+        self._unreadable.discard(key)
+        if value is None:
+            return
+        try:
             self._notes[key] = decode_note(value).packed()
-            self._by_token[token_of(key)] += 1
+        except CorruptRecord:
+            self._unreadable.add(key)
+            raise
+        self._by_token[token_of(key)] += 1
 
     def decide(self, offset: int) -> None:
         """All before this offset is decided, and applied."""
@@ -100,5 +115,5 @@ class KeyOrder:
         for at, key in self._behind:
             if at < last and key in before and at not in offsets:
                 raise Undecided(at)
-        if any(self.note(key) != note for key, note in before.items()):
+        if any(key in self._unreadable or self.note(key) != before[key] for key in before):
             raise Stale

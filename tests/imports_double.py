@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
 
 from confluent_kafka import KafkaError, KafkaException
 
+from contract.errors import CorruptRecord
 from contract.key_notes import KeyNote
 from producer.import_writer import Batch
 from producer.key_order import KeyOrder
@@ -104,7 +106,8 @@ class MemoryKeys:
                 if transaction.is_committed is None:
                     break
                 if transaction.is_committed:
-                    self._order.apply(key, value)
+                    with suppress(CorruptRecord):
+                        self._order.apply(key, value)
                 self._order.decide(offset + 1)
 
 

@@ -386,6 +386,26 @@ async def test_api_b10_a_note_of_an_earlier_build_is_found(
     assert (await send(caller, ROW)).json() == {"successful_rows": 1, "quarantined_rows": 0}
 
 
+async def test_api_b10_a_key_with_a_record_that_is_not_ours_is_refused_and_no_other(
+    replica_factory: ReplicaFactory, imports: MemoryImports
+) -> None:
+    first = replica_factory()
+    sender = another(first)
+    assert (await send(sender, ROW)).status == 202
+    for key in ("a", "b"):
+        record = (record_key_of(sender, key), b"hello", Transaction(True))
+        imports.notes.append(record)
+    for replica in (first, replica_factory()):
+        sender = another(replica)
+        # One row is in the log, and nobody can know.
+        for key in ("a", "b"):
+            answer = await send(sender, ROW, key)
+            assert answer.status == 422
+            assert "cannot be read" in answer.error
+        assert (await send(sender, ROW, "c")).status == 202
+    assert imports.values == [ROW] * 2
+
+
 async def test_api_b10_a_body_waits_for_another_request_with_its_key_alone(
     replica_factory: ReplicaFactory, imports: MemoryImports
 ) -> None:

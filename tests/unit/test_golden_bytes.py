@@ -203,7 +203,36 @@ def test_a_note_of_an_earlier_build_is_read() -> None:
     assert former_record_key("a") == b"post/02/ca978112ca1bbdcafac231b39a23dc4d"
 
 
-@pytest.mark.parametrize("value", [b"", b"5", POSITION[1].replace(b'"v":1', b'"v":2')])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"at": -1},
+        {"at": 1 << 40},
+        {"at": "9" * 5_000},
+        {"body": "no digest"},
+        {"line": -1},
+        {"successful": 1 << 64},
+        {"is_done": None, "at": float("inf")},
+    ],
+)
+def test_a_note_that_is_not_ours_is_corrupt(changed: dict[str, object]):
+    note = {"body": "00" * 16, "at": 1_700_000_000, "is_done": True} | changed
+    # As Python writes it: 1e400 is infinite for whoever reads it.
+    text = json.dumps({"note": note}).replace("Infinity", "1e400")
+    with pytest.raises(CorruptRecord):
+        decode_note(text.encode())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"5",
+        POSITION[1].replace(b'"v":1', b'"v":2'),
+        b'{"owner":"\xff"}',
+        b'{"note":{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}}",
+    ],
+)
 def test_a_position_that_is_not_ours_is_corrupt(value: bytes):
     with pytest.raises(CorruptRecord, match="position"):
         decode_position(value)
