@@ -169,15 +169,34 @@ async def send_records(
     return sent
 
 
-async def drop_producer(producer: AIOKafkaProducer) -> None:
-    """Close a producer without waiting for what it has under way, which may be without end.
+async def end_transaction(producer: AIOKafkaProducer) -> None:
+    """Abort the producer's transaction, or see the end that it is coming to, if it is in one."""
+    manager = _manager(producer)
+    if manager.state in (TransactionState.IN_TRANSACTION, TransactionState.ABORTABLE_ERROR):
+        await producer.abort_transaction()
+    elif manager.needs_transaction_commit() is not None:
+        await asyncio.shield(manager.wait_for_transaction_end())
 
-    Its open transaction stays open until the next producer of its transactional.id starts.
+
+async def drop_producer(producer: AIOKafkaProducer) -> None:
+    """Close a producer at once; what it has under way is neither waited for nor sent again.
+
+    aiokafka's own close waits for requests, which it may repeat without end. The open transaction
+    stays open until the next producer of its transactional.id starts, or its timeout.
     """
     producer._closed = True
-    if producer._sender is not None:
-        await producer._sender.close()
+    tasks = [task for task in asyncio.all_tasks() if _owner_of(task) is producer._sender]
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
     await producer.client.close()
+
+
+def _owner_of(task: asyncio.Task[Any]) -> object:
+    """Return the object whose method a task runs, if it does."""
+    frame = getattr(task.get_coro(), "cr_frame", None)
+    return None if frame is None else frame.f_locals.get("self")
 
 
 def shorten_backoff() -> None:

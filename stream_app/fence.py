@@ -103,13 +103,22 @@ class SingleBatches:
     async def prove(self, leader: int | None, probe: Callable[[], Awaitable[None]]) -> None:
         """Probe a broker that is not known yet; whatever is not proven stays with transactions.
 
-        A broker that has not proven it is asked again at the next takeover.
+        A broker that has not proven it is asked again at the next takeover. A fence that is
+        cancelled waits for its probe: cut off, that would leave a transaction to be aborted later.
         """
         if self._refused is not None or leader is None or leader < 0 or self.is_proven(leader):
             return
         if leader in self._being_probed:
             return
         self._being_probed.add(leader)
+        probing = asyncio.create_task(self._probe(leader, probe))
+        try:
+            await asyncio.shield(probing)
+        except asyncio.CancelledError:
+            await asyncio.wait([probing])
+            raise
+
+    async def _probe(self, leader: int, probe: Callable[[], Awaitable[None]]) -> None:
         try:
             async with asyncio.timeout(PROBE_SECONDS):
                 await probe()
@@ -134,6 +143,8 @@ class WriterFence:
         self._identity: Identity = (-1, -1)
         self._confirmed_at = self._decided_at = float("-inf")
         self._least, self._most = 0.0, float("inf")
+        #: How many control records may be counted twice: in the end that was read, and behind it.
+        self._counted_twice = 1
 
     def now(self) -> float:
         """Return the time to hand to `confirmed`, taken before what confirms is sent."""

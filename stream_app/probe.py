@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -17,7 +16,7 @@ from aiokafka.errors import ProducerFenced
 
 from contract.changelog import PROBE_KEY
 from contract.topics import changelog, probe_transactional_id
-from record_batches.transactions import append_batch, fence_log
+from record_batches.transactions import append_batch, drop_producer, end_transaction, fence_log
 from stream_app.fence import NotProven
 
 _BATCH_BYTES = 1_000
@@ -63,14 +62,21 @@ async def probe_log(connection: Mapping[str, Any], view_version: int, partition:
             raise NotProven("its log takes the batches of a fenced writer")
         await _settle(append, newer, first)
     finally:
-        await asyncio.gather(_stop(older), _stop(newer))
+        await asyncio.gather(_end(older), _end(newer))
 
 
-async def _stop(producer: AIOKafkaProducer) -> None:
-    """Stop a producer; it would wait for a broker that does not answer."""
-    with suppress(Exception):
+async def _end(producer: AIOKafkaProducer) -> None:
+    """End a producer with nothing open; drop it where the broker does not answer.
+
+    What a transaction left open, or a sender left running, would write to the log later, among
+    the partition's commits.
+    """
+    try:
         async with asyncio.timeout(_STOP_SECONDS):
+            await end_transaction(producer)
             await producer.stop()
+    except Exception:
+        await drop_producer(producer)
 
 
 async def _settle(append: Any, newer: AIOKafkaProducer, before: int) -> None:
