@@ -193,11 +193,15 @@ class WriterFence:
 
     def continues_at(self, end_offset: int) -> None:
         """Note the log's end after this writer's fence, of which one control record may come."""
-        self._least, self._most = end_offset, end_offset + 1
+        self._least, self._most, self._counted_twice = end_offset, end_offset + 1, 1
 
     def control_record(self) -> None:
         """Note that a control record of this writer is on its way to the log."""
         self._most += 1
+
+    def all_but_the_last_are_written(self) -> None:
+        """Note that the control records of this writer are in the log, but for the last one."""
+        self._least = max(self._least, self._most - 1 - self._counted_twice)
 
     def appended(self, base_offset: int, count: int, *, all_written: bool) -> None:
         """Compare where a batch stands with where it must.
@@ -212,6 +216,8 @@ class WriterFence:
             )
         self._least = base_offset + count
         self._most = self._least if all_written else self._most + count
+        if all_written:
+            self._counted_twice = 0
 
 
 async def keep_until(event: asyncio.Event, keep: Callable[[], Awaitable[None]]) -> None:

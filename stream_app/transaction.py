@@ -196,6 +196,7 @@ class TransactionWriter:
         self.fence.control_record()
         await pass_transaction(self._producer, self._changelog, self._partition)
         self._is_ending = False
+        self.fence.all_but_the_last_are_written()
         self.fence.confirmed(began)
 
     async def _do(self, effect: TransactionEffect) -> int | None:

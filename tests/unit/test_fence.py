@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any
 
 import pytest
@@ -239,6 +240,50 @@ async def test_c4_after_a_transaction_the_end_is_known_exactly() -> None:
     fence.appended(10, 4, all_written=True)
     with pytest.raises(RestartNeeded, match="not at 14-14"):
         fence.appended(15, 4, all_written=True)
+
+
+async def test_f7_an_idle_day_does_not_widen_where_a_commit_may_stand() -> None:
+    for by_transaction, open_ones in ((False, 2), (True, 1)):
+        fence = started(await proven())
+        fence.continues_at(10)
+        if by_transaction:
+            fence.appended(10, 1, all_written=True)
+        for _ in range(96):
+            fence.control_record()
+            fence.all_but_the_last_are_written()
+        words = f"not at {107 - open_ones}-107"
+        with pytest.raises(RestartNeeded, match=words):
+            fence.appended(106 - open_ones, 1, all_written=False)
+
+
+async def test_f7_no_writer_that_is_alone_is_ended() -> None:
+    """Each order of five steps, and each choice of control records that come late."""
+    single_batches = await proven()
+    for steps in itertools.product(("keep", "single batch", "transaction"), repeat=5):
+        for late in itertools.product((False, True), repeat=5):
+            for pending in (0, 1):
+                runs_alone(started(single_batches), list(zip(steps, late, strict=True)), pending)
+
+
+def runs_alone(fence: WriterFence, steps: list[tuple[str, bool]], pending: int) -> None:
+    """Have a writer do all steps; `pending` control records are not in the log yet."""
+    end, is_ending = 10, False
+    fence.continues_at(end)
+    for step, is_late in steps:
+        if not is_late:
+            end, pending = end + pending, 0
+        if step == "keep" or (step == "single batch" and is_ending):
+            end, pending, is_ending = end + pending, 1, False
+            fence.control_record()
+            fence.all_but_the_last_are_written()
+        if step == "single batch":
+            fence.appended(end, 2, all_written=False)
+            end += 2
+        elif step == "transaction":
+            end += pending
+            fence.appended(end, 2, all_written=True)
+            fence.control_record()
+            end, pending, is_ending = end + 2, 1, True
 
 
 async def test_c3_an_idle_owner_has_kafka_remember_it(monkeypatch: pytest.MonkeyPatch) -> None:
