@@ -24,7 +24,7 @@ def not_ready_because(ownership: Ownership) -> list[str]:
     return [
         f"partition {partition} waits: {refusal.what}"
         for partition, refusal in sorted(ownership.refusals().items())
-    ]
+    ] + [f"partition {p} is not worked on, and nobody knows why" for p in ownership.forgotten()]
 
 
 def serve(

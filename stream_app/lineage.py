@@ -18,6 +18,8 @@ from contract.topics import READINGS
 from record_batches.chunk import BatchStamp, RecordChunk
 from record_batches.reader import ChunkReader
 from stream_app.errors import PartitionRefusal, RestartNeeded
+from stream_app.partition import stamp_of
+from stream_app.recovery import Found, Recovered, require_marker
 
 #: A broker that does not answer for so long is none to work with.
 ANSWER_SECONDS = 30.0
@@ -68,6 +70,15 @@ class Lineage:
                     chunks = await reader.chunks(_POLL_SECONDS)
                 found[partition] = chunks[0].first_batch
         return found
+
+
+async def replaced_among(
+    recovered: Mapping[int, Found], lineage: Lineage
+) -> dict[int, PartitionRefusal]:
+    """Compare what the markers of recovered stores say; as `Lineage.refusals`."""
+    stores = {p: found.store for p, found in recovered.items() if isinstance(found, Recovered)}
+    stamps = {p: stamp_of(require_marker(store, p)) for p, store in stores.items()}
+    return await lineage.refusals({p: stamp for p, stamp in stamps.items() if stamp})
 
 
 def refusal(partition: int, counted: BatchStamp, found: BatchStamp | None) -> PartitionRefusal:

@@ -29,10 +29,10 @@ from stream_app.claims import Claims
 from stream_app.ending import end_process
 from stream_app.errors import TRIED_AGAIN, WAITS_FOR_KAFKA, PartitionRefusal, Refusal
 from stream_app.ground import LostOffsets
-from stream_app.lineage import Lineage
+from stream_app.lineage import Lineage, replaced_among
 from stream_app.pace import Pace
 from stream_app.pipe import PartitionPipe
-from stream_app.recovery import ChangelogRecovery, Recovered
+from stream_app.recovery import ChangelogRecovery, Found
 from stream_app.set_aside import Retries
 from stream_app.source import Source
 from stream_app.takeover import Takeover
@@ -71,7 +71,6 @@ class Ownership:
         self._lineage = lineage
         self._confirm_ground = confirm_ground
         self._nothing_left = nothing_left
-        self._last_told: dict[int, str] = {}
         self._expected_birth = expected_birth
         self._accepted = accepted or {}
         self._retries = Retries(self._try_again)
@@ -109,29 +108,34 @@ class Ownership:
             if partitions:
                 await self._confirm_ground()
             recovered = await self._claims.recover(partitions)
+            replaced = await replaced_among(recovered, self._lineage)
             if takeover is not self._takeover:
                 log.info("let go while they were recovered: partitions %s", partitions)
                 return
-            for partition, found in recovered.items():
-                self._take(partition, found)
-            await self._compare_readings(takeover, partitions)
+            self._take(recovered, replaced)
         except asyncio.CancelledError:
             raise
         except Exception as error:
             end_process("recovery", error)
 
-    async def _compare_readings(self, takeover: Takeover, partitions: Iterable[int]) -> None:
-        """Refuse partitions whose readings are not the ones that were counted."""
-        folds = [takeover.taken[p].fold for p in partitions if p in takeover.taken]
-        counted = {fold.partition: fold.folded_batch for fold in folds if fold.folded_batch}
-        for refusal in (await self._lineage.refusals(counted)).values():
-            takeover.refuse(refusal)
+    def _take(
+        self, recovered: Mapping[int, Found], replaced: Mapping[int, PartitionRefusal]
+    ) -> None:
+        """Let into the takeover what is judged already: whatever is taken there may be opened."""
+        for partition, found in recovered.items():
+            if isinstance(found, PartitionRefusal):
+                self._takeover.refuse(found)
+                continue
+            self._takeover.recovered(partition, found.store, found.birth)
+            self._claims.writers[partition].fence.continues_at(found.end_offset)
+            if partition in self._takeover.taken and partition in replaced:
+                self._takeover.refuse(replaced[partition])
 
     def begin(self, generation: int, source: Source) -> None:
         """Go on in this generation; what was fenced and recovered waits for `check_positions`."""
         self._begun = generation, source
         if not self._takeover.taken:
-            self._open_pipes()
+            self._open_pipes([])
 
     def positions(self) -> dict[int, int]:
         """Return the next source offset of each partition that is worked on."""
@@ -140,16 +144,17 @@ class Ownership:
     def check_positions(self, first: dict[int, int], end: dict[int, int]) -> None:
         """Compare the markers with the source, and open the pipes of those that fit."""
         self._takeover.check_positions(first, end)
-        self._open_pipes()
+        self._open_pipes(self._takeover.taken)
 
-    def _open_pipes(self) -> None:
+    def _open_pipes(self, partitions: Iterable[int]) -> None:
         if self._begun is None:
             return
         generation, source = self._begun
-        for partition, (store, fold) in self._takeover.taken.items():
+        for partition in partitions:
             writer = self._claims.writers.get(partition)
             if writer is None or partition in self.pipes:
                 continue
+            store, fold = self._takeover.taken[partition]
             pipe = self._new_pipe(
                 fold,
                 writer,
@@ -165,8 +170,6 @@ class Ownership:
             pipe.start()
         self.is_recovering = False
         log.info("working on %s", {p: pipe.applied_offset for p, pipe in self.pipes.items()})
-        for refusal in self._takeover.refused.values():
-            log.error("%s", refusal)
         self._tell_refused()
 
     def refuses_all(self) -> bool:
@@ -177,11 +180,12 @@ class Ownership:
         """Return why partitions are set aside, those of this worker."""
         return dict(self._takeover.refused)
 
+    def forgotten(self) -> list[int]:
+        """Return partitions that are neither worked on nor set aside: there must be none."""
+        return sorted(self._takeover.partitions - self.pipes.keys() - self.refusals().keys())
+
     def _set_aside(self, refusal: PartitionRefusal) -> None:
         """Work no more on a partition; its pipe has nothing under way."""
-        if self._last_told.get(refusal.partition) != str(refusal):
-            self._last_told[refusal.partition] = str(refusal)
-            log.error("%s", refusal)
         self._takeover.refuse(refusal)
         if self._begun is not None:
             self._begun[1].pause(refusal.partition)
@@ -201,14 +205,16 @@ class Ownership:
             return
         metrics.PARTITIONS_TRIED_AGAIN.labels(refusal.reason).inc()
         try:
-            if refusal.reason in WAITS_FOR_KAFKA:
+            if refusal.reason in WAITS_FOR_KAFKA or partition not in self.pipes:
                 await self._retake(partition)
             else:
                 del self._takeover.refused[partition]
                 await self.pipes[partition].resume()
         except (KafkaError, OSError, TimeoutError) as error:
             log.info("partition %d: trying it again later: %r", partition, error)
-            self._retries.plan(partition)
+            # However far it came: the next try takes it over from the start.
+            await self._finish(partition)
+            self._set_aside(refusal)
         except Exception as error:
             end_process(f"partition {partition}, tried again", error)
         set_aside.show(self._takeover)
@@ -221,26 +227,24 @@ class Ownership:
         """
         takeover, begun = self._takeover, self._begun
         assert begun is not None, "released is cancelled"
-        if pipe := self.pipes.pop(partition, None):
-            await pipe.finish()
+        await self._finish(partition)
         await self._claims.give_up([partition])
         await self._claims.fence([partition])
-        recovered = (await self._claims.recover([partition]))[partition]
+        recovered = await self._claims.recover([partition])
+        replaced = await replaced_among(recovered, self._lineage)
         first, end = await begun[1].bounds(partition)
+        # From here to its pipe without a pause: it is set aside, or it is worked on.
         takeover.fenced(self._claims.identities([partition]))
-        self._take(partition, recovered)
-        await self._compare_readings(takeover, [partition])
+        self._take(recovered, replaced)
         takeover.check_positions({partition: first}, {partition: end})
-        self._open_pipes()
-        if partition in self.pipes:
-            await begun[1].resume(partition, self.pipes[partition].fold.next_offset)
+        self._open_pipes([partition] if partition in takeover.taken else [])
+        if pipe := self.pipes.get(partition):
+            await begun[1].resume(partition, pipe.fold.next_offset)
 
-    def _take(self, partition: int, found: Recovered | PartitionRefusal) -> None:
-        if isinstance(found, PartitionRefusal):
-            self._takeover.refuse(found)
-        else:
-            self._takeover.recovered(partition, found.store, found.birth)
-            self._claims.writers[partition].fence.continues_at(found.end_offset)
+    async def _finish(self, partition: int) -> None:
+        if pipe := self.pipes.get(partition):
+            await asyncio.shield(pipe.finish())
+            self.pipes.pop(partition, None)
 
     def next_offset(self, partition: int) -> int | None:
         """Return what the group may show as committed: everything before it is applied."""

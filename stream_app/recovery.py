@@ -44,6 +44,10 @@ class Recovered(NamedTuple):
     end_offset: int
 
 
+#: What becomes of a partition that is to be recovered.
+Found = Recovered | PartitionRefusal
+
+
 class ChangelogRecovery:
     """Brings the stores of some partitions up to their changelog's end."""
 

@@ -22,7 +22,11 @@ FIRST_SECONDS, LAST_SECONDS = 1.0, 60.0
 
 
 def show(takeover: Takeover) -> None:
-    """Bring the metrics up to what is set aside."""
+    """Bring log and metrics up to what is set aside."""
+    for partition, refusal in takeover.refused.items():
+        if takeover.told.get(partition) != str(refusal):
+            takeover.told[partition] = str(refusal)
+            log.error("%s", refusal)
     for reason in get_args(Reason):
         count = sum(refusal.reason == reason for refusal in takeover.refused.values())
         metrics.PARTITIONS_SET_ASIDE.labels(reason).set(count)

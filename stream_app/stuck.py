@@ -83,10 +83,12 @@ def look_at(ownership: Ownership, cluster: Cluster, partitions: int) -> Look | N
     Raises: NoBroker, ClusterRefused.
     """
     pipes = {p: pipe for p, pipe in list(ownership.pipes.items()) if pipe.refusal is None}
-    if ownership.is_recovering or not pipes:
+    # Neither worked on nor set aside: nothing will be applied, which nothing explains.
+    applied = dict.fromkeys(ownership.forgotten(), -1)
+    applied |= {partition: pipe.applied_offset for partition, pipe in pipes.items()}
+    if ownership.is_recovering or not applied:
         return None
-    applied = {partition: pipe.applied_offset for partition, pipe in pipes.items()}
-    generation = next(iter(pipes.values())).generation
+    generation = next((pipe.generation for pipe in pipes.values()), -1)
     # After `applied`: what is applied meanwhile only makes the next look begin anew.
     stable = cluster.end_offsets(READINGS.name, partitions, committed=True)
     return Look(generation, applied, {partition: stable[partition] for partition in applied})

@@ -38,6 +38,8 @@ class Takeover:
         self._fenced: dict[int, tuple[int, int]] = {}
         self.taken: dict[int, Taken] = {}
         self.refused: dict[int, PartitionRefusal] = {}
+        #: What the log says of partitions already: once, however often they are tried again.
+        self.told: dict[int, str] = {}
 
     def fenced(self, writers: Mapping[int, tuple[int, int]]) -> None:
         """Note who alone can commit to these partitions now, by producer id and epoch."""

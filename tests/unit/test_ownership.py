@@ -8,6 +8,7 @@ from typing import Any, NoReturn, cast
 
 import msgspec
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
 from contract.changelog import Birth, Marker
 from record_batches.chunk import BatchStamp
@@ -360,3 +361,128 @@ async def test_x56_a_partition_whose_readings_were_replaced_is_set_aside(
     assert sorted(owned.pipes) == [0, 2]
     assert owned.refusals()[1].reason == "log_replaced"
     assert readings.compared == {p: BatchStamp(9, 7, 2) for p in (0, 1)}, "an old marker has none"
+
+
+class Flaky:
+    """Stands for a broker: what is asked of it fails once, when it is told to."""
+
+    fails = False
+
+    def answer(self) -> None:
+        if self.fails:
+            self.fails = False
+            raise KafkaConnectionError("Unable to bootstrap")
+
+
+class FlakyLog(Flaky, Log):
+    async def refusals(self, counted: dict[int, BatchStamp]) -> dict[int, PartitionRefusal]:
+        self.answer()
+        return await super().refusals(counted)
+
+
+class FlakyReadings(Flaky, Readings):
+    async def resume(self, partition: int, offset: int) -> None:
+        self.answer()
+        await super().resume(partition, offset)
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("flaky", [FlakyLog(), FlakyReadings()], ids=["log", "resume"])
+async def test_x54_a_retake_that_fails_late_is_tried_again(endings: list[str], flaky: Any) -> None:
+    source: Any = flaky if isinstance(flaky, Readings) else Readings()
+    lineage = flaky if isinstance(flaky, Log) else None
+    owned = ownership_of(Recovery({0: recovered(BIRTH), 1: recovered(BIRTH)}), lineage=lineage)
+    await taken_over(owned, {0: 0, 1: 0}, {0: 20, 1: 20}, source)
+    pipe = cast(Any, owned.pipes[1])
+    flaky.fails = True
+    pipe.refuse(PartitionRefusal(1, "quarantine", "Kafka does not take it"))
+    await until(lambda: not flaky.fails)
+    assert owned.forgotten() == []
+    await until(lambda: 1 in owned.refusals())
+    assert "partition 1 waits" in str(not_ready_because(owned))
+    assert source.asked[-1] == ("pause", 1)
+    await until(lambda: source.asked[-1] == ("resume", 1, 10))
+    assert (owned.refusals(), not_ready_because(owned), endings) == ({}, [], [])
+    assert owned.pipes[1] is not pipe
+    await owned.release()
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_x53_a_damaged_batch_that_cannot_be_asked_for_now_is_asked_for_again(
+    endings: list[str],
+) -> None:
+    source = FlakyReadings()
+    owned = ownership_of(Recovery({0: recovered(BIRTH), 1: recovered(BIRTH)}))
+    await taken_over(owned, {0: 0, 1: 0}, {0: 20, 1: 20}, source)
+    pipe = cast(Any, owned.pipes[1])
+
+    async def resume() -> None:
+        await source.resume(1, 10)
+
+    pipe.resume, source.fails = resume, True
+    pipe.refuse(PartitionRefusal(1, "readings_damaged", "a batch is damaged"))
+    await until(lambda: not source.fails)
+    await until(lambda: 1 in owned.refusals())
+    await until(lambda: source.asked[-1] == ("resume", 1, 10))
+    assert (owned.refusals(), not_ready_because(owned), endings) == ({}, [], [])
+    await owned.release()
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_x56_of_two_retakes_at_once_neither_opens_the_other_before_it_is_judged(
+    endings: list[str],
+) -> None:
+    class SlowLog(Log):
+        asked, may_answer = asyncio.Event(), asyncio.Event()
+
+        async def refusals(self, counted: dict[int, BatchStamp]) -> dict[int, PartitionRefusal]:
+            if list(counted) != [1]:
+                return {}
+            self.asked.set()
+            await self.may_answer.wait()
+            return {1: refusal(1, counted[1], None)}
+
+    readings, source = SlowLog(), Readings()
+    found = {p: recovered(BIRTH, checksum=7, leader_epoch=1) for p in range(3)}
+    owned = ownership_of(Recovery(found), lineage=readings)
+    await taken_over(owned, dict.fromkeys(range(3), 0), dict.fromkeys(range(3), 20), source)
+    cast(Any, owned.pipes[1]).refuse(PartitionRefusal(1, "quarantine", "no"))
+    await readings.asked.wait()
+    cast(Any, owned.pipes[2]).refuse(PartitionRefusal(2, "quarantine", "no"))
+    await until(lambda: ("resume", 2, 10) in source.asked)
+    assert sorted(owned.pipes) == [0, 2]
+    readings.may_answer.set()
+    await until(lambda: owned.refusals()[1].reason == "log_replaced")
+    await asyncio.sleep(0)
+    assert sorted(owned.pipes) == [0, 2]
+    assert source.asked == [("pause", 1), ("pause", 2), ("resume", 2, 10)]
+    assert endings == []
+    await owned.release()
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_x54_what_is_set_aside_is_logged_once_however_often_it_is_tried_again(
+    endings: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    found = {0: recovered(BIRTH), 1: WITHOUT_HEAD, 2: recovered(BIRTH)}
+    source, owned = Readings(), ownership_of(Recovery(found))
+    await taken_over(owned, dict.fromkeys(range(3), 0), dict.fromkeys(range(3), 20), source)
+    for tries in range(1, 4):
+        cast(Any, owned.pipes[2]).refuse(PartitionRefusal(2, "quarantine", "no"))
+        await until(lambda tries=tries: len(source.asked) == 2 * tries)
+    told = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+    assert told == ["partition 1: it has no birth record", "partition 2: no"]
+    assert endings == []
+    await owned.release()
+
+
+async def test_x54_a_partition_that_is_neither_worked_on_nor_set_aside_is_named(
+    endings: list[str],
+) -> None:
+    owned = ownership_of(Recovery({0: recovered(BIRTH), 1: recovered(BIRTH)}))
+    await taken_over(owned, {0: 0, 1: 0}, {0: 20, 1: 20}, Readings())
+    del owned.pipes[1]
+    assert owned.forgotten() == [1]
+    assert not_ready_because(owned) == ["partition 1 is not worked on, and nobody knows why"]
+    await owned.release()
+    assert endings == []

@@ -72,8 +72,11 @@ class Pipe:
 
 
 class Owned:
-    def __init__(self, pipes: dict[int, Pipe], *, is_recovering: bool = False) -> None:
+    def __init__(
+        self, pipes: dict[int, Pipe], *forgotten: int, is_recovering: bool = False
+    ) -> None:
         self.pipes, self.is_recovering = pipes, is_recovering
+        self.forgotten = lambda: list(forgotten)
 
 
 class Ends:
@@ -90,6 +93,9 @@ class Ends:
         (Owned({1: Pipe(), 0: Pipe("Kafka refuses the quarantine")}), Look(3, {1: 5}, {1: 101})),
         (Owned({0: Pipe("Kafka refuses the quarantine")}), None),
         (Owned({}), None),
+        (Owned({1: Pipe()}, 0), Look(3, {0: -1, 1: 5}, {0: 100, 1: 101})),
+        (Owned({}, 0), Look(-1, {0: -1}, {0: 100})),
+        (Owned({}, 0, is_recovering=True), None),
     ],
 )
 def test_a_look_is_taken_only_of_partitions_at_work(owned: Any, found: Look | None) -> None:
