@@ -78,6 +78,8 @@ def run(tier: Tier, allowed_seconds: float) -> Outcome:
         command = [sys.executable, "-m", "pytest", str(TESTS / tier.name), "-q"]
         command += [f"--junitxml={report}", f"--session-timeout={allowed_seconds}"]
         command += ["-o", f"faulthandler_timeout={WHERE_SECONDS}"]
+        # A suite that grows slow shows where.
+        command += ["--durations=8", "--durations-min=5"]
         if tier.processes:
             command += ["-n", str(tier.processes)]
         began = time.monotonic()
