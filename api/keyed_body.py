@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import math
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -47,6 +48,9 @@ SHARE = 0.5
 #: How often another request with the same key may come before ours.
 _ATTEMPTS = 20
 _PAUSE_SECONDS = 0.25
+#: Kafka ends what a killed process left open after 5 s, for which it looks every 10 s.
+DEAD_SECONDS = 16.0
+_LOOK_SECONDS = 1.0
 
 
 class KeyedBody:
@@ -201,13 +205,16 @@ class KeyedBody:
 
     async def _until_decided(self, offset: int) -> None:
         """Raises: NotWritten, PartlyWritten, where that takes too long."""
-        patience = self._bounds.patience_seconds
-        try:
-            is_decided = await self._in_thread(lambda: self._keys.wait_decided(offset, patience))
-        except KafkaException as error:
-            raise self._broken_off(_text(error)) from error
-        if not is_decided:
-            raise self._broken_off("another request with this key is at work")
+        patience = max(self._bounds.patience_seconds, DEAD_SECONDS)
+        for _ in range(math.ceil(patience / _LOOK_SECONDS)):
+            try:
+                if await self._in_thread(lambda: self._keys.wait_decided(offset, _LOOK_SECONDS)):
+                    return
+            except KafkaException as error:
+                raise self._broken_off(_text(error)) from error
+            if self._bounds.should_stop():
+                raise self._broken_off("the server is stopping")
+        raise self._broken_off("another request with this key is at work")
 
     @property
     def _has_rows(self) -> bool:

@@ -15,7 +15,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from api.idempotency import LANES, KeyedWrites
-from api.keyed_body import KEPT_SECONDS
+from api.keyed_body import DEAD_SECONDS, KEPT_SECONDS
 from api.sending import MOST_REFUSED
 from api.tokens import STORE_NAME, TokenStore
 from contract.imports import Position, encode_position
@@ -59,8 +59,12 @@ ReplicaFactory = Callable[..., Caller]
 
 
 @pytest.fixture
-def replica_factory(tmp_path: Path, imports: MemoryImports, clock: Clock) -> ReplicaFactory:
+def replica_factory(
+    tmp_path: Path, imports: MemoryImports, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> ReplicaFactory:
     """`replica_factory()` gives one more API process over the same log."""
+    monkeypatch.setattr("api.keyed_body.DEAD_SECONDS", 0.1)
+    monkeypatch.setattr("api.keyed_body._LOOK_SECONDS", 0.1)
     made: list[Caller] = []
 
     def make(**overrides: Any) -> Caller:
@@ -425,6 +429,40 @@ async def test_api_b10_a_body_waits_for_another_request_with_its_key_alone(
     dead.is_committed = False
     assert (await send(started, ROW, "b")).status == 202
     assert second is not first
+
+
+@pytest.mark.parametrize("end", ["decided", "stopping", "never"])
+async def test_api_b10_a_killed_process_is_waited_for_as_long_as_kafka_needs(
+    replica_factory: ReplicaFactory,
+    imports: MemoryImports,
+    monkeypatch: pytest.MonkeyPatch,
+    end: str,
+) -> None:
+    """The 15 s in which Kafka ends its transaction are no 503: they are counted, not waited for."""
+    monkeypatch.setattr("api.keyed_body.DEAD_SECONDS", DEAD_SECONDS)
+    monkeypatch.setattr("api.keyed_body._LOOK_SECONDS", 1.0)
+    caller, stopping, dead = replica_factory(patience=6.0), Event(), Transaction()
+    sender, keyed = another(caller), caller.services.keyed
+    assert keyed is not None
+    keyed._bounds = keyed._bounds._replace(should_stop=stopping.is_set)
+    wait, waited = keyed._keys.wait_decided, []
+
+    def look(offset: int, timeout_seconds: float) -> bool:
+        waited.append(timeout_seconds)
+        if end == "stopping":
+            stopping.set()
+        if end == "decided" and sum(waited) > 15:
+            dead.is_committed = False
+            return wait(offset, timeout_seconds)
+        return False
+
+    monkeypatch.setattr(keyed._keys, "wait_decided", look)
+    imports.notes.append((record_key_of(sender, "a"), None, dead))
+    answer = await send(sender, ROW)
+    assert answer.status == (202 if end == "decided" else 503)
+    assert sum(waited) == {"decided": 16, "stopping": 1, "never": 16}[end]
+    if end == "stopping":
+        assert "stopping" in answer.error
 
 
 async def test_api_b10_waiting_for_a_writer_has_an_end(
