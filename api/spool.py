@@ -12,7 +12,7 @@ import io
 import logging
 import tempfile
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import IO, BinaryIO, ClassVar, cast
 
 from api.errors import SpoolUnusable
 
@@ -20,10 +20,37 @@ log = logging.getLogger("api.spool")
 
 #: So much is kept in memory, and written in one go.
 MEMORY_BYTES = 1024 * 1024
+#: Of all spools together; beyond, each is written to its file as it comes.
+ALL_MEMORY_BYTES = 64 * MEMORY_BYTES
+
+
+def unusable(directory: Path, error: OSError) -> SpoolUnusable:
+    """Log why the directory cannot be used; returns what the client is told."""
+    log.error("API_SPOOL_DIR %s cannot be written: %s", directory, error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return SpoolUnusable(
+            "the disk of API_SPOOL_DIR is full; nothing was written, try again later"
+        )
+    return SpoolUnusable(
+        "API_SPOOL_DIR cannot be written; nothing was written, the server's log says why"
+    )
+
+
+def made(directory: Path) -> IO[bytes]:
+    """Return a new file without a name. Raises: OSError."""
+    try:
+        return tempfile.TemporaryFile(dir=directory)
+    except FileNotFoundError:
+        # Whoever sweeps old files away may take the directory too.
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return tempfile.TemporaryFile(dir=directory)
 
 
 class Spool:
     """Bytes that grow; close it. After each `add`, `write_out` what is due."""
+
+    #: Bytes that all of them keep in memory, or are writing.
+    kept_by_all: ClassVar[int] = 0
 
     def __init__(self, directory: Path) -> None:
         """Begin empty."""
@@ -37,36 +64,32 @@ class Spool:
         """Append."""
         self._pieces.append(piece)
         self._kept += len(piece)
+        Spool.kept_by_all += len(piece)
         self.size += len(piece)
 
     @property
     def is_due(self) -> bool:
-        """Whether more is kept in memory than may be."""
-        return self._kept > MEMORY_BYTES
+        """Whether more is kept in memory than may be, of it or of all."""
+        return self._kept > (MEMORY_BYTES if Spool.kept_by_all <= ALL_MEMORY_BYTES else 0)
 
     async def write_out(self) -> None:
         """Write what is kept to the file. Raises: SpoolUnusable."""
-        pieces, self._pieces, self._kept = self._pieces, [], 0
+        pieces, self._pieces, kept, self._kept = self._pieces, [], self._kept, 0
         try:
             await asyncio.to_thread(self._write, pieces)
         except OSError as error:
-            log.error("API_SPOOL_DIR %s cannot be written: %s", self._directory, error)
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise SpoolUnusable(
-                    "the disk of API_SPOOL_DIR is full; nothing was written, try again later"
-                ) from None
-            raise SpoolUnusable(
-                "API_SPOOL_DIR cannot be written; nothing was written, the server's log says why"
-            ) from None
+            raise unusable(self._directory, error) from None
+        finally:
+            Spool.kept_by_all -= kept
 
     def in_memory(self) -> bytes | None:
         """Return all of it, None if it is in a file."""
-        return b"".join(self._pieces) if self._file is None else None
+        return self._joined() if self._file is None else None
 
     async def opened(self) -> BinaryIO:
         """Return all of it as a file that stands at its beginning. Raises: SpoolUnusable."""
         if self._file is None:
-            return io.BytesIO(b"".join(self._pieces))
+            return io.BytesIO(self._joined())
         await self.write_out()
         self._file.seek(0)
         return cast(BinaryIO, self._file)
@@ -74,20 +97,19 @@ class Spool:
     def close(self) -> None:
         """Let go of memory and file."""
         self._pieces.clear()
+        Spool.kept_by_all -= self._kept
+        self._kept = 0
         if self._file is not None:
             # The kernel frees all its pages then: 30 ms for 100 MB.
             asyncio.get_running_loop().run_in_executor(None, self._file.close)
 
+    def _joined(self) -> bytes:
+        """Return what is kept, kept once."""
+        self._pieces = [b"".join(self._pieces)]
+        return self._pieces[0]
+
     def _write(self, pieces: list[bytes]) -> None:
         if self._file is None:
-            self._file = self._made()
+            self._file = made(self._directory)
         self._file.writelines(pieces)
         self._file.flush()
-
-    def _made(self) -> IO[bytes]:
-        try:
-            return tempfile.TemporaryFile(dir=self._directory)
-        except FileNotFoundError:
-            # Whoever sweeps old files away may take the directory too.
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return tempfile.TemporaryFile(dir=self._directory)

@@ -59,7 +59,10 @@ class UploadRows:
         yield Step(Batch((), ()), *start, True)
 
     def places(self, import_id: str, note: KeyNote) -> Iterator[Place]:
-        """Look through a compressed file, then begin to read. Raises: BadRequest, BodyTooLarge."""
+        """Look through a compressed file, then begin to read; in another thread.
+
+        Raises: BadRequest, BodyTooLarge, Busy, SpoolUnusable.
+        """
         places = self._places(import_id, note)
         try:
             first = next(places, None)
@@ -71,7 +74,9 @@ class UploadRows:
 
     def _places(self, import_id: str, note: KeyNote) -> Iterator[Place]:
         self._upload.file.seek(0)
-        with closing(Content(self._upload.file, RAW_NAME, limit_bytes=self._most_bytes)) as content:
+        upload, most = self._upload, self._most_bytes
+        content = Content(upload.file, RAW_NAME, limit_bytes=most, copy=upload.copy)
+        with closing(content):
             if content.head.startswith(b"url=") and b"\n" not in content.head:
                 # The official clients send it as a form, which is no file.
                 raise BadRequest(NO_URL)

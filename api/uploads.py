@@ -6,20 +6,22 @@ is cut off never becomes an Upload, so nothing of it can be written anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Self, cast
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from api.allowance import Budget
-from api.errors import BadRequest, NotWritten
+from api.errors import BadRequest, BodyTooLarge, Busy, NotWritten
 from api.receiving import pieces_of
 from api.services import Services
-from api.spool import Spool
+from api.spool import Spool, made, unusable
+from producer.files.content import write_out
 
 #: Tinybird's clients send every format as `csv`.
 FIELDS = (b"csv", b"ndjson", b"parquet")
@@ -36,8 +38,11 @@ class Upload:
         """Begin empty; its bytes count for the token."""
         self._budget = budget
         self._token = token_name
+        self._directory = directory
         self._spool = Spool(directory)
         self._taken = 0
+        self._is_closed = False
+        self._loop = asyncio.get_running_loop()
         self.name = RAW_NAME
         #: All of it, once it was received.
         self.file: BinaryIO
@@ -52,6 +57,33 @@ class Upload:
         """Write what is due to disk. Raises: SpoolUnusable."""
         if self._spool.is_due:
             await self._spool.write_out()
+
+    def copy(self, pieces: Iterator[bytes]) -> BinaryIO:
+        """Make a file of what is inside this one, within the same bounds; in another thread.
+
+        Raises: Busy, BodyTooLarge, SpoolUnusable; what `pieces` raise.
+        """
+        try:
+            file = made(self._directory)
+            write_out(file, map(self._taken_for, pieces))
+        except OSError as error:
+            raise unusable(self._directory, error) from None
+        return cast(BinaryIO, file)
+
+    def _taken_for(self, piece: bytes) -> bytes:
+        asyncio.run_coroutine_threadsafe(self._take(len(piece)), self._loop).result()
+        return piece
+
+    async def _take(self, size: int) -> None:
+        if self._is_closed:
+            raise Busy("the request is over")
+        if self._taken + size > self._budget.most:
+            raise BodyTooLarge(
+                f"the file and what it inflates to take more than {self._budget.most} bytes of"
+                " disk; nothing was written, send it in parts"
+            )
+        self._budget.take(self._token, size)
+        self._taken += size
 
     async def finish(self) -> None:
         """Nothing more comes. Raises: SpoolUnusable."""
@@ -68,6 +100,7 @@ class Upload:
         trace: TracebackType | None,
     ) -> None:
         """Let go of the file."""
+        self._is_closed = True
         self._budget.give_back(self._token, self._taken)
         self._spool.close()
 

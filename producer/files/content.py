@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path, PurePath
-from typing import BinaryIO, Literal, cast
+from functools import partial
+from itertools import chain
+from pathlib import PurePath
+from typing import IO, BinaryIO, Literal, cast
 
 from contract.judge import BYTE_ORDER_MARK
 from producer.errors import FileBroken, FileRefused, FileTooLarge
@@ -52,6 +53,8 @@ _SIGNATURES = (
     (b"<", "XML or HTML"),
 )
 _DELIMITERS = ",;\t|"
+#: Makes a file of bytes, which stands at its first one; closes it where it fails.
+Copy = Callable[[Iterator[bytes]], BinaryIO]
 
 
 def format_of(name: str) -> Format | None:
@@ -90,6 +93,23 @@ def looks_like(head: bytes) -> str:
     return f"CSV with {names[found]}" if found in line else "text"
 
 
+def copied(pieces: Iterator[bytes]) -> BinaryIO:
+    """Copy to a file in $TMPDIR. Raises: OSError; what `pieces` raise."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    write_out(file, pieces)
+    return cast(BinaryIO, file)
+
+
+def write_out(file: IO[bytes], pieces: Iterator[bytes]) -> None:
+    """Write all of it, and go to its beginning; closes the file where that fails."""
+    try:
+        file.writelines(pieces)
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
+
+
 class Content:
     """The inside of a file; close it."""
 
@@ -99,18 +119,18 @@ class Content:
         name: str,
         *,
         limit_bytes: int | None = None,
-        directory: Path | None = None,
+        copy: Copy = copied,
     ) -> None:
         """Look at the beginning of a file, which stands at its first byte.
 
-        `limit_bytes` is what may come out of a compressed one; copies lie in `directory`.
+        `limit_bytes` is what may come out of a compressed one; `copy` makes copies.
         Raises: FileRefused if it is compressed in a way that its name does not say.
         """
         self._file = file
         self._received = file.read(PIECE_BYTES)
         #: Given for a stranger's file.
         self.limit_bytes = limit_bytes
-        self._directory = directory
+        self._make_copy = copy
         self._copies: list[BinaryIO] = []
         self.compression = compression_of(self._received)
         _check_name(name, self._received, self.compression)
@@ -130,34 +150,27 @@ class Content:
     def keep(self) -> None:
         """Make sure that `pieces` can be asked for again: copy a pipe."""
         if not self._file.seekable():
-            copy = self._copy()
-            copy.write(self._received)
-            shutil.copyfileobj(self._file, copy, PIECE_BYTES)
-            self._file = copy
+            rest = iter(partial(self._file.read, PIECE_BYTES), b"")
+            self._file = self._copy(chain((self._received,), rest))
 
     def searchable(self) -> BinaryIO:
         """Return what is inside to be searched, of a stranger with a descriptor.
 
-        Raises: as `pieces`.
+        Raises: as `pieces`, and as what makes copies.
         """
         is_enough = self.limit_bytes is None or _has_descriptor(self._file)
         if self.compression == "none" and self._file.seekable() and is_enough:
             self._file.seek(0)
             return self._file
-        copy = self._copy()
-        for piece in self.pieces():
-            copy.write(piece)
-        copy.flush()
-        copy.seek(0)
-        return copy
+        return self._copy(self.pieces())
 
     def close(self) -> None:
         """Let go of the copies."""
         for copy in self._copies:
             copy.close()
 
-    def _copy(self) -> BinaryIO:
-        copy = cast(BinaryIO, tempfile.TemporaryFile(dir=self._directory))  # noqa: SIM115 - close
+    def _copy(self, pieces: Iterator[bytes]) -> BinaryIO:
+        copy = self._make_copy(pieces)
         self._copies.append(copy)
         return copy
 

@@ -8,18 +8,23 @@ from __future__ import annotations
 import asyncio
 import errno
 import gzip
+import io
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 
 import api.sending
+import api.spool
 from api.forms import FORM_BYTES
 from api.sending import MOST_REFUSED
 from api.services import UPLOADS, UPLOADS_SHARE
+from api.spool import Spool
 from api.tokens import STORE_NAME, TokenStore
 from tests.api_doubles import (
     Answer,
@@ -255,6 +260,79 @@ async def test_api_b5_a_swept_spool_directory_is_made_again(tmp_path: Path) -> N
     caller.services.spool_directory.rmdir()
     body = [lines_of([ROW] * 6_000 + [b""])] * 3
     assert (await caller.post(FILE, body)).status == 200
+
+
+def parquet(rows: int = 3) -> bytes:
+    columns = {
+        "timestamp": ["2025-04-30 10:11:21"] * rows,
+        "device_id": ["d"] * rows,
+        "energy_consumed": range(rows),
+        "location": ["x"] * rows,
+    }
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer, compression="none", use_dictionary=False)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("packed", [bytes, gzip.compress, zstandard.compress])
+async def test_f3_copies_of_parquet_lie_on_the_spools_disk_and_fail_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: Callable[[bytes], bytes]
+) -> None:
+    caller = caller_for(tmp_path, None)
+    made: list[object] = []
+    real = tempfile.TemporaryFile
+
+    def counting(**options: Any) -> Any:
+        made.append(options.get("dir"))
+        return real(**options)
+
+    def full(**_: object) -> Any:
+        raise OSError(errno.ENOSPC, "no")
+
+    target = FILE.replace("ndjson", "parquet")
+    monkeypatch.setattr(tempfile, "TemporaryFile", counting)
+    assert counts(await caller.post(target, packed(parquet()))) == (200, 3, 0)
+    assert made == [caller.services.spool_directory]
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    answer = await caller.post(target, packed(parquet()))
+    assert (answer.status, "API_SPOOL_DIR is full" in answer.error) == (503, True)
+    assert caller.services.spool.taken == 0
+
+
+async def test_f3_what_parquet_inflates_to_counts_for_its_token(tmp_path: Path) -> None:
+    target, inside = FILE.replace("ndjson", "parquet"), parquet(5_000)
+    packed = zstandard.compress(inside)
+    most = len(packed) + len(inside)
+    sizes = {"max_upload_bytes": len(inside)}
+    caller = caller_for(tmp_path / "enough", None, max_spool_bytes=2 * most, **sizes)
+    assert counts(await caller.post(target, packed)) == (200, 5_000, 0)
+    # Others may have the rest of the disk.
+    caller.services.spool.take("other", caller.services.spool.most)
+    caller.services.spool.total -= 1
+    assert (await caller.post(target, packed)).status == 503
+    caller = caller_for(tmp_path / "little", None, max_spool_bytes=2 * most - 2, **sizes)
+    answer = await caller.post(target, packed)
+    assert (answer.status, f"{most - 1} bytes of disk" in answer.error) == (413, True)
+    assert caller.services.spool.taken == 0
+
+
+async def test_f4_what_all_bodies_keep_in_memory_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api.spool, "ALL_MEMORY_BYTES", 100_000)
+    before = Spool.kept_by_all
+    spools = [Spool(tmp_path) for _ in range(20)]
+    for spool in spools:
+        spool.add(b"x" * 30_000)
+        if spool.is_due:
+            await spool.write_out()
+        assert Spool.kept_by_all - before <= 100_000
+    assert sum(spool.in_memory() is not None for spool in spools) == 3
+    for spool in spools:
+        file = await spool.opened()
+        assert file.read() == b"x" * 30_000
+        spool.close()
+    assert Spool.kept_by_all == before
 
 
 # Counts, whatever happens after the first row
