@@ -74,7 +74,6 @@ class Importer:
         positions: PositionLog | None = None,
         should_stop: Callable[[], bool] = lambda: False,
         client_factory: Callable[[dict[str, object]], Producer] = Producer,
-        fenced_pause_seconds: float = _FENCED_PAUSE_SECONDS,
     ) -> None:
         """Only keep the arguments.
 
@@ -94,7 +93,6 @@ class Importer:
         self._log = positions or self._own_log
         self._should_stop = should_stop
         self._writer = ImportWriter(settings, kind, import_id, client_factory)
-        self._fenced_pause_seconds = fenced_pause_seconds
         self._positions: dict[bytes, Position] = {}
 
     def start(self) -> None:
@@ -234,7 +232,7 @@ class Importer:
                 " start it, or set KAFKA_BOOTSTRAP_SERVERS"
             ) from error
         is_fenced = reason.code() in FENCED
-        time.sleep(self._fenced_pause_seconds if is_fenced else _PAUSE_SECONDS)
+        time.sleep(_FENCED_PAUSE_SECONDS if is_fenced else _PAUSE_SECONDS)
 
     def _deadline(self) -> float:
         return time.monotonic() + (self._settings.delivery_timeout_seconds or float("inf"))
