@@ -24,7 +24,7 @@ CHUNKS_STRADDLING = Counter(
 CHUNKS_STALE = Counter(
     "stream_app_chunks_stale", "Chunks dropped because they were fetched before a rebalance."
 )
-RESEEKS = Counter("stream_app_reseeks", "Seeks back because a chunk was missing.", ["partition"])
+RESEEKS = Counter("stream_app_reseeks", "Seeks back to what comes next.", ["partition"])
 TRANSACTIONS = Counter(
     "stream_app_transactions",
     "Commits to Kafka: transactions, and single batches in place of one.",

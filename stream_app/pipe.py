@@ -15,15 +15,16 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from contract.errors import CorruptRecord
-from record_batches.chunk import RecordChunk, UnreadableBatch
+from record_batches.chunk import RecordChunk
 from stream_app import metrics
 from stream_app.backlog import Backlog
 from stream_app.ending import end_process
 from stream_app.errors import PartitionRefusal
 from stream_app.fence import keep_until
-from stream_app.ground import LostOffsets, go_on_without, removed, unreadable
-from stream_app.lineage import Lineage, foreign
-from stream_app.partition import PartitionFold, Pending, Verdict
+from stream_app.ground import LostOffsets
+from stream_app.intake import Intake
+from stream_app.lineage import Lineage
+from stream_app.partition import PartitionFold, Pending
 from stream_app.source import Source
 from stream_app.steps import (
     Acknowledge,
@@ -71,8 +72,8 @@ class PartitionPipe:
         self._store = store
         self._source = source
         self._backlog = backlog
-        self._on_refusal, self._accepted = on_refusal, accepted
-        self._lineage = lineage
+        self._on_refusal = on_refusal
+        self._intake = Intake(fold, source, lineage, accepted, self._goes_on)
         self._work = asyncio.Event()
         self._closed = False
         self._task: asyncio.Task[None] | None = None
@@ -105,35 +106,14 @@ class PartitionPipe:
             await self._backlog.change()
         if not self._goes_on():
             return
-        if self.fold.needs_proof(chunk) and not await self._is_proven():
-            return
+        folded = self.fold.folded_offset
         try:
-            verdict = self.fold.accept(chunk)
-        except UnreadableBatch as batch:
-            self._work.set()
-            self._pass(LostOffsets(self.fold.next_offset, batch.last), unreadable, batch.why)
-            return
-        if verdict is Verdict.OTHER_LOG and self.fold.folded_batch is not None:
-            self.set_aside(foreign(chunk, self.fold.folded_batch))
-            return
-        if verdict is Verdict.GAP:
-            await self._seek_back(chunk)
-            return
-        if verdict is Verdict.REDELIVERED:
-            metrics.CHUNKS_REDELIVERED.inc()
-            return
-        if verdict is Verdict.STRADDLING:
-            metrics.CHUNKS_STRADDLING.inc()
-        self.fold.pending.events.append(acknowledge)
-        self._work.set()
-
-    async def _is_proven(self) -> bool:
-        """Compare what stands at the folded offset now; one that differs stops the partition."""
-        batch = self.fold.folded_batch
-        refusals = await self._lineage.refusals({self.partition: batch} if batch else {})
-        for refusal in refusals.values():
+            if await self._intake.take(chunk):
+                self.fold.pending.events.append(acknowledge)
+        except PartitionRefusal as refusal:
             self.set_aside(refusal)
-        return not refusals and self._goes_on()
+        if self.fold.folded_offset > folded:
+            self._work.set()
 
     def _goes_on(self) -> bool:
         return not self._closed and self.refusal is None
@@ -150,31 +130,6 @@ class PartitionPipe:
         """Finish, and stop the writer."""
         await self.finish()
         await stop_writers([self._writer])
-
-    async def _seek_back(self, chunk: RecordChunk) -> None:
-        """A chunk is missing: fetch again from where the fold stands.
-
-        Chunks that were fetched before a seek cause another one, a handful at most: nothing tells
-        them from chunks after it, which must not be let pass.
-        """
-        wanted = self.fold.next_offset
-        metrics.RESEEKS.labels(str(self.partition)).inc()
-        first, _ = await self._source.bounds(self.partition)
-        if first > wanted:
-            if not self._pass(LostOffsets(wanted, first - 1), removed):
-                return
-            wanted = first
-        log.warning("partition %d: expected %d, got %r: seek", self.partition, wanted, chunk)
-        await self._source.seek(self.partition, wanted)
-
-    def _pass(self, lost: LostOffsets, refusal: Callable[..., PartitionRefusal], *why: str) -> bool:
-        """Go on without offsets where exactly they are accepted; else set the partition aside."""
-        if lost not in self._accepted:
-            self.set_aside(refusal(self.partition, lost, *why))
-            return False
-        go_on_without(self.partition, lost)
-        self.fold.skip_to(lost.last + 1)
-        return True
 
     def set_aside(self, refusal: PartitionRefusal) -> None:
         """Fold no more; what is folded is still committed, and then the refusal is told."""
@@ -208,9 +163,13 @@ class PartitionPipe:
         except PartitionRefusal as refusal:
             # Not written: the writer is of no more use, and what was folded is fetched again.
             self._closed = True
-            await self._writer.drop()
-            self.set_aside(refusal)
-            self._on_refusal(refusal)
+            try:
+                await self._writer.drop()
+            except Exception as error:
+                log.info("partition %d: its writer is left as it is: %r", self.partition, error)
+            finally:
+                self.set_aside(refusal)
+                self._on_refusal(refusal)
         except BaseException as error:
             end_process(f"partition {self.partition} at {self.applied_offset}", error)
 

@@ -6,20 +6,21 @@ import asyncio
 from typing import Any, cast
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
 from contract.changelog import Marker
 from record_batches.chunk import BatchStamp, RecordChunk
 from stream_app import backlog as backlog_module
 from stream_app import pipe as pipe_module
 from stream_app.backlog import Backlog
-from stream_app.errors import PartitionRefusal
+from stream_app.errors import PartitionRefusal, RestartNeeded
 from stream_app.ground import LostOffsets
 from stream_app.lineage import refusal
 from stream_app.partition import PartitionFold, Transaction
 from stream_app.pipe import PartitionPipe
 from stream_app.store import PartitionStore
 from stream_app.transaction import TransactionWriter
-from tests.records import chunk_of, reading_value
+from tests.records import chunk_of, reading_value, records_from
 
 
 class RefusingWriter:
@@ -432,3 +433,85 @@ async def test_x56_other_readings_at_counted_offsets_set_the_partition_aside() -
     await pipe.add(chunk_of(0, [reading_value()] * 5, stamp=(1, 4)), lambda: None)
     await pipe.add(chunk_of(2, [reading_value()] * 2, stamp=(2, 5)), lambda: None)
     assert "is not the log that was counted: at offset 4" in str(pipe.refusal)
+
+
+class Unparseable(list[Any]):
+    """A batch with the right checksum that nobody can parse."""
+
+    base_offset, next_offset = 2, 4
+
+    def __iter__(self) -> Any:
+        raise ValueError("unknown codec")
+
+
+async def test_x53_what_is_behind_a_passed_batch_in_the_same_chunk_is_fetched_again() -> None:
+    values = [reading_value()] * 2
+    batches: list[Any] = [records_from(0, values), Unparseable(), records_from(4, values)]
+    source = CaughtUp()
+    pipe = pipe_of(
+        HeldWriter(), WritableStore(), source, accepted=[LostOffsets(2, 3), LostOffsets(6, 7)]
+    )
+    await pipe.add(RecordChunk("energy_consumption", 0, 0, 6, batches), lambda: None)
+    assert pipe.refusal is None
+    assert source.sought == [4], "no other chunk may come for long"
+    await pipe.add(chunk_of(4, values), lambda: None)
+    assert (pipe.fold.next_offset, pipe.fold.pending.counted) == (6, 4)
+    await pipe.add(damaged(6, 7), lambda: None)
+    assert source.sought == [4], "one that ends its chunk needs no seek"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [KafkaConnectionError("gone"), OSError("no route"), RestartNeeded("no answer")],
+    ids=repr,
+)
+async def test_x56_a_comparison_that_kafka_does_not_answer_is_made_again(error: Exception) -> None:
+    class Silent(Replaced):
+        async def refusals(self, counted: dict[int, BatchStamp]) -> dict[int, PartitionRefusal]:
+            found = await super().refusals(counted)
+            if self.asked == 1:
+                raise error
+            return found
+
+    source, lineage = CaughtUp(), Silent(is_replaced=False)
+    pipe = pipe_of(BusyWriter(), EmptyStore(), source, lineage=lineage)
+    await pipe.add(chunk_of(0, [reading_value()], stamp=(1, 4)), lambda: None)
+    await pipe.add(chunk_of(1, [reading_value()], stamp=(2, 5)), lambda: None)
+    assert (pipe.refusal, pipe.fold.next_offset) == (None, 1), "nothing unproven is folded"
+    assert source.sought == [1], "it is fetched again"
+    await pipe.add(chunk_of(1, [reading_value()], stamp=(2, 5)), lambda: None)
+    assert (lineage.asked, pipe.fold.next_offset) == (2, 2)
+
+
+async def test_x56_the_bounds_of_a_gap_that_kafka_does_not_say_are_asked_for_again() -> None:
+    class Silent(CaughtUp):
+        asked = 0
+
+        async def bounds(self, partition: int) -> tuple[int, int]:
+            self.asked += 1
+            if self.asked == 1:
+                raise KafkaConnectionError("gone")
+            return await super().bounds(partition)
+
+    source = Silent()
+    pipe = pipe_of(BusyWriter(), EmptyStore(), source)
+    for _ in range(2):
+        await pipe.add(chunk_of(5, [reading_value()]), lambda: None)
+    assert (source.asked, source.sought) == (2, [0, 0])
+
+
+async def test_x54_a_partition_is_set_aside_also_where_its_writer_cannot_be_dropped(
+    endings: asyncio.Queue[BaseException],
+) -> None:
+    class Undroppable(RefusingWriter):
+        async def drop(self) -> None:
+            raise OSError("the socket is gone")
+
+    told: list[PartitionRefusal] = []
+    pipe = pipe_of(Undroppable(), EmptyStore(), on_refusal=told.append)
+    pipe.start()
+    await pipe.add(chunk_of(0, [b"no reading"]), lambda: None)
+    await until_called(told)
+    assert told[0].reason == "quarantine"
+    await pipe.finish()
+    assert endings.empty()
