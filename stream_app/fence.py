@@ -145,6 +145,7 @@ class WriterFence:
         self._least, self._most = 0.0, float("inf")
         #: How many control records may be counted twice: in the end that was read, and behind it.
         self._counted_twice = 1
+        self._is_named = True
 
     def now(self) -> float:
         """Return the time to hand to `confirmed`, taken before what confirms is sent."""
@@ -163,6 +164,7 @@ class WriterFence:
         self._decided_at = self._clock()
         return (
             self._single_batches.is_proven(leader)
+            and self._is_named
             and 0 <= self._identity[1] <= MOST_EPOCH
             and self._decided_at - self._confirmed_at < CONFIRM_SECONDS
         )
@@ -191,9 +193,14 @@ class WriterFence:
 
     # Where commits must stand
 
-    def continues_at(self, end_offset: int) -> None:
-        """Note the log's end after this writer's fence, of which one control record may come."""
+    def continues_at(self, end_offset: int, last_writer: Identity | None) -> None:
+        """Note the log's end after this writer's fence, of which one control record may come.
+
+        `last_writer` is who its marker names. Of another id, or of nobody, it would not warn an
+        owner with a third id of a single batch by this writer: the first commit is a transaction.
+        """
         self._least, self._most, self._counted_twice = end_offset, end_offset + 1, 1
+        self._is_named = last_writer is not None and last_writer[0] == self._identity[0]
 
     def control_record(self) -> None:
         """Note that a control record of this writer is on its way to the log."""
@@ -214,6 +221,7 @@ class WriterFence:
                 f"its commit stands at offset {base_offset} of the changelog, not at"
                 f" {self._least:.0f}-{self._most:.0f}: somebody else has written to it"
             )
+        self._is_named = True
         self._least = base_offset + count
         self._most = self._least if all_written else self._most + count
         if all_written:

@@ -32,7 +32,7 @@ from stream_app.ground import LostOffsets
 from stream_app.lineage import Lineage, replaced_among
 from stream_app.pace import Pace
 from stream_app.pipe import PartitionPipe
-from stream_app.recovery import ChangelogRecovery, Found
+from stream_app.recovery import ChangelogRecovery, Found, require_marker
 from stream_app.set_aside import Retries
 from stream_app.source import Source
 from stream_app.takeover import Takeover
@@ -127,7 +127,8 @@ class Ownership:
                 self._takeover.refuse(found)
                 continue
             self._takeover.recovered(partition, found.store, found.birth)
-            self._claims.writers[partition].fence.continues_at(found.end_offset)
+            last_writer = require_marker(found.store, partition).writer
+            self._claims.writers[partition].fence.continues_at(found.end_offset, last_writer)
             if partition in self._takeover.taken and partition in replaced:
                 self._takeover.refuse(replaced[partition])
 

@@ -66,7 +66,7 @@ async def started(kafka: Kafka, single: SingleBatches) -> TransactionWriter:
     writer = writer_of(kafka, single)
     await writer.start()
     async with ChunkReader(connection(kafka), changelog(VERSION).name) as reader:
-        writer.fence.continues_at((await reader.end_offsets([0]))[0])
+        writer.fence.continues_at((await reader.end_offsets([0]))[0], writer.identity)
     return writer
 
 

@@ -211,9 +211,23 @@ async def test_c2_another_producer_id_leaves_the_former_owner_unfenced(
     assert SETTLED_SECONDS >= AGE_SECONDS + CONFIRM_SECONDS
 
 
+@pytest.mark.parametrize("last_writer", [None, (3_999, 2), (3_999, MOST_EPOCH + 1)])
+async def test_c2_a_writer_that_the_marker_does_not_name_begins_with_a_transaction(
+    last_writer: tuple[int, int] | None,
+) -> None:
+    """Its single batch would warn nobody who gets a third id: `is_open_to` goes by the marker."""
+    fence = started(await proven())
+    fence.continues_at(10, last_writer)
+    assert not fence.allows_single_batch(LEADER)
+    fence.appended(10, 4, all_written=True)
+    assert fence.allows_single_batch(LEADER)
+    fence.continues_at(20, (4_000, 2))
+    assert fence.allows_single_batch(LEADER), "an earlier epoch of its own id is fenced in the log"
+
+
 async def test_c4_a_commit_stands_where_the_writer_expects_it() -> None:
     fence = started(await proven())
-    fence.continues_at(10)
+    fence.continues_at(10, None)
     # The fence's second control record was read with the rest, or is still to come.
     fence.appended(10, 4, all_written=False)
     fence.appended(15, 4, all_written=False)
@@ -229,14 +243,14 @@ async def test_c4_a_commit_stands_where_the_writer_expects_it() -> None:
 @pytest.mark.parametrize("all_written", [True, False])
 async def test_c4_another_offset_ends_the_writer(base: int, all_written: bool) -> None:
     fence = started(await proven())
-    fence.continues_at(10)
+    fence.continues_at(10, None)
     with pytest.raises(RestartNeeded, match=f"at offset {base} of the changelog, not at 10-11: so"):
         fence.appended(base, 4, all_written=all_written)
 
 
 async def test_c4_after_a_transaction_the_end_is_known_exactly() -> None:
     fence = started(await proven())
-    fence.continues_at(10)
+    fence.continues_at(10, None)
     fence.appended(10, 4, all_written=True)
     with pytest.raises(RestartNeeded, match="not at 14-14"):
         fence.appended(15, 4, all_written=True)
@@ -245,7 +259,7 @@ async def test_c4_after_a_transaction_the_end_is_known_exactly() -> None:
 async def test_f7_an_idle_day_does_not_widen_where_a_commit_may_stand() -> None:
     for by_transaction, open_ones in ((False, 2), (True, 1)):
         fence = started(await proven())
-        fence.continues_at(10)
+        fence.continues_at(10, None)
         if by_transaction:
             fence.appended(10, 1, all_written=True)
         for _ in range(96):
@@ -268,7 +282,7 @@ async def test_f7_no_writer_that_is_alone_is_ended() -> None:
 def runs_alone(fence: WriterFence, steps: list[tuple[str, bool]], pending: int) -> None:
     """Have a writer do all steps; `pending` control records are not in the log yet."""
     end, is_ending = 10, False
-    fence.continues_at(end)
+    fence.continues_at(end, None)
     for step, is_late in steps:
         if not is_late:
             end, pending = end + pending, 0
