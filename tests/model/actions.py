@@ -18,6 +18,7 @@ from tests.model.faults import (
     set_back,
 )
 from tests.model.kafka_log import ABORTED, COMMITTED, SimTransaction
+from tests.model.log_faults import forget, late_marker, move, rotate, truncate
 from tests.model.oracle import BAD, BROKEN_PAIR, GOOD, Value
 from tests.model.world import PARTITIONS, World
 
@@ -72,7 +73,9 @@ def pause(world: World, bits: int) -> None:
 
 
 def resume(world: World, bits: int) -> None:
-    """A stopped worker goes on, and knows nothing of what happened."""
+    """A stopped worker goes on, at once or after a while, and knows nothing of what happened."""
+    if bits & 14 == 14:
+        world.pass_time(40.0, bits >> 4)
     world.workers[bits & 1].is_paused = False
 
 
@@ -178,4 +181,9 @@ ACTIONS: dict[str, tuple[Callable[[World, int], None], int]] = {
     "refuse_quarantine": (refuse_quarantine, 2),
     "set_back": (set_back, 2),
     "switch": (switch, 9),
+    "rotate": (rotate, 8),
+    "forget": (forget, 3),
+    "late_marker": (late_marker, 6),
+    "truncate": (truncate, 6),
+    "move": (move, 4),
 }

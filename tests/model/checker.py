@@ -11,6 +11,10 @@ from tests.model.oracle import PrefixTotals, added
 from tests.model.violations import Violation
 
 if TYPE_CHECKING:
+    from contract.changelog import Marker
+    from stream_app.errors import PartitionRefusal
+    from tests.model.committing import AppendRequest
+    from tests.model.disk import Disk
     from tests.model.kafka_log import Producer, SimLog
     from tests.model.world import World
 
@@ -21,43 +25,115 @@ STORE_PARTITION = b"\x00partition"
 STORE_RECOVERING = b"\x00recovering"
 
 
-def applied_offset(changelog: SimLog) -> int:
-    """Return what the acknowledged changelog says is applied."""
+def marker(changelog: SimLog) -> dict[str, Any]:
+    """Return the last marker of the acknowledged changelog."""
     for batch in reversed(changelog.batches):
         if batch.is_committed():
             for record in reversed(batch.records):
                 if record.key == MARKER:
-                    return _offset_in(record.value or b"")
+                    return _parsed(record.value or b"")
     raise Violation("I6", f"partition {changelog.partition} has no marker")
 
 
+def applied_offset(changelog: SimLog) -> int:
+    """Return what the acknowledged changelog says is applied."""
+    return int(marker(changelog)["applied_offset"])
+
+
 @lru_cache(maxsize=4_096)
-def _offset_in(marker: bytes) -> int:
-    return int(json.loads(marker)["applied_offset"])
+def _parsed(value: bytes) -> dict[str, Any]:
+    return dict(json.loads(value))
 
 
 def check_progress(world: World) -> None:
     """I10, for a reader that is always at the end: what is applied never falls."""
     for partition, log in enumerate(world.changelogs):
         applied, before = applied_offset(log), world.applied[partition]
-        if applied < before:
+        if applied < before and partition not in world.stale:
             raise Violation("I10", f"changelog {partition}: applied {before}, then {applied}")
         world.applied[partition] = applied
 
 
-def check_owner(world: World, partition: int, producer: Producer) -> None:
-    """I1: nothing of a former owner comes into a changelog that the next one has read."""
-    for worker in world.workers:
-        reader = worker.has_read.get(partition, producer)
-        is_former = reader.transactional_id == producer.transactional_id
-        if is_former and reader.epoch > producer.epoch:
-            raise Violation("I1", f"changelog {partition}: epoch {producer.epoch} wrote, {reader}")
+def check_owner(world: World, request: AppendRequest) -> None:
+    """I1: nothing of a former owner comes into a changelog that the next one has read.
+
+    A batch that is under way for longer than is accounted for may: then somebody must notice.
+    """
+    partition, producer = request.log.partition, request.producer
+    for (read_by, read), batches in world.reading.items():
+        if read == partition and read_by > producer.order:
+            batches.append(request)
+    reader = world.has_read.get(partition, 0)
+    if reader <= producer.order:
+        return
+    if not request.is_held:
+        raise Violation("I1", f"changelog {partition}: {producer} wrote, {reader} had read it")
+    assert request.answer is not None
+    first = request.answer + 1 - len(request.updates)
+    world.stale[partition] = (reader, first, len(request.updates))
+
+
+def check_read(world: World, partition: int, producer: Producer, *, waits: bool) -> None:
+    """A changelog has been read: for good, unless its reader `waits` and will read it again."""
+    batches = world.reading.pop((producer.order, partition))
+    if not waits and producer.order > world.has_read.get(partition, 0):
+        world.has_read[partition] = producer.order
+        for request in batches:
+            check_owner(world, request)
+
+
+def check_alone(world: World, partition: int, producer: Producer, written: int) -> None:
+    """I12: an owner does not go on after a former owner's batch that it has not read.
+
+    One record can hide, for one commit, as a control record of its own.
+    """
+    reader, first, count = world.stale.get(partition, (0, 0, 0))
+    if reader == producer.order and first < written and count > 1:
+        raise Violation("I12", f"changelog {partition}: a foreign batch at {first}, {written} too")
+
+
+def check_set_aside(world: World, partition: int, disk: Disk) -> None:
+    """I13: a sound store of this changelog is trusted."""
+    is_own = disk.data.get(STORE_PARTITION) == b"%d" % partition
+    if is_own and disk.health == "sound" and partition not in world.were_set_back:
+        raise Violation("I13", f"the sound store of partition {partition} is set aside")
+
+
+def check_lineage(world: World, partition: int, marker: Marker) -> None:
+    """I14: nobody works on a partition whose log is another one than was counted."""
+    if is_replaced(world, partition, marker.applied_offset, marker.checksum):
+        raise Violation("I14", f"partition {partition} is worked on, its log was replaced")
+
+
+def is_replaced(world: World, partition: int, applied: int, checksum: int | None) -> bool:
+    """Tell whether other readings stand where the marker says which were counted."""
+    if checksum is None:
+        return False
+    found = world.readings[partition].stamp_at(applied)
+    return found is None or found.checksum != checksum
+
+
+def breaks_the_chain(log: SimLog) -> bool:
+    """Tell whether a marker goes back, or continues from less than the one before it."""
+    applied = -1
+    for batch in log.batches:
+        if batch.is_committed():
+            for record in batch.records:
+                if record.key == MARKER:
+                    marker = json.loads(record.value or b"")
+                    previous = marker["previous"]
+                    if marker["applied_offset"] < applied:
+                        return True
+                    if previous is not None and previous < applied:
+                        return True
+                    applied = marker["applied_offset"]
+    return False
 
 
 def check_group(world: World) -> None:
     """I8: the group is never beyond what the changelog has."""
     for partition, offset in world.group.offsets.items():
-        if offset == 0:
+        if offset == 0 or partition in world.stale:
             continue
         applied = applied_offset(world.changelogs[partition])
         if applied + 1 >= offset:
@@ -69,25 +145,32 @@ def check_group(world: World) -> None:
 
 def check_drained(world: World) -> None:
     """Everything that must hold once all is applied, all owned and all read."""
+    broken = {p for p in world.stale if breaks_the_chain(world.changelogs[p])}
+    refused = world.refused()
     parts = []
     for partition, log in enumerate(world.changelogs):
-        expected = PrefixTotals(world.appended[partition])
-        expected.advance(world.readings[partition].end_offset - 1)
+        if partition in broken:
+            continue
         latest = committed_values(log)
         marker = json.loads(latest.pop(MARKER))
         latest.pop(BIRTH)
+        expected = _expected(world, partition, marker, latest, refused.get(partition))
         _same("I2", f"changelog {partition}", latest, expected.expected())
         _same("I6", f"counted {partition}", marker["counted"], expected.counted)
         _same("I6", f"quarantined {partition}", marker["quarantined"], len(expected.bad))
         _check_quarantine(world.quarantines[partition], expected.bad)
         parts.append(expected.totals)
-        _check_store(world, partition)
-    oracle = added(parts)
+        if partition not in refused or partition not in world.stale:
+            _check_store(world, partition)
     readers = [("reader", world.reader)]
-    if world.clock % 4 == 0:
+    if broken or world.clock % 4 == 0:
         # A good part of the time that a schedule takes.
         readers.append(("fresh reader", world.fresh_reader()))
+    oracle = added(parts)
     for name, reader in readers:
+        _same("I15", f"{name}: refuses by name", reader.has_refused, bool(broken))
+        if broken:
+            continue
         totals = reader.totals()
         surplus = [d for d in totals if totals[d][1] > oracle.get(d, ("", 0))[1]]
         _same("I4", f"{name}: readings beyond the oracle's", surplus, [])
@@ -95,6 +178,33 @@ def check_drained(world: World) -> None:
         _same("I2", f"{name}: devices", reader.served.view.devices, len(oracle))
         offsets = [applied_offset(log) for log in world.changelogs]
         _same("I7", f"{name}: offsets", reader.served.view.applied_offsets(), offsets)
+
+
+def _expected(
+    world: World,
+    partition: int,
+    marker: dict[str, Any],
+    totals: dict[bytes, bytes],
+    refusal: PartitionRefusal | None,
+) -> PrefixTotals:
+    """Return what is to be counted: all that is there now, or of a refused partition what was.
+
+    I16: a partition is refused only where what was counted is not there any more.
+    """
+    applied = marker["applied_offset"]
+    if refusal is None:
+        expected = PrefixTotals(world.appended[partition])
+        expected.advance(world.readings[partition].end_offset - 1)
+        return expected
+    if not is_replaced(world, partition, applied, marker["checksum"]):
+        raise Violation("I16", f"without need: {refusal}")
+    expected = PrefixTotals([])
+    for history in world.histories[partition]:
+        expected = PrefixTotals(history)
+        expected.advance(applied)
+        if expected.expected() == totals and len(expected.bad) == marker["quarantined"]:
+            break
+    return expected
 
 
 def committed_values(log: SimLog) -> dict[bytes, bytes]:

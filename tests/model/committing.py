@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from contract.topics import transactional_id
 from stream_app import steps
 from stream_app.errors import PartitionRefusal, RestartNeeded
+from stream_app.fence import SingleBatches, WriterFence
 from stream_app.partition import Pending, Transaction
 from stream_app.takeover import Takeover
 from tests.model import checker
@@ -51,11 +52,13 @@ class AppendRequest:
     updates: list[tuple[bytes, bytes]]
     #: The offset of the last record.
     answer: int | None = None
+    #: It is under way for longer than the argument for single batches allows.
+    is_held: bool = False
 
     def carry_out(self, world: World) -> None:
         """It arrives. Raises: Fenced."""
         self.answer = self.log.append(self.updates, world.clock, producer=self.producer)
-        checker.check_owner(world, self.log.partition, self.producer)
+        checker.check_owner(world, self)
 
 
 Request = EndRequest | AppendRequest
@@ -73,8 +76,12 @@ class Committing:
         """What is under way ends with the process."""
         self.takeover = Takeover(self.world.expected_birth)
         self.writers: dict[int, Producer] = {}
-        #: Who has read the changelog of a partition, and takes it for final.
-        self.has_read: dict[int, Producer] = {}
+        self.single_batches = SingleBatches(None)
+        self.fences: dict[int, WriterFence] = {}
+        #: Partitions whose next single batch is decided on, and not sent.
+        self.made: set[int] = set()
+        #: Partitions whose last transaction may still be ending.
+        self.is_ending: set[int] = set()
         self.positions: dict[int, int] = {}
         #: Partitions that wait for the quarantine topic.
         self.waiting: set[int] = set()
@@ -105,6 +112,7 @@ class Committing:
                 case steps.WriteTransaction(transaction):
                     answer = yield from self.write(partition, transaction)
                 case steps.WriteStore(updates, offset):
+                    checker.check_alone(self.world, partition, self.writers[partition], offset)
                     store.write(updates, offset)
                     yield "store written"
                 case steps.Acknowledge(_):
@@ -120,7 +128,12 @@ class Committing:
 
     def write(self, partition: int, transaction: Transaction) -> Generator[str, None, int]:
         """As TransactionWriter.write does."""
-        order = steps.transaction_steps(transaction, in_one_batch=self.takes_one_batch())
+        fence = self.fences[partition]
+        in_one_batch = not transaction.quarantined and self.takes_one_batch(partition)
+        if in_one_batch and partition in self.is_ending:
+            self.see_the_end(partition)
+        begun_at = fence.now()
+        order = steps.transaction_steps(transaction, in_one_batch=in_one_batch)
         answer: int | None = None
         while True:
             try:
@@ -131,6 +144,7 @@ class Committing:
             answer = None
             match effect:
                 case steps.Begin():
+                    begun_at = fence.now()
                     yield "begun"
                 case steps.SendQuarantined(records):
                     self.send_quarantined(partition, records)
@@ -138,16 +152,37 @@ class Committing:
                 case steps.SendTotals(updates):
                     answer = self._append(partition, self.world.changelogs, updates)
                     yield "changelog sent"
+                    fence.appended(answer + 1 - len(updates), len(updates), all_written=True)
                 case steps.Commit():
+                    self.is_ending.add(partition)
+                    fence.control_record()
                     yield from self.send(partition, EndRequest(self.writers[partition]))
+                    fence.confirmed(begun_at)
                 case steps.AppendTotals(updates):
                     log = self.world.changelogs[partition]
                     request = AppendRequest(self.writers[partition], log, updates)
+                    self.made.add(partition)
+                    yield "batch made"
+                    self.made.discard(partition)
+                    fence.check_age()
                     answer = yield from self.send(partition, request)
+                    assert answer is not None
+                    fence.appended(answer + 1 - len(updates), len(updates), all_written=False)
 
-    def takes_one_batch(self) -> bool:
-        """The product's choice is of sizes and of time; here both are as likely."""
-        return bool(self.world.clock & 2)
+    def takes_one_batch(self, partition: int) -> bool:
+        """Of those that fit into one, by size, here most of them."""
+        leader = self.world.changelogs[partition].leader
+        return self.world.clock & 6 != 0 and self.fences[partition].allows_single_batch(leader)
+
+    def see_the_end(self, partition: int) -> None:
+        """As TransactionWriter._see_the_end does. Raises: Fenced."""
+        fence = self.fences[partition]
+        began = fence.now()
+        fence.control_record()
+        log = self.world.changelogs[partition]
+        self.world.coordinator.pass_empty(self.writers[partition], log)
+        self.is_ending.discard(partition)
+        fence.confirmed(began)
 
     def send_quarantined(self, partition: int, records: list[Any]) -> None:
         if self.world.quarantine_refuses:

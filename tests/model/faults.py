@@ -47,6 +47,9 @@ def bring_back(world: World, bits: int) -> None:
 def compact(world: World, bits: int) -> None:
     """Old changelog records go; never what a running reader has still to read."""
     partition = bits & 1
+    if partition in world.stale:
+        # The lag promises that every reader has seen what is compacted away, and refused it.
+        return
     log = world.changelogs[partition]
     before = min(log.last_stable_offset(), world.reader.safe_to_compact(partition))
     before = before * (1 + (bits >> 1 & 3)) // 4
@@ -68,6 +71,7 @@ def set_back(world: World, bits: int) -> None:
         worker.die()
     for transactional_id in world.coordinator.open_ids():
         world.coordinator.expire(transactional_id)
+    world.coordinator.complete_all()
     world.late = []
     ends = [
         batch.next_offset
@@ -90,4 +94,7 @@ def set_back(world: World, bits: int) -> None:
     world.group.pins[partition] = ahead
     world.workers[1 - ahead].directory.disks.pop(partition, None)
     world.copies = [copy for copy in world.copies if copy[0] != partition]
+    world.were_set_back.add(partition)
+    if partition in world.stale and world.stale[partition][1] >= log.end_offset:
+        del world.stale[partition]
     world.reader = world.reader_class(world)

@@ -1,4 +1,4 @@
-"""A simulated Kafka: topic partitions with transactions, and the transaction coordinator.
+"""A simulated Kafka: topic partitions with transactions; coordinator.py is who decides them.
 
 Synchronous and in memory. A batch is what one send appended; offsets count its records, and each
 end of a transaction takes one offset more, as Kafka's control records do.
@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from record_batches.chunk import RecordChunk
+from record_batches.chunk import BatchStamp, RecordChunk
 
+#: A broker whose logs refuse older epochs, and one of another make whose logs do not.
+KAFKA, OTHER_MAKE = 1, 2
 OPEN, COMMITTED, ABORTED = "open", "committed", "aborted"
 
 
@@ -24,7 +26,10 @@ class Producer:
     """A client's view of a transactional producer."""
 
     transactional_id: str
+    producer_id: int
     epoch: int
+    #: How many had started, of all ids, when this one did.
+    order: int = 0
 
 
 class Unparsable(Exception):
@@ -62,6 +67,10 @@ class SimTransaction:
     def end(self, state: str, producer: Producer | None = None) -> None:
         """Decide it: a control record in each log, with its producer's epoch."""
         self.state = state
+        self.mark(producer)
+
+    def mark(self, producer: Producer | None) -> None:
+        """Write the control records of what is decided."""
         for log in self.logs:
             del log.open[self]
             log.mark(self, producer)
@@ -70,20 +79,27 @@ class SimTransaction:
 class Batch:
     """Records of one send; without records it is a control batch or compacted."""
 
-    __slots__ = ("is_control", "next_offset", "records", "transaction")
+    __slots__ = ("checksum", "is_control", "leader_epoch", "next_offset", "records", "transaction")
 
     def __init__(
         self,
         records: list[SimRecord],
         next_offset: int,
         transaction: SimTransaction | None,
+        checksum: int,
+        leader_epoch: int,
         *,
         is_control: bool = False,
     ) -> None:
+        self.checksum, self.leader_epoch = checksum, leader_epoch
         self.records = records
         self.next_offset = next_offset
         self.transaction = transaction
         self.is_control = is_control
+
+    @property
+    def stamp(self) -> BatchStamp:
+        return BatchStamp(self.next_offset - 1, self.checksum, self.leader_epoch)
 
     def is_aborted(self) -> bool:
         return self.transaction is not None and self.transaction.state is ABORTED
@@ -102,8 +118,12 @@ class SimLog:
         self.end_offset = 0
         #: Open transactions and the first offset of each, the earliest first.
         self.open: dict[SimTransaction, int] = {}
-        #: The newest epoch seen here of each transactional.id, in records or control records.
-        self._epochs: dict[str, int] = {}
+        #: The newest epoch seen here of each producer id, in records or control records.
+        self._epochs: dict[int, int] = {}
+        self._made = 0
+        self.leader_epoch = 0
+        #: The broker that has it; another one's logs take the batches of any writer.
+        self.leader = KAFKA
 
     def append(
         self,
@@ -126,8 +146,7 @@ class SimLog:
         if transaction is not None and transaction not in self.open:
             self.open[transaction] = self.end_offset
             transaction.logs.append(self)
-        self.batches.append(Batch(made, offset, transaction))
-        self.end_offset = offset
+        self._add(made, offset, transaction)
         return offset - 1
 
     def mark(self, transaction: SimTransaction | None, producer: Producer | None) -> None:
@@ -136,16 +155,55 @@ class SimLog:
         Raises: Fenced.
         """
         self._see(producer)
-        self.end_offset += 1
-        self.batches.append(Batch([], self.end_offset, transaction, is_control=True))
+        self._add([], self.end_offset + 1, transaction, is_control=True)
+
+    def _add(
+        self,
+        records: list[SimRecord],
+        next_offset: int,
+        transaction: SimTransaction | None,
+        *,
+        is_control: bool = False,
+    ) -> None:
+        self._made += 1
+        self.batches.append(
+            Batch(
+                records,
+                next_offset,
+                transaction,
+                self._made,
+                self.leader_epoch,
+                is_control=is_control,
+            )
+        )
+        self.end_offset = next_offset
 
     def _see(self, producer: Producer | None) -> None:
         if producer is None:
             return
-        name, epoch = producer.transactional_id, producer.epoch
-        if epoch < self._epochs.get(name, 0):
-            raise Fenced(name)
-        self._epochs[name] = epoch
+        name, epoch = producer.producer_id, producer.epoch
+        newest = self._epochs.get(name, 0)
+        if epoch < newest and self.leader is KAFKA:
+            raise Fenced(producer.transactional_id)
+        self._epochs[name] = max(epoch, newest)
+
+    def forget(self, kept: list[int]) -> None:
+        """Forget all producers but some: the others were idle for too long."""
+        self._epochs = {name: self._epochs[name] for name in kept if name in self._epochs}
+
+    def truncate(self, count: int) -> None:
+        """Lose all batches but the first so many; another leader writes from here on."""
+        self.leader_epoch += 1
+        del self.batches[count:]
+        self.end_offset = self.batches[-1].next_offset if self.batches else 0
+        for transaction, first in list(self.open.items()):
+            if first >= self.end_offset:
+                del self.open[transaction]
+                transaction.logs.remove(self)
+
+    def stamp_at(self, offset: int) -> BatchStamp | None:
+        """Return the stamp of the batch that holds an offset, None where there is none."""
+        return next((b.stamp for b in self.batches if b.next_offset > offset), None)
 
     def last_stable_offset(self) -> int:
         """Up to here every transaction is decided."""
@@ -178,16 +236,26 @@ class SimLog:
         following = position
         kept: list[list[SimRecord]] = []
         newest = -1
+        last = None
         for batch in batches[at : at + most_batches]:
             if batch.next_offset > end:
                 break
-            following = batch.next_offset
+            following, last = batch.next_offset, batch
             if batch.records and not (read_committed and batch.is_aborted()):
                 kept.append(batch.records)
                 newest = batch.records[-1].timestamp
-        if following == position:
+        if last is None:
             return None
-        return RecordChunk(self.topic, self.partition, position, following, kept, newest)
+        return RecordChunk(
+            self.topic,
+            self.partition,
+            position,
+            following,
+            kept,
+            newest,
+            first_batch=batches[at].stamp,
+            last_batch=last.stamp,
+        )
 
     def compact(self, before: int, *, drop_controls: bool) -> None:
         """Keep the newest record of each key among the batches that end by `before`.
@@ -208,60 +276,13 @@ class SimLog:
                 continue
             records = [r for r in batch.records if newest.get(r.key) == r.offset]
             if records:
-                left.append(Batch(records, batch.next_offset, batch.transaction))
+                left.append(
+                    Batch(
+                        records,
+                        batch.next_offset,
+                        batch.transaction,
+                        batch.checksum,
+                        batch.leader_epoch,
+                    )
+                )
         self.batches[: len(cleaned)] = left
-
-
-class Coordinator:
-    """Who may write under a transactional.id, and in which transaction."""
-
-    def __init__(self) -> None:
-        self._epochs: dict[str, int] = {}
-        self._open: dict[str, SimTransaction] = {}
-
-    def init(self, transactional_id: str) -> Producer:
-        """Abort what is open, fence all earlier producers."""
-        self.expire(transactional_id)
-        self._epochs[transactional_id] = epoch = self._epochs.get(transactional_id, 0) + 1
-        return Producer(transactional_id, epoch)
-
-    def append(
-        self,
-        producer: Producer,
-        log: SimLog,
-        records: Iterable[tuple[bytes | None, bytes | None]],
-        at: int,
-    ) -> int:
-        """Append in the producer's transaction; returns the last offset. Raises: Fenced."""
-        self._check(producer)
-        transaction = self._open.get(producer.transactional_id)
-        if transaction is None:
-            transaction = self._open[producer.transactional_id] = SimTransaction()
-        return log.append(records, at, transaction, producer)
-
-    def end(self, producer: Producer, state: str) -> None:
-        """Commit or abort the producer's transaction. Raises: Fenced."""
-        self._check(producer)
-        transaction = self._open.pop(producer.transactional_id, None)
-        if transaction is not None:
-            transaction.end(state, producer)
-
-    def pass_empty(self, producer: Producer, log: SimLog) -> None:
-        """Begin and abort a transaction without records. Raises: Fenced."""
-        self._check(producer)
-        log.mark(None, producer)
-
-    def expire(self, transactional_id: str) -> None:
-        """The transaction's time is over: aborted, its producer fenced."""
-        transaction = self._open.pop(transactional_id, None)
-        if transaction is not None:
-            self._epochs[transactional_id] += 1
-            transaction.end(ABORTED, Producer(transactional_id, self._epochs[transactional_id]))
-
-    def open_ids(self) -> list[str]:
-        """Transactional ids with an open transaction."""
-        return list(self._open)
-
-    def _check(self, producer: Producer) -> None:
-        if self._epochs[producer.transactional_id] != producer.epoch:
-            raise Fenced(producer.transactional_id)

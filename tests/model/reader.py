@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from api import live
 from api.view import ViewState, ViewVersionView
+from contract.errors import DoesNotFollow
 from tests.model.checker import applied_offset
 from tests.model.oracle import DEVICES, PrefixTotals
 from tests.model.violations import Violation
@@ -68,7 +69,10 @@ class SimReader:
         self._logs = world.changelogs
         self.served = self._follow()
         self.loading: Following | None = None
-        self._expected = [PrefixTotals(appended) for appended in world.appended]
+        #: It has found a commit that does not follow, and answers no more.
+        self.has_refused = False
+        self._histories, self._stale = world.histories, world.stale
+        self._expected = [[PrefixTotals(h) for h in histories] for histories in world.histories]
         self._readings: dict[bytes, int] = {}
         self._applied = [-1] * len(self._logs)
         self._has_served = False
@@ -89,8 +93,14 @@ class SimReader:
 
     def read(self, partition: int, most_batches: int, *, next_one: bool = False) -> bool:
         """Follow one partition; True if there was something to read. Raises: Violation."""
+        if self.has_refused:
+            return False
         following = self.loading if next_one and self.loading else self.served
-        came = following.read(partition, most_batches)
+        try:
+            came = following.read(partition, most_batches)
+        except DoesNotFollow:
+            self.has_refused = True
+            return False
         loading = self.loading
         if loading is not None and live._may_follow(
             loading.view, self.served.view, self.served.view
@@ -121,17 +131,29 @@ class SimReader:
             return
         if applied < before:
             raise Violation("I10", f"partition {partition}: applied {before}, then {applied}")
-        if applied > applied_offset(self._logs[partition]):
+        if applied > applied_offset(self._logs[partition]) and partition not in self._stale:
             raise Violation("I7", f"partition {partition}: {applied} is shown, not committed")
         self._applied[partition] = applied
+        self._judge_totals(partition, applied)
+
+    def _judge_totals(self, partition: int, applied: int) -> None:
+        """Compare with the log as it is, or as it was before it has lost its tail."""
+        part, view = self.served.view.partitions[partition], self.served.view
         expected = self._expected[partition]
-        expected.advance(applied)
-        for key, total in expected.expected().items():
-            shown = part.totals.get(key)
-            if shown != total:
-                raise Violation(
-                    "I11", f"partition {partition} at {applied}: {key!r} {shown!r}, not {total!r}"
-                )
+        for history in self._histories[partition][len(expected) :]:
+            expected.append(PrefixTotals(history))
+        totals: dict[bytes, bytes] = {}
+        wrong: bytes | None = b""
+        for each in reversed(expected):
+            each.advance(applied)
+            totals = each.expected()
+            wrong = next((k for k, total in totals.items() if part.totals.get(k) != total), None)
+            if wrong is None:
+                break
+        if wrong is not None:
+            shown = part.totals.get(wrong)
+            raise Violation("I11", f"partition {partition} at {applied}: {wrong!r} {shown!r}")
+        for key in totals:
             device = view.total(key.decode())
             readings = device.readings if device else 0
             if readings < self._readings.get(key, 0):

@@ -18,6 +18,7 @@ import msgspec
 
 import contract.fold
 from api import live
+from api import view as view_module
 from api.view import ViewState
 from contract.changelog import encode_total
 from contract.errors import InvalidReading
@@ -25,10 +26,21 @@ from contract.reading import Reading, Rejected, validate
 from record_batches.chunk import Record, RecordChunk
 from stream_app import partition as partition_module
 from stream_app import recovery, steps
+from stream_app.fence import SingleBatches, WriterFence
 from stream_app.partition import PartitionFold, Pending, Transaction
 from stream_app.store import OFFSET_KEY
-from tests.model import disk
+from tests.model import checker, disk
 from tests.model.disk import SimStore
+from tests.model.guards import (
+    follows_not_back,
+    has_no_age,
+    is_any_epoch,
+    is_not_named,
+    no,
+    nothing,
+    stands_anywhere,
+    yes,
+)
 from tests.model.reader import SimReader
 from tests.model.seeded_workers import (
     AcknowledgesFailedChunks,
@@ -41,9 +53,11 @@ from tests.model.seeded_workers import (
     ReadsUncommitted,
     SeeksOnce,
     StartsFromGroup,
+    TakesReadingsOnTrust,
     TakesUnansweredForAborted,
     TakesUnansweredForDone,
     TrustsUpToItsFence,
+    TrustsUpToTheStable,
 )
 from tests.model.worker import SimWorker
 from tests.model.world import World
@@ -217,4 +231,47 @@ BUGS = [
     _patched("joined decode", partition_module, "decode_readings", _joined_decode),
     _patched("gate skips a partition", live, "_may_follow", _first_partition_decides),
     _patched("view swapped while loading", live, "_may_follow", _at_once),
+]
+
+#: Of single batches and of the log that was counted. Behind each there is a net, so most are seen
+#: by an invariant of their own; NETS takes the net away too.
+GUARDS = [
+    _patched("single batches on any broker", SingleBatches, "is_proven", yes),
+    _patched("single batches of any epoch", WriterFence, "allows_single_batch", is_any_epoch),
+    _patched("single batches of any age", WriterFence, "check_age", has_no_age),
+    _patched("first commit a single batch", WriterFence, "allows_single_batch", is_not_named),
+    _patched("no wait for a changed id", WriterFence, "is_open_to", no),
+]
+_FOLLOWS = ((recovery, "check_follows"), (view_module, "check_follows"))
+_STANDS = (WriterFence, "appended", stands_anywhere)
+_PROOF = (PartitionFold, "needs_proof", no)
+
+
+def _follows(name: str, check: Any, *more: Any) -> Bug:
+    """What lets a foreign batch stand is in every schedule: `rotate` and `forget` hold one."""
+    return Bug(name, World, (*((target, name, check) for target, name in _FOLLOWS), *more))
+
+
+NETS = [
+    Bug("commits stand anywhere", World, (_STANDS,)),
+    # Going back is continuing from less, where the marker says from what: both, or nothing.
+    _follows("markers that continue from less", follows_not_back),
+    _follows("markers in any order", nothing),
+    # By the totals alone, without the invariants that look at the batch itself.
+    _follows(
+        "no net",
+        nothing,
+        _STANDS,
+        (checker, "check_alone", nothing),
+        (checker, "breaks_the_chain", no),
+    ),
+    Bug("store trusted up to the last stable offset", _world(TrustsUpToTheStable)),
+    Bug("readings not compared at a takeover", _world(TakesReadingsOnTrust)),
+    Bug(
+        "readings never compared",
+        _world(TakesReadingsOnTrust),
+        (_PROOF, (checker, "check_lineage", nothing)),
+    ),
+    Bug("readings not compared while running", World, (_PROOF,)),
+    _patched("readings of another log redelivered", PartitionFold, "_is_of_another_log", no),
 ]

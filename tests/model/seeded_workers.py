@@ -42,6 +42,20 @@ class TrustsUpToItsFence(SimWorker):
         self.ends_before = {}
 
 
+class TrustsUpToTheStable(SimWorker):
+    """Compares the store with the last stable offset, which a late control record holds back."""
+
+    def trusted_end(self, partition: int) -> int:
+        return self.world.changelogs[partition].last_stable_offset()
+
+
+class TakesReadingsOnTrust(SimWorker):
+    """Does not compare the readings at a takeover."""
+
+    def compare_readings(self, partition: int) -> None:
+        pass
+
+
 class FencesAtTheCoordinator(SimWorker):
     """What InitProducerId alone does: no log knows of it."""
 

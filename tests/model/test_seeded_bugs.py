@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from tests.model.schedule import failure_of, first_failure, is_same, schedule_of, shrunk
-from tests.model.seeded_bugs import BUGS, Bug, without_safeguard
+from tests.model.seeded_bugs import BUGS, GUARDS, NETS, Bug, without_safeguard
 
 WITHIN_SCHEDULES = 1_000
 #: A row of schedules that the search for violations does not use.
 FIRST_SEED = 10_000_000
 
 
-@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name.replace(" ", "-"))
+@pytest.mark.parametrize("bug", [*BUGS, *GUARDS, *NETS], ids=lambda bug: bug.name.replace(" ", "-"))
 def test_a_missing_safeguard_is_seen(bug: Bug) -> None:
     seeds = range(FIRST_SEED, FIRST_SEED + WITHIN_SCHEDULES)
     with without_safeguard(bug):
@@ -26,7 +26,7 @@ def test_a_missing_safeguard_is_seen(bug: Bug) -> None:
 def test_a_failing_schedule_shrinks_to_what_it_needs() -> None:
     bug = next(bug for bug in BUGS if bug.name == "no fencing")
     with without_safeguard(bug):
-        found = first_failure(range(FIRST_SEED, FIRST_SEED + 100), bug.world)
+        found = first_failure(range(FIRST_SEED, FIRST_SEED + WITHIN_SCHEDULES), bug.world)
         assert found is not None
         seed, failure = found
         small = shrunk(schedule_of(seed), bug.world)

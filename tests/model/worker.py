@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 
 from contract.changelog import BIRTH_KEY, decode_birth
 from record_batches.chunk import RecordChunk
-from stream_app import recovery
+from stream_app import lineage, recovery
 from stream_app.errors import PartitionRefusal, RestartNeeded
+from stream_app.fence import SETTLED_SECONDS, WriterFence
 from stream_app.ground import ChangelogFacts
-from stream_app.partition import Verdict
-from stream_app.recovery import ChangelogRecovery
+from stream_app.partition import PartitionFold, Verdict
+from stream_app.recovery import ChangelogRecovery, require_marker
 from stream_app.takeover import Takeover
+from tests.model import checker
 from tests.model.committing import Committing, Steps
-from tests.model.disk import Directory, StoreDamaged
-from tests.model.kafka_log import Fenced, Unparsable, unparsable
+from tests.model.disk import Directory, SimStore, StoreDamaged
+from tests.model.kafka_log import KAFKA, Fenced, Unparsable, unparsable
 
 if TYPE_CHECKING:
     from tests.model.world import World
@@ -62,6 +64,9 @@ class SimWorker(Committing):
     def die(self) -> None:
         """End at once; only the directory stays."""
         self.world.late += self.in_flight.values()
+        for partition in self.writers.keys() & self.world.group.pins.keys():
+            # Its fence has made the log longer: nothing tells any more that the store is ahead.
+            self.directory.disks.pop(partition, None)
         self.is_alive = self.is_paused = False
         self._forget()
 
@@ -102,6 +107,7 @@ class SimWorker(Committing):
             and self.is_alive
             and self.generation == generation
             and not self.committing
+            and not self.refusals
             and not any(t.fold.pending.events for t in self.takeover.taken.values())
         )
 
@@ -117,10 +123,7 @@ class SimWorker(Committing):
             yield from self.take(partitions)
             if group.generation == generation:
                 break
-        logs = self.world.readings
-        self.takeover.check_positions(
-            dict.fromkeys(partitions, 0), {p: logs[p].end_offset for p in partitions}
-        )
+        self.check_readings(partitions)
         self.positions = self.seek_offsets()
         self._tasks = [self._heartbeat(), self._commit_to_group()]
         for partition in partitions:
@@ -130,11 +133,14 @@ class SimWorker(Committing):
     def _forget_partitions(self) -> None:
         self.takeover = Takeover(self.world.expected_birth)
         self.writers = {}
+        self.fences = {}
+        self.is_ending = set()
         self.ends_before: dict[int, int] = {}
-        self.has_read = {}
         self._tasks = []
         self.committing = {}
         self.waiting = set()
+        #: Why partitions are set aside once what is folded is committed.
+        self.refusals: dict[int, PartitionRefusal] = {}
 
     def take(self, partitions: list[int]) -> Steps:
         """Fence all, then recover all."""
@@ -142,45 +148,129 @@ class SimWorker(Committing):
         yield from self.recover(partitions)
 
     def fence(self, partitions: list[int]) -> Steps:
+        """As Claims.fence and TransactionWriter.start do."""
+        world = self.world
         for partition in partitions:
-            self.ends_before[partition] = self.world.changelogs[partition].end_offset
+            self.ends_before[partition] = self.trusted_end(partition)
             yield "end before read"
-            self.writers[partition] = self.world.coordinator.init(self.transactional_id(partition))
+            writer = world.coordinator.init(self.transactional_id(partition))
+            self.writers[partition] = writer
+            fence = WriterFence(self.single_batches, clock=world.now)
+            self.fences[partition] = fence
+            fence.started((writer.producer_id, writer.epoch))
+            self.is_ending.discard(partition)
             yield "fenced"
+            began = fence.now()
             self.fence_log(partition)
+            fence.confirmed(began)
+            self.prove(world.changelogs[partition].leader)
             yield "log fenced"
-        self.takeover.fenced({p: (0, self.writers[p].epoch) for p in partitions})
+        self.takeover.fenced(
+            {p: (self.writers[p].producer_id, self.writers[p].epoch) for p in partitions}
+        )
+
+    def trusted_end(self, partition: int) -> int:
+        return self.world.changelogs[partition].end_offset
 
     def fence_log(self, partition: int) -> None:
-        self.world.coordinator.pass_empty(self.writers[partition], self.world.changelogs[partition])
+        for _ in range(2):
+            self.world.coordinator.pass_empty(
+                self.writers[partition], self.world.changelogs[partition]
+            )
+
+    def prove(self, leader: int) -> None:
+        """As the probe finds it."""
+        self.single_batches._verdicts[leader] = None if leader is KAFKA else "takes older writers"
 
     def seek_offsets(self) -> dict[int, int]:
         return self.takeover.next_offsets()
 
     def recover(self, partitions: list[int]) -> Steps:
-        bulk = ChangelogRecovery({}, "changelog", self.directory.open)
+        """As Claims.recover does: again, after a while, what a former owner can still write to."""
+        open_to = []
         for partition in partitions:
-            log = self.world.changelogs[partition]
-            end = log.last_stable_offset()
-            if partition in self.writers:
-                self.has_read[partition] = self.writers[partition]
-            birth = next(r.value for b in log.batches for r in b.records if r.key == BIRTH_KEY)
-            yield "end and birth read"
-            self.world.group.unpin(partition)
-            trusted_end = self.ends_before.get(partition, end)
-            store = bulk._trusted_store(ChangelogFacts(partition, birth, trusted_end))
-            position = recovery.start_offset(store)
-            is_broken_off = store.is_recovering()
-            while position < end:
-                chunk = log.fetch(position, 2, read_committed=self.reads_committed)
-                assert chunk is not None
-                if chunk.records:
+            writer = self.writers.get(partition)
+            yield from self._recover(partition)
+            fence, taken = self.fences.get(partition), self.takeover.taken.get(partition)
+            waits = (
+                fence is not None
+                and taken is not None
+                and fence.is_open_to(require_marker(taken.store, partition).writer)
+            )
+            if writer is not None:
+                checker.check_read(self.world, partition, writer, waits=waits)
+            if waits:
+                open_to.append(partition)
+        if not open_to:
+            return
+        yield "waits for a former owner"
+        self.world.pass_time(SETTLED_SECONDS)
+        for partition in open_to:
+            self.ends_before[partition] = self.trusted_end(partition)
+            yield from self._recover(partition)
+            checker.check_read(self.world, partition, self.writers[partition], waits=False)
+
+    def _recover(self, partition: int) -> Steps:
+        bulk = ChangelogRecovery({}, "changelog", self._open_store)
+        log = self.world.changelogs[partition]
+        end = log.last_stable_offset()
+        if partition in self.writers:
+            self.world.reading[self.writers[partition].order, partition] = []
+        birth = next(r.value or b"" for b in log.batches for r in b.records if r.key == BIRTH_KEY)
+        yield "end and birth read"
+        self.world.group.unpin(partition)
+        trusted_end = self.ends_before.get(partition, end)
+        store = bulk._trusted_store(ChangelogFacts(partition, birth, trusted_end))
+        position = recovery.start_offset(store)
+        is_broken_off = store.is_recovering()
+        refused: dict[int, PartitionRefusal] = {}
+        while position < end and partition not in refused:
+            chunk = log.fetch(position, 2, read_committed=self.reads_committed)
+            assert chunk is not None
+            if chunk.records:
+                with bulk._refusals(partition, refused):
                     recovery.store_records(store, partition, chunk.records)
-                position = chunk.next_offset
-                yield "some recovered"
-            if store.is_recovering():
-                recovery._end_recovery(store, partition, verify=is_broken_off)
-            self.takeover.recovered(partition, store, decode_birth(birth))
+            position = chunk.next_offset
+            yield "some recovered"
+        if partition in refused:
+            self.takeover.refuse(refused[partition])
+            return
+        if store.is_recovering():
+            recovery._end_recovery(store, partition, verify=is_broken_off)
+        self.takeover.recovered(partition, store, decode_birth(birth))
+        if partition in self.fences:
+            last_writer = require_marker(store, partition).writer
+            self.fences[partition].continues_at(end, last_writer)
+
+    def _open_store(self, partition: int, fresh: bool) -> SimStore:
+        if fresh:
+            checker.check_set_aside(self.world, partition, self.directory.disks[partition])
+        return self.directory.open(partition, fresh)
+
+    def check_readings(self, partitions: list[int]) -> None:
+        """As Ownership does: are they the ones that were counted, and all there?"""
+        for partition in partitions:
+            if partition in self.takeover.taken:
+                self.compare_readings(partition)
+        ends = {p: self.world.readings[p].end_offset for p in partitions}
+        self.takeover.check_positions(dict.fromkeys(partitions, 0), ends)
+        for partition, taken in self.takeover.taken.items():
+            if partition in partitions:
+                checker.check_lineage(self.world, partition, taken.fold.marker)
+
+    def compare_readings(self, partition: int) -> None:
+        """Refuse a partition whose readings are others than were counted."""
+        refusal = self.replaced(partition, self.takeover.taken[partition].fold)
+        if refusal is not None:
+            self.takeover.refuse(refusal)
+
+    def replaced(self, partition: int, fold: PartitionFold) -> PartitionRefusal | None:
+        """As Lineage.refusals does."""
+        counted = fold.folded_batch
+        found = counted and self.world.readings[partition].stamp_at(counted.last_offset)
+        if counted is None or found is None or found == counted:
+            return None
+        return lineage.refusal(partition, counted, found)
 
     # Letting go
 
@@ -221,7 +311,13 @@ class SimWorker(Committing):
     def _agent(self, partition: int) -> Steps:
         log = self.world.readings[partition]
         while True:
+            if partition not in self.takeover.taken:
+                yield "idle"
+                continue
             position, most_batches = self.positions[partition], 1 + (self.world.clock & 3)
+            if position > log.end_offset:
+                # Out of range, for which aiokafka begins anew.
+                position = self.positions[partition] = 0
             chunk = log.fetch(position, most_batches)
             if chunk is None:
                 yield "idle"
@@ -241,9 +337,18 @@ class SimWorker(Committing):
 
     def accept(self, partition: int, chunk: RecordChunk) -> None:
         """As PartitionPipe.add does."""
+        if partition not in self.takeover.taken or partition in self.refusals:
+            return
         fold = self.takeover.taken[partition].fold
+        if fold.needs_proof(chunk):
+            refusal = self.replaced(partition, fold)
+            if refusal is not None:
+                self.refusals[partition] = refusal
+                return
         verdict = fold.accept(chunk)
-        if verdict is Verdict.GAP:
+        if verdict is Verdict.OTHER_LOG and fold.folded_batch is not None:
+            self.refusals[partition] = lineage.foreign(chunk, fold.folded_batch)
+        elif verdict is Verdict.GAP:
             self.seek_back(partition, fold.next_offset)
         elif verdict is not Verdict.REDELIVERED:
             fold.pending.events.append(chunk)
@@ -253,9 +358,16 @@ class SimWorker(Committing):
 
     def _pipe(self, partition: int) -> Steps:
         while True:
+            if partition not in self.takeover.taken:
+                yield "idle"
+                continue
             fold = self.takeover.taken[partition].fold
             if not fold.pending.events:
-                yield "idle"
+                if partition in self.refusals:
+                    self.takeover.refuse(self.refusals.pop(partition))
+                    yield "set aside"
+                else:
+                    yield "idle"
                 continue
             applied_offset = fold.folded_offset
             taken = fold.take()
@@ -272,6 +384,8 @@ class SimWorker(Committing):
         self.waiting.add(partition)
         while self.world.quarantine_refuses:
             yield "waits"
+        self.refusals.pop(partition, None)
         yield from self.take([partition])
+        self.check_readings([partition])
         self.waiting.discard(partition)
-        self.positions[partition] = self.takeover.next_offsets()[partition]
+        self.positions |= self.takeover.next_offsets()

@@ -12,11 +12,15 @@ from contract.changelog import (
     encode_birth,
     encode_marker,
 )
+from contract.topics import transactional_id
+from stream_app.errors import PartitionRefusal
+from stream_app.fence import AGE_SECONDS
 from tests.model import checker
-from tests.model.committing import Request
+from tests.model.committing import AppendRequest, Request
+from tests.model.coordinator import Coordinator
 from tests.model.disk import Disk
 from tests.model.group import Group
-from tests.model.kafka_log import ABORTED, COMMITTED, Coordinator, Fenced, SimLog, SimTransaction
+from tests.model.kafka_log import ABORTED, COMMITTED, Fenced, SimLog, SimTransaction
 from tests.model.oracle import GOOD, Appended, Value
 from tests.model.reader import SimReader
 from tests.model.violations import Violation
@@ -27,9 +31,10 @@ WORKERS = 2
 #: A drain that takes more rounds than this will never end.
 MOST_ROUNDS = 60
 _STEPS_AT_ONCE = 10
+#: What a step takes, and a transaction at most.
+_STEP_SECONDS, _TRANSACTION_SECONDS = 0.02, 15.0
 EXPECTED_BIRTH = Birth("cluster", "energy_consumption", "readings-id", "changelog-id", -1, "1")
 _BIRTH_BYTES = encode_birth(msgspec.structs.replace(EXPECTED_BIRTH, start_offset=0))
-_FIRST_MARKER_BYTES = encode_marker(Marker(applied_offset=-1))
 
 
 class World:
@@ -40,6 +45,7 @@ class World:
 
     def __init__(self) -> None:
         self.clock = 0
+        self._waited = 0.0
         #: What happened, where somebody wants to know.
         self.trace: list[str] | None = None
         self.expected_birth = EXPECTED_BIRTH
@@ -49,7 +55,18 @@ class World:
         self.changelogs = [SimLog("changelog", p) for p in range(PARTITIONS)]
         self.quarantines = [SimLog("quarantine", p) for p in range(PARTITIONS)]
         self.quarantine_refuses = False
-        self.appended: list[list[Appended]] = [[] for _ in range(PARTITIONS)]
+        #: What was appended, one history for each time that a log has lost its tail; the last one
+        #: is what is there now.
+        self.histories: list[list[list[Appended]]] = [[[]] for _ in range(PARTITIONS)]
+        #: The newest producer that has read a changelog, and takes it for final, by its order.
+        self.has_read: dict[int, int] = {}
+        #: Who reads which just now, from its end on: what former owners append meanwhile.
+        self.reading: dict[tuple[int, int], list[AppendRequest]] = {}
+        #: Partitions with a former owner's batch in them that the log could not refuse: the
+        #: order of the owner meanwhile, the batch's first offset, how many records.
+        self.stale: dict[int, tuple[int, int, int]] = {}
+        #: Changelogs that came back from a backup: stores may be ahead of them.
+        self.were_set_back: set[int] = set()
         #: Transactions of others in the readings log, by partition.
         self.foreign: dict[int, SimTransaction] = {}
         #: Commits of dead workers that are still on their way.
@@ -61,34 +78,82 @@ class World:
         self.applied = [-1] * PARTITIONS
         for log in self.changelogs:
             born = SimTransaction()
-            first = [(BIRTH_KEY, _BIRTH_BYTES), (MARKER_KEY, _FIRST_MARKER_BYTES)]
+            name = transactional_id(1, log.partition)
+            self.coordinator.init(name)
+            if log.partition == 0:
+                self.coordinator.use_up(name)
+            writer = self.coordinator.identity(name)
+            marker = encode_marker(Marker(applied_offset=-1, writer=writer))
+            first = [(BIRTH_KEY, _BIRTH_BYTES), (MARKER_KEY, marker)]
             log.append(first, 0, born)
             born.end(COMMITTED)
         self.workers = [self.worker_class(self, number) for number in range(WORKERS)]
         self.reader = self.reader_class(self)
 
+    @property
+    def appended(self) -> list[list[Appended]]:
+        """What is in each readings log now."""
+        return [histories[-1] for histories in self.histories]
+
     # What can happen
+
+    def now(self) -> float:
+        """Seconds, of a clock that all share."""
+        return self.clock * _STEP_SECONDS + self._waited
+
+    def pass_time(self, seconds: float, bits: int = 0) -> None:
+        """Nobody does anything for so long; what was under way arrives, or never does.
+
+        A process that runs ends when its single batch is under way for too long.
+        """
+        self._waited += seconds
+        if seconds > _TRANSACTION_SECONDS:
+            for name in self.coordinator.open_ids():
+                self.coordinator.expire(name)
+        if seconds < AGE_SECONDS:
+            return
+        late, self.late = self.late, []
+        for request in late:
+            if isinstance(request, AppendRequest) and request.is_held:
+                self.late.append(request)
+            elif bits & 1:
+                self.carry_out(request)
+            bits >>= 1
+        for worker in self.workers:
+            for partition, request in list(worker.in_flight.items()):
+                del worker.in_flight[partition]
+                if not (bits & 1 and self.carry_out(request)):
+                    worker.unanswered.add(partition)
+                bits >>= 1
+                if not worker.is_paused:
+                    worker.die()
+                    break
 
     def append(
         self, partition: int, values: list[Value], transaction: SimTransaction | None = None
     ) -> None:
         """Append readings and bad records to the log as one batch."""
         log = self.readings[partition]
+        appended = self.histories[partition][-1]
         offset = log.end_offset
         log.append([(None, each.value) for each in values], self.clock, transaction)
         for value in values:
-            self.appended[partition].append(Appended(offset, value, transaction))
+            appended.append(Appended(offset, value, transaction))
             offset += 1
 
     def step(self, number: int, pick: int) -> str:
         """Let a worker go on to its next stop; returns what it did."""
         self.clock += 1
+        if self.coordinator.ending:
+            self.coordinator.tick()
         worker = self.workers[number]
         if worker.is_paused:
             return "idle"
         name = worker.step(pick)
         if self.trace is not None and name != "idle":
             self.trace.append(f"    worker {number}: {name}")
+        if self.late:
+            self._hear_held_at(name)
         if name == "committed":
             checker.check_progress(self)
         elif name in ("group committed", "released"):
@@ -141,7 +206,7 @@ class World:
     def owner_store(self, partition: int) -> dict[bytes, bytes]:
         """Return what the owner's store has."""
         for worker in self.workers:
-            if partition in worker.takeover.taken:
+            if partition in worker.takeover.partitions:
                 return worker.directory.disks[partition].data
         raise Violation("drain", f"nobody owns partition {partition}")
 
@@ -154,12 +219,13 @@ class World:
         for _ in range(MOST_ROUNDS):
             for worker in self.workers:
                 self._go_on(worker)
-            if self.is_drained():
+            if self.is_drained() and not (self._hear_held() or self._wake_idle()):
                 break
         else:
             applied = [checker.applied_offset(log) for log in self.changelogs]
             ends = [log.end_offset for log in self.readings]
             raise Violation("drain", f"applied {applied} of {ends} and no end of it")
+        self.coordinator.complete_all()
         self._read_all(self.reader)
         checker.check_drained(self)
 
@@ -175,9 +241,12 @@ class World:
         for transaction in self.foreign.values():
             transaction.end(COMMITTED if self.clock & 1 else ABORTED)
         self.foreign = {}
-        for request in self.late:
-            self.carry_out(request)
-        self.late = []
+        late, self.late = self.late, []
+        for request in late:
+            if isinstance(request, AppendRequest) and request.is_held:
+                self.late.append(request)
+            else:
+                self.carry_out(request)
         for partition in range(PARTITIONS):
             # A chunk lost at the end of the log is missed when the next one comes.
             self.append(partition, [GOOD[0]])
@@ -185,19 +254,66 @@ class World:
             worker.is_paused = False
             if worker.number not in self.group.members:
                 worker.die()
-        for transactional_id in self.coordinator.open_ids():
-            if not any(w.is_writing(transactional_id) for w in self.workers):
-                self.coordinator.expire(transactional_id)
+        for name in self.coordinator.open_ids():
+            if not any(w.is_writing(name) for w in self.workers):
+                self.coordinator.expire(name)
+
+    def _hear_held_at(self, moment: str) -> None:
+        """Deliver what was under way for too long when others have read, or have committed."""
+        for request in list(self.late):
+            if not isinstance(request, AppendRequest) or not request.is_held:
+                continue
+            order = request.producer.order
+            is_its_moment = moment == ("sought", "acknowledged", "")[order % 3]
+            if is_its_moment and self.has_read.get(request.log.partition, 0) > order:
+                self.late.remove(request)
+                self._read_all(self.reader)
+                self.carry_out(request)
+                self._read_all(self.reader)
+                # An idle owner would not notice.
+                self.append(request.log.partition, [GOOD[0]])
+
+    def _hear_held(self) -> bool:
+        """Deliver what was under way for too long, now that others own and have read it all."""
+        held, self.late = self.late, []
+        for request in held:
+            self.carry_out(request)
+        for partition in range(PARTITIONS) if held else ():
+            self.append(partition, [GOOD[0]])
+        return bool(held)
+
+    def _wake_idle(self) -> bool:
+        """Append where an idle owner cannot know yet that its readings or changelog changed."""
+        has_grown = False
+        for partition, applied in self._applied().items():
+            marker = checker.marker(self.changelogs[partition])
+            if marker["applied_offset"] != applied or checker.is_replaced(
+                self, partition, marker["applied_offset"], marker["checksum"]
+            ):
+                self.append(partition, [GOOD[0]])
+                has_grown = True
+        return has_grown
+
+    def _applied(self) -> dict[int, int]:
+        """Return what each owner has applied; a stale changelog may say something else."""
+        return {
+            partition: taken.fold.marker.applied_offset
+            for worker in self.workers
+            for partition, taken in worker.takeover.taken.items()
+        }
 
     def is_drained(self) -> bool:
         """Tell whether everything is owned and applied."""
         generation = self.group.generation
-        owned: list[int] = []
-        for worker in self.workers:
-            if not worker.is_settled(generation):
-                return False
-            owned += worker.takeover.taken
-        return sorted(owned) == list(range(PARTITIONS)) and all(
-            checker.applied_offset(self.changelogs[p]) == self.readings[p].end_offset - 1
-            for p in owned
+        if not all(worker.is_settled(generation) for worker in self.workers):
+            return False
+        applied = self._applied()
+        return sorted([*applied, *self.refused()]) == list(range(PARTITIONS)) and all(
+            applied_offset == self.readings[p].end_offset - 1
+            and (p in self.stale or applied_offset == checker.applied_offset(self.changelogs[p]))
+            for p, applied_offset in applied.items()
         )
+
+    def refused(self) -> dict[int, PartitionRefusal]:
+        """Return why partitions are set aside by their owners."""
+        return {p: r for worker in self.workers for p, r in worker.takeover.refused.items()}
