@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 
 from stream_app.errors import PartitionRefusal
 from stream_app.fence import SETTLED_SECONDS
-from stream_app.recovery import ChangelogRecovery, Recovered, require_marker
+from stream_app.recovery import ChangelogRecovery, Found, Recovered, require_marker
 from stream_app.transaction import TransactionWriter, stop_writers
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Claims:
         """Return producer id and epoch of the partitions' writers."""
         return {partition: self.writers[partition].identity for partition in partitions}
 
-    async def recover(self, partitions: list[int]) -> dict[int, Recovered | PartitionRefusal]:
+    async def recover(self, partitions: list[int]) -> dict[int, Found]:
         """Recover; again, after a while, what a former owner can still write to.
 
         Its log does not know that owner as fenced: Kafka has given this one another producer id.
@@ -72,9 +72,14 @@ class Claims:
             if all(self.writers.get(p) is writer for p, writer in writers.items()):
                 ends = await self._recovery.end_offsets(open_to)
                 recovered |= await self._recovery.recover(open_to, ends)
+        for partition, found in recovered.items():
+            writer = writers[partition]
+            if writer is not None and isinstance(found, Recovered):
+                last_writer = require_marker(found.store, partition).writer
+                writer.fence.continues_at(found.end_offset, last_writer)
         return recovered
 
-    def _is_open_to_a_former(self, partition: int, found: Recovered | PartitionRefusal) -> bool:
+    def _is_open_to_a_former(self, partition: int, found: Found) -> bool:
         writer = self.writers.get(partition)
         if writer is None or isinstance(found, PartitionRefusal):
             return False

@@ -32,7 +32,7 @@ from stream_app.ground import LostOffsets
 from stream_app.lineage import Lineage, replaced_among
 from stream_app.pace import Pace
 from stream_app.pipe import PartitionPipe
-from stream_app.recovery import ChangelogRecovery, Found, require_marker
+from stream_app.recovery import ChangelogRecovery
 from stream_app.set_aside import Retries
 from stream_app.source import Source
 from stream_app.takeover import Takeover
@@ -112,25 +112,11 @@ class Ownership:
             if takeover is not self._takeover:
                 log.info("let go while they were recovered: partitions %s", partitions)
                 return
-            self._take(recovered, replaced)
+            takeover.take(recovered, replaced)
         except asyncio.CancelledError:
             raise
         except Exception as error:
             end_process("recovery", error)
-
-    def _take(
-        self, recovered: Mapping[int, Found], replaced: Mapping[int, PartitionRefusal]
-    ) -> None:
-        """Let into the takeover what is judged already: whatever is taken there may be opened."""
-        for partition, found in recovered.items():
-            if isinstance(found, PartitionRefusal):
-                self._takeover.refuse(found)
-                continue
-            self._takeover.recovered(partition, found.store, found.birth)
-            last_writer = require_marker(found.store, partition).writer
-            self._claims.writers[partition].fence.continues_at(found.end_offset, last_writer)
-            if partition in self._takeover.taken and partition in replaced:
-                self._takeover.refuse(replaced[partition])
 
     def begin(self, generation: int, source: Source) -> None:
         """Go on in this generation; what was fenced and recovered waits for `check_positions`."""
@@ -236,7 +222,7 @@ class Ownership:
         first, end = await begun[1].bounds(partition)
         # From here to its pipe without a pause: it is set aside, or it is worked on.
         takeover.fenced(self._claims.identities([partition]))
-        self._take(recovered, replaced)
+        takeover.take(recovered, replaced)
         takeover.check_positions({partition: first}, {partition: end})
         self._open_pipes([partition] if partition in takeover.taken else [])
         if pipe := self.pipes.get(partition):
@@ -245,7 +231,7 @@ class Ownership:
     async def _finish(self, partition: int) -> None:
         if pipe := self.pipes.get(partition):
             await asyncio.shield(pipe.finish())
-            self.pipes.pop(partition, None)
+            del self.pipes[partition]
 
     def next_offset(self, partition: int) -> int | None:
         """Return what the group may show as committed: everything before it is applied."""

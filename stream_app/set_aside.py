@@ -72,9 +72,14 @@ class Retries:
         #: How many tries in a row, and when the last one was planned.
         self._tries: dict[int, tuple[int, float]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        #: The partitions whose next try is planned: two at once would fence each other.
+        self._planned: set[int] = set()
 
     def plan(self, partition: int) -> None:
-        """Try a partition again, later than after the try before."""
+        """Try a partition again, later than after the try before; once, however often planned."""
+        if partition in self._planned:
+            return
+        self._planned.add(partition)
         now = time.monotonic()
         tries, planned_at = self._tries.get(partition, (0, now))
         if now > planned_at + 2 * LAST_SECONDS:
@@ -87,12 +92,14 @@ class Retries:
 
     async def _wait(self, partition: int, seconds: float) -> None:
         await asyncio.sleep(seconds)
+        self._planned.discard(partition)
         await self._again(partition)
 
     async def cancel(self) -> None:
         """Forget all, and end what is under way."""
         tasks = list(self._tasks)
         self._tries.clear()
+        self._planned.clear()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

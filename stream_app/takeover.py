@@ -15,7 +15,7 @@ from contract.changelog import Birth
 from stream_app.errors import WAITS_FOR_KAFKA, PartitionRefusal, RestartNeeded
 from stream_app.ground import LostOffsets, check_birth, check_position
 from stream_app.partition import PartitionFold
-from stream_app.recovery import require_marker
+from stream_app.recovery import Found, require_marker
 from stream_app.store import PartitionStore
 
 
@@ -44,6 +44,18 @@ class Takeover:
     def fenced(self, writers: Mapping[int, tuple[int, int]]) -> None:
         """Note who alone can commit to these partitions now, by producer id and epoch."""
         self._fenced.update(writers)
+
+    def take(
+        self, recovered: Mapping[int, Found], replaced: Mapping[int, PartitionRefusal]
+    ) -> None:
+        """Go on from what is recovered and judged already: whatever is taken may be opened."""
+        for partition, found in recovered.items():
+            if isinstance(found, PartitionRefusal):
+                self.refuse(found)
+                continue
+            self.recovered(partition, found.store, found.birth)
+            if partition in self.taken and partition in replaced:
+                self.refuse(replaced[partition])
 
     def recovered(self, partition: int, store: PartitionStore, birth: Birth) -> None:
         """Go on from a store that has all of the changelog; refuses one that is not this view's.

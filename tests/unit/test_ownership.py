@@ -20,7 +20,7 @@ from stream_app.health import not_ready_because
 from stream_app.lineage import refusal
 from stream_app.ownership import Ownership
 from stream_app.recovery import Recovered
-from stream_app.set_aside import leave_if_alone
+from stream_app.set_aside import Retries, leave_if_alone
 
 BIRTH = Birth("cluster", "readings", "readings-id", "changelog-id", 0, "1")
 
@@ -486,3 +486,19 @@ async def test_x54_a_partition_that_is_neither_worked_on_nor_set_aside_is_named(
     assert not_ready_because(owned) == ["partition 1 is not worked on, and nobody knows why"]
     await owned.release()
     assert endings == []
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_x54_a_try_that_is_planned_twice_is_made_once() -> None:
+    tried: list[int] = []
+
+    async def again(partition: int) -> None:
+        tried.append(partition)
+        if tried.count(partition) == 1:
+            retries.plan(partition)
+
+    retries = Retries(again)
+    for partition in (1, 1, 2, 1):
+        retries.plan(partition)
+    await until(lambda: not retries._tasks)
+    assert sorted(tried) == [1, 1, 2, 2], "each once, and once more where a try has planned it"
