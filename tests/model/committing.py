@@ -182,6 +182,7 @@ class Committing:
         log = self.world.changelogs[partition]
         self.world.coordinator.pass_empty(self.writers[partition], log)
         self.is_ending.discard(partition)
+        fence.all_but_the_last_are_written()
         fence.confirmed(began)
 
     def send_quarantined(self, partition: int, records: list[Any]) -> None:
