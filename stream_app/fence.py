@@ -96,6 +96,16 @@ class SingleBatches:
         bad = [f"broker {b}: {why}" for b, why in sorted(self._verdicts.items()) if why is not None]
         return "not used: " + "; ".join(bad) if bad else "used"
 
+    def configs_judged(self, refused_because: str | None) -> None:
+        """Take in what the configs say now: they may refuse single batches, until a restart."""
+        self.are_possible = self.are_possible or refused_because is None
+        if refused_because is None or self._refused is not None:
+            return
+        self._refused = refused_because
+        for leader in list(self._verdicts):
+            metrics.SINGLE_BATCHES_PROVEN.labels(str(leader)).set(False)
+        log.warning("single batches: %s", self)
+
     def is_proven(self, leader: int | None) -> bool:
         """Tell whether the logs of this broker refuse fenced writers."""
         return self._refused is None and self._verdicts.get(leader, "") is None  # type: ignore[arg-type]

@@ -34,6 +34,7 @@ from stream_app.errors import (
     WorkerError,
 )
 from stream_app.examination import Topics, configs_seen, examine_configs, refuse_or_warn
+from stream_app.fence import refused_by_configs
 from stream_app.settings import WorkerSettings
 from stream_app.standing import Finding
 
@@ -107,7 +108,10 @@ class Watch:
 
     def _judge_configs(self, topics: Topics) -> list[Finding]:
         name = changelog(self._ground.view_version).name
-        return examine_configs(configs_seen(self._cluster, topics), topics, name, self._settings)
+        seen = configs_seen(self._cluster, topics)
+        refused = refused_by_configs(seen.brokers, seen.topics.get(name, {}))
+        self._ground.single_batches.configs_judged(refused)
+        return examine_configs(seen, topics, name, self._settings)
 
     def _tell(self, findings: list[Finding]) -> None:
         now = refuse_or_warn(findings)

@@ -19,6 +19,7 @@ from stream_app.certainty import certainly
 from stream_app.cluster import Cluster, TopicOnBroker
 from stream_app.doctor import Ground, examine
 from stream_app.errors import Refusal, RestartNeeded, Suspicion
+from stream_app.fence import REMEMBERED_MS, SingleBatches
 from stream_app.settings import WorkerSettings
 from stream_app.watch import Watch, watch
 
@@ -175,6 +176,42 @@ async def test_x58_a_config_that_would_cost_readings_ends_a_worker_that_runs(
         await watch(watched, lambda _: None, is_pinned=False)
     assert f"{topic}: {name} is {value}" in str(ended[0])
     assert cluster.brokers_asked > 1, "asked again before it is believed"
+
+
+def test_f8_configs_that_no_longer_allow_single_batches_end_them_while_it_runs(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def proves() -> None:
+        pass
+
+    single = SingleBatches(None)
+    asyncio.run(single.prove(1, proves))
+    shown = {
+        "producer.id.expiration.ms": str(REMEMBERED_MS),
+        "transactional.id.expiration.ms": str(REMEMBERED_MS),
+    }
+    monkeypatch.setattr(cluster, "broker_configs", lambda: {"1": shown})
+    cluster.topic_configs = {CHANGELOG: {"message.timestamp.type": "LogAppendTime"}}
+    ground = GROUND._replace(single_batches=single)
+    watched = Watch(SETTINGS, cast(Cluster, cluster), ground, [])
+    asyncio.run(watched.look())
+    assert single.is_proven(1)
+    cluster.topic_configs[CHANGELOG]["message.timestamp.type"] = "CreateTime"
+    asyncio.run(watched.look())
+    assert not single.is_proven(1)
+    assert "message.timestamp.type is CreateTime" in str(single)
+    cluster.topic_configs[CHANGELOG]["message.timestamp.type"] = "LogAppendTime"
+    asyncio.run(watched.look())
+    assert not single.is_proven(1), "a restart allows them again"
+    assert single.are_possible, "a former owner may have written some"
+
+
+def test_f8_configs_that_allow_single_batches_later_allow_them_to_others() -> None:
+    single = SingleBatches("the brokers do not show their configs")
+    single.configs_judged(None)
+    assert single.are_possible, "a worker that starts now may write some"
+    assert not single.is_proven(1)
+    assert "do not show" in str(single)
 
 
 @pytest.mark.parametrize("there", [0, 1, 2])
