@@ -48,6 +48,10 @@ class Marker(msgspec.Struct, frozen=True):
     #: docs/SINGLE_BATCHES.md.
     v: Literal[1, 2] = 2
 
+    def signed_by(self, writer: tuple[int, int]) -> Marker:
+        """Return the marker of an empty commit by another writer, which continues from this."""
+        return msgspec.structs.replace(self, previous=self.applied_offset, writer=writer, v=2)
+
 
 class Birth(msgspec.Struct, frozen=True):
     """What a changelog partition was born from; written once, before its first total."""

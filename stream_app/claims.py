@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
+from contract.changelog import MARKER_KEY, encode_marker
 from stream_app.errors import PartitionRefusal
 from stream_app.fence import SETTLED_SECONDS
+from stream_app.partition import Transaction
 from stream_app.recovery import ChangelogRecovery, Found, Recovered, require_marker
 from stream_app.transaction import TransactionWriter, stop_writers
 
@@ -58,7 +60,7 @@ class Claims:
         """
         if not partitions:
             return {}
-        writers = {partition: self.writers.get(partition) for partition in partitions}
+        writers = {p: self.writers[p] for p in partitions if p in self.writers}
         recovered = await self._recovery.recover(partitions, self._ends_before)
         open_to = [p for p, found in recovered.items() if self._is_open_to_a_former(p, found)]
         if open_to:
@@ -69,14 +71,49 @@ class Claims:
                 SETTLED_SECONDS,
             )
             await asyncio.sleep(SETTLED_SECONDS)
-            if all(self.writers.get(p) is writer for p, writer in writers.items()):
-                ends = await self._recovery.end_offsets(open_to)
-                recovered |= await self._recovery.recover(open_to, ends)
+            try:
+                if self._has(writers):
+                    recovered |= await self._settle({p: writers[p] for p in open_to})
+            except Exception:
+                # Let go meanwhile: the rebalance that has begun stops the writers.
+                if self._has(writers):
+                    raise
         for partition, found in recovered.items():
-            writer = writers[partition]
+            writer = writers.get(partition)
             if writer is not None and isinstance(found, Recovered):
                 last_writer = require_marker(found.store, partition).writer
                 writer.fence.continues_at(found.end_offset, last_writer)
+        return recovered
+
+    def _has(self, writers: Mapping[int, TransactionWriter]) -> bool:
+        """Tell whether these are still the partitions' writers."""
+        return all(self.writers.get(p) is writer for p, writer in writers.items())
+
+    async def _settle(self, writers: Mapping[int, TransactionWriter]) -> dict[int, Found]:
+        """Recover partitions again, and put this worker's name into their markers.
+
+        Each rebalance before their next commit, which may be far, would wait once more.
+        """
+        ends = await self._recovery.end_offsets(list(writers))
+        recovered = await self._recovery.recover(list(writers), ends)
+        signed = []
+        for partition, writer in writers.items():
+            found = recovered[partition]
+            if isinstance(found, PartitionRefusal) or not self._is_open_to_a_former(
+                partition, found
+            ):
+                continue
+            # Not with a newer writer of another rebalance, which has yet to recover.
+            former = require_marker(found.store, partition)
+            writer.fence.continues_at(found.end_offset, former.writer)
+            marker = former.signed_by(writer.identity)
+            updates = [(MARKER_KEY, encode_marker(marker))]
+            await writer.write(Transaction(updates, [], marker))
+            # A commit is answered before it is in the log.
+            await writer.keep()
+            signed.append(partition)
+        if signed:
+            recovered |= await self._recovery.recover(signed, ends)
         return recovered
 
     def _is_open_to_a_former(self, partition: int, found: Found) -> bool:

@@ -8,9 +8,9 @@ from typing import Any, NoReturn, cast
 
 import msgspec
 import pytest
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, ProducerClosed
 
-from contract.changelog import Birth, Marker
+from contract.changelog import MARKER_KEY, Birth, Marker, check_follows, encode_marker
 from record_batches.chunk import BatchStamp
 from stream_app import ownership as ownership_module
 from stream_app import set_aside as set_aside_module
@@ -19,6 +19,7 @@ from stream_app.fence import SETTLED_SECONDS, SingleBatches, WriterFence
 from stream_app.health import not_ready_because
 from stream_app.lineage import refusal
 from stream_app.ownership import Ownership
+from stream_app.partition import Transaction
 from stream_app.recovery import Recovered
 from stream_app.set_aside import Retries, leave_if_alone
 
@@ -37,6 +38,13 @@ class Store:
 
     def marker(self) -> Marker:
         return self._marker
+
+
+class StoreOf(Store):
+    """One that has this marker."""
+
+    def __init__(self, marker: Marker) -> None:
+        self._marker = marker
 
 
 def recovered(birth: Birth, writer: tuple[int, int] | None = None, **fields: Any) -> Recovered:
@@ -339,6 +347,69 @@ async def test_c2_what_a_former_owner_under_another_id_may_still_write_is_waited
     assert slept == [SETTLED_SECONDS]
     assert recovery.asked == [([0, 1], {0: 7, 1: 7}), ([1], {1: 7})]
     assert owned.positions() == {0: 10, 1: 10}
+
+
+async def test_f5_what_a_former_owner_may_still_write_is_waited_for_once(
+    endings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A partition without readings has no commit that would name its new owner."""
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    refused = PartitionRefusal(2, "changelog", "it has no birth record")
+    found = {0: recovered(BIRTH, (4_000, 2)), 1: recovered(BIRTH, (3_999, 2)), 2: refused}
+    recovery = Recovery(found)
+    owned = ownership_of(recovery)
+    steps: list[Any] = []
+
+    async def write(_: Any, transaction: Transaction) -> int:
+        steps.append(transaction)
+        recovery.found[1] = Recovered(cast(Any, StoreOf(transaction.marker)), BIRTH, 33)
+        return 31
+
+    async def keep(_: Any) -> None:
+        steps.append("its end is seen")
+
+    monkeypatch.setattr(Writer, "write", write, raising=False)
+    monkeypatch.setattr(Writer, "keep", keep, raising=False)
+    monkeypatch.setattr(ownership_module.asyncio, "sleep", sleep)
+    for _ in range(2):
+        await owned.fence([0, 1, 2])
+        await owned.recover([0, 1, 2])
+    assert endings == []
+    assert slept == [SETTLED_SECONDS]
+    marker = Marker(9, previous=9, writer=Writer.identity)
+    assert steps == [
+        Transaction([(MARKER_KEY, encode_marker(marker))], [], marker),
+        "its end is seen",
+    ]
+    check_follows(Marker(9, writer=(3_999, 2)), marker)
+    assert [asked for asked, _ in recovery.asked] == [[0, 1, 2], [1], [1], [0, 1, 2]]
+    assert owned.positions() == {0: 10, 1: 10}
+    writer: Any = owned._claims.writers[1]
+    with pytest.raises(RestartNeeded, match="not at 33-34"):
+        writer.fence.appended(35, 1, all_written=True)
+
+
+async def test_f5_partitions_let_go_while_they_are_signed_end_nothing(
+    endings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owned = ownership_of(Recovery({1: recovered(BIRTH, (3_999, 2))}))
+
+    async def sleep(_: float) -> None: ...
+
+    async def write(*_: Any) -> int:
+        await owned.release()
+        raise ProducerClosed
+
+    monkeypatch.setattr(Writer, "write", write, raising=False)
+    monkeypatch.setattr(ownership_module.asyncio, "sleep", sleep)
+    await owned.fence([1])
+    await owned.recover([1])
+    assert endings == []
+    assert owned.positions() == {}
 
 
 async def test_c4_a_writer_is_told_where_the_changelog_ended(endings: list[str]) -> None:
