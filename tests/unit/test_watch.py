@@ -170,6 +170,7 @@ async def test_x58_a_config_that_would_cost_readings_ends_a_worker_that_runs(
 
     monkeypatch.setattr(watch_module, "end_process", end_process)
     monkeypatch.setattr(watch_module, "INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(certainty, "CERTAIN_SECONDS", 0.3)  # a loaded machine's look takes a while
     cluster.topic_configs = {topic: {name: value}}
     watched = Watch(SETTINGS, cast(Cluster, cluster), GROUND, [])
     with pytest.raises(asyncio.CancelledError):
