@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import cast
 
 from starlette.requests import Request
@@ -28,14 +28,13 @@ from api.publishing import Delivery, Publisher
 from api.rows import SLICE_ROWS
 from api.sending import Sent, finished, note_failure
 from api.services import Services
-from api.upload_rows import BEGINNING, NO_URL, UploadRows
+from api.upload_rows import BEGINNING, NO_URL, Places, UploadRows
 from api.uploads import Upload, receive_upload
 from contract.errors import echo
 from contract.topics import READINGS
 from producer.errors import FileBroken
 from producer.files.cells import Dialect
 from producer.files.content import format_of
-from producer.files.reading import Place
 from producer.files.rows import FORMATS, Format
 from producer.import_writer import Batch
 
@@ -108,10 +107,10 @@ class Append:
         for name, count in counts.items():
             self._services.metrics.rows.labels(name.removesuffix("_rows")).inc(count)
 
-    async def _send(self, places: Iterator[Place], publisher: Publisher) -> Sent:
+    async def _send(self, places: Places, publisher: Publisher) -> Sent:
         """Send all rows. Never raises: what happens is told by what is returned."""
         delivery = publisher.delivery()
-        rows, goes_on = 0, True
+        rows, is_all = 0, True
         failure: BaseException | None = None
         try:
             while (place := await asyncio.to_thread(next, places, None)) is not None:
@@ -119,10 +118,14 @@ class Append:
                 if self._services.is_stopping:
                     raise NotWritten("the server is stopping")
                 rows += len(batch.values) + len(batch.quarantined)
-                goes_on = goes_on and await self._hand_over(batch, delivery)
+                if not await self._hand_over(batch, delivery):
+                    # The rest is surely not in the log, and to count it would be to parse it all.
+                    is_all = False
+                    await asyncio.to_thread(places.close)
+                    break
         except (Exception, asyncio.CancelledError) as error:
             failure = error
-        return Sent(await finished(delivery), rows, failure)
+        return Sent(await finished(delivery), rows, failure, is_all and failure is None)
 
     async def _hand_over(self, batch: Batch, delivery: Delivery) -> bool:
         """Send a batch slice by slice; returns whether it is worth sending more."""
@@ -140,7 +143,7 @@ class Append:
 
     def _told(self, sent: Sent, import_id: str) -> Response:
         """Count the rows, and answer with their numbers. Raises: ApiError unless all are there."""
-        outcome, rows, failure = sent
+        outcome, rows, failure, is_all = sent
         counts = {
             "successful_rows": outcome.successful_rows,
             "quarantined_rows": outcome.quarantined_rows,
@@ -154,7 +157,7 @@ class Append:
             raise BrokenOff(text, **counts, unknown_rows=0)
         if outcome.is_written:
             note_failure(failure, self._services.metrics)
-        outcome.check(rows, failure)
+        outcome.check(rows, failure, is_all=is_all)
         return JsonAnswer({"import_id": import_id, **counts})
 
 

@@ -137,7 +137,7 @@ class Events:
 
     async def _write(self, body: Body, publisher: Publisher) -> Outcome:
         """Send all rows; returns how they ended. Raises: ApiError unless all are acknowledged."""
-        outcome, rows, failure = await send_body(
+        outcome, rows, failure, _ = await send_body(
             body.whole(), publisher.delivery(), self._services.slices
         )
         self._count(outcome)

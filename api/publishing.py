@@ -26,14 +26,17 @@ class Outcome(NamedTuple):
         """Whether any row is in the log, or may be."""
         return bool(self.successful_rows or self.quarantined_rows or self.unknown_rows)
 
-    def check(self, rows: int, failure: BaseException | None = None) -> None:
+    def check(
+        self, rows: int, failure: BaseException | None = None, *, is_all: bool = True
+    ) -> None:
         """Refuse to call so many rows written unless all of them are acknowledged.
 
-        `failure` is what broke the body off. With no row in a log it is raised as it is.
+        `failure` is what broke the body off. With no row in a log it is raised as it is. `is_all`
+        says that there are no more rows.
         Raises: NotWritten, PartlyWritten.
         """
         acknowledged = self.successful_rows + self.quarantined_rows
-        if failure is None and acknowledged == rows:
+        if failure is None and is_all and acknowledged == rows:
             return
         is_stopping = isinstance(failure, asyncio.CancelledError)
         if not self.is_written:
@@ -47,8 +50,9 @@ class Outcome(NamedTuple):
             reason = "the server is stopping"
         else:
             reason = "something failed here" if failure else "Kafka stopped answering"
+        at_least = "" if is_all else "at least "
         raise PartlyWritten(
-            f"{reason}: of {rows} rows {acknowledged} are acknowledged, "
+            f"{reason}: of {at_least}{rows} rows {acknowledged} are acknowledged, "
             f"{self.unknown_rows} may be in the log or not, the others are not",
             successful_rows=self.successful_rows,
             quarantined_rows=self.quarantined_rows,

@@ -38,11 +38,15 @@ class Verdict(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """How a body ended: its rows as far as they were looked at, and what broke it off."""
+    """How a body ended: its rows as far as they were looked at, and what broke it off.
+
+    `is_all` says that no rows come behind those.
+    """
 
     outcome: Outcome
     rows: int
     failure: BaseException | None
+    is_all: bool = True
 
 
 def judge(values: Sequence[bytes]) -> Verdict:

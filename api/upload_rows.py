@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import closing
 
 from api.errors import BadRequest, BodyTooLarge, echo_all
@@ -21,6 +21,7 @@ from producer.files.reading import Place, read_places
 from producer.files.rows import Format, Start
 from producer.import_writer import Batch
 
+Places = Generator[Place, None, None]
 BEGINNING = KeyNote(b"", 0)
 NO_URL = "parameter url: nothing is fetched from elsewhere; send the file itself"
 
@@ -58,7 +59,7 @@ class UploadRows:
             raise NoReading("none of its rows is a reading")
         yield Step(Batch((), ()), *start, True)
 
-    def places(self, import_id: str, note: KeyNote) -> Iterator[Place]:
+    def places(self, import_id: str, note: KeyNote) -> Places:
         """Look through a compressed file, then begin to read; in another thread.
 
         Raises: BadRequest, BodyTooLarge, Busy, SpoolUnusable.
@@ -72,7 +73,7 @@ class UploadRows:
             raise BadRequest(echo_all(str(error))) from None
         return _with_first(first, places)
 
-    def _places(self, import_id: str, note: KeyNote) -> Iterator[Place]:
+    def _places(self, import_id: str, note: KeyNote) -> Places:
         self._upload.file.seek(0)
         upload, most = self._upload, self._most_bytes
         content = Content(upload.file, RAW_NAME, limit_bytes=most, copy=upload.copy)
@@ -94,7 +95,7 @@ class UploadRows:
             )
 
 
-def _with_first(first: Place | None, rest: Iterator[Place]) -> Iterator[Place]:
+def _with_first(first: Place | None, rest: Places) -> Places:
     if first is not None:
         yield first
         yield from rest

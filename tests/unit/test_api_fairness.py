@@ -21,6 +21,7 @@ import zstandard
 
 import api.sending
 import api.spool
+import api.upload_rows
 from api.forms import FORM_BYTES
 from api.sending import MOST_REFUSED
 from api.services import UPLOADS, UPLOADS_SHARE
@@ -443,3 +444,29 @@ async def test_api_b4_a_file_ends_when_the_server_stops(tmp_path: Path) -> None:
     assert "stopping" in answer.error
     answer = await caller.post(FILE, ROW)
     assert answer.status == 503
+
+
+async def test_f9_a_file_that_kafka_no_longer_takes_is_not_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = 0
+    real = api.upload_rows.read_places
+
+    def counting(*arguments: Any, **options: Any) -> Any:
+        nonlocal read
+        for place in real(*arguments, **options):
+            read += 1
+            yield place
+
+    monkeypatch.setattr(api.upload_rows, "read_places", counting)
+    for takes, status, text in (
+        (7_000, 504, "rows 7000 are"),
+        (0, 503, "nothing was"),
+    ):
+        read = 0
+        caller = caller_for(tmp_path / str(takes), None, ScriptedPublisher(takes=takes))
+        answer = await caller.post(FILE, lines_of([ROW] * 40_000))
+        assert (answer.status, text in answer.error) == (status, True), answer.error
+        assert ("of at least 1" in answer.error) == (takes > 0)
+        assert read <= 4 < 40_000 // 5_000
+        assert caller.services.spool.taken == 0

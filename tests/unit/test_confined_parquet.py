@@ -151,3 +151,33 @@ def test_b13_a_child_that_dies_is_a_file_that_cannot_be_read(tmp_path: Path) -> 
     with path.open("rb") as file, pytest.raises((FileRefused, FileBroken), match=r"MiB|malloc"):
         list(confined_rows(file, Start(), memory_bytes=1 << 20))
     assert os.listdir(tmp_path) == ["a.parquet"]
+
+
+def test_f10_the_child_is_told_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_SASL_PASSWORD", "secret")
+    environments: list[dict[str, str]] = []
+
+    class Watched(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, env: dict[str, str], **options: Any) -> None:
+            environments.append(env)
+            super().__init__(*arguments, env=env, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", Watched)
+    path = tmp_path / "a.parquet"
+    path.write_bytes(parquet())
+    with path.open("rb") as file:
+        (rows,) = confined_rows(file, Start())
+    assert len(rows.values) == 3
+    (found,) = environments
+    assert "PATH" in found
+    assert "secret" not in found.values()
+    assert not [name for name in found if name.startswith(("KAFKA", "API", "ENERGY"))]
+
+
+def test_f10_a_file_that_takes_too_long_is_broken(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    # Without any seconds more the second that it is in is its last.
+    path.write_bytes(parquet(300_000))
+    with path.open("rb") as file, pytest.raises((FileRefused, FileBroken), match="0 s for some"):
+        for _ in confined_rows(file, Start(), cpu_seconds=0):
+            pass
