@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 
 from record_batches.chunk import RecordChunk, UnreadableBatch
 from stream_app import metrics
-from stream_app.errors import PartitionRefusal, RestartNeeded
+from stream_app.errors import PartitionRefusal
 from stream_app.ground import LostOffsets, go_on_without, removed, unreadable
 from stream_app.lineage import Lineage, foreign
 from stream_app.partition import PartitionFold, Verdict
@@ -44,7 +44,7 @@ class Intake:
             if self._fold.needs_proof(chunk):
                 await self._prove()
             return self._goes_on() and await self._accept(chunk)
-        except (KafkaError, OSError, RestartNeeded) as error:
+        except (KafkaError, OSError) as error:
             log.info("partition %d: cannot judge %r now: %r", self._fold.partition, chunk, error)
             await self._fetch_again()
         return False

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from contract.topics import READINGS
 from record_batches.chunk import BatchStamp, RecordChunk
 from record_batches.reader import ChunkReader
-from stream_app.errors import PartitionRefusal, RestartNeeded
+from stream_app.errors import PartitionRefusal
 from stream_app.partition import stamp_of
 from stream_app.recovery import Found, Recovered, require_marker
 
@@ -37,7 +37,7 @@ class Lineage:
         """Return why partitions are not to be worked on, by partition; none where all fit.
 
         An offset that is not in the log is not judged here: `check_position` says so better.
-        Raises: RestartNeeded when Kafka does not answer; what aiokafka raises.
+        Raises: TimeoutError when Kafka does not answer; what aiokafka raises. Both may pass.
         """
         if not counted:
             return {}
@@ -45,9 +45,8 @@ class Lineage:
             async with asyncio.timeout(ANSWER_SECONDS):
                 found = await self._fetch(counted)
         except TimeoutError as error:
-            raise RestartNeeded(
-                f"no answer about counted readings in {ANSWER_SECONDS:g} s"
-            ) from error
+            what = f"no answer about counted readings in {ANSWER_SECONDS:g} s"
+            raise TimeoutError(what) from error
         return {
             partition: refusal(partition, counted[partition], stamp)
             for partition, stamp in found.items()

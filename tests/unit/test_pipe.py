@@ -13,7 +13,7 @@ from record_batches.chunk import BatchStamp, RecordChunk
 from stream_app import backlog as backlog_module
 from stream_app import pipe as pipe_module
 from stream_app.backlog import Backlog
-from stream_app.errors import PartitionRefusal, RestartNeeded
+from stream_app.errors import PartitionRefusal
 from stream_app.ground import LostOffsets
 from stream_app.lineage import refusal
 from stream_app.partition import PartitionFold, Transaction
@@ -462,7 +462,7 @@ async def test_x53_what_is_behind_a_passed_batch_in_the_same_chunk_is_fetched_ag
 
 @pytest.mark.parametrize(
     "error",
-    [KafkaConnectionError("gone"), OSError("no route"), RestartNeeded("no answer")],
+    [KafkaConnectionError("gone"), OSError("no route"), TimeoutError("no answer")],
     ids=repr,
 )
 async def test_x56_a_comparison_that_kafka_does_not_answer_is_made_again(error: Exception) -> None:
