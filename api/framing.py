@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -29,6 +30,7 @@ TURN_BYTES = 8 * 1024
 
 _VERSIONS = ("1.0", "1.1")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%\-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
+_CHECKED = frozenset((b"host", b"content-length", b"transfer-encoding"))
 #: What ends every head and every chunked body, and its beginning at the end of a piece.
 _END = b"\r\n\r\n"
 _BEGUN = re.compile(rb"\r(?:\n\r?)?\Z")
@@ -61,7 +63,7 @@ class OneRequest(HttpToolsProtocol):
         if self.is_behind:
             return
         data, at = self.ahead, 0
-        limit = min(len(data), TURN_BYTES)
+        limit = len(data) if len(data) <= TURN_BYTES else TURN_BYTES
         while at < len(data) and (self.in_request or not self.is_at_work):
             if self._body_bytes:
                 end = min(len(data), at + self._body_bytes)
@@ -160,32 +162,40 @@ def check_head(version: str, target: bytes, headers: Headers) -> int:
     """
     if version not in _VERSIONS:
         raise BadRequest("the HTTP version is neither 1.1 nor 1.0")
-    path, _, query = target.partition(b"?")
-    if len(path) > PATH_BYTES:
-        raise TooLongTarget(f"the path is longer than {PATH_BYTES} bytes")
-    if len(query) > QUERY_BYTES:
-        raise TooLongTarget(f"the query is longer than {QUERY_BYTES} bytes")
+    if len(target) > PATH_BYTES:
+        path, _, query = target.partition(b"?")
+        if len(path) > PATH_BYTES:
+            raise TooLongTarget(f"the path is longer than {PATH_BYTES} bytes")
+        if len(query) > QUERY_BYTES:
+            raise TooLongTarget(f"the query is longer than {QUERY_BYTES} bytes")
     if b"#" in target:
         raise BadRequest("the path has a #")
     if len(headers) > HEADERS:
         raise TooManyHeaders(f"there are more than {HEADERS} headers")
-    size = length = 0
-    hosts = []
+    size = length = hosts = 0
     for name, value in headers:
         size += len(name) + len(value)
+        if name not in _CHECKED:
+            continue
         if name == b"host":
-            hosts.append(value)
+            hosts += 1
+            if not _is_host(value):
+                raise BadRequest("header Host: is no host and port")
         elif name == b"content-length":
             length = int(value)
-        elif name == b"transfer-encoding" and (value.lower() != b"chunked" or version == "1.0"):
+        elif value.lower() != b"chunked" or version == "1.0":
             raise BadRequest("header Transfer-Encoding: only chunked, and only in HTTP/1.1")
     if size > HEADER_BYTES:
         raise TooManyHeaders(f"the headers are larger than {HEADER_BYTES} bytes")
-    if len(hosts) > 1 or (not hosts and version == "1.1"):
+    if hosts > 1 or (not hosts and version == "1.1"):
         raise BadRequest("header Host: must be given once")
-    if hosts and not _HOST.fullmatch(hosts[0]):
-        raise BadRequest("header Host: is no host and port")
     return length
+
+
+@lru_cache(maxsize=64)
+def _is_host(value: bytes) -> bool:
+    """Cached: clients of one server send few, and send them with each request."""
+    return _HOST.fullmatch(value) is not None
 
 
 def without_offer(method: bytes, version: str, target: bytes, headers: Headers) -> bytes:
