@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from aiokafka.errors import CorruptRecordException
@@ -61,13 +61,14 @@ class RecordChunk:
     by whoever reads them: until then a chunk is only the bytes that were fetched. One with
     `damage` stands for a single batch whose records cannot be read. `first_batch` and
     `last_batch` are of all that was fetched, control records included; None for damaged batches
-    and for ones older than format 2.
+    and for ones older than format 2. `controls` are producer id and epoch of each control record.
     """
 
     __slots__ = (
         "__weakref__",
         "_batches",
         "_records",
+        "controls",
         "damage",
         "first_batch",
         "last_batch",
@@ -90,6 +91,7 @@ class RecordChunk:
         damage: str | None = None,
         first_batch: BatchStamp | None = None,
         last_batch: BatchStamp | None = None,
+        controls: Sequence[tuple[int, int]] = (),
     ) -> None:
         """Keep what a fetch brought; `max_timestamp_ms` is that of its batches, -1 if none."""
         self.topic = topic
@@ -100,6 +102,7 @@ class RecordChunk:
         self.damage = damage
         self.first_batch = first_batch
         self.last_batch = last_batch
+        self.controls = controls
         self._batches: Iterable[Iterable[Record]] = batches
         self._records: list[Record] | None = None
 

@@ -57,6 +57,7 @@ class ChunkRecords:
         read_committed = fetched._isolation_level == READ_COMMITTED
         start = following = self.next_fetch_offset
         kept: list[Any] = []
+        controls: list[tuple[int, int]] = []
         newest = -1
         damage: str | None = None
         first: tuple[int, int] | None = None
@@ -77,7 +78,9 @@ class ChunkRecords:
                     fetched._aborted_producers.discard(batch.producer_id)
                 if batch.is_transactional and batch.producer_id in fetched._aborted_producers:
                     continue
-            if not batch.is_control_batch:
+            if batch.is_control_batch:
+                controls.append((batch.producer_id, batch.producer_epoch))
+            else:
                 kept.append(batch)
                 newest = max(newest, batch.max_timestamp)
         self.next_fetch_offset = following
@@ -93,6 +96,7 @@ class ChunkRecords:
             damage=damage,
             first_batch=None if first is None else batches.stamp(*first),
             last_batch=None if last is None else batches.stamp(*last),
+            controls=controls,
         )
 
 

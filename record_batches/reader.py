@@ -12,6 +12,8 @@ from record_batches.fetcher import deliver_chunks
 
 #: Bytes asked of each partition in one fetch.
 FETCH_BYTES = 4 * 1024 * 1024
+#: Of a few control records, which are 78 bytes each.
+CONTROLS_BYTES = 16 * 1024
 #: A broker that takes connections and never answers is given up after so long; 40 s by default.
 REQUEST_TIMEOUT_MS = 10_000
 #: A worker's commits come as often as it fetches. Where there are many, each fetch costs more
@@ -124,6 +126,27 @@ class ChunkReader:
 
     def _of(self, partitions: Iterable[int]) -> list[TopicPartition]:
         return [TopicPartition(self._topic, partition) for partition in partitions]
+
+
+async def are_controls_of(
+    producer: tuple[int, int],
+    connection: Mapping[str, Any],
+    topic: str,
+    partition: int,
+    offsets: range,
+) -> bool:
+    """Tell whether control records of this producer id and epoch stand at each of the offsets."""
+    found: list[tuple[int, int]] = []
+    # So few bytes: one fetch brings what is behind them, too.
+    async with ChunkReader(
+        connection, topic, read_committed=False, fetch_bytes=CONTROLS_BYTES
+    ) as reader:
+        reader.assign({partition: offsets.start})
+        async for chunk in reader.read_until({partition: offsets.stop}):
+            found += chunk.controls
+            if any(record.offset in offsets for record in chunk.records):
+                return False
+    return found[: len(offsets)] == [producer] * len(offsets)
 
 
 async def read_all(

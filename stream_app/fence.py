@@ -220,6 +220,14 @@ class WriterFence:
         """Note that the control records of this writer are in the log, but for the last one."""
         self._least = max(self._least, self._most - 1 - self._counted_twice)
 
+    def not_counted(self, base_offset: int) -> range:
+        """Return the offsets before a batch that stands further than this writer has written."""
+        return range(int(self._least), base_offset if base_offset > self._most else 0)
+
+    def control_records_until(self, base_offset: int) -> None:
+        """Note that all before it are control records of this writer, of which some came twice."""
+        self._most = base_offset
+
     def appended(self, base_offset: int, count: int, *, all_written: bool) -> None:
         """Compare where a batch stands with where it must.
 

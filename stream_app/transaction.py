@@ -16,9 +16,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from contract.quarantine import VIEW_VERSION_HEADER
 from contract.topics import changelog, transactional_id
+from record_batches.reader import are_controls_of
 from record_batches.transactions import (
     append_batch,
     begin_transaction,
@@ -59,6 +61,8 @@ ONE_BATCH_RECORDS = 8_192
 _RECORD_OVERHEAD, _BATCH_OVERHEAD = 21, 61
 REQUEST_TIMEOUT_MS = 20_000
 STOP_SECONDS = 10.0
+#: So long a commit waits for a look at what stands before it.
+LOOK_SECONDS = 5.0
 
 
 class TransactionWriter:
@@ -229,7 +233,7 @@ class TransactionWriter:
                         most_bytes=BATCH_BYTES,
                         look=self.fence.check_age,
                     )
-                self.fence.appended(last + 1 - len(updates), len(updates), all_written=False)
+                await self._appended(last + 1 - len(updates), len(updates), all_written=False)
                 metrics.SINGLE_BATCHES.labels(str(self._partition)).inc()
                 return last
         return None
@@ -240,9 +244,28 @@ class TransactionWriter:
             self._producer, updates, self._changelog, self._partition
         ):
             metadata = await future
-            self.fence.appended(metadata.offset, count, all_written=True)
+            await self._appended(metadata.offset, count, all_written=True)
             last = metadata.offset + count - 1
         return last
+
+    async def _appended(self, base_offset: int, count: int, *, all_written: bool) -> None:
+        """Compare where a batch stands with where it must. Raises: RestartNeeded.
+
+        A coordinator that gets no answer writes its control record again, and so does the next
+        one: where nothing else stands before the batch, nobody else has written.
+        """
+        if offsets := self.fence.not_counted(base_offset):
+            place = self._changelog, self._partition, offsets
+            try:
+                async with asyncio.timeout(LOOK_SECONDS):
+                    are_own = await are_controls_of(self.identity, self._connection, *place)
+            except (KafkaError, TimeoutError) as error:
+                log.warning("partition %d: cannot read %s: %r", self._partition, offsets, error)
+                are_own = False
+            if are_own:
+                log.info("partition %d: control records twice in %s", self._partition, offsets)
+                self.fence.control_records_until(base_offset)
+        self.fence.appended(base_offset, count, all_written=all_written)
 
 
 async def stop_writers(writers: Iterable[TransactionWriter]) -> None:

@@ -143,6 +143,46 @@ async def test_c4_a_foreign_append_ends_the_writer(changelog_topic: Kafka) -> No
         await writer.stop()
 
 
+@pytest.mark.parametrize("is_off", [True, False])
+async def test_f4_a_control_record_that_came_twice_ends_nobody(
+    changelog_topic: Kafka, is_off: bool
+) -> None:
+    """A coordinator that got no answer sends its marker again; another producer's is foreign."""
+    writer = await started(changelog_topic, SingleBatches(None, is_off=is_off))
+    last = -1
+    for applied in range(1, 5):
+        last = await writer.write(commit(writer, applied - 1, applied))
+        for _ in range(applied):
+            write_abort_marker(changelog_topic, writer.identity)
+    assert last > 4 + 1 + 2 + 3
+    other = writer.identity[0] + 1_000, 0
+    for _ in range(2):
+        write_abort_marker(changelog_topic, other)
+    with pytest.raises(RestartNeeded, match="somebody else has written"):
+        await writer.write(commit(writer, 4, 5))
+    await writer.stop()
+
+
+def write_abort_marker(kafka: Kafka, producer: tuple[int, int]) -> None:
+    """WriteTxnMarkers, as a coordinator sends it to the changelog's leader, by hand."""
+    name = CHANGELOG.encode()
+    marker = struct.pack(">qhb", *producer, 0) + b"\2" + bytes([len(name) + 1]) + name
+    marker += b"\2" + struct.pack(">i", 0) + b"\0" + struct.pack(">i", 0) + b"\0"
+    before = kafka.end_offsets(CHANGELOG)[0]
+    ask(kafka, struct.pack(">hhih", 27, 1, 1, -1) + b"\0\2" + marker + b"\0")
+    wait_until(lambda: kafka.end_offsets(CHANGELOG)[0] > before, "the marker is written")
+
+
+def ask(kafka: Kafka, request: bytes) -> bytes:
+    """Send one request to the broker; returns the answer's bytes."""
+    host, _, port = kafka.bootstrap_servers.rpartition(":")
+    with socket.create_connection((host, int(port)), 10) as connected:
+        connected.sendall(struct.pack(">i", len(request)) + request)
+        answer = connected.makefile("rb")
+        (size,) = struct.unpack(">i", answer.read(4))
+        return answer.read(size)
+
+
 async def test_c9_a_store_may_hold_a_commit_whose_end_is_not_in_the_log_yet(
     changelog_topic: Kafka,
 ) -> None:
@@ -219,12 +259,7 @@ def knows_producers(kafka: Kafka) -> bool:
     name = changelog(VERSION).name.encode()
     request = struct.pack(">hhih", 61, 0, 1, -1) + b"\0"
     request += b"\2" + bytes([len(name) + 1]) + name + b"\2" + struct.pack(">i", 0) + b"\0\0"
-    host, _, port = kafka.bootstrap_servers.rpartition(":")
-    with socket.create_connection((host, int(port)), 10) as connected:
-        connected.sendall(struct.pack(">i", len(request)) + request)
-        answer = connected.makefile("rb")
-        (size,) = struct.unpack(">i", answer.read(4))
-        body = answer.read(size)
+    body = ask(kafka, request)
     # Correlation id, tags, throttle time, one topic, its name, one partition, its number.
     at = 4 + 1 + 4 + 1 + 1 + len(name) + 1 + 4
     (error,) = struct.unpack_from(">h", body, at)

@@ -7,8 +7,10 @@ import itertools
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
 from stream_app import fence as fence_module
+from stream_app import transaction
 from stream_app.errors import RestartNeeded
 from stream_app.fence import (
     AGE_SECONDS,
@@ -23,6 +25,7 @@ from stream_app.fence import (
     keep_until,
     refused_by_configs,
 )
+from stream_app.transaction import TransactionWriter
 
 LEADER = 7
 SHOWN = {
@@ -315,3 +318,38 @@ async def test_c3_an_idle_owner_has_kafka_remember_it(monkeypatch: pytest.Monkey
     assert kept == 3
     await keep_until(event, keep)
     assert kept == 3, "there is work"
+
+
+@pytest.mark.parametrize(
+    ("answer", "ends"), [(True, False), (False, True), (KafkaConnectionError(), True), (None, True)]
+)
+async def test_f4_only_a_look_at_own_control_records_lets_a_batch_stand_further(
+    answer: Any, ends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that fails, or has no answer: what is not known is somebody else's."""
+    asked: list[range] = []
+
+    async def are_controls_of(*place: Any) -> bool:
+        asked.append(place[-1])
+        if answer is None:
+            await asyncio.Event().wait()
+        if isinstance(answer, Exception):
+            raise answer
+        return bool(answer)
+
+    monkeypatch.setattr(transaction, "are_controls_of", are_controls_of)
+    monkeypatch.setattr(transaction, "LOOK_SECONDS", 0.01)
+    single = SingleBatches(None)
+    writer: Any = TransactionWriter({}, 1, 0, transaction_timeout_seconds=10, single_batches=single)
+    writer._producer._closed = True
+    writer.fence.continues_at(10, None)
+    await writer._appended(11, 2, all_written=False)
+    assert asked == [], "a look costs a connection"
+    try:
+        await writer._appended(15, 2, all_written=True)
+    except RestartNeeded:
+        assert ends
+    else:
+        assert not ends
+        await writer._appended(17, 2, all_written=True)
+    assert asked == [range(13, 15)]
