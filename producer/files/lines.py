@@ -121,7 +121,13 @@ class LineSplitter:
         self._kept = lines.pop()
         self._pending += lines
         self._pending_bytes += sum(map(len, lines)) + len(lines)
-        if len(self._pending) >= self._most_rows or self._pending_bytes >= self._most_bytes:
+        while len(self._pending) >= self._most_rows:
+            some = self._pending[: self._most_rows]
+            del self._pending[: self._most_rows]
+            before = self._position
+            yield self._lines(some, 1)
+            self._pending_bytes -= self._position - before
+        if self._pending_bytes >= self._most_bytes:
             yield from self.whole_lines()
         if len(self._kept) > VALUE_BYTES + 1:
             yield from self.whole_lines()
@@ -132,8 +138,8 @@ class LineSplitter:
     def whole_lines(self) -> Iterator[Lines]:
         """Yield the lines that are whole."""
         lines, self._pending, self._pending_bytes = self._pending, [], 0
-        for place in range(0, len(lines), self._most_rows):
-            yield self._lines(lines[place : place + self._most_rows], 1)
+        if lines:
+            yield self._lines(lines, 1)
 
     def rest(self) -> Iterator[Lines]:
         """Yield what is left at the end of the stream, which needs no LF."""

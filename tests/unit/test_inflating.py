@@ -105,3 +105,9 @@ def test_b21_b26_many_empty_members_cost_what_their_bytes_do(
         for _ in pieces(data):
             pass
         assert copied < 1000 * len(data)
+
+
+def test_f1_slices_are_full_though_lines_are_split_a_window_at_a_time() -> None:
+    data = b"x" * 60 + b"\n"
+    found = [len(some.lines) for some in split_lines([data * 52_000], Start())]
+    assert found == [5_000] * 10 + [2_000]
