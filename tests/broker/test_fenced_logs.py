@@ -5,22 +5,35 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka.errors import OutOfOrderSequenceNumber, ProducerFenced
 
 from api.view import ViewVersionView
-from contract.changelog import MARKER_KEY, PROBE_KEY, Marker, encode_marker, encode_total
+from contract.changelog import (
+    BIRTH_KEY,
+    MARKER_KEY,
+    PROBE_KEY,
+    Birth,
+    Marker,
+    encode_birth,
+    encode_marker,
+    encode_total,
+)
 from contract.errors import DoesNotFollow
+from contract.fold import RULES_ID
 from contract.topics import changelog, probe_transactional_id, transactional_id
 from record_batches.reader import ChunkReader
+from stream_app import claims
 from stream_app import fence as fence_module
 from stream_app.errors import RestartNeeded
 from stream_app.fence import SingleBatches
 from stream_app.partition import Transaction
 from stream_app.probe import probe_log
-from stream_app.recovery import ChangelogRecovery
+from stream_app.recovery import ChangelogRecovery, Recovered
+from stream_app.store import PartitionStore, close_database, open_database
 from stream_app.transaction import TransactionWriter
 from tests.kafka import Kafka, wait_until
 from tests.shared_broker import QUICK_PROPERTIES, start_broker
@@ -266,3 +279,31 @@ def knows_producers(kafka: Kafka) -> bool:
     assert error == 0, body
     # No error message; then the producers, their number plus one.
     return body[at + 3] > 1
+
+
+async def test_f5_a_partition_under_another_id_is_signed_and_goes_on(
+    changelog_topic: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waited for once: the marker names the new owner, whose commits stand where they must."""
+    producer = changelog_topic.producer()
+    birth = Birth("cluster", "readings", "id-1", "id-2", 0, RULES_ID)
+    former = Marker(9, writer=(99_999, 2))
+    producer.produce(CHANGELOG, encode_birth(birth), BIRTH_KEY, 0)
+    producer.produce(CHANGELOG, encode_marker(former), MARKER_KEY, 0)
+    producer.flush()
+    monkeypatch.setattr(claims, "SETTLED_SECONDS", 0.0)
+    path, size = tmp_path / "store", 1024 * 1024
+    database = open_database(path, block_cache_bytes=size, write_buffer_bytes=size)
+    store, single = PartitionStore(database, path), SingleBatches(None)
+    recovery = ChangelogRecovery(connection(changelog_topic), CHANGELOG, lambda *_: store)
+    owned = claims.Claims(lambda _: writer_of(changelog_topic, single), recovery)
+    await owned.fence([0])
+    assert isinstance((await owned.recover([0]))[0], Recovered)
+    writer = owned.writers[0]
+    assert store.marker() == former.signed_by(writer.identity)
+    assert not writer.fence.is_open_to(writer.identity)
+    for applied in (10, 11):
+        await writer.write(commit(writer, applied - 1, applied))
+    await owned.give_up([0])
+    close_database(database)
+    assert await refused_by_a_reader(changelog_topic) == ""
