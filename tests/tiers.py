@@ -39,7 +39,7 @@ TIERS = (
     Tier("unit", 60, processes=2),
     Tier("property", 60, processes=2),
     Tier("model", 90, processes=2),
-    Tier("broker", 360, processes=3),
+    Tier("broker", 360, processes=4),
     Tier("e2e", 240, processes=2),
     Tier("fault", 480, processes=3),
     Tier("fuzz", 110),
