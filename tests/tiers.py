@@ -36,8 +36,8 @@ class Tier:
 
 
 TIERS = (
-    Tier("unit", 60, processes=2),
-    Tier("property", 60, processes=2),
+    Tier("unit", 80, processes=2),
+    Tier("property", 40, processes=2),
     Tier("model", 90, processes=2),
     Tier("broker", 360, processes=4),
     Tier("e2e", 240, processes=2),
