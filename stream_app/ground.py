@@ -97,6 +97,16 @@ def unreadable(partition: int, lost: LostOffsets, why: str) -> PartitionRefusal:
     )
 
 
+def cut_off(partition: int, applied_offset: int, end_offset: int) -> PartitionRefusal:
+    """Say that the readings end before what is counted, and what to do."""
+    return PartitionRefusal(
+        partition,
+        "readings_removed",
+        f"{applied_offset} is applied, but the readings topic ends at {end_offset}: was it deleted"
+        " and created again? Build a new view version: energy replay start",
+    )
+
+
 def check_position(
     partition: int,
     marker: Marker,
@@ -111,12 +121,7 @@ def check_position(
     """
     following = marker.applied_offset + 1
     if following > end_offset:
-        raise PartitionRefusal(
-            partition,
-            "readings_removed",
-            f"{marker.applied_offset} is applied, but the readings topic ends at {end_offset}: was"
-            " it deleted and created again? Build a new view version: energy replay start",
-        )
+        raise cut_off(partition, marker.applied_offset, end_offset)
     if following < first_offset:
         lost = LostOffsets(following, first_offset - 1)
         if lost not in accepted:

@@ -18,6 +18,7 @@ from contract.topics import READINGS
 from record_batches.chunk import BatchStamp, RecordChunk
 from record_batches.reader import ChunkReader
 from stream_app.errors import PartitionRefusal
+from stream_app.ground import cut_off
 from stream_app.partition import stamp_of
 from stream_app.recovery import Found, Recovered, require_marker
 
@@ -36,30 +37,27 @@ class Lineage:
     async def refusals(self, counted: Mapping[int, BatchStamp]) -> dict[int, PartitionRefusal]:
         """Return why partitions are not to be worked on, by partition; none where all fit.
 
-        An offset that is not in the log is not judged here: `check_position` says so better.
+        An offset that has expired is not judged: `check_position` says what is missing.
         Raises: TimeoutError when Kafka does not answer; what aiokafka raises. Both may pass.
         """
         if not counted:
             return {}
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                found = await self._fetch(counted)
+                return await self._compare(counted)
         except TimeoutError as error:
             what = f"no answer about counted readings in {ANSWER_SECONDS:g} s"
             raise TimeoutError(what) from error
-        return {
-            partition: refusal(partition, counted[partition], stamp)
-            for partition, stamp in found.items()
-            if stamp is not None and stamp != counted[partition]
-        }
 
-    async def _fetch(self, counted: Mapping[int, BatchStamp]) -> dict[int, BatchStamp | None]:
-        """Return what stands at the offsets now."""
-        found: dict[int, BatchStamp | None] = {}
+    async def _compare(self, counted: Mapping[int, BatchStamp]) -> dict[int, PartitionRefusal]:
+        refused: dict[int, PartitionRefusal] = {}
         async with self._new_reader() as reader:
             firsts = await reader.beginning_offsets(counted)
             ends = await reader.end_offsets(counted)
             for partition, stamp in counted.items():
+                if stamp.last_offset >= ends[partition]:
+                    # What a worker has fetched may be of the log before it was cut once more.
+                    refused[partition] = cut_off(partition, stamp.last_offset, ends[partition])
                 if not firsts[partition] <= stamp.last_offset < ends[partition]:
                     continue
                 # One after the other: Kafka gives one whole batch to the first partition alone.
@@ -67,8 +65,10 @@ class Lineage:
                 chunks: list[RecordChunk] = []
                 while not chunks:
                     chunks = await reader.chunks(_POLL_SECONDS)
-                found[partition] = chunks[0].first_batch
-        return found
+                found = chunks[0].first_batch
+                if found is not None and found != stamp:
+                    refused[partition] = refusal(partition, stamp, found)
+        return refused
 
 
 async def replaced_among(

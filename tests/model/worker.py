@@ -14,7 +14,7 @@ from record_batches.chunk import RecordChunk
 from stream_app import lineage, recovery
 from stream_app.errors import PartitionRefusal, RestartNeeded
 from stream_app.fence import SETTLED_SECONDS, WriterFence
-from stream_app.ground import ChangelogFacts
+from stream_app.ground import ChangelogFacts, cut_off
 from stream_app.partition import PartitionFold, Verdict
 from stream_app.recovery import ChangelogRecovery, require_marker
 from stream_app.takeover import Takeover
@@ -267,7 +267,10 @@ class SimWorker(Committing):
     def replaced(self, partition: int, fold: PartitionFold) -> PartitionRefusal | None:
         """As Lineage.refusals does."""
         counted = fold.folded_batch
-        found = counted and self.world.readings[partition].stamp_at(counted.last_offset)
+        log = self.world.readings[partition]
+        if counted is not None and counted.last_offset >= log.end_offset:
+            return cut_off(partition, counted.last_offset, log.end_offset)
+        found = counted and log.stamp_at(counted.last_offset)
         if counted is None or found is None or found == counted:
             return None
         return lineage.refusal(partition, counted, found)
