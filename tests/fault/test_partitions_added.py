@@ -88,6 +88,8 @@ def test_x28_partitions_added_by_others_hold_back_nothing_of_the_others(
             f"the old partitions are counted, it is {counted(pipeline)}: {worker.log[-1500:]}",
             40,
         )
+        # Counted already when it is started again, and without its signal handler for a moment.
+        wait_until(worker.is_working, f"it works on them: {worker.last_start[-1500:]}", 40)
         assert worker.exit_codes == []
         assert worker.stop() == 0
         worker.start()

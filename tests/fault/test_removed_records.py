@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from tests.fault.follower import CHANGELOG
@@ -29,8 +29,19 @@ def set_policy(pipeline: Pipeline, policy: str) -> None:
 def remove_before(pipeline: Pipeline, topic: str, offset: int, partition: int) -> None:
     """Remove what stands before an offset."""
     place = TopicPartition(topic, partition, offset)
-    for done in pipeline.admin.delete_records([place]).values():
-        done.result(10)
+
+    def removed() -> bool:
+        (done,) = pipeline.admin.delete_records([place]).values()
+        try:
+            done.result(10)
+        except KafkaException as refused:
+            # A broker answers that a policy is set before its log has taken it.
+            if refused.args[0].code() == KafkaError.POLICY_VIOLATION:
+                return False
+            raise
+        return True
+
+    wait_until(removed, f"what stands before {offset} is removed", 10)
 
 
 def status(pipeline: Pipeline) -> dict[str, Any]:
