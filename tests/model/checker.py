@@ -55,9 +55,11 @@ def check_progress(world: World) -> None:
 
 
 def check_owner(world: World, request: AppendRequest) -> None:
-    """I1: nothing of a former owner comes into a changelog that the next one has read.
+    """I1: nothing of a former owner comes into a changelog that the next one works on as read.
 
     A batch that is under way for longer than is accounted for may: then somebody must notice.
+    Then the partition may be set aside, and whatever else comes into it has no reader: who works
+    on it one day reads it anew.
     """
     partition, producer = request.log.partition, request.producer
     for (read_by, read), batches in world.reading.items():
@@ -73,10 +75,15 @@ def check_owner(world: World, request: AppendRequest) -> None:
     world.stale[partition] = (reader, first, len(request.updates))
 
 
-def check_read(world: World, partition: int, producer: Producer, *, waits: bool) -> None:
-    """A changelog has been read: for good, unless its reader `waits` and will read it again."""
+def check_read(world: World, partition: int, producer: Producer, read: range) -> None:
+    """These offsets of a changelog were read for good: its reader works on the partition now.
+
+    I17: nobody who has read a commit that does not follow works on what stands there.
+    """
+    if breaks_the_chain(world.changelogs[partition], read):
+        raise Violation("I17", f"partition {partition} is worked on, its commits do not follow")
     batches = world.reading.pop((producer.order, partition))
-    if not waits and producer.order > world.has_read.get(partition, 0):
+    if producer.order > world.has_read.get(partition, 0):
         world.has_read[partition] = producer.order
         for request in batches:
             check_owner(world, request)
@@ -113,7 +120,7 @@ def is_replaced(world: World, partition: int, applied: int, checksum: int | None
     return found is None or found.checksum != checksum
 
 
-def breaks_the_chain(log: SimLog) -> bool:
+def breaks_the_chain(log: SimLog, among: range = range(1 << 62)) -> bool:
     """Tell whether a marker goes back, or continues from less than the one before it."""
     applied = -1
     for batch in log.batches:
@@ -122,9 +129,8 @@ def breaks_the_chain(log: SimLog) -> bool:
                 if record.key == MARKER:
                     marker = json.loads(record.value or b"")
                     previous = marker["previous"]
-                    if marker["applied_offset"] < applied:
-                        return True
-                    if previous is not None and previous < applied:
+                    least = marker["applied_offset"] if previous is None else previous
+                    if min(least, marker["applied_offset"]) < applied and record.offset in among:
                         return True
                     applied = marker["applied_offset"]
     return False

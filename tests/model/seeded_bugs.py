@@ -50,6 +50,7 @@ from tests.model.seeded_workers import (
     QuarantinesOutside,
     ReaderUncommitted,
     ReadsBeforeFencing,
+    ReadsBeforeItWaits,
     ReadsUncommitted,
     SeeksOnce,
     StartsFromGroup,
@@ -58,6 +59,7 @@ from tests.model.seeded_workers import (
     TakesUnansweredForDone,
     TrustsUpToItsFence,
     TrustsUpToTheStable,
+    WorksOnWhatItRefuses,
 )
 from tests.model.worker import SimWorker
 from tests.model.world import World
@@ -241,6 +243,7 @@ GUARDS = [
     _patched("single batches of any age", WriterFence, "check_age", has_no_age),
     _patched("first commit a single batch", WriterFence, "allows_single_batch", is_not_named),
     _patched("no wait for a changed id", WriterFence, "is_open_to", no),
+    Bug("not read again after the wait", _world(ReadsBeforeItWaits)),
 ]
 _FOLLOWS = ((recovery, "check_follows"), (view_module, "check_follows"))
 _STANDS = (WriterFence, "appended", stands_anywhere)
@@ -265,6 +268,7 @@ NETS = [
         (checker, "check_alone", nothing),
         (checker, "breaks_the_chain", no),
     ),
+    Bug("a refused changelog is worked on", _world(WorksOnWhatItRefuses)),
     Bug("store trusted up to the last stable offset", _world(TrustsUpToTheStable)),
     Bug("readings not compared at a takeover", _world(TakesReadingsOnTrust)),
     Bug(

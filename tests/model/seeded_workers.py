@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from contract.changelog import decode_total
+from contract.changelog import decode_birth, decode_total
 from contract.decimals import canonical
 from record_batches.chunk import RecordChunk
 from stream_app.partition import Pending
+from stream_app.recovery import require_marker
 from tests.model.committing import OutcomeUnknown, Steps
 from tests.model.kafka_log import ABORTED, Fenced, Unparsable
 from tests.model.reader import SimReader
@@ -47,6 +48,27 @@ class TrustsUpToTheStable(SimWorker):
 
     def trusted_end(self, partition: int) -> int:
         return self.world.changelogs[partition].last_stable_offset()
+
+
+class ReadsBeforeItWaits(SimWorker):
+    """Waits for a former owner, and works on what it had read before."""
+
+    def recover_again(self, partition: int) -> Steps:
+        yield "not read again"
+
+
+class WorksOnWhatItRefuses(SimWorker):
+    """Goes on from the marker that a changelog had before the one that does not follow."""
+
+    def _recover(self, partition: int) -> Steps:
+        yield from super()._recover(partition)
+        if partition in self.takeover.refused and partition in self.writers:
+            store = self.directory.open(partition, False)
+            birth = decode_birth(store.birth() or b"")
+            self.takeover.recovered(partition, store, birth)
+            end = self.world.changelogs[partition].last_stable_offset()
+            last_writer = require_marker(store, partition).writer
+            self.fences[partition].continues_at(end, last_writer)
 
 
 class TakesReadingsOnTrust(SimWorker):

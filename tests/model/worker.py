@@ -136,6 +136,8 @@ class SimWorker(Committing):
         self.fences = {}
         self.is_ending = set()
         self.ends_before: dict[int, int] = {}
+        #: Which offsets the last reading of each changelog was to read.
+        self.last_read: dict[int, range] = {}
         self._tasks = []
         self.committing = {}
         self.waiting = set()
@@ -189,26 +191,35 @@ class SimWorker(Committing):
         """As Claims.recover does: again, after a while, what a former owner can still write to."""
         open_to = []
         for partition in partitions:
-            writer = self.writers.get(partition)
             yield from self._recover(partition)
-            fence, taken = self.fences.get(partition), self.takeover.taken.get(partition)
-            waits = (
-                fence is not None
-                and taken is not None
-                and fence.is_open_to(require_marker(taken.store, partition).writer)
-            )
-            if writer is not None:
-                checker.check_read(self.world, partition, writer, waits=waits)
-            if waits:
+            if self._is_open_to_a_former(partition):
                 open_to.append(partition)
+            else:
+                self._has_read_for_good(partition)
         if not open_to:
             return
         yield "waits for a former owner"
         self.world.pass_time(SETTLED_SECONDS)
         for partition in open_to:
-            self.ends_before[partition] = self.trusted_end(partition)
-            yield from self._recover(partition)
-            checker.check_read(self.world, partition, self.writers[partition], waits=False)
+            yield from self.recover_again(partition)
+            self._has_read_for_good(partition)
+
+    def _is_open_to_a_former(self, partition: int) -> bool:
+        fence, taken = self.fences.get(partition), self.takeover.taken.get(partition)
+        if fence is None or taken is None:
+            return False
+        return fence.is_open_to(require_marker(taken.store, partition).writer)
+
+    def _has_read_for_good(self, partition: int) -> None:
+        """Tell that what was read is what the partition is worked on with; not if it is refused."""
+        if partition in self.writers and partition in self.takeover.taken:
+            read = self.last_read[partition]
+            checker.check_read(self.world, partition, self.writers[partition], read)
+
+    def recover_again(self, partition: int) -> Steps:
+        """Read what a former owner has written meanwhile."""
+        self.ends_before[partition] = self.trusted_end(partition)
+        yield from self._recover(partition)
 
     def _recover(self, partition: int) -> Steps:
         bulk = ChangelogRecovery({}, "changelog", self._open_store)
@@ -222,6 +233,7 @@ class SimWorker(Committing):
         trusted_end = self.ends_before.get(partition, end)
         store = bulk._trusted_store(ChangelogFacts(partition, birth, trusted_end))
         position = recovery.start_offset(store)
+        self.last_read[partition] = range(position, end)
         is_broken_off = store.is_recovering()
         refused: dict[int, PartitionRefusal] = {}
         while position < end and partition not in refused:

@@ -58,7 +58,7 @@ class World:
         #: What was appended, one history for each time that a log has lost its tail; the last one
         #: is what is there now.
         self.histories: list[list[list[Appended]]] = [[[]] for _ in range(PARTITIONS)]
-        #: The newest producer that has read a changelog, and takes it for final, by its order.
+        #: The newest producer that works on what it has read of a changelog, by its order.
         self.has_read: dict[int, int] = {}
         #: Who reads which just now, from its end on: what former owners append meanwhile.
         self.reading: dict[tuple[int, int], list[AppendRequest]] = {}
