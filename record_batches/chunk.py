@@ -43,13 +43,18 @@ class UnreadableBatch(CorruptRecordException):
 class BatchStamp(NamedTuple):
     """What tells a stored batch from another one at the same offsets.
 
-    `last_offset` is the last one it covers. The CRC-32C is of its contents; the leader epoch is
-    that of the leader which appended it, and never falls from one batch of a log to the next.
+    `last_offset` is the last one it covers. The CRC-32C is of its contents. The leader epoch is
+    that of the leader which appended it, in Kafka; other makes fill in that of the leader which
+    serves it. So another one says when to look again, never that the batch is another one.
     """
 
     last_offset: int
     checksum: int
     leader_epoch: int
+
+    def is_same(self, other: BatchStamp) -> bool:
+        """Tell whether both are of one batch."""
+        return self[:2] == other[:2]
 
 
 class RecordChunk:

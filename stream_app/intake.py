@@ -11,7 +11,7 @@ from record_batches.chunk import RecordChunk, UnreadableBatch
 from stream_app import metrics
 from stream_app.errors import PartitionRefusal
 from stream_app.ground import LostOffsets, go_on_without, removed, unreadable
-from stream_app.lineage import Lineage, foreign
+from stream_app.lineage import Lineage
 from stream_app.partition import PartitionFold, Verdict
 from stream_app.source import Source
 
@@ -66,8 +66,6 @@ class Intake:
                 # A chunk is parsed once: what is behind the batch has to come anew.
                 await self._fetch_again()
             return False
-        if verdict is Verdict.OTHER_LOG and fold.folded_batch is not None:
-            raise foreign(chunk, fold.folded_batch)
         if verdict is Verdict.GAP:
             await self._seek_back(chunk)
         elif verdict is Verdict.REDELIVERED:

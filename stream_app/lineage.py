@@ -4,9 +4,9 @@ A topic keeps its name and id when its contents change: an unclean election, a v
 from a snapshot, a log that lost its end and grew again. New readings then stand at offsets that
 are counted, and would be dropped as redelivered, while totals keep what the log has lost.
 
-A marker says checksum and leader epoch of the batch that holds its applied offset. A takeover
-fetches that one batch and compares; a partition that is worked on does so again when a batch of
-another leader comes. Reads one batch for each partition; writes nothing.
+A marker says the checksum of the batch that holds its applied offset. A takeover fetches that one
+batch and compares where it ends and its checksum; a partition that is worked on does so again
+when a batch of another leader comes. Reads one batch for each partition; writes nothing.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Lineage:
                 while not chunks:
                     chunks = await reader.chunks(_POLL_SECONDS)
                 found = chunks[0].first_batch
-                if found is not None and found != stamp:
+                if found is not None and not found.is_same(stamp):
                     refused[partition] = refusal(partition, stamp, found)
         return refused
 
@@ -80,22 +80,17 @@ async def replaced_among(
     return await lineage.refusals({p: stamp for p, stamp in stamps.items() if stamp})
 
 
-def refusal(partition: int, counted: BatchStamp, found: BatchStamp | None) -> PartitionRefusal:
+def refusal(partition: int, counted: BatchStamp, found: BatchStamp) -> PartitionRefusal:
     """Say what is wrong with the log of a partition, and what to do."""
-    now = "other readings" if found is None else f"those of {_named(found)}"
     return PartitionRefusal(
         partition,
         "log_replaced",
         f"{READINGS.name} is not the log that was counted: at offset {counted.last_offset} were"
-        f" readings of {_named(counted)}, now there are {now}. It lost records after they were"
-        " counted (an unclean leader election, a restored volume?). Totals keep what the log has"
-        " lost; to make them of the log as it is, build a new view version: energy replay start",
+        f" readings of {_named(counted)}, now there are those of {_named(found)}. It lost records"
+        " after they were counted (an unclean leader election, a restored volume?). Totals keep"
+        " what the log has lost; to make them of the log as it is, build a new view version:"
+        " energy replay start",
     )
-
-
-def foreign(chunk: RecordChunk, counted: BatchStamp) -> PartitionRefusal:
-    """Say so of a chunk that has other readings at counted offsets."""
-    return refusal(chunk.partition, counted, chunk.first_batch)
 
 
 def _named(batch: BatchStamp) -> str:

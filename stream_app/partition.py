@@ -40,8 +40,6 @@ class Verdict(enum.Enum):
     REDELIVERED = "redelivered"
     STRADDLING = "straddling"
     GAP = "gap"
-    #: Not how it stands to what is folded, but that the log is another one: see lineage.py.
-    OTHER_LOG = "other_log"
 
 
 class QuarantineRecord(NamedTuple):
@@ -155,46 +153,32 @@ class PartitionFold:
         """Tell whether the chunk begins exactly where the last one ended."""
         if chunk.start_offset == self.folded_offset + 1:
             return Verdict.NEXT
-        if self._is_of_another_log(chunk):
-            return Verdict.OTHER_LOG
         if chunk.next_offset - 1 <= self.folded_offset:
             return Verdict.REDELIVERED
         if chunk.start_offset <= self.folded_offset:
             return Verdict.STRADDLING
         return Verdict.GAP
 
-    def _is_of_another_log(self, chunk: RecordChunk) -> bool:
-        """Tell whether a chunk has other readings at offsets that are folded.
-
-        Leader epochs never fall along a log, so a newer one below the folded offset proves it.
-        """
-        folded = self.folded_batch
-        if folded is None or chunk.start_offset > self.folded_offset:
-            return False
-        for batch in (chunk.first_batch, chunk.last_batch):
-            if batch is None or batch.last_offset > folded.last_offset:
-                continue
-            if batch.leader_epoch > folded.leader_epoch:
-                return True
-            if batch.last_offset == folded.last_offset and batch != folded:
-                return True
-        return False
-
     def needs_proof(self, chunk: RecordChunk) -> bool:
-        """Tell whether what is next in a chunk is of another leader than what is folded.
+        """Tell whether a chunk shows that the log may be another one than what is folded.
 
-        That leader may have cut the log before it appended; only what stands at the folded
-        offset now tells.
+        So it does with another batch where the folded one ends, and with another leader, which
+        may have cut the log before it appended. Only what stands at the folded offset now tells.
         """
         folded, following = self.folded_batch, self.folded_offset + 1
+        if folded is None or chunk.start_offset > following:
+            return False
+        for batch in (chunk.first_batch, chunk.last_batch):
+            if batch and batch.last_offset == folded.last_offset and not batch.is_same(folded):
+                return True
         # A chunk that begins before may have been cut anywhere in between.
         batch = chunk.first_batch if chunk.start_offset == following else chunk.last_batch
-        return (
-            folded is not None
-            and batch is not None
-            and chunk.start_offset <= following < chunk.next_offset
-            and batch.leader_epoch != folded.leader_epoch
-        )
+        if batch is None:
+            return False
+        if chunk.next_offset <= following:
+            # Of the leaders before is much of what comes again.
+            return batch.leader_epoch > folded.leader_epoch
+        return batch.leader_epoch != folded.leader_epoch
 
     def accept(self, chunk: RecordChunk) -> Verdict:
         """Fold the chunk if it is the next one; cut off what is already folded.

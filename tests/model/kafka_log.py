@@ -97,10 +97,6 @@ class Batch:
         self.transaction = transaction
         self.is_control = is_control
 
-    @property
-    def stamp(self) -> BatchStamp:
-        return BatchStamp(self.next_offset - 1, self.checksum, self.leader_epoch)
-
     def is_aborted(self) -> bool:
         return self.transaction is not None and self.transaction.state is ABORTED
 
@@ -111,9 +107,11 @@ class Batch:
 class SimLog:
     """One partition of one topic."""
 
-    def __init__(self, topic: str, partition: int) -> None:
+    def __init__(self, topic: str, partition: int, *, serves_epoch_of_today: bool = False) -> None:
         self.topic = topic
         self.partition = partition
+        #: As services of other makes do, which do not keep the epoch a batch was appended in.
+        self._serves_epoch_of_today = serves_epoch_of_today
         self.batches: list[Batch] = []
         self.end_offset = 0
         #: Open transactions and the first offset of each, the earliest first.
@@ -203,7 +201,11 @@ class SimLog:
 
     def stamp_at(self, offset: int) -> BatchStamp | None:
         """Return the stamp of the batch that holds an offset, None where there is none."""
-        return next((b.stamp for b in self.batches if b.next_offset > offset), None)
+        return next((self._stamp(b) for b in self.batches if b.next_offset > offset), None)
+
+    def _stamp(self, batch: Batch) -> BatchStamp:
+        epoch = self.leader_epoch if self._serves_epoch_of_today else batch.leader_epoch
+        return BatchStamp(batch.next_offset - 1, batch.checksum, epoch)
 
     def last_stable_offset(self) -> int:
         """Up to here every transaction is decided."""
@@ -253,8 +255,8 @@ class SimLog:
             following,
             kept,
             newest,
-            first_batch=batches[at].stamp,
-            last_batch=last.stamp,
+            first_batch=self._stamp(batches[at]),
+            last_batch=self._stamp(last),
         )
 
     def compact(self, before: int, *, drop_controls: bool) -> None:

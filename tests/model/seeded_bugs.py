@@ -23,7 +23,7 @@ from api.view import ViewState
 from contract.changelog import encode_total
 from contract.errors import InvalidReading
 from contract.reading import Reading, Rejected, validate
-from record_batches.chunk import Record, RecordChunk
+from record_batches.chunk import BatchStamp, Record, RecordChunk
 from stream_app import partition as partition_module
 from stream_app import recovery, steps
 from stream_app.fence import SingleBatches, WriterFence
@@ -142,6 +142,13 @@ def _trusts_a_store_ahead(store: Any, facts: recovery.ChangelogFacts) -> str | N
 
 def _trusts_any_partition(store: Any, facts: recovery.ChangelogFacts) -> str | None:
     return _distrust_of(store, facts._replace(partition=store.partition()))
+
+
+_needs_proof = PartitionFold.needs_proof
+
+
+def _of_what_is_next(self: PartitionFold, chunk: RecordChunk) -> bool:
+    return chunk.next_offset > self.next_offset and _needs_proof(self, chunk)
 
 
 # Sums
@@ -277,5 +284,6 @@ NETS = [
         (_PROOF, (checker, "check_lineage", nothing)),
     ),
     Bug("readings not compared while running", World, (_PROOF,)),
-    _patched("readings of another log redelivered", PartitionFold, "_is_of_another_log", no),
+    _patched("readings told apart by leader epoch", BatchStamp, "is_same", BatchStamp.__eq__),
+    _patched("readings of another log redelivered", PartitionFold, "needs_proof", _of_what_is_next),
 ]

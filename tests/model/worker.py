@@ -283,7 +283,7 @@ class SimWorker(Committing):
         if counted is not None and counted.last_offset >= log.end_offset:
             return cut_off(partition, counted.last_offset, log.end_offset)
         found = counted and log.stamp_at(counted.last_offset)
-        if counted is None or found is None or found == counted:
+        if counted is None or found is None or found.is_same(counted):
             return None
         return lineage.refusal(partition, counted, found)
 
@@ -361,9 +361,7 @@ class SimWorker(Committing):
                 self.refusals[partition] = refusal
                 return
         verdict = fold.accept(chunk)
-        if verdict is Verdict.OTHER_LOG and fold.folded_batch is not None:
-            self.refusals[partition] = lineage.foreign(chunk, fold.folded_batch)
-        elif verdict is Verdict.GAP:
+        if verdict is Verdict.GAP:
             self.seek_back(partition, fold.next_offset)
         elif verdict is not Verdict.REDELIVERED:
             fold.pending.events.append(chunk)

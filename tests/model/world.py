@@ -51,7 +51,9 @@ class World:
         self.expected_birth = EXPECTED_BIRTH
         self.coordinator = Coordinator()
         self.group = Group(PARTITIONS)
-        self.readings = [SimLog("energy_consumption", p) for p in range(PARTITIONS)]
+        self.readings = [
+            SimLog("energy_consumption", p, serves_epoch_of_today=p == 1) for p in range(PARTITIONS)
+        ]
         self.changelogs = [SimLog("changelog", p) for p in range(PARTITIONS)]
         self.quarantines = [SimLog("quarantine", p) for p in range(PARTITIONS)]
         self.quarantine_refuses = False

@@ -60,7 +60,7 @@ COUNTED = BatchStamp(9, 0xAB, 4)
     ("now", "words"),
     [
         (BatchStamp(9, 0xAC, 4), "checksum 000000ac and leader epoch 4"),
-        (BatchStamp(9, 0xAB, 5), "checksum 000000ab and leader epoch 5"),
+        (BatchStamp(9, 0xAC, 5), "checksum 000000ac and leader epoch 5"),
         (BatchStamp(11, 0xAB, 4), "now there are"),
     ],
     ids=["other contents", "appended by another leader", "cut elsewhere"],
@@ -75,6 +75,12 @@ async def test_x56_other_readings_at_a_counted_offset_refuse_their_partition(
     assert "at offset 9 were readings of checksum 000000ab and leader epoch 4" in said
     assert words in said
     assert said.endswith("energy replay start")
+
+
+async def test_x56_the_same_batch_under_the_epoch_of_a_later_leader_is_the_same_batch() -> None:
+    """Some services fill in the epoch of the leader that serves it."""
+    log = Log({0: COUNTED._replace(leader_epoch=5), 1: COUNTED._replace(leader_epoch=-1)})
+    assert await lineage_of(log).refusals({0: COUNTED, 1: COUNTED}) == {}
 
 
 async def test_x56_an_offset_that_has_expired_is_judged_elsewhere() -> None:
@@ -128,36 +134,47 @@ def test_x56_a_marker_without_a_batch_says_nothing_of_the_log() -> None:
     [(5, 3, (1, 5)), (5, 5, (0xAC, 4)), (8, 2, (0xAB, 5)), (0, 10, (1, 4))],
     ids=["a newer leader below", "other contents", "same contents, newer", "other last batch"],
 )
-def test_x56_new_readings_at_counted_offsets_are_not_taken_for_redelivered(
+def test_x56_what_looks_new_at_counted_offsets_needs_proof(
     start: int, count: int, stamp: tuple[int, int]
 ) -> None:
     fold = PartitionFold(0, MARKER)
     other = chunk_of(start, [reading_value()] * count, stamp=stamp)
-    assert fold.accept(other) is Verdict.OTHER_LOG
+    assert fold.needs_proof(other)
+    assert fold.accept(other) is Verdict.REDELIVERED, "by a service that fills in its own epoch"
     assert (fold.folded_offset, fold.pending.counted) == (9, 0)
 
 
 @pytest.mark.parametrize(
     ("start", "count", "stamp"),
-    [(5, 3, (1, 4)), (5, 3, (1, 3)), (5, 5, (0xAB, 4))],
-    ids=["same leader", "leader before", "the batch itself"],
+    [(5, 3, (1, 4)), (5, 3, (1, 3)), (5, 5, (0xAB, 4)), (5, 5, (0xAB, 3))],
+    ids=["same leader", "leader before", "the batch itself", "the batch itself, another epoch"],
 )
 def test_x56_what_comes_again_is_redelivered(
     start: int, count: int, stamp: tuple[int, int]
 ) -> None:
     fold = PartitionFold(0, MARKER)
     again = chunk_of(start, [reading_value()] * count, stamp=stamp)
+    assert not fold.needs_proof(again)
     assert fold.accept(again) is Verdict.REDELIVERED
 
 
-def test_x56_a_straddling_chunk_is_held_against_it_too() -> None:
+@pytest.mark.parametrize(
+    ("first_batch", "epoch", "needs"),
+    [
+        (BatchStamp(7, 1, 5), 5, True),
+        (BatchStamp(7, 1, 4), 5, True),
+        (BatchStamp(9, 0xAC, 4), 4, True),
+        (BatchStamp(9, 0xAB, 4), 4, False),
+    ],
+    ids=["newer below", "newer from somewhere on", "other contents", "the same log"],
+)
+def test_x56_a_straddling_chunk_is_held_against_it_too(
+    first_batch: BatchStamp, epoch: int, needs: bool
+) -> None:
     fold = PartitionFold(0, MARKER)
-    chunk = chunk_of(5, [reading_value()] * 10, stamp=(1, 5))
-    chunk.first_batch = BatchStamp(7, 1, 5)
-    assert fold.accept(chunk) is Verdict.OTHER_LOG
-    chunk = chunk_of(5, [reading_value()] * 10, stamp=(1, 5))
-    chunk.first_batch = BatchStamp(7, 1, 4)
-    assert fold.needs_proof(chunk), "the newer leader may have begun below the folded offset"
+    chunk = chunk_of(5, [reading_value()] * 10, stamp=(1, epoch))
+    chunk.first_batch = first_batch
+    assert fold.needs_proof(chunk) is needs
     assert fold.accept(chunk) is Verdict.STRADDLING
 
 

@@ -97,6 +97,9 @@ class Recovery(SlowRecovery):
         return {partition: self.found[partition] for partition in partitions}
 
 
+OTHER = BatchStamp(9, 8, 3)
+
+
 class Log:
     """Stands for the readings log, which is the one that was counted but in these partitions."""
 
@@ -106,7 +109,7 @@ class Log:
 
     async def refusals(self, counted: dict[int, BatchStamp]) -> dict[int, PartitionRefusal]:
         self.compared |= counted
-        return {p: refusal(p, counted[p], None) for p in self.replaced}
+        return {p: refusal(p, counted[p], OTHER) for p in self.replaced}
 
 
 class Pipe:
@@ -511,7 +514,7 @@ async def test_x56_of_two_retakes_at_once_neither_opens_the_other_before_it_is_j
                 return {}
             self.asked.set()
             await self.may_answer.wait()
-            return {1: refusal(1, counted[1], None)}
+            return {1: refusal(1, counted[1], OTHER)}
 
     readings, source = SlowLog(), Readings()
     found = {p: recovered(BIRTH, checksum=7, leader_epoch=1) for p in range(3)}

@@ -405,6 +405,9 @@ async def test_x31_removed_offsets_set_the_partition_aside_when_all_before_them_
     assert endings.empty()
 
 
+OTHER = BatchStamp(4, 0xAC, 5)
+
+
 class Replaced:
     """A lineage that finds another log, or the same one."""
 
@@ -413,7 +416,7 @@ class Replaced:
 
     async def refusals(self, counted: dict[int, BatchStamp]) -> dict[int, PartitionRefusal]:
         self.asked += 1
-        return {p: refusal(p, counted[p], None) for p in counted if self.is_replaced}
+        return {p: refusal(p, counted[p], OTHER) for p in counted if self.is_replaced}
 
 
 async def test_x56_readings_of_another_leader_are_folded_only_where_the_log_is_the_same() -> None:
@@ -429,9 +432,13 @@ async def test_x56_readings_of_another_leader_are_folded_only_where_the_log_is_t
 
 
 async def test_x56_other_readings_at_counted_offsets_set_the_partition_aside() -> None:
-    pipe = pipe_of(BusyWriter(), EmptyStore())
-    await pipe.add(chunk_of(0, [reading_value()] * 5, stamp=(1, 4)), lambda: None)
-    await pipe.add(chunk_of(2, [reading_value()] * 2, stamp=(2, 5)), lambda: None)
+    for is_replaced in (False, True):
+        lineage = Replaced(is_replaced=is_replaced)
+        pipe = pipe_of(BusyWriter(), EmptyStore(), lineage=lineage)
+        await pipe.add(chunk_of(0, [reading_value()] * 5, stamp=(1, 4)), lambda: None)
+        await pipe.add(chunk_of(2, [reading_value()] * 2, stamp=(2, 5)), lambda: None)
+        assert (lineage.asked, pipe.fold.pending.counted) == (1, 5)
+        assert (pipe.refusal is not None) is is_replaced
     assert "is not the log that was counted: at offset 4" in str(pipe.refusal)
 
 
