@@ -6,12 +6,12 @@
 PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,\
 	$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))) python3)
 BIN := .venv/bin
-JARS := deploy/broker/libs
+JARS := local_stack/broker/libs
 
 # Before anything else: one line that says what is missing and how to install it, exit 2.
 NEED_BROKER := $(filter run test faults jars,$(MAKECMDGOALS))
 ifneq (,$(NEED_BROKER)$(filter check format model fuzz venv lock,$(MAKECMDGOALS)))
-MISSING := $(shell deploy/prerequisites.sh "$(PYTHON)" $(if $(NEED_BROKER),broker))
+MISSING := $(shell tools/prerequisites.sh "$(PYTHON)" $(if $(NEED_BROKER),broker))
 # Containers bring their own Java: `make run` takes them where only Java or Maven is missing.
 ifeq (run,$(MAKECMDGOALS)$(filter Python%,$(MISSING)))
 COMPOSE := $(if $(MISSING),$(shell docker compose version >/dev/null 2>&1 && echo docker compose))
@@ -50,7 +50,7 @@ fuzz: venv ## Hostile and generated requests and records, many of them; CASES=50
 check: venv ## Lint, formatting, types and imports, in seconds
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/mypy $(wildcard contract record_batches producer stream_app api deploy tests/benchmarks)
+	@$(BIN)/mypy $(wildcard contract kafka_io producer stream_app api operations local_stack cli tests/benchmarks)
 	@$(BIN)/lint-imports --no-logo
 
 format: venv ## Let ruff format the code and mend what it safely can
@@ -73,12 +73,12 @@ jars: $(JARS)/fetched ## Fetch Apache Kafka's jars with Maven
 
 # Into an empty directory first: two versions of Kafka on one class path would be neither, and a
 # download that fails leaves the jars there were.
-$(JARS)/fetched: deploy/broker/pom.xml | .venv/installed
+$(JARS)/fetched: local_stack/broker/pom.xml | .venv/installed
 	@echo "Fetching Apache Kafka's jars with Maven"
 	@rm -rf $(JARS).new
-	@mvn -q -B -ntp -Dstyle.color=never -f deploy/broker/pom.xml -Dlibs="$(CURDIR)/$(JARS).new"
+	@mvn -q -B -ntp -Dstyle.color=never -f local_stack/broker/pom.xml -Dlibs="$(CURDIR)/$(JARS).new"
 	@rm -rf $(JARS) && mv $(JARS).new $(JARS)
-	@$(BIN)/python -m deploy.broker_archive
+	@$(BIN)/python -m local_stack.broker.class_archive
 	@touch $@
 
 # Settings of the machine that runs this (another index, local wheels) must not get into the files.

@@ -15,11 +15,11 @@ import uvloop
 
 from api.app import create_app
 from api.errors import StartRefused
-from api.home import prepare_home, prepare_spool, spool_directory
-from api.logs import set_up_logging
-from api.server import ApiServer, bind
+from api.home_directory import prepare_home, prepare_spool, spool_directory
+from api.http.server import ApiServer, bind
+from api.logging_setup import set_up_logging
+from api.preflight import check_ground
 from api.settings import ApiSettings
-from api.startup import check_ground
 from contract.errors import SettingError
 from contract.exit_codes import of_os_error, os_error_line
 

@@ -11,10 +11,9 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp
 
-from api.cors import Cors
-from api.datasources import Datasources
-from api.devices import Devices
-from api.documentation import Documentation
+from api.auth.rate_limit import RateLimit
+from api.auth.token_store import STORE_NAME, TokenStore
+from api.dependencies import Services
 from api.errors import (
     ApiError,
     BadRequest,
@@ -30,24 +29,25 @@ from api.errors import (
     TooManyRequests,
     Unavailable,
 )
-from api.events import Events
-from api.front import Front
-from api.health import Health
-from api.home import spool_directory
-from api.idempotency import KeyedWrites
-from api.kafka_publisher import KafkaPublisher
-from api.lag import LagWatch
-from api.live import LiveView
-from api.pipes import TotalsPipe
-from api.publishing import Publisher
-from api.quarantine import Quarantine
-from api.quarantine_log import QuarantineLog
-from api.rates import RateLimit
-from api.routing import PlainRoute, Route
-from api.services import Services
+from api.home_directory import spool_directory
+from api.http.cors import Cors
+from api.http.middleware import Front
+from api.http.routing import PlainRoute, Route
+from api.ingest.datasources import Datasources
+from api.ingest.events import Events
+from api.ingest.idempotency import KeyedWrites
+from api.ingest.kafka_publisher import KafkaPublisher
+from api.ingest.publisher import Publisher
+from api.openapi.routes import Documentation
+from api.query.by_device import TotalsPipe
+from api.query.device import Devices
+from api.query.health import Health
+from api.query.quarantine import Quarantine
+from api.query.quarantine_log import QuarantineLog
 from api.settings import ApiSettings
-from api.tokens import STORE_NAME, TokenStore
-from producer.readings import ReadingProducer
+from api.view.end_offsets import LagWatch
+from api.view.live_version import LiveView
+from producer.client.reading_producer import ReadingProducer
 
 #: Every failure a client can meet, and its status; a subclass not listed has its parent's.
 STATUS: dict[type[ApiError], int] = {

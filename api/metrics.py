@@ -17,10 +17,10 @@ from prometheus_client import (
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from api.allowance import Budget
-from api.lag import LagWatch
-from api.live import LiveView
-from api.view import ViewState
+from api.auth.allowance import Budget
+from api.view.end_offsets import LagWatch
+from api.view.live_version import LiveView
+from api.view.version_view import ViewState
 
 # A second line for each number, with the time it was begun, is read by nobody.
 disable_created_metrics()  # type: ignore[no-untyped-call]

@@ -9,6 +9,7 @@ SIGTERM: 0 for what runs until it is stopped, 75 for other work that it ends bef
 from __future__ import annotations
 
 import errno
+import signal
 
 DONE = 0
 FAILED = 1
@@ -16,6 +17,9 @@ WRONG_USE = 2
 REFUSED = 3
 RESTART_ME = 75
 INTERRUPTED = 130
+
+#: What ended so is not started again: it would end so again.
+FINAL = {WRONG_USE, REFUSED}
 
 #: A path, a right or an address that somebody has to change.
 _WRONG = {
@@ -59,3 +63,13 @@ def os_error_line(error: OSError) -> str:
     """Tell it in one line: which file, and what the system says."""
     said = error.strerror or str(error) or type(error).__name__
     return f"{error.filename}: {said}" if error.filename is not None else said
+
+
+def in_words(code: int) -> str:
+    """Tell how a process ended; negative: by that signal."""
+    if code >= 0:
+        return f"ended with {code}"
+    try:
+        return f"was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was ended by signal {-code}"

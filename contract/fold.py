@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from contract.changelog import decode_total, encode_total
 from contract.decimals import EXACT, Number
-from contract.reading import Reading
+from contract.decoding import Reading
 
 #: Device -> [exact sum, number of readings]. A list, because folding changes it in place.
 PartTotals = dict[str, list[Number]]

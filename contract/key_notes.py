@@ -12,7 +12,7 @@ import struct
 from typing import Any, NamedTuple, Self
 
 from contract.errors import CorruptRecord
-from contract.imports import Position, decode_position, encode_position
+from contract.import_positions import Position, decode_position, encode_position
 
 KIND = "keyed"
 PREFIXES = (b"keyed/", b"post/")

@@ -1,5 +1,6 @@
 """The Faust app: readings -> exact totals in a RocksDB table and its changelog, exactly once.
 
-The way of a chunk: faust_seams/ (Kafka -> agent) -> agent.py -> pipe.py (when to commit) ->
-partition.py (what to commit) -> transaction.py (Kafka) -> store.py (RocksDB).
+The way of a chunk: faust_adapter/ (Kafka -> agent) -> agent.py ->
+partition/processor.py (when to commit) -> partition/fold_state.py (what to commit) ->
+changelog/writer.py (Kafka) -> store/ (RocksDB).
 """

@@ -19,16 +19,17 @@ import faust
 
 from contract.errors import CorruptRecord, SettingError
 from contract.exit_codes import INTERRUPTED, REFUSED, WRONG_USE, of_os_error, os_error_line
+from kafka_io.cluster import Cluster
+from kafka_io.errors import ClusterError
 from stream_app.app import create_app
-from stream_app.cluster import Cluster
-from stream_app.doctor import examine
+from stream_app.checks.preflight import examine
 from stream_app.errors import DirectoryInUse, WorkerError
-from stream_app.faust_seams.app import ChunkApp
-from stream_app.garbage import collect_seldom
-from stream_app.health import serve
-from stream_app.logs import set_up_logging
+from stream_app.faust_adapter.app import ChunkApp
+from stream_app.process.gc_tuning import collect_seldom
+from stream_app.process.health import serve
+from stream_app.process.logging_setup import set_up_logging
 from stream_app.settings import WorkerSettings
-from stream_app.warm_up import has_to_warm_up, warm_up
+from stream_app.store.prefill import has_to_warm_up, warm_up
 
 log = logging.getLogger("stream_app")
 
@@ -56,7 +57,7 @@ def main(environ: Mapping[str, str] = os.environ, *, debug: bool = False) -> int
             return run(app)
     except SettingError as error:
         return _ended(str(error), WRONG_USE)
-    except WorkerError as error:
+    except (WorkerError, ClusterError) as error:
         return _ended(str(error), error.exit_code)
     except CorruptRecord as error:
         return _ended(str(error), REFUSED)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from stream_app.ending import end_process
-from stream_app.ownership import Ownership
+from stream_app.changelog.assignment import Ownership
+from stream_app.process.exit import end_process
 
 
 def fold_readings(ownership: Ownership) -> Any:

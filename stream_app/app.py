@@ -11,25 +11,25 @@ from faust import SASLCredentials, SSLCredentials
 from faust.types.auth import SASLMechanism
 
 from contract.topics import READINGS, TABLE, app_id, changelog
-from record_batches.reader import ChunkReader
+from kafka_io.batches.reader import ChunkReader
+from kafka_io.cluster import Cluster
 from stream_app.agent import fold_readings
-from stream_app.cluster import Cluster
-from stream_app.doctor import Ground
+from stream_app.changelog.assignment import Ownership
+from stream_app.changelog.lineage import Lineage
+from stream_app.changelog.recovery import ChangelogRecovery
+from stream_app.changelog.writer import TransactionWriter
+from stream_app.checks.preflight import Ground
+from stream_app.checks.progress_watchdog import end_when_stuck
+from stream_app.checks.version_watcher import Watch, confirm, watch
 from stream_app.errors import Refusal, WorkerError
 from stream_app.failpoints import Classes, Failpoint
-from stream_app.faust_seams.app import ChunkApp, ChunkSchema
-from stream_app.faust_seams.assignor import KnownTopicsAssignor
-from stream_app.faust_seams.table import TotalsTable
-from stream_app.lineage import Lineage
-from stream_app.member import client_id
-from stream_app.ownership import Ownership
-from stream_app.pace import Pace
-from stream_app.recovery import ChangelogRecovery
-from stream_app.set_aside import leave_if_alone
+from stream_app.faust_adapter.app import ChunkApp, ChunkSchema
+from stream_app.faust_adapter.assignor import KnownTopicsAssignor
+from stream_app.faust_adapter.table import TotalsTable
+from stream_app.partition.set_aside import leave_if_alone
+from stream_app.process.member import client_id
+from stream_app.process.rate_limiter import Pace
 from stream_app.settings import WorkerSettings
-from stream_app.stuck import end_when_stuck
-from stream_app.transaction import TransactionWriter
-from stream_app.watch import Watch, confirm, watch
 
 log = logging.getLogger(__name__)
 

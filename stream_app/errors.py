@@ -1,7 +1,6 @@
-"""Errors of the worker, each with the exit code it ends with.
+"""Errors of the worker, each with the exit code it ends with; beside them kafka_io/errors.py.
 
 WorkerError
-+-- NoBroker            1   no broker answered at the start
 +-- DirectoryInUse      2   another worker has the state directory
 +-- Refusal             3   what was found needs a person
 |   +-- Suspicion           what one answer says: asked again before it is believed
@@ -25,18 +24,6 @@ TRIED_AGAIN = WAITS_FOR_KAFKA | {"readings_damaged"}
 
 class WorkerError(Exception):
     """The worker has to end."""
-
-    exit_code = 1
-
-
-class NoBroker(WorkerError):
-    """No broker answered; start one, or correct KAFKA_BOOTSTRAP_SERVERS."""
-
-    exit_code = 1
-
-
-class ClusterRefused(WorkerError):
-    """Kafka refused what was asked; its own words say what to change."""
 
     exit_code = 1
 

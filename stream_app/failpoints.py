@@ -15,9 +15,9 @@ import signal
 from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
-from record_batches.chunk import RecordChunk
-from stream_app.pipe import PartitionPipe
-from stream_app.steps import (
+from kafka_io.batches.chunk import RecordChunk
+from stream_app.changelog.writer import TransactionWriter
+from stream_app.partition.commit_protocol import (
     Acknowledge,
     AppendTotals,
     Begin,
@@ -30,7 +30,7 @@ from stream_app.steps import (
     WriteStore,
     WriteTransaction,
 )
-from stream_app.transaction import TransactionWriter
+from stream_app.partition.processor import PartitionPipe
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from pydantic import Field, field_validator
 from contract.kafka import KafkaSettings
 from contract.settings import Integer, Seconds
 from contract.topics import app_id
+from stream_app.changelog.origin import LostOffsets
 from stream_app.failpoints import Failpoint
-from stream_app.ground import LostOffsets
 
 MIB = 1024 * 1024
 _LOST_RANGE = re.compile(r"([0-9]{1,9}):([0-9]{1,18})-([0-9]{1,18})")

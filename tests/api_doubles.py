@@ -16,20 +16,20 @@ from urllib.parse import unquote
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.auth.token_store import STORE_NAME, TokenStore
+from api.dependencies import Services
 from api.errors import NotWritten
-from api.home import prepare_home
-from api.idempotency import KeyedWrites
-from api.lag import LagWatch
-from api.live import LiveView
-from api.publishing import Outcome
-from api.quarantine_log import QuarantineLog
-from api.services import Services
+from api.home_directory import prepare_home
+from api.ingest.idempotency import KeyedWrites
+from api.ingest.publisher import Outcome
+from api.query.quarantine_log import QuarantineLog
 from api.settings import ApiSettings
-from api.tokens import STORE_NAME, TokenStore
-from api.view import ViewState, ViewVersionView
+from api.view.end_offsets import LagWatch
+from api.view.live_version import LiveView
+from api.view.version_view import ViewState, ViewVersionView
 from contract.changelog import MARKER_KEY, Marker, encode_marker, encode_total
 from contract.decimals import Number
-from record_batches.chunk import RecordChunk
+from kafka_io.batches.chunk import RecordChunk
 from tests.quarantine_double import MemoryLog
 from tests.records import HandmadeRecord
 

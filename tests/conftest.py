@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.broker import LocalBroker
+from local_stack.broker.process import LocalBroker
 from tests.kafka import Kafka
 from tests.shared_broker import fetch_jars_once, shared_broker
 

@@ -12,8 +12,8 @@ from confluent_kafka import KafkaError, KafkaException
 
 from contract.errors import CorruptRecord
 from contract.key_notes import KeyNote
-from producer.import_writer import Batch
-from producer.key_order import KeyOrder
+from producer.idempotency.key_order import KeyOrder
+from producer.imports.transactions import Batch
 
 
 @dataclass

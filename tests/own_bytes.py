@@ -12,17 +12,17 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from api.formats import FORMATS, Summary
-from api.listing import Row
+from api.query.formats.catalogue import FORMATS, Summary
+from api.query.listing import Row
 from contract.decimals import nearest_float
+from contract.decoding import decode_readings
 from contract.fold import PartTotals, add_stored, fold
 from contract.quarantine import ImportedRow, Origin, decode_quarantined, encode_quarantined
-from contract.reading import decode_readings
 from producer.files.cells import Dialect
 from producer.files.content import Content
 from producer.files.reading import read_places
 from producer.files.rows import Start
-from producer.fleet import Fleet
+from producer.fleet.fleet import Fleet
 
 AT = datetime(2025, 7, 30, 23, 59, 59, tzinfo=UTC)
 CSV = 'timestamp,device_id,energy_consumed,location\n2025-07-01 00:00:00,ü,"1.5",Küche\n'

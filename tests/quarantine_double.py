@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from record_batches.chunk import RecordChunk
+from kafka_io.batches.chunk import RecordChunk
 from tests.records import HandmadeRecord
 
 COLUMNS = [

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from record_batches.chunk import BatchStamp, RecordChunk
+from kafka_io.batches.chunk import BatchStamp, RecordChunk
 
 
 @dataclass(frozen=True)

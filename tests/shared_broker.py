@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.broker import LocalBroker
-from deploy.broker_properties import DATA_DIRECTORY
-from deploy.errors import MissingPart
-from deploy.java import FETCH_JARS, class_path, jar_directory
+from local_stack.broker.java import FETCH_JARS, class_path, jar_directory
+from local_stack.broker.process import LocalBroker
+from local_stack.broker.properties import DATA_DIRECTORY
+from local_stack.errors import MissingPart
 
 READY_SECONDS = 60
 """A loaded CI machine may take ten times the usual 2 s."""

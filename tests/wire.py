@@ -13,11 +13,11 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from api.app import STATUS
-from api.connection import Bounds, Connection
-from api.cors import Cors
 from api.errors import ClientGone
+from api.http.connection import Bounds, Connection
+from api.http.cors import Cors
+from api.http.server import ApiServer
 from api.metrics import Metrics
-from api.server import ApiServer
 from tests.api_doubles import Caller
 
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from contract.reading import COLUMNS, VALUE_BYTES
+from contract.decoding import COLUMNS, VALUE_BYTES
 from producer.errors import FileBroken, FileRefused
 from producer.files.cells import json_value
 from producer.files.rows import SLICE_BYTES, SLICE_ROWS, BadRow, Rows, Start, unreadable

@@ -17,9 +17,9 @@ from itertools import chain
 from pathlib import PurePath
 from typing import IO, BinaryIO, Literal, cast
 
-from contract.judge import BYTE_ORDER_MARK
+from contract.validation import BYTE_ORDER_MARK
 from producer.errors import FileBroken, FileRefused, FileTooLarge
-from producer.files.inflating import PIECE_BYTES, Compression, compression_of, inflated
+from producer.files.compression import PIECE_BYTES, Compression, compression_of, inflated
 from producer.files.rows import Format
 
 #: So much of what is inside is looked at.

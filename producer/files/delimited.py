@@ -11,13 +11,13 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Sequence
 
-from contract.reading import VALUE_BYTES
-from producer.ahead import with_last
+from contract.decoding import VALUE_BYTES
 from producer.files.cells import Dialect, json_values
 from producer.files.header import Header, read_header
 from producer.files.lines import Lines, split_lines
 from producer.files.row_ends import RowEnds
 from producer.files.rows import BadRow, Rows, Start, unreadable
+from producer.prefetch import with_last
 
 
 def csv_rows(

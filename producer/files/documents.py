@@ -17,8 +17,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
-from contract.judge import BYTE_ORDER_MARK
-from contract.reading import VALUE_BYTES
+from contract.decoding import VALUE_BYTES
+from contract.validation import BYTE_ORDER_MARK
 from producer.errors import FileBroken, FileRefused, FileTooLarge
 from producer.files.rows import SLICE_BYTES, SLICE_ROWS, Rows, Start
 

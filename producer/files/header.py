@@ -13,9 +13,9 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from contract.decoding import COLUMNS, VALUE_BYTES, validate
 from contract.errors import InvalidReading, echo
-from contract.judge import BYTE_ORDER_MARK
-from contract.reading import COLUMNS, VALUE_BYTES, validate
+from contract.validation import BYTE_ORDER_MARK
 from producer.errors import FileRefused
 from producer.files.cells import Dialect, json_value
 from producer.files.rows import Start

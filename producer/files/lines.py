@@ -11,8 +11,8 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from contract.decoding import VALUE_BYTES
 from contract.quarantine import Whole
-from contract.reading import VALUE_BYTES
 from producer.errors import FileBroken
 from producer.files.rows import SLICE_BYTES, SLICE_ROWS, Start
 

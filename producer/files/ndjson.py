@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from contract.reading import VALUE_BYTES
+from contract.decoding import VALUE_BYTES
 from producer.errors import FileRefused
 from producer.files.lines import BLANKS, split_lines, without_blanks
 from producer.files.rows import BadRow, Rows, Start, unreadable

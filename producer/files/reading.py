@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from contract.decoding import decode_readings
 from contract.errors import InvalidReading
 from contract.quarantine import ImportedRow, encode_quarantined
-from contract.reading import decode_readings
 from producer.errors import FileRefused, FileTooLarge, NoReading, TooManyRefused
 from producer.files.cells import Dialect
 from producer.files.columnar import parquet_rows
@@ -22,7 +22,7 @@ from producer.files.delimited import csv_rows
 from producer.files.documents import document_rows, is_document
 from producer.files.ndjson import ndjson_rows
 from producer.files.rows import Format, Rows, Start
-from producer.import_writer import Batch
+from producer.imports.transactions import Batch
 
 _FORMAT_OF_KIND: dict[str, Format] = {"parquet": "parquet", "json": "ndjson", "text": "csv"}
 #: Refused rows that are held back until the first reading comes.

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple, Protocol
 
-from contract.reading import VALUE_BYTES
+from contract.decoding import VALUE_BYTES
 
 #: Ways to come into a line: what stands in front of it puts a parser into the same state.
 _BEGIN, _QUOTED, _ESCAPED = "", '"', "\ue000"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from contract.decoding import COLUMNS
 from contract.errors import Fault, InvalidReading
 from contract.quarantine import Whole
-from contract.reading import COLUMNS
 
 Format = Literal["ndjson", "csv", "parquet"]
 FORMATS: tuple[Format, ...] = ("ndjson", "csv", "parquet")

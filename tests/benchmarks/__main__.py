@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterator
 
-from deploy.errors import MissingPart
+from local_stack.errors import MissingPart
 from tests.benchmarks import catch_up, machine, stages
 from tests.benchmarks.contenders import OURS, PEERS_BY_NAME, Contender
 from tests.benchmarks.dataset import Shape

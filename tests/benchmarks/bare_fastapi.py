@@ -26,7 +26,7 @@ import uvicorn
 from fastapi import FastAPI, Header, HTTPException
 from fastapi.responses import JSONResponse
 
-from deploy.ports import free_port
+from local_stack.ports import free_port
 
 START_SECONDS = 30
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from deploy.errors import MissingPart
+from local_stack.errors import MissingPart
 
 PEERS = Path(__file__).with_name("peers")
 BUILT = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "energy-bench"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from contract.topics import changelog
-from deploy.java import find_java
+from local_stack.broker.java import find_java
 from tests.benchmarks.builds import PEERS, built_java, built_quix
 
 

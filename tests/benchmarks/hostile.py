@@ -34,7 +34,7 @@ from producer.files.cells import Dialect
 from producer.files.content import Content
 from producer.files.reading import read_places
 from producer.files.rows import Format, Start
-from stream_app.partition import PartitionFold
+from stream_app.partition.fold_state import PartitionFold
 from tests.api_doubles import (
     Caller,
     ScriptedDelivery,

@@ -27,7 +27,7 @@ from typing import NamedTuple
 import psutil
 
 from contract.topics import READINGS
-from deploy.errors import MissingPart
+from local_stack.errors import MissingPart
 from tests.benchmarks import bare_fastapi, machine, wrk
 from tests.benchmarks.figures import Figure, Table
 from tests.benchmarks.freshness import cpu_seconds

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from record_batches.reader import ChunkReader
+from kafka_io.batches.reader import ChunkReader
 
 
 class Seen(NamedTuple):

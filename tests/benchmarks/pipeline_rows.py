@@ -36,7 +36,7 @@ from urllib.parse import quote
 
 import psutil
 
-from deploy.broker import LocalBroker
+from local_stack.broker.process import LocalBroker
 from tests.e2e.running_up import ENERGY, RunningUp
 from tests.kafka import Kafka, wait_until
 

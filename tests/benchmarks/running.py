@@ -13,13 +13,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from api.tokens import ensure_admin_token
-from deploy.births import ensure_first_view
-from deploy.broker import LocalBroker
-from deploy.cluster_admin import ClusterAdmin
-from deploy.ports import free_port
-from deploy.settings import TopicSettings
-from deploy.topics import create
+from api.auth.token_store import ensure_admin_token
+from kafka_io.cluster_changes import ClusterAdmin
+from local_stack.broker.process import LocalBroker
+from local_stack.ports import free_port
+from operations.settings import TopicSettings
+from operations.topics.declared import create
+from operations.views.birth import ensure_first_view
 
 READY_SECONDS = 60
 

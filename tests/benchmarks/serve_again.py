@@ -34,14 +34,14 @@ from typing import NamedTuple
 import psutil
 from confluent_kafka import Producer
 
-from api.tokens import ensure_admin_token
+from api.auth.token_store import ensure_admin_token
 from contract.topics import READINGS, changelog
-from deploy.broker import LocalBroker
-from deploy.cluster_admin import ClusterAdmin
-from deploy.ports import free_port
-from deploy.prepare import prepare
-from deploy.settings import TopicSettings
-from producer.pacing import Pace
+from kafka_io.cluster_changes import ClusterAdmin
+from local_stack.broker.process import LocalBroker
+from local_stack.ports import free_port
+from operations.bootstrap import prepare
+from operations.settings import TopicSettings
+from producer.fleet.pacing import Pace
 from tests.benchmarks import machine
 from tests.benchmarks.dataset import value_of
 from tests.benchmarks.figures import Figure

@@ -23,14 +23,14 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
 from contract.changelog import Marker
+from contract.decoding import decode_readings
 from contract.fold import fold
-from contract.reading import decode_readings
-from record_batches.chunk import RecordChunk
-from stream_app.garbage import collect_seldom
-from stream_app.partition import PartitionFold
+from kafka_io.batches.chunk import RecordChunk
+from stream_app.changelog.writer import BATCH_BYTES
+from stream_app.partition.fold_state import PartitionFold
+from stream_app.process.gc_tuning import collect_seldom
 from stream_app.settings import WorkerSettings
-from stream_app.store import PartitionStore, open_database
-from stream_app.transaction import BATCH_BYTES
+from stream_app.store.rocksdb_store import PartitionStore, open_database
 from tests.benchmarks.dataset import Shape, records
 from tests.benchmarks.figures import Figure, Table
 

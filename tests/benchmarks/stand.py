@@ -13,12 +13,12 @@ from typing import NamedTuple
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from contract.topics import QUARANTINE, READINGS, VIEWS, changelog
-from deploy.births import ensure_first_view
-from deploy.broker import LocalBroker
-from deploy.cluster_admin import ClusterAdmin
-from deploy.settings import TopicSettings
-from deploy.topics import create
-from stream_app.quiet import QUIET
+from kafka_io.cluster_changes import ClusterAdmin
+from kafka_io.quiet import QUIET
+from local_stack.broker.process import LocalBroker
+from operations.settings import TopicSettings
+from operations.topics.declared import create
+from operations.views.birth import ensure_first_view
 from tests.benchmarks.dataset import Dataset, Shape, publish
 
 GONE_SECONDS = 30.0

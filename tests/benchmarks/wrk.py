@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from deploy.errors import MissingPart
+from local_stack.errors import MissingPart
 
 SCRIPT = Path(__file__).with_suffix(".lua")
 #: What is under way at the end is answered within this, or the counts do not agree.

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
-from deploy.cluster_admin import ClusterAdmin
-from deploy.settings import TopicSettings
+from kafka_io.cluster_changes import ClusterAdmin
+from operations.settings import TopicSettings
 from tests.kafka import ANSWER_SECONDS, Kafka, wait_until
 from tests.shared_broker import QUICK_PROPERTIES, start_broker
 

@@ -1,4 +1,4 @@
-"""Every private name of aiokafka that record_batches and stream_app use, held to what it was.
+"""Every private name of aiokafka that kafka_io.batches and stream_app use, held to what it was.
 
 An upgrade that moves one goes red here, with the name and who uses it, before a worker would
 skip, double or never fetch a reading.
@@ -32,15 +32,15 @@ from aiokafka.protocol.transaction import (
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
-from record_batches.transactions import BACKOFF_SECONDS, shorten_backoff
+from kafka_io.transactional_producer import BACKOFF_SECONDS, shorten_backoff
 from tests.broker.private_names import Method, check_method, check_source
 
 ROOT = Path(__file__).parents[2]
-ANSWERS = "record_batches/answers.py"
-FETCHER = "record_batches/fetcher.py"
-RECORD_SET = "record_batches/record_set.py"
-READER = "record_batches/reader.py"
-TRANSACTIONS = "record_batches/transactions.py"
+ANSWERS = "kafka_io/batches/large_responses.py"
+FETCHER = "kafka_io/batches/fetcher.py"
+RECORD_SET = "kafka_io/batches/checksums.py"
+READER = "kafka_io/batches/reader.py"
+TRANSACTIONS = "kafka_io/transactional_producer.py"
 PARTITION = TopicPartition("topic", 3)
 
 METHODS = [
@@ -213,7 +213,7 @@ def test_the_fetcher_keeps_results_by_partition_and_waits_by_future() -> None:
 
 
 def test_a_producer_is_dropped_by_its_sender_and_its_client() -> None:
-    used_by = "record_batches/transactions.py"
+    used_by = "kafka_io/transactional_producer.py"
     check_source(
         AIOKafkaProducer.stop, used_by, "self._closed = True", "await self._sender.close()"
     )
@@ -234,7 +234,7 @@ def test_a_fetch_is_a_task_that_may_be_called_off() -> None:
 
 
 def test_a_consumers_fetcher_is_made_at_start_from_two_attributes() -> None:
-    used_by = "stream_app/faust_seams/consumer.py, which sets them before start"
+    used_by = "stream_app/faust_adapter/consumer.py, which sets them before start"
     check_source(
         AIOKafkaConsumer.__init__,
         used_by,
@@ -261,10 +261,10 @@ def test_a_producers_batches_are_sent_as_we_send_them() -> None:
 
 
 def test_the_commit_still_does_not_look_at_failed_batches() -> None:
-    # If it ever does, awaiting each send in stream_app/transaction.py could go.
+    # If it ever does, awaiting each send in stream_app/changelog/writer.py could go.
     check_source(
         AIOKafkaProducer.commit_transaction,
-        "stream_app/transaction.py",
+        "stream_app/changelog/writer.py",
         "self._txn_manager.committing_transaction() await asyncio.shield("
         " self._txn_manager.wait_for_transaction_end(), )",
     )
@@ -276,12 +276,15 @@ def test_the_version_is_the_one_this_was_read_from() -> None:
     )
 
 
+ROOMS = ("kafka_io", "stream_app", "api", "producer", "operations", "local_stack", "cli")
+
+
 def test_no_other_file_uses_private_names_of_aiokafka() -> None:
     private = re.compile(r"(?:connection|consumer|fetched|fetcher|_client|producer)\._[a-z]\w+")
-    allowed = {ANSWERS, FETCHER, READER, TRANSACTIONS, "stream_app/faust_seams/consumer.py"}
+    allowed = {ANSWERS, FETCHER, READER, TRANSACTIONS, "stream_app/faust_adapter/consumer.py"}
     found = {
         f"{path.relative_to(ROOT)}: {match[0]}"
-        for room in ("record_batches", "stream_app", "api", "producer", "deploy")
+        for room in ROOMS
         for path in (ROOT / room).rglob("*.py")
         if str(path.relative_to(ROOT)) not in allowed and "aiokafka" in imports(path)
         for match in private.finditer(path.read_text())
@@ -307,7 +310,9 @@ def test_the_pause_between_two_transactions_is_read_where_we_set_it(
     shorten_backoff()
     assert sender.BACKOFF_OVERRIDE == BACKOFF_SECONDS
     source = inspect.getsource(sender.AddPartitionsToTxnHandler.handle_response)
-    assert "return BACKOFF_OVERRIDE" in source, "record_batches/transactions.py sets it for this"
+    assert "return BACKOFF_OVERRIDE" in source, (
+        "kafka_io/transactional_producer.py sets it for this"
+    )
 
 
 def test_a_partition_joins_a_transaction_as_we_have_it_join() -> None:

@@ -5,9 +5,9 @@ import time
 from pathlib import Path
 
 from api.app import create_app
-from api.home import prepare_home
+from api.auth.token_store import STORE_NAME, TokenStore
+from api.home_directory import prepare_home
 from api.settings import ApiSettings
-from api.tokens import STORE_NAME, TokenStore
 from contract.topics import QUARANTINE, READINGS
 from tests.api_doubles import Caller, HandmadeLive
 from tests.kafka import Kafka

@@ -10,12 +10,12 @@ from confluent_kafka import TopicPartition
 
 from contract.errors import SettingError
 from contract.topics import IMPORTS, QUARANTINE, READINGS
-from deploy import backfill as backfilling
-from deploy import backfill_source
-from deploy.backfill import BackfillOptions, Summary, backfill
-from deploy.cluster_admin import ClusterAdmin
-from deploy.errors import Refused
-from deploy.topics import create
+from kafka_io.cluster_changes import ClusterAdmin
+from operations.backfill import copy as backfilling
+from operations.backfill import source as backfill_source
+from operations.backfill.copy import BackfillOptions, Summary, backfill
+from operations.errors import Refused
+from operations.topics.declared import create
 from producer.settings import ProducerSettings
 from tests.broker.own_cluster import SettingsFactory
 from tests.kafka import ANSWER_SECONDS, Kafka

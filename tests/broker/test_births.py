@@ -15,13 +15,13 @@ from contract.changelog import (
 from contract.fold import RULES_ID
 from contract.topics import READINGS, VIEWS, VIEWS_TRANSACTIONAL_ID, changelog
 from contract.views import ViewVersion
-from deploy import births
-from deploy.births import ensure_first_view, plan
-from deploy.cluster_admin import ClusterAdmin
-from deploy.errors import Refused
-from deploy.log_reader import read_views
-from deploy.prepare import prepare
-from deploy.topics import create, create_changelog
+from kafka_io.cluster_changes import ClusterAdmin
+from kafka_io.log_reader import read_views
+from operations.bootstrap import prepare
+from operations.errors import Refused
+from operations.topics.declared import create, create_changelog
+from operations.views import birth as births
+from operations.views.birth import ensure_first_view, plan
 from tests.broker.own_cluster import SettingsFactory
 from tests.kafka import ANSWER_SECONDS, Kafka, wait_until
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from record_batches.chunk import Record, RecordChunk
-from record_batches.reader import ChunkReader, read_all
+from kafka_io.batches.chunk import Record, RecordChunk
+from kafka_io.batches.reader import ChunkReader, read_all
 from tests.kafka import ANSWER_SECONDS, Kafka
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")

@@ -7,10 +7,10 @@ import pytest
 from confluent_kafka import Consumer
 
 from contract.kafka import KafkaSettings
-from deploy.broker import LocalBroker
-from deploy.ports import free_port
-from stream_app.cluster import Cluster
-from stream_app.errors import NoBroker
+from kafka_io.cluster import Cluster
+from kafka_io.errors import NoBroker
+from local_stack.broker.process import LocalBroker
+from local_stack.ports import free_port
 from tests.kafka import Kafka, wait_until
 
 READY_SECONDS = 60

@@ -11,10 +11,10 @@ from confluent_kafka.admin import (
 )
 
 from contract.topics import READINGS, changelog
-from deploy.prepare import prepare
-from deploy.status import read_status
-from stream_app.cluster import Cluster
-from stream_app.doctor import examine
+from kafka_io.cluster import Cluster
+from operations.bootstrap import prepare
+from operations.status import read_status
+from stream_app.checks.preflight import examine
 from stream_app.errors import Refusal
 from stream_app.settings import WorkerSettings
 from tests.broker.own_cluster import SettingsFactory

@@ -1,4 +1,4 @@
-"""How Faust's consumer uses the names that faust_seams/consumer.py overrides.
+"""How Faust's consumer uses the names that faust_adapter/consumer.py overrides.
 
 Beside test_faust_private_names.py, which holds the names themselves.
 """
@@ -17,8 +17,8 @@ from mode import Service
 
 from tests.broker.private_names import check_source
 
-APP = "stream_app/faust_seams/app.py"
-CONSUMER = "stream_app/faust_seams/consumer.py"
+APP = "stream_app/faust_adapter/app.py"
+CONSUMER = "stream_app/faust_adapter/consumer.py"
 
 
 def test_the_transport_is_made_by_our_method_and_makes_our_consumer() -> None:

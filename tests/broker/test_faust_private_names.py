@@ -1,4 +1,4 @@
-"""Every private name of Faust (and mode) that stream_app/faust_seams uses, held to what it was.
+"""Every private name of Faust (and mode) that stream_app/faust_adapter uses, held to what it was.
 
 An upgrade that moves one would leave an override that is never called: a worker that fences
 nothing, starts at the group's offset, or never consumes. It goes red here first.
@@ -20,18 +20,18 @@ from faust.tables.recovery import Recovery
 from faust.transport.drivers import aiokafka as driver
 
 from stream_app.__main__ import Worker
-from stream_app.faust_seams.app import ChunkApp, ChunkSchema
-from stream_app.faust_seams.assignor import KnownTopicsAssignor
-from stream_app.faust_seams.consumer import ChunkConsumer, ChunkThread, ChunkTransport
-from stream_app.faust_seams.recovery import FencedRecovery, FencedTableManager
-from stream_app.faust_seams.table import PartitionedStore, TotalsTable
+from stream_app.faust_adapter.app import ChunkApp, ChunkSchema
+from stream_app.faust_adapter.assignor import KnownTopicsAssignor
+from stream_app.faust_adapter.consumer import ChunkConsumer, ChunkThread, ChunkTransport
+from stream_app.faust_adapter.recovery import FencedRecovery, FencedTableManager
+from stream_app.faust_adapter.table import PartitionedStore, TotalsTable
 from tests.broker.private_names import Method, check_method, check_source, plain
 
-APP = "stream_app/faust_seams/app.py"
-ASSIGNOR = "stream_app/faust_seams/assignor.py"
-CONSUMER = "stream_app/faust_seams/consumer.py"
-RECOVERY = "stream_app/faust_seams/recovery.py"
-TABLE = "stream_app/faust_seams/table.py"
+APP = "stream_app/faust_adapter/app.py"
+ASSIGNOR = "stream_app/faust_adapter/assignor.py"
+CONSUMER = "stream_app/faust_adapter/consumer.py"
+RECOVERY = "stream_app/faust_adapter/recovery.py"
+TABLE = "stream_app/faust_adapter/table.py"
 MAIN = "stream_app/__main__.py"
 BUILD = ("consumer", "tps", "destination", "title")
 COMPILE = ("app", "on_key_decode_error", "on_value_decode_error", "default_propagate")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import OutOfOrderSequenceNumber, ProducerFenced
 
-from api.view import ViewVersionView
+from api.view.version_view import ViewVersionView
 from contract.changelog import (
     BIRTH_KEY,
     MARKER_KEY,
@@ -25,16 +25,16 @@ from contract.changelog import (
 from contract.errors import DoesNotFollow
 from contract.fold import RULES_ID
 from contract.topics import changelog, probe_transactional_id, transactional_id
-from record_batches.reader import ChunkReader
-from stream_app import claims
-from stream_app import fence as fence_module
+from kafka_io.batches.reader import ChunkReader
+from stream_app.changelog import claims
+from stream_app.changelog import fence as fence_module
+from stream_app.changelog.fence import SingleBatches
+from stream_app.changelog.probe import probe_log
+from stream_app.changelog.recovery import ChangelogRecovery, Recovered
+from stream_app.changelog.writer import TransactionWriter
 from stream_app.errors import RestartNeeded
-from stream_app.fence import SingleBatches
-from stream_app.partition import Transaction
-from stream_app.probe import probe_log
-from stream_app.recovery import ChangelogRecovery, Recovered
-from stream_app.store import PartitionStore, close_database, open_database
-from stream_app.transaction import TransactionWriter
+from stream_app.partition.fold_state import Transaction
+from stream_app.store.rocksdb_store import PartitionStore, close_database, open_database
 from tests.kafka import Kafka, wait_until
 from tests.shared_broker import QUICK_PROPERTIES, start_broker
 
@@ -123,7 +123,7 @@ async def test_c1_a_log_that_takes_an_older_writer_is_found_out(
     async def fences_nothing(*_: Any) -> None:
         pass
 
-    monkeypatch.setattr("stream_app.probe.fence_log", fences_nothing)
+    monkeypatch.setattr("stream_app.changelog.probe.fence_log", fences_nothing)
     single = SingleBatches(None)
     writer = await started(changelog_topic, single)
     assert "its log takes the batches of a fenced writer" in str(single)

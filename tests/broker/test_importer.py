@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from contract.imports import Position, import_transactional_id
+from contract.import_positions import Position, import_transactional_id
 from contract.topics import IMPORTS, QUARANTINE, READINGS
-from deploy.broker import LocalBroker
-from deploy.ports import free_port
+from local_stack.broker.process import LocalBroker
+from local_stack.ports import free_port
 from producer.errors import (
     BrokerUnreachable,
     ImportSuperseded,
@@ -27,9 +27,9 @@ from producer.errors import (
     RecordsRefused,
     TopicMissing,
 )
-from producer.import_writer import STEP_SECONDS, Batch
-from producer.importer import _START_SECONDS, Advance, Importer
-from producer.positions import PositionLog
+from producer.imports.importer import _START_SECONDS, Advance, Importer
+from producer.imports.position_log import PositionLog
+from producer.imports.transactions import STEP_SECONDS, Batch
 from producer.settings import ProducerSettings
 from tests.kafka import Kafka, wait_until
 
@@ -362,8 +362,8 @@ def test_without_broker_or_topic_it_says_so_in_time(
 ) -> None:
     assert _START_SECONDS + STEP_SECONDS < 15
     with monkeypatch.context() as hasty:
-        hasty.setattr("producer.importer._START_SECONDS", 0.5)
-        hasty.setattr("producer.import_writer.STEP_SECONDS", 0.5)
+        hasty.setattr("producer.imports.importer._START_SECONDS", 0.5)
+        hasty.setattr("producer.imports.transactions.STEP_SECONDS", 0.5)
         with pytest.raises(BrokerUnreachable, match="KAFKA_BOOTSTRAP_SERVERS"):
             importer_factory(Kafka(f"127.0.0.1:{free_port()}")).start()
     with pytest.raises(TopicMissing, match="energy topics create"):
@@ -375,7 +375,7 @@ def test_an_outage_of_the_broker_neither_loses_nor_doubles(
     importer_factory: ImporterFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("producer.import_writer.STEP_SECONDS", 1.0)
+    monkeypatch.setattr("producer.imports.transactions.STEP_SECONDS", 1.0)
     broker = broker_factory()
     broker.start()
     broker.wait_ready(60)
@@ -403,7 +403,7 @@ def test_an_outage_of_the_broker_neither_loses_nor_doubles(
 LOADER = """
 import sys
 from tests.broker.test_importer import batch
-from producer.importer import Importer
+from producer.imports.importer import Importer
 from producer.settings import ProducerSettings
 settings = ProducerSettings.load({}, bootstrap_servers=sys.argv[1])
 with Importer(settings, "load", "a") as importer:

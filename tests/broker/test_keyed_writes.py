@@ -7,15 +7,15 @@ import json
 
 import pytest
 
-from api.allowance import Slices
+from api.auth.allowance import Slices
 from api.errors import NotWritten, PartlyWritten
-from api.idempotency import KeyedWrites
-from api.keyed_batches import BodyRows
-from api.keyed_body import KEPT_SECONDS
-from api.keys import Key, Written
+from api.ingest.idempotency import KeyedWrites
+from api.ingest.idempotency_key import Key, Written
+from api.ingest.keyed_batches import BodyRows
+from api.ingest.keyed_body import KEPT_SECONDS
 from contract.key_notes import record_key
 from contract.topics import IMPORTS, QUARANTINE, READINGS
-from producer.key_log import KeyLog
+from producer.idempotency.key_log import KeyLog
 from producer.settings import ProducerSettings
 from tests.kafka import Kafka
 from tests.records import reading_value

@@ -19,13 +19,13 @@ import pytest
 import zstandard
 
 from contract.topics import IMPORTS, QUARANTINE, READINGS
-from deploy.broker import LocalBroker
+from local_stack.broker.process import LocalBroker
 from producer.files.cells import Dialect
 from producer.files.content import format_of
-from producer.import_writer import Batch
-from producer.importer import Importer
-from producer.load_notes import Source
-from producer.loading import Loaded, Loads
+from producer.imports.file_load import Loaded, Loads
+from producer.imports.importer import Importer
+from producer.imports.load_notes import Source
+from producer.imports.transactions import Batch
 from producer.settings import ProducerSettings
 from tests.kafka import Kafka, wait_until
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.broker import LocalBroker
-from deploy.broker_properties import Listener
-from deploy.errors import BrokerFailed, DirectoryLocked, PortInUse
-from deploy.ports import free_port
+from local_stack.broker.process import LocalBroker
+from local_stack.broker.properties import Listener
+from local_stack.errors import BrokerFailed, DirectoryLocked, PortInUse
+from local_stack.ports import free_port
 from tests.kafka import Kafka, wait_until
 
 BrokerFactory = Callable[..., LocalBroker]
@@ -22,7 +22,7 @@ BrokerFactory = Callable[..., LocalBroker]
 OWNER = """
 import sys, time
 from pathlib import Path
-from deploy.broker import LocalBroker
+from local_stack.broker.process import LocalBroker
 broker = LocalBroker(Path(sys.argv[1]), int(sys.argv[2]))
 broker.start()
 broker.wait_ready(60)

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from api.quarantine_log import Page, QuarantineLog
+from api.query.quarantine_log import Page, QuarantineLog
 from contract.kafka import KafkaSettings
-from record_batches.reader import ChunkReader
+from kafka_io.batches.reader import ChunkReader
 from tests.kafka import Kafka
 from tests.quarantine_double import quarantine_value
 

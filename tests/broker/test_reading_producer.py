@@ -12,15 +12,15 @@ from datetime import UTC, datetime
 
 import pytest
 
+from contract.decoding import validate
 from contract.errors import InvalidReading
 from contract.quarantine import ImportedRow, decode_quarantined, encode_quarantined
-from contract.reading import validate
-from deploy.broker import LocalBroker
-from deploy.ports import free_port
-from producer.delivery import PARCEL_RECORDS
+from local_stack.broker.process import LocalBroker
+from local_stack.ports import free_port
+from producer.client.delivery import PARCEL_RECORDS
+from producer.client.outcome import Outcome
+from producer.client.reading_producer import ReadingProducer
 from producer.errors import BrokerUnreachable, ProducerStopped, QueueFull, TopicMissing
-from producer.outcome import Outcome
-from producer.readings import ReadingProducer
 from producer.settings import ProducerSettings
 from tests.kafka import Kafka, wait_until
 

@@ -12,19 +12,19 @@ from contract.changelog import MARKER_KEY, Marker, encode_marker, encode_total
 from contract.errors import SettingError
 from contract.topics import READINGS, VIEWS, app_id, changelog, transactional_id
 from contract.views import Views, ViewVersion
-from deploy import adoption
-from deploy.births import read_births
-from deploy.cluster_admin import ClusterAdmin
-from deploy.errors import Refused
-from deploy.log_reader import read_views
-from deploy.prepare import prepare
-from deploy.replay import removal
-from deploy.replay.building import begin
-from deploy.replay.comparison import compare, digest
-from deploy.replay.gate import GateShut, Promoted, behind, promote
-from deploy.replay.positions import ReplayPartition, read_replay
-from deploy.status import read_status
-from deploy.topics import check
+from kafka_io.cluster_changes import ClusterAdmin
+from kafka_io.log_reader import read_views
+from operations.bootstrap import prepare
+from operations.errors import Refused
+from operations.replay import drop as removal
+from operations.replay.begin import begin
+from operations.replay.comparison import compare, digest
+from operations.replay.positions import ReplayPartition, read_replay
+from operations.replay.promotion import GateShut, Promoted, behind, promote
+from operations.status import read_status
+from operations.topics.declared import check
+from operations.views import adoption
+from operations.views.birth import read_births
 from tests.broker.own_cluster import SettingsFactory
 from tests.kafka import ANSWER_SECONDS, Kafka
 

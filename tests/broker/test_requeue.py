@@ -16,12 +16,12 @@ import pytest
 
 from contract.topics import IMPORTS, QUARANTINE, READINGS
 from contract.views import pointer_record
-from deploy.cluster_admin import ClusterAdmin
-from deploy.quarantine import requeue as requeuing
-from deploy.quarantine.mending import read_changes
-from deploy.quarantine.requeue import preview, requeue
-from deploy.quarantine.rows import Choice
-from deploy.topics import create
+from kafka_io.cluster_changes import ClusterAdmin
+from operations.quarantine import requeue as requeuing
+from operations.quarantine.repair import read_changes
+from operations.quarantine.requeue import preview, requeue
+from operations.quarantine.rows import Choice
+from operations.topics.declared import create
 from producer.errors import ImportSuperseded
 from producer.settings import ProducerSettings
 from tests.broker.own_cluster import SettingsFactory

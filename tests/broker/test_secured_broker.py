@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.broker import LocalBroker
-from deploy.broker_properties import Listener
-from deploy.ports import free_port
+from local_stack.broker.process import LocalBroker
+from local_stack.broker.properties import Listener
+from local_stack.ports import free_port
 from tests.certificates import Authority
 from tests.shared_broker import QUICK_PROPERTIES, fetch_jars_once
 

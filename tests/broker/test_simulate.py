@@ -10,16 +10,16 @@ import pytest
 from confluent_kafka import Message
 
 from contract.decimals import canonical
+from contract.decoding import decode_readings
 from contract.fold import PartTotals, fold
-from contract.reading import decode_readings
 from contract.topics import READINGS
-from deploy.broker import LocalBroker
-from deploy.ports import free_port
-from producer.delivery import Delivery
+from local_stack.broker.process import LocalBroker
+from local_stack.ports import free_port
+from producer.client.delivery import Delivery
+from producer.client.reading_producer import ReadingProducer
 from producer.errors import BrokerUnreachable, TopicMissing
-from producer.readings import ReadingProducer
+from producer.fleet.simulate import SimulateOptions, SimulateSummary, run
 from producer.settings import ProducerSettings
-from producer.simulate import SimulateOptions, SimulateSummary, run
 from tests.kafka import Kafka, wait_until
 
 BrokerFactory = Callable[..., LocalBroker]
@@ -150,7 +150,7 @@ def test_x6_an_outage_neither_loses_nor_doubles(
 def test_stopped_while_the_broker_is_gone_it_ends_and_counts_nothing_twice(
     broker_factory: BrokerFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("producer.simulate._STOP_SECONDS", 1.0)
+    monkeypatch.setattr("producer.fleet.simulate._STOP_SECONDS", 1.0)
     broker = broker_factory()
     broker.start()
     broker.wait_ready(60)
@@ -186,7 +186,7 @@ def test_stopped_while_the_broker_is_gone_it_ends_and_counts_nothing_twice(
 def test_without_broker_or_topic_it_says_so_and_writes_an_empty_oracle(
     broker: LocalBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("producer.simulate._CHECK_SECONDS", 2.0)
+    monkeypatch.setattr("producer.fleet.simulate._CHECK_SECONDS", 2.0)
     nowhere = Kafka(f"127.0.0.1:{free_port()}")
     began = time.monotonic()
     with pytest.raises(BrokerUnreachable):

@@ -5,10 +5,10 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from contract.changelog import MARKER_KEY, Marker, encode_marker, encode_total
 from contract.topics import READINGS, app_id, changelog
-from deploy.markers import read_markers
-from deploy.prepare import prepare
-from deploy.status import PartitionStatus, read_status
-from stream_app.cluster import Cluster
+from kafka_io.cluster import Cluster
+from operations.bootstrap import prepare
+from operations.status import PartitionStatus, read_status
+from operations.views.markers import read_markers
 from tests.broker.own_cluster import SettingsFactory
 from tests.kafka import ANSWER_SECONDS, Kafka, wait_until
 

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from contract.topics import READINGS
-from deploy.prepare import prepare
-from stream_app.cluster import Cluster
+from kafka_io.cluster import Cluster
+from operations.bootstrap import prepare
 from tests.broker.own_cluster import SettingsFactory
 from tests.kafka import Kafka, wait_until
 

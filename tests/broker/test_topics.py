@@ -5,13 +5,13 @@ from confluent_kafka.admin import ConfigResource, NewPartitions, ResourceType
 
 from contract.errors import SettingError
 from contract.topics import IMPORTS, QUARANTINE, READINGS, VIEWS, changelog
-from deploy.errors import Refused
-from deploy.ports import free_port
-from deploy.prepare import prepare
-from deploy.settings import TopicSettings
-from deploy.topics import Difference, check, create
-from stream_app.cluster import Cluster
-from stream_app.errors import NoBroker
+from kafka_io.cluster import Cluster
+from kafka_io.errors import NoBroker
+from local_stack.ports import free_port
+from operations.bootstrap import prepare
+from operations.errors import Refused
+from operations.settings import TopicSettings
+from operations.topics.declared import Difference, check, create
 from tests.broker.own_cluster import SettingsFactory
 from tests.kafka import Kafka
 

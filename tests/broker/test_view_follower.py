@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 import pytest
 from confluent_kafka.admin import NewPartitions
 
-from api.follower import Follower
-from api.lag import LagWatch
-from api.live import LiveView
-from api.view import ViewState, ViewVersionView
+from api.view.changelog_follower import Follower
+from api.view.end_offsets import LagWatch
+from api.view.live_version import LiveView
+from api.view.version_view import ViewState, ViewVersionView
 from contract.changelog import (
     BIRTH_KEY,
     MARKER_KEY,
@@ -267,7 +267,7 @@ async def test_x18_a_changelog_made_again_is_served_once_it_is_born(
 async def test_partitions_added_later_are_followed(
     kafka: Kafka, version: ViewVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.follower.CHECK_SECONDS", 0.05)
+    monkeypatch.setattr("api.view.changelog_follower.CHECK_SECONDS", 0.05)
     name = changelog(version.view_version).name
     Writer(kafka, name).write({"a": (1, 1)}, 1)
     async with following(kafka, version) as follower:

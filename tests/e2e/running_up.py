@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from deploy.ports import free_port
+from local_stack.ports import free_port
 from tests.kafka import wait_until
 
 ENERGY = [str(Path(sys.executable).with_name("energy"))]

@@ -95,7 +95,7 @@ def test_x48_each_part_that_is_killed_comes_back(up_factory: UpFactory) -> None:
     send(up, "x48", 100)
     parts = {
         "worker-0": ("stream_app", f"STREAM_APP_DATADIR={up.home}/worker-0"),
-        "api": ("deploy.leash", " api"),
+        "api": ("local_stack.die_with_parent", " api"),
         "broker": ("kafka.Kafka",),
     }
     for number, (name, words) in enumerate(parts.items(), start=1):

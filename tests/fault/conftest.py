@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from deploy.broker import LocalBroker
-from deploy.broker_properties import Listener
-from deploy.ports import free_port
+from local_stack.broker.process import LocalBroker
+from local_stack.broker.properties import Listener
+from local_stack.ports import free_port
 from tests.broker.own_cluster import own_broker, own_kafka
 from tests.fault.pipeline import Pipeline
 from tests.fault.proxy import Proxy

@@ -10,9 +10,9 @@ from typing import Any
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
-from deploy.cluster_admin import ClusterAdmin
-from deploy.prepare import prepare
-from deploy.settings import TopicSettings
+from kafka_io.cluster_changes import ClusterAdmin
+from operations.bootstrap import prepare
+from operations.settings import TopicSettings
 from tests.fault.checker import broken, newest_stores, verdict
 from tests.fault.fleet import READINGS, Fleet
 from tests.fault.follower import CHANGELOG, Follower

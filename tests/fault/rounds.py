@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from deploy.broker import LocalBroker
+from local_stack.broker.process import LocalBroker
 from stream_app.failpoints import STEPS
 from tests.fault.damage import damage
 from tests.fault.http_reader import HttpReader

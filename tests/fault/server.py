@@ -8,8 +8,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from api.tokens import ensure_admin_token
-from deploy.ports import free_port
+from api.auth.token_store import ensure_admin_token
+from local_stack.ports import free_port
 
 COMMAND = [str(Path(sys.executable).with_name("energy")), "api"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from deploy.broker import LocalBroker
+from local_stack.broker.process import LocalBroker
 from tests.fault.conftest import PipelineFactory
 from tests.kafka import Kafka, wait_until
 from tests.shared_broker import QUICK_PROPERTIES

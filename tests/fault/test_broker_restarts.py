@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from deploy.broker import LocalBroker
+from local_stack.broker.process import LocalBroker
 from tests.fault.conftest import ApiFactory, PipelineFactory
 from tests.fault.fleet import READINGS
 from tests.fault.http_writer import HttpWriter

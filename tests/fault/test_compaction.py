@@ -13,7 +13,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from deploy.broker import LocalBroker
+from local_stack.broker.process import LocalBroker
 from tests.fault.conftest import PipelineFactory
 from tests.fault.follower import CHANGELOG, MARKER_KEY
 from tests.fault.pipeline import Pipeline

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.broker import LocalBroker
+from local_stack.broker.process import LocalBroker
 from tests.fault.conftest import PipelineFactory
 from tests.fault.fleet import READINGS
 from tests.fault.pipeline import Pipeline

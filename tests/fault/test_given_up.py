@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from producer.readings import ReadingProducer
+from producer.client.reading_producer import ReadingProducer
 from producer.settings import ProducerSettings
 from tests.fault.fleet import READINGS
 from tests.fault.pipeline import Pipeline

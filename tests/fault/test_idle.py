@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.broker import LocalBroker
+from local_stack.broker.process import LocalBroker
 from tests.fault.conftest import PipelineFactory
 from tests.fault.server import ApiProcess
 from tests.http_client import get, post

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.ports import free_port
+from local_stack.ports import free_port
 from tests.fault.conftest import PipelineFactory
 from tests.fault.fleet import READINGS
 from tests.fault.follower import CHANGELOG

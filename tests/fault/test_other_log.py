@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.broker import LocalBroker
-from deploy.ports import free_port
+from local_stack.broker.process import LocalBroker
+from local_stack.ports import free_port
 from tests.fault.conftest import PipelineFactory
 from tests.fault.fleet import READINGS
 from tests.http_client import get

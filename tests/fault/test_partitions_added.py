@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import NewPartitions
 
-from deploy.ports import free_port
+from local_stack.ports import free_port
 from tests.fault.fleet import READINGS
 from tests.fault.follower import CHANGELOG
 from tests.fault.pipeline import Pipeline

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from deploy.ports import free_port
+from local_stack.ports import free_port
 from tests.fault.checker import QUARANTINE
 from tests.fault.conftest import PipelineFactory
 from tests.fault.fleet import READINGS

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from deploy.births import ensure_first_view
-from deploy.cluster_admin import ClusterAdmin
-from deploy.ports import free_port
-from deploy.settings import TopicSettings
-from deploy.topics import create
+from kafka_io.cluster_changes import ClusterAdmin
+from local_stack.ports import free_port
+from operations.settings import TopicSettings
+from operations.topics.declared import create
+from operations.views.birth import ensure_first_view
 from tests.fault.fleet import READINGS
 from tests.fault.follower import CHANGELOG
 from tests.fault.pipeline import Pipeline

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from deploy.broker import LocalBroker
+from local_stack.broker.process import LocalBroker
 from tests.fault.conftest import PipelineFactory
 from tests.fault.pipeline import Pipeline
 from tests.kafka import Kafka

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from contract.topics import changelog
-from deploy.cluster_admin import ClusterAdmin
-from deploy.prepare import prepare
-from deploy.settings import TopicSettings
-from stream_app.store import PartitionStore, close_database, open_database
+from kafka_io.cluster_changes import ClusterAdmin
+from operations.bootstrap import prepare
+from operations.settings import TopicSettings
+from stream_app.store.rocksdb_store import PartitionStore, close_database, open_database
 from tests.fault.conftest import PipelineFactory
 from tests.fault.pipeline import Pipeline
 from tests.fault.workers import WorkerProcess

@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
-from api.tokens import STORE_NAME, TokenStore
+from api.auth.token_store import STORE_NAME, TokenStore
 from tests.fuzz.running import RunningServer
 from tests.records import reading_value
 

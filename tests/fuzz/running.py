@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from deploy.ports import free_port
+from local_stack.ports import free_port
 from tests.kafka import wait_until
 
 ANSWER_SECONDS = 15.0

@@ -17,15 +17,15 @@ from pathlib import Path
 import uvloop
 
 from api.app import create_app
-from api.home import prepare_home
-from api.idempotency import KeyedWrites
-from api.lag import LagWatch
-from api.logs import set_up_logging
-from api.publishing import Outcome
-from api.quarantine_log import QuarantineLog
-from api.server import ApiServer, bind
+from api.auth.token_store import ensure_admin_token
+from api.home_directory import prepare_home
+from api.http.server import ApiServer, bind
+from api.ingest.idempotency import KeyedWrites
+from api.ingest.publisher import Outcome
+from api.logging_setup import set_up_logging
+from api.query.quarantine_log import QuarantineLog
 from api.settings import ApiSettings
-from api.tokens import ensure_admin_token
+from api.view.end_offsets import LagWatch
 from tests.api_doubles import HandmadeLive, filled_view
 from tests.imports_double import MemoryImports
 from tests.quarantine_double import MemoryLog

@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
-from api.view import ViewVersionView
+from api.view.version_view import ViewVersionView
 from tests.api_doubles import caller_for, changelog_chunk, filled_view, transaction
 
 PIPE = "/v0/pipes/energy_consumption_by_device"

@@ -14,7 +14,7 @@ from fractions import Fraction
 
 import pytest
 
-from contract.reading import decode_readings
+from contract.decoding import decode_readings
 from tests.fuzz.running import RunningServer, body_of, status
 from tests.oracle import judge
 from tests.records import reading_value

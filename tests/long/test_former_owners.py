@@ -11,9 +11,9 @@ from aiokafka.errors import KafkaError
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from contract.topics import transactional_id
-from stream_app import fence as fence_module
+from stream_app.changelog import fence as fence_module
+from stream_app.changelog.fence import MOST_EPOCH, SingleBatches
 from stream_app.errors import RestartNeeded
-from stream_app.fence import MOST_EPOCH, SingleBatches
 from tests.broker.test_fenced_logs import (
     CHANGELOG,
     STAMPED,

@@ -9,9 +9,9 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from pathlib import Path
 
-from deploy.broker import LocalBroker
-from deploy.broker_properties import HOST
-from deploy.ports import free_port
+from local_stack.broker.process import LocalBroker
+from local_stack.broker.properties import HOST
+from local_stack.ports import free_port
 from tests.kafka import Kafka, wait_until
 from tests.shared_broker import QUICK_PROPERTIES
 

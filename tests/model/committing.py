@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from contract.topics import transactional_id
-from stream_app import steps
+from stream_app.changelog.fence import SingleBatches, WriterFence
+from stream_app.changelog.takeover import Takeover
 from stream_app.errors import PartitionRefusal, RestartNeeded
-from stream_app.fence import SingleBatches, WriterFence
-from stream_app.partition import Pending, Transaction
-from stream_app.takeover import Takeover
+from stream_app.partition import commit_protocol as steps
+from stream_app.partition.fold_state import Pending, Transaction
 from tests.model import checker
 from tests.model.disk import StoreDamaged
 from tests.model.kafka_log import COMMITTED, Producer

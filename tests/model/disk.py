@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.changelog import RESERVED_PREFIX
-from stream_app.store import OFFSET_KEY, PartitionStore, adds_up, is_recovering
+from stream_app.store.rocksdb_store import OFFSET_KEY, PartitionStore, adds_up, is_recovering
 
 _NOWHERE = Path("/nonexistent")
 SOUND, NOTHING_READABLE, TOTALS_UNREADABLE = "sound", "nothing readable", "totals unreadable"

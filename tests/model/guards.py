@@ -7,8 +7,8 @@ from unittest import mock
 
 from contract.changelog import Marker
 from contract.errors import DoesNotFollow
-from stream_app import fence as fence_module
-from stream_app.fence import WriterFence
+from stream_app.changelog import fence as fence_module
+from stream_app.changelog.fence import WriterFence
 
 _allows = WriterFence.allows_single_batch
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from record_batches.chunk import BatchStamp, RecordChunk
+from kafka_io.batches.chunk import BatchStamp, RecordChunk
 
 #: A broker whose logs refuse older epochs, and one of another make whose logs do not.
 KAFKA, OTHER_MAKE = 1, 2

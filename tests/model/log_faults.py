@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contract.topics import transactional_id
-from stream_app.fence import MOST_EPOCH
+from stream_app.changelog.fence import MOST_EPOCH
 from tests.model.committing import AppendRequest
 from tests.model.kafka_log import KAFKA, OTHER_MAKE, Fenced
 from tests.model.oracle import BAD, GOOD

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from api import live
-from api.view import ViewState, ViewVersionView
+from api.view import live_version as live
+from api.view.version_view import ViewState, ViewVersionView
 from contract.errors import DoesNotFollow
 from tests.model.checker import applied_offset
 from tests.model.oracle import DEVICES, PrefixTotals

@@ -17,18 +17,19 @@ from unittest import mock
 import msgspec
 
 import contract.fold
-from api import live
-from api import view as view_module
-from api.view import ViewState
+from api.view import live_version as live
+from api.view import version_view as view_module
+from api.view.version_view import ViewState
 from contract.changelog import encode_total
+from contract.decoding import Reading, Rejected, validate
 from contract.errors import InvalidReading
-from contract.reading import Reading, Rejected, validate
-from record_batches.chunk import BatchStamp, Record, RecordChunk
-from stream_app import partition as partition_module
-from stream_app import recovery, steps
-from stream_app.fence import SingleBatches, WriterFence
-from stream_app.partition import PartitionFold, Pending, Transaction
-from stream_app.store import OFFSET_KEY
+from kafka_io.batches.chunk import BatchStamp, Record, RecordChunk
+from stream_app.changelog import recovery
+from stream_app.changelog.fence import SingleBatches, WriterFence
+from stream_app.partition import commit_protocol as steps
+from stream_app.partition import fold_state as partition_module
+from stream_app.partition.fold_state import PartitionFold, Pending, Transaction
+from stream_app.store.rocksdb_store import OFFSET_KEY
 from tests.model import checker, disk
 from tests.model.disk import SimStore
 from tests.model.guards import (

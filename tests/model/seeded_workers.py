@@ -6,9 +6,9 @@ from typing import Any
 
 from contract.changelog import decode_birth, decode_total
 from contract.decimals import canonical
-from record_batches.chunk import RecordChunk
-from stream_app.partition import Pending
-from stream_app.recovery import require_marker
+from kafka_io.batches.chunk import RecordChunk
+from stream_app.changelog.recovery import require_marker
+from stream_app.partition.fold_state import Pending
 from tests.model.committing import OutcomeUnknown, Steps
 from tests.model.kafka_log import ABORTED, Fenced, Unparsable
 from tests.model.reader import SimReader

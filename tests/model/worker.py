@@ -10,14 +10,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from contract.changelog import BIRTH_KEY, decode_birth
-from record_batches.chunk import RecordChunk
-from stream_app import lineage, recovery
+from kafka_io.batches.chunk import RecordChunk
+from stream_app.changelog import lineage, recovery
+from stream_app.changelog.fence import SETTLED_SECONDS, WriterFence
+from stream_app.changelog.origin import ChangelogFacts, cut_off
+from stream_app.changelog.recovery import ChangelogRecovery, require_marker
+from stream_app.changelog.takeover import Takeover
 from stream_app.errors import PartitionRefusal, RestartNeeded
-from stream_app.fence import SETTLED_SECONDS, WriterFence
-from stream_app.ground import ChangelogFacts, cut_off
-from stream_app.partition import PartitionFold, Verdict
-from stream_app.recovery import ChangelogRecovery, require_marker
-from stream_app.takeover import Takeover
+from stream_app.partition.fold_state import PartitionFold, Verdict
 from tests.model import checker
 from tests.model.committing import Committing, Steps
 from tests.model.disk import Directory, SimStore, StoreDamaged

@@ -13,8 +13,8 @@ from contract.changelog import (
     encode_marker,
 )
 from contract.topics import transactional_id
+from stream_app.changelog.fence import AGE_SECONDS
 from stream_app.errors import PartitionRefusal
-from stream_app.fence import AGE_SECONDS
 from tests.model import checker
 from tests.model.committing import AppendRequest, Request
 from tests.model.coordinator import Coordinator

@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from api.errors import BadRequest
-from api.ordering import SortedKeys
-from api.rows import split_rows
+from api.ingest.body_rows import split_rows
+from api.view.sorted_keys import SortedKeys
 
 BLANKS = " \t\r\n"
 TEXTS = st.text(st.sampled_from('ab,:[]{}"\\\n\r\u2028é'), max_size=6)
@@ -127,15 +127,15 @@ def test_windows_cut_lines_as_one_window_does(lines: list[str]) -> None:
     body = "\n".join(lines * 20).encode()
     whole = rows(body)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("api.rows.WINDOW_BYTES", 7)
-        patch.setattr("api.rows.SLICE_ROWS", 3)
+        patch.setattr("api.ingest.body_rows.WINDOW_BYTES", 7)
+        patch.setattr("api.ingest.body_rows.SLICE_ROWS", 3)
         assert rows(body) == whole
 
 
 @given(st.sets(st.binary(max_size=3)), st.binary(max_size=3))
 def test_keys_stay_in_order_however_they_come(keys: set[bytes], start: bytes) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("api.ordering.BLOCK", 3)
+        patch.setattr("api.view.sorted_keys.BLOCK", 3)
         found = SortedKeys()
         for key in keys:
             found.add([key])

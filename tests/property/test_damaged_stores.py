@@ -20,10 +20,10 @@ from typing import Any
 
 import pytest
 
-from stream_app import recovery
-from stream_app.ground import ChangelogFacts
-from stream_app.recovery import ChangelogRecovery, store_records
-from stream_app.store import PartitionStore, open_database, set_aside
+from stream_app.changelog import recovery
+from stream_app.changelog.origin import ChangelogFacts
+from stream_app.changelog.recovery import ChangelogRecovery, store_records
+from stream_app.store.rocksdb_store import PartitionStore, open_database, set_aside
 from tests.fault.damage import damage
 
 DAMAGES = 200

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from contract.changelog import decode_total, encode_total
 from contract.decimals import canonical, from_canonical, nearest_float, parse_number
+from contract.decoding import Reading
 from contract.fold import PartTotals, add_stored, fold, sum_exactly
-from contract.reading import Reading
 
 DIGITS = "0123456789"
 CANONICAL = r"-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?"

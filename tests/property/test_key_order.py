@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from contract.key_notes import KeyNote, encode_note
-from producer.key_order import KeyOrder, Stale, Undecided
+from producer.idempotency.key_order import KeyOrder, Stale, Undecided
 
 KEYS = [b"keyed/a/1", b"keyed/a/2"]
 BATCHES = 3

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.leaders import Leaders
-from api.listing import Query, Row, leading, rows_of
-from api.view import ViewState, ViewVersionView
+from api.query.listing import Query, Row, leading, rows_of
+from api.view.top_n import Leaders
+from api.view.version_view import ViewState, ViewVersionView
 from tests.api_doubles import Totals, changelog_chunk, transaction
 from tests.property.test_listing_order import NUMBERS, slow_rows
 
@@ -37,11 +37,11 @@ STEPS = st.lists(
 def few_are_kept() -> Iterator[None]:
     """Floors sink and are rebuilt within a handful of devices; slices are cut everywhere."""
     with (
-        patch("api.leaders.KEPT", 7),
-        patch("api.leaders.MOST", 10),
-        patch("api.leaders.SLICE_KEYS", 3),
-        patch("api.listing.SLICE_ROWS", 3),
-        patch("api.ordering.BLOCK", 4),
+        patch("api.view.top_n.KEPT", 7),
+        patch("api.view.top_n.MOST", 10),
+        patch("api.view.top_n.SLICE_KEYS", 3),
+        patch("api.query.listing.SLICE_ROWS", 3),
+        patch("api.view.sorted_keys.BLOCK", 4),
     ):
         yield
 
@@ -164,6 +164,6 @@ def test_one_step_moves_few_devices_however_large_the_transaction(head_start: in
         await begun
         await hold(view, [after, {}, {}], query)
 
-    with few_are_kept(), patch("api.leaders.Leaders.put", counting):
+    with few_are_kept(), patch("api.view.top_n.Leaders.put", counting):
         asyncio.run(meet())
     assert max(put) <= 10

@@ -12,8 +12,8 @@ from unittest.mock import patch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from api.listing import Query, Row, ranked_slowly, rows_of
-from api.snapshot import ViewSnapshot
+from api.query.listing import Query, Row, ranked_slowly, rows_of
+from api.view.snapshot import ViewSnapshot
 from contract.decimals import Number
 from tests.api_doubles import Totals, changelog_chunk, filled_view, transaction
 
@@ -134,5 +134,5 @@ def test_b2_devices_that_appear_between_two_slices_change_no_listing(
             before_limit = before_limit_of(slices, rows, lambda: run_now(pause()))
             return rows, before_limit
 
-    with patch("api.listing.SLICE_ROWS", 2), patch("api.ordering.BLOCK", 3):
+    with patch("api.query.listing.SLICE_ROWS", 2), patch("api.view.sorted_keys.BLOCK", 3):
         assert asyncio.run(read()) == slow_rows(partitions, query)

@@ -5,7 +5,7 @@ import asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.quarantine_log import Page, QuarantineLog
+from api.query.quarantine_log import Page, QuarantineLog
 from tests.quarantine_double import MemoryLog, quarantine_record
 from tests.records import HandmadeRecord
 

@@ -6,8 +6,8 @@ from fractions import Fraction
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from contract.decoding import Reading, decode_readings, validate
 from contract.errors import InvalidReading
-from contract.reading import Reading, decode_readings, validate
 from tests import oracle
 from tests.values import value_of
 

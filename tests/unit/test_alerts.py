@@ -12,11 +12,11 @@ import yaml
 ROOT = Path(__file__).parents[2]
 RULES: list[dict[str, Any]] = [
     rule
-    for group in yaml.safe_load((ROOT / "deploy/monitoring/alerts.yaml").read_text())["groups"]
+    for group in yaml.safe_load((ROOT / "deploy/prometheus/alerts.yaml").read_text())["groups"]
     for rule in group["rules"]
 ]
 #: What `promtool test rules` runs; Prometheus is no part of `make test`.
-CASES = yaml.safe_load((ROOT / "deploy/monitoring/alerts_test.yaml").read_text())["tests"]
+CASES = yaml.safe_load((ROOT / "deploy/prometheus/alerts_test.yaml").read_text())["tests"]
 #: Not ours: node_exporter's, and what the Prometheus client adds to every process.
 FOREIGN = ("node_", "process_")
 OURS = ("api_", "stream_app_")

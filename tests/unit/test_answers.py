@@ -16,7 +16,7 @@ import pytest
 import uvloop
 from aiokafka.conn import AIOKafkaProtocol
 
-from record_batches.answers import SMALL_BYTES, WAKE_BYTES, AnswerReader, receive_whole
+from kafka_io.batches.large_responses import SMALL_BYTES, WAKE_BYTES, AnswerReader, receive_whole
 from tests.certificates import Authority
 
 Serve = Callable[[asyncio.StreamWriter], Awaitable[None]]

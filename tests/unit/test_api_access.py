@@ -11,12 +11,12 @@ from opentelemetry.trace import TracerProvider
 from prometheus_client import generate_latest
 from starlette.types import Scope
 
+from api.auth.token_store import TokenStore
 from api.errors import PartlyWritten
-from api.front import Front
-from api.health import Health
-from api.routing import PlainRoute
+from api.http.middleware import Front
+from api.http.routing import PlainRoute
+from api.query.health import Health
 from api.settings import ApiSettings
-from api.tokens import TokenStore
 from tests.api_doubles import Caller, caller_for, filled_view
 from tests.records import reading_value
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.allowance import Budget
+from api.auth.allowance import Budget
 from api.errors import Busy
 
 

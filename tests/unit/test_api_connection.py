@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from api.answers import StreamedAnswer
 from api.errors import ApiError, ClientGone
-from api.framing import HEADER_BYTES, HEADERS, PATH_BYTES, QUERY_BYTES, TURN_BYTES, check_head
+from api.http.framing import HEADER_BYTES, HEADERS, PATH_BYTES, QUERY_BYTES, TURN_BYTES, check_head
+from api.http.responses import StreamedAnswer
 from tests.api_doubles import caller_for, filled_view
 from tests.wire import Line, serving
 
@@ -301,7 +301,7 @@ async def test_who_has_gone_is_told_by_send_and_logged_by_nobody(
 async def test_b17_refused_connections_that_are_still_open_are_few(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("api.connection.LINGERING", 2)
+    monkeypatch.setattr("api.http.connection.LINGERING", 2)
     line = Line(echo, connections=1)
     others = [Line(echo, line) for _ in range(4)]
     assert [each.calls for each in others] == [["write_eof"]] * 2 + [["close"]] * 2
@@ -336,7 +336,7 @@ async def test_b17_who_is_refused_takes_no_place_of_those_who_are_served() -> No
 async def test_c7_a_page_may_read_why_its_connection_was_refused(
     sent: bytes, status: int, origins: str
 ) -> None:
-    from api.cors import Cors
+    from api.http.cors import Cors
 
     line = Line(echo, cors=Cors(origins))
     await line.receive(sent + b"Origin: https://a.example\r\n")

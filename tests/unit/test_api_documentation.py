@@ -9,9 +9,9 @@ import jsonschema_rs
 import pytest
 import schemathesis
 
-from api.openapi import path_of
-from api.routing import PlainRoute
-from api.tokens import SCOPES
+from api.auth.token_store import SCOPES
+from api.http.routing import PlainRoute
+from api.openapi.document import path_of
 from tests.api_doubles import Answer, Caller, caller_for, filled_view
 from tests.quarantine_double import MemoryLog, quarantine_record
 from tests.unit.test_api_routes import TABLE, send

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from api.inflate import inflater
-from api.rows import SLICE_ROWS, WINDOW_BYTES, split_rows
-from api.view import ViewState
-from producer.files.inflating import INPUT_BYTES
+from api.ingest.body_rows import SLICE_ROWS, WINDOW_BYTES, split_rows
+from api.ingest.inflate import inflater
+from api.view.version_view import ViewState
+from producer.files.compression import INPUT_BYTES
 from tests.api_doubles import (
     Answer,
     Caller,
@@ -192,7 +192,7 @@ async def test_api_b25_an_element_too_long_to_be_parsed_is_413(
     caller: Caller, publisher: ScriptedPublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     most = 200_000
-    monkeypatch.setattr("api.rows.ELEMENT_BYTES", most)
+    monkeypatch.setattr("api.ingest.body_rows.ELEMENT_BYTES", most)
     for element in (
         b'{"a": "' + b"x" * most + b'"}',
         b'{"a": [' + b"1," * (most // 2) + b"1]}",

@@ -19,14 +19,14 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-import api.sending
-import api.spool
-import api.upload_rows
-from api.forms import FORM_BYTES
-from api.sending import MOST_REFUSED
-from api.services import UPLOADS, UPLOADS_SHARE
-from api.spool import Spool
-from api.tokens import STORE_NAME, TokenStore
+import api.http.spool
+import api.ingest.sending
+import api.ingest.upload_rows
+from api.auth.token_store import STORE_NAME, TokenStore
+from api.dependencies import UPLOADS, UPLOADS_SHARE
+from api.http.form_parameters import FORM_BYTES
+from api.http.spool import Spool
+from api.ingest.sending import MOST_REFUSED
 from tests.api_doubles import (
     Answer,
     Caller,
@@ -91,7 +91,7 @@ async def test_api_b18_a_body_that_is_judged_first_is_written_as_any_other(
     ]
     seen = []
     for most in (MOST_REFUSED, 500):
-        monkeypatch.setattr(api.sending, "MOST_REFUSED", most)
+        monkeypatch.setattr(api.ingest.sending, "MOST_REFUSED", most)
         publisher = ScriptedPublisher()
         answer = await caller_for(tmp_path / str(most), None, publisher).events(lines_of(rows))
         refused = [(each["__value"], each["__line"]) for each in publisher.refused]
@@ -105,13 +105,13 @@ async def test_api_b18_each_row_is_judged_once_and_a_short_body_not_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged: list[int] = []
-    decode = api.sending.decode_readings
+    decode = api.ingest.sending.decode_readings
 
     def counting(values: Sequence[bytes]) -> Any:
         judged.append(len(values))
         return decode(values)
 
-    monkeypatch.setattr(api.sending, "decode_readings", counting)
+    monkeypatch.setattr(api.ingest.sending, "decode_readings", counting)
     caller = caller_for(tmp_path, None)
     assert (await caller.events(ROW)).status == 202
     assert judged == [1]
@@ -320,7 +320,7 @@ async def test_f3_what_parquet_inflates_to_counts_for_its_token(tmp_path: Path) 
 async def test_f4_what_all_bodies_keep_in_memory_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api.spool, "ALL_MEMORY_BYTES", 100_000)
+    monkeypatch.setattr(api.http.spool, "ALL_MEMORY_BYTES", 100_000)
     before = Spool.kept_by_all
     spools = [Spool(tmp_path) for _ in range(20)]
     for spool in spools:
@@ -450,7 +450,7 @@ async def test_f9_a_file_that_kafka_no_longer_takes_is_not_read_to_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = 0
-    real = api.upload_rows.read_places
+    real = api.ingest.upload_rows.read_places
 
     def counting(*arguments: Any, **options: Any) -> Any:
         nonlocal read
@@ -458,7 +458,7 @@ async def test_f9_a_file_that_kafka_no_longer_takes_is_not_read_to_its_end(
             read += 1
             yield place
 
-    monkeypatch.setattr(api.upload_rows, "read_places", counting)
+    monkeypatch.setattr(api.ingest.upload_rows, "read_places", counting)
     for takes, status, text in (
         (7_000, 504, "rows 7000 are"),
         (0, 503, "nothing was"),

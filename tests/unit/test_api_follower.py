@@ -5,12 +5,17 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
-from api.follower import STALE_SECONDS, ChangelogReplaced, Follower, PartitionsChanged
-from api.view import ViewState
+from api.view.changelog_follower import (
+    STALE_SECONDS,
+    ChangelogReplaced,
+    Follower,
+    PartitionsChanged,
+)
+from api.view.version_view import ViewState
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker, encode_birth, encode_marker
 from contract.topics import changelog
 from contract.views import ViewVersion
-from record_batches.chunk import RecordChunk
+from kafka_io.batches.chunk import RecordChunk
 from tests.api_doubles import changelog_chunk, transaction
 
 BIRTH = Birth("cluster", "energy_consumption", "source-id", "changelog-id", 0, "1")
@@ -75,7 +80,7 @@ class Setting:
 
 @pytest.fixture
 def setting(monkeypatch: pytest.MonkeyPatch) -> Setting:
-    monkeypatch.setattr("api.follower.CHECK_SECONDS", 0.01)
+    monkeypatch.setattr("api.view.changelog_follower.CHECK_SECONDS", 0.01)
     return Setting()
 
 
@@ -198,7 +203,7 @@ async def test_a_chunk_that_does_not_follow_the_last_one_is_refused(setting: Set
 async def test_more_partitions_are_noticed(
     setting: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.follower.TOPIC_CHECKS", 1)
+    monkeypatch.setattr("api.view.changelog_follower.TOPIC_CHECKS", 1)
     task = setting.follow()
     await setting.until(ViewState.RUNNING)
     setting.reader.count = 2

@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.parquet import GROUP_ROWS
+from api.query.formats.parquet import GROUP_ROWS
 from tests.api_doubles import Answer, Caller, Totals, caller_for, filled_view
 
 PIPE = "/v0/pipes/energy_consumption_by_device"

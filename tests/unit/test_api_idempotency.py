@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from api.idempotency import LANES, KeyedWrites
-from api.keyed_body import DEAD_SECONDS, KEPT_SECONDS
-from api.sending import MOST_REFUSED
-from api.tokens import STORE_NAME, TokenStore
-from contract.imports import Position, encode_position
+from api.auth.token_store import STORE_NAME, TokenStore
+from api.ingest.idempotency import LANES, KeyedWrites
+from api.ingest.keyed_body import DEAD_SECONDS, KEPT_SECONDS
+from api.ingest.sending import MOST_REFUSED
+from contract.import_positions import Position, encode_position
 from contract.key_notes import former_record_key, record_key
 from producer.settings import ProducerSettings
 from tests.api_doubles import (
@@ -63,8 +63,8 @@ def replica_factory(
     tmp_path: Path, imports: MemoryImports, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> ReplicaFactory:
     """`replica_factory()` gives one more API process over the same log."""
-    monkeypatch.setattr("api.keyed_body.DEAD_SECONDS", 0.1)
-    monkeypatch.setattr("api.keyed_body._LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("api.ingest.keyed_body.DEAD_SECONDS", 0.1)
+    monkeypatch.setattr("api.ingest.keyed_body._LOOK_SECONDS", 0.1)
     made: list[Caller] = []
 
     def make(**overrides: Any) -> Caller:
@@ -228,7 +228,7 @@ async def test_b14_rows_whose_look_up_ends_are_unknown_and_never_said_to_be_unwr
     monkeypatch: pytest.MonkeyPatch,
     end: str,
 ) -> None:
-    monkeypatch.setattr("api.keyed_body._PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("api.ingest.keyed_body._PAUSE_SECONDS", 0.01)
     caller = replica_factory(patience=0.1)
     assert (await send(caller, BAD_ROW, "other")).status == 202
     imports.fates = ["open"]
@@ -259,7 +259,7 @@ async def test_b14_rows_whose_look_up_ends_are_unknown_and_never_said_to_be_unwr
 async def test_b14_rows_that_were_looked_up_are_no_longer_unknown(
     replica_factory: ReplicaFactory, imports: MemoryImports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.keyed_body._PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("api.ingest.keyed_body._PAUSE_SECONDS", 0.01)
     caller = replica_factory(patience=1.0)
     keyed = caller.services.keyed
     assert keyed is not None
@@ -439,8 +439,8 @@ async def test_api_b10_a_killed_process_is_waited_for_as_long_as_kafka_needs(
     end: str,
 ) -> None:
     """The 15 s in which Kafka ends its transaction are no 503: they are counted, not waited for."""
-    monkeypatch.setattr("api.keyed_body.DEAD_SECONDS", DEAD_SECONDS)
-    monkeypatch.setattr("api.keyed_body._LOOK_SECONDS", 1.0)
+    monkeypatch.setattr("api.ingest.keyed_body.DEAD_SECONDS", DEAD_SECONDS)
+    monkeypatch.setattr("api.ingest.keyed_body._LOOK_SECONDS", 1.0)
     caller, stopping, dead = replica_factory(patience=6.0), Event(), Transaction()
     sender, keyed = another(caller), caller.services.keyed
     assert keyed is not None
@@ -468,7 +468,7 @@ async def test_api_b10_a_killed_process_is_waited_for_as_long_as_kafka_needs(
 async def test_api_b10_waiting_for_a_writer_has_an_end(
     replica_factory: ReplicaFactory, monkeypatch: pytest.MonkeyPatch, imports: MemoryImports
 ) -> None:
-    monkeypatch.setattr("api.idempotency.TURN_SECONDS", 0.05)
+    monkeypatch.setattr("api.ingest.idempotency.TURN_SECONDS", 0.05)
     caller, over = replica_factory(), Event()
     imports.meanwhile = lambda: over.wait(20) and None
     held = [asyncio.create_task(send(caller, ROW, f"key{n}")) for n in range(LANES // 2)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from api.lag import LagWatch
+from api.view.end_offsets import LagWatch
 
 
 class Clock:

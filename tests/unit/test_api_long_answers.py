@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-import api.listing
-import api.pipes
-from api.allowance import Budget
+import api.query.by_device
+import api.query.listing
+from api.auth.allowance import Budget
+from api.auth.turns import Turns
 from api.errors import Busy, NotFound
-from api.long_answers import PIECE_BYTES, AnswerFile, LongAnswers
-from api.turns import Turns
+from api.http.long_responses import PIECE_BYTES, AnswerFile, LongAnswers
 from tests.api_doubles import Caller, caller_for, changelog_chunk, filled_view, transaction
 
 PIPE = "/v0/pipes/energy_consumption_by_device"
@@ -69,7 +69,7 @@ async def test_b15_a_slow_reader_of_a_listing_holds_nothing_of_the_view(tmp_path
 async def test_one_token_has_half_of_the_listings_and_another_one_is_served(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.pipes.LISTINGS", 4)
+    monkeypatch.setattr("api.query.by_device.LISTINGS", 4)
     caller = await long_caller(tmp_path)
     gate = Gate()
     held = [
@@ -89,8 +89,10 @@ async def test_listings_asked_for_before_one_is_begun_are_made_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moments = []
-    kept = api.pipes.ViewSnapshot
-    monkeypatch.setattr("api.pipes.ViewSnapshot", lambda view: moments.append(view) or kept(view))
+    kept = api.query.by_device.ViewSnapshot
+    monkeypatch.setattr(
+        "api.query.by_device.ViewSnapshot", lambda view: moments.append(view) or kept(view)
+    )
     caller = await long_caller(tmp_path)
     answers = await asyncio.gather(*(caller.get(f"{PIPE}.csv") for _ in range(8)))
     assert len({answer.body for answer in answers}) == 1
@@ -104,14 +106,14 @@ async def test_b23_listings_made_at_a_time_take_one_slice_of_a_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slices = 0
-    kept = api.listing.rows_at
+    kept = api.query.listing.rows_at
 
     def counting(*arguments: Any) -> Any:
         nonlocal slices
         slices += 1
         return kept(*arguments)
 
-    monkeypatch.setattr("api.listing.rows_at", counting)
+    monkeypatch.setattr("api.query.listing.rows_at", counting)
     caller = await long_caller(tmp_path)
     others = other_token(caller)
     asked = [

@@ -15,9 +15,9 @@ import uvloop
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from api.connection import Connection
 from api.errors import ClientGone
-from api.joined_writes import BYTES_PER_SECOND, Progress
+from api.http.connection import Connection
+from api.http.write_coalescing import BYTES_PER_SECOND, Progress
 from tests.wire import bounds_of
 
 TIMEOUT = 20.0

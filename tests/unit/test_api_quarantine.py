@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-import api.quarantine_log
-from api.quarantine_log import PAUSE_BYTES, RECORD_BYTES, Page, QuarantineLog
+import api.query.quarantine_log
+from api.query.quarantine_log import PAUSE_BYTES, RECORD_BYTES, Page, QuarantineLog
+from contract.decoding import decode_readings
 from contract.errors import InvalidReading
 from contract.quarantine import ImportedRow, Origin, encode_quarantined
-from contract.reading import decode_readings
 from tests.api_doubles import Answer, Caller, caller_for, filled_view
 from tests.quarantine_double import COLUMNS, MemoryLog, quarantine_record, quarantine_value
 from tests.records import HandmadeRecord
@@ -154,7 +154,7 @@ async def test_h13_before_the_live_version_is_known_it_is_503(tmp_path: Path) ->
 async def test_it_is_503_when_kafka_does_not_answer(
     tmp_path: Path, failure: Exception | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.quarantine.ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr("api.query.quarantine.ANSWER_SECONDS", 0.05)
 
     @asynccontextmanager
     async def broken() -> Any:
@@ -199,14 +199,14 @@ async def test_b24_reading_far_back_lets_others_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = 0
-    decode = api.quarantine_log.decode_quarantined
+    decode = api.query.quarantine_log.decode_quarantined
 
     def counting(value: bytes | None) -> Any:
         nonlocal read
         read += 1
         return decode(value)
 
-    monkeypatch.setattr("api.quarantine_log.decode_quarantined", counting)
+    monkeypatch.setattr("api.query.quarantine_log.decode_quarantined", counting)
     caller = await caller_of(tmp_path, [quarantine_record(n, n) for n in range(12_000)])
     asked = asyncio.create_task(caller.get(f"{PIPE}?offset=9000&limit=10"))
     most = 0

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from api.auth.rate_limit import BUCKETS, RateLimit
+from api.auth.token_store import STORE_NAME, TokenStore
 from api.errors import TooManyRequests
-from api.rates import BUCKETS, RateLimit
-from api.tokens import STORE_NAME, TokenStore
 from tests.api_doubles import Caller, ScriptedPublisher, caller_for, filled_view
 from tests.records import reading_value
 

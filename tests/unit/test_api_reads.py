@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from api.leaders import UNASKED_SECONDS, Orders
-from api.listing import Query, leading, rows_of
-from api.view import ViewState, ViewVersionView
+from api.query.listing import Query, leading, rows_of
+from api.view.top_n import UNASKED_SECONDS, Orders
+from api.view.version_view import ViewState, ViewVersionView
 from contract.changelog import BIRTH_KEY, Birth, encode_birth
 from tests.api_doubles import (
     Answer,

@@ -13,10 +13,10 @@ from urllib.parse import urlencode
 import pytest
 
 from api.app import create_app
-from api.operations import Operation
-from api.routing import PlainRoute
+from api.auth.token_store import SCOPES
+from api.http.routing import PlainRoute
+from api.openapi.operation import Operation
 from api.settings import ApiSettings
-from api.tokens import SCOPES
 from tests.api_doubles import Answer, Caller, caller_for, filled_view
 
 PIPES = "/v0/pipes/energy_consumption"

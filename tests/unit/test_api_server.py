@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from starlette.responses import Response
 
-from api.connection import Connection
 from api.errors import StartRefused
-from api.server import ApiServer, bind
+from api.http.connection import Connection
+from api.http.server import ApiServer, bind
 from api.settings import ApiSettings
 from tests.api_doubles import Caller, ScriptedPublisher, caller_for, filled_view
 from tests.records import reading_value
@@ -30,7 +30,7 @@ def publisher_of(wire: Wire) -> ScriptedPublisher:
 
 @pytest.fixture
 async def wire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Wire]:
-    monkeypatch.setattr("api.connection.LINGER_SECONDS", 0.2)
+    monkeypatch.setattr("api.http.connection.LINGER_SECONDS", 0.2)
     publisher = ScriptedPublisher()
     view = await filled_view({"a": (5, 1)})
     caller = caller_for(tmp_path, view, publisher, max_body_bytes=LIMIT, body_timeout_seconds=0.3)
@@ -235,8 +235,8 @@ async def test_b11_ctrl_c_waits_for_no_drain(tmp_path: Path) -> None:
 async def test_b4_what_a_stop_cuts_short_is_told_so_and_who_does_not_read_is_cut_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.server.GRACE_SECONDS", 0.1)
-    monkeypatch.setattr("api.server.ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr("api.http.server.GRACE_SECONDS", 0.1)
+    monkeypatch.setattr("api.http.server.ANSWER_SECONDS", 0.2)
     begun = asyncio.Event()
 
     async def never(_: object, request: object) -> Response:
@@ -247,8 +247,8 @@ async def test_b4_what_a_stop_cuts_short_is_told_so_and_who_does_not_read_is_cut
     async def large(_: object, request: object) -> Response:
         return Response(bytes(30_000_000))
 
-    monkeypatch.setattr("api.health.Health.alive", never)
-    monkeypatch.setattr("api.health.Health.ready", large)
+    monkeypatch.setattr("api.query.health.Health.alive", never)
+    monkeypatch.setattr("api.query.health.Health.ready", large)
     async with stoppable(caller_for(tmp_path, None)) as (wire, running):
         incoming, outgoing = await asyncio.open_connection("127.0.0.1", wire.port, limit=1)
         outgoing.write(b"GET /ready HTTP/1.1\r\n" + wire.head + b"\r\n")

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from api.tokens import ADMIN_TOKEN_NAME, STORE_NAME, TokenError, TokenStore, ensure_admin_token
+from api.auth.token_store import (
+    ADMIN_TOKEN_NAME,
+    STORE_NAME,
+    TokenError,
+    TokenStore,
+    ensure_admin_token,
+)
 from tests.unit.test_hot_path_cost import StepCounter
 
 

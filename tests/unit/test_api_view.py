@@ -6,11 +6,11 @@ from decimal import Decimal
 
 import pytest
 
-from api.layers import LayeredMap
-from api.listing import Query, rows_of
-from api.snapshot import ViewSnapshot
-from api.totals import is_part_total, served, total_of
-from api.view import WAITERS_SWEPT, ViewState, ViewVersionView
+from api.query.listing import Query, rows_of
+from api.view.device_totals import is_part_total, served, total_of
+from api.view.layered_map import LayeredMap
+from api.view.snapshot import ViewSnapshot
+from api.view.version_view import WAITERS_SWEPT, ViewState, ViewVersionView
 from contract.changelog import (
     BIRTH_KEY,
     MARKER_KEY,
@@ -42,8 +42,8 @@ async def test_records_are_held_back_until_their_marker() -> None:
 async def test_no_reader_between_two_awaits_sees_half_a_transaction(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("api.layers.SMALL", 100)
-    monkeypatch.setattr("api.view.SMALL", 100)
+    monkeypatch.setattr("api.view.layered_map.SMALL", 100)
+    monkeypatch.setattr("api.view.version_view.SMALL", 100)
     names = [f"device_{number}" for number in range(1_000)]
     view = await filled_view(dict.fromkeys(names, (1, 1)), applied_offset=0)
     seen = set()

@@ -9,8 +9,8 @@ import pytest
 from faust.assignor.partition_assignor import PartitionAssignor
 
 from stream_app.errors import RestartNeeded
-from stream_app.faust_seams import assignor
-from stream_app.faust_seams.assignor import KnownPartitions, KnownTopicsAssignor
+from stream_app.faust_adapter import assignor
+from stream_app.faust_adapter.assignor import KnownPartitions, KnownTopicsAssignor
 
 MEMBERS = {
     "one": SimpleNamespace(subscription=["changelog", "readings"]),

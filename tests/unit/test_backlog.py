@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from contract.changelog import Marker
-from stream_app.backlog import (
+from stream_app.partition.commit_policy import (
     CAUGHT_UP_RECORDS,
     DEEP_WAIT_SECONDS,
     FIRST_DEVICES_PER_SECOND,
@@ -17,7 +17,7 @@ from stream_app.backlog import (
     QUARANTINE_BYTES,
     Backlog,
 )
-from stream_app.partition import PartitionFold, QuarantineRecord
+from stream_app.partition.fold_state import PartitionFold, QuarantineRecord
 
 TARGET = 10_000
 FAR = TARGET - 1

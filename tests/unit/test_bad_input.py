@@ -10,9 +10,9 @@ from fractions import Fraction
 import pytest
 
 from contract.decimals import canonical, nearest_float
+from contract.decoding import Reading, decode_readings, validate
 from contract.errors import InvalidReading
 from contract.fold import PartTotals, fold
-from contract.reading import Reading, decode_readings, validate
 from tests import oracle
 from tests.values import GOOD, value_of
 

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import ConfigResource
 
 from contract.kafka import KafkaSettings
-from stream_app.cluster import Cluster
+from kafka_io.cluster import Cluster
 
 
 class Admin:

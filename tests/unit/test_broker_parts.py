@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from deploy import broker as local
-from deploy.broker import LocalBroker
-from deploy.broker_properties import Listener, as_text, server_properties
-from deploy.errors import BrokerFailed, DeployError, DirectoryLocked, MissingPart, PortInUse
-from deploy.java import class_path, find_java, jar_directory
-from deploy.parts import BrokerPart
-from deploy.supervisor import Supervisor
+from local_stack.broker import process as local
+from local_stack.broker.java import class_path, find_java, jar_directory
+from local_stack.broker.process import LocalBroker
+from local_stack.broker.properties import Listener, as_text, server_properties
+from local_stack.errors import BrokerFailed, DirectoryLocked, MissingPart, PortInUse
+from local_stack.parts import BrokerPart
+from local_stack.supervisor import Supervisor
+from operations.errors import OperationError
 
 
 @pytest.fixture
@@ -42,13 +43,13 @@ def test_java_home_goes_before_path(fake_java_home: Path) -> None:
 
 
 def test_absent_jars_are_told_with_the_command_that_fetches_them(tmp_path: Path) -> None:
-    with pytest.raises(MissingPart, match=r"run `make run`, or `mvn .*deploy/broker/pom\.xml`"):
+    with pytest.raises(MissingPart, match=r"run `make run`, or `mvn .*broker/pom\.xml`"):
         class_path(tmp_path / "nowhere")
 
 
 def test_the_jars_are_looked_for_where_the_environment_says(tmp_path: Path) -> None:
     assert jar_directory({"ENERGY_BROKER_LIBS": str(tmp_path)}) == tmp_path
-    assert jar_directory({}).parts[-3:] == ("deploy", "broker", "libs")
+    assert jar_directory({}).parts[-3:] == ("local_stack", "broker", "libs")
 
 
 def test_the_class_path_has_one_order(tmp_path: Path) -> None:
@@ -85,7 +86,7 @@ def test_overrides_win_and_the_file_is_sorted() -> None:
     [(MissingPart, 2), (PortInUse, 2), (DirectoryLocked, 2), (BrokerFailed, 1)],
 )
 def test_an_error_without_a_message_says_its_docstring(
-    error: type[DeployError], exit_code: int
+    error: type[OperationError], exit_code: int
 ) -> None:
     assert error().exit_code == exit_code
     assert str(error()) == " ".join((error.__doc__ or "").split())

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from aiokafka.structs import TopicPartition
 
-from record_batches.chunk import RecordChunk
-from stream_app.faust_seams.app import SourceOfConsumer
-from stream_app.faust_seams.consumer import ChunkConsumer, ChunkThread
+from kafka_io.batches.chunk import RecordChunk
+from stream_app.faust_adapter.app import SourceOfConsumer
+from stream_app.faust_adapter.consumer import ChunkConsumer, ChunkThread
 
 PARTITIONS = 3
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import typer.main
 
+from cli import app as cli
+from cli.exit_codes import exit_code_of, one_line
 from contract.errors import CorruptRecord, SettingError
-from deploy import cli
-from deploy.errors import Refused
-from deploy.exits import exit_code_of, one_line
-from deploy.ports import free_port
+from local_stack.ports import free_port
+from operations.errors import Refused
 
 Captured = pytest.CaptureFixture[str]
 
@@ -179,7 +179,7 @@ def test_s21_output_into_a_closed_pipe_is_no_traceback() -> None:
 
 def test_help_does_not_load_what_it_does_not_need() -> None:
     program = (
-        "import sys; from deploy import cli; cli.run(['--help'], {});"
+        "import sys; from cli import app; app.run(['--help'], {});"
         "heavy = {'confluent_kafka', 'faust', 'fastapi', 'pyarrow', 'pydantic'};"
         "sys.exit(sorted(heavy & set(sys.modules)) or 0)"
     )

@@ -14,7 +14,7 @@ from contract.settings import Settings
 ROOT = Path(__file__).parents[2]
 ROOMS = sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))
 EXAMPLE = ROOT / "deploy" / ".env.example"
-#: Read where the jars are looked for, by deploy/java.py; no setting of a role.
+#: Read where the jars are looked for, by local_stack/broker/java.py; no setting of a role.
 NO_FIELDS = {"ENERGY_BROKER_LIBS"}
 
 

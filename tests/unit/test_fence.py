@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-from stream_app import fence as fence_module
-from stream_app import transaction
-from stream_app.errors import RestartNeeded
-from stream_app.fence import (
+from stream_app.changelog import fence as fence_module
+from stream_app.changelog import writer as transaction
+from stream_app.changelog.fence import (
     AGE_SECONDS,
     CONFIRM_SECONDS,
     MOST_EPOCH,
@@ -25,7 +24,8 @@ from stream_app.fence import (
     keep_until,
     refused_by_configs,
 )
-from stream_app.transaction import TransactionWriter
+from stream_app.changelog.writer import TransactionWriter
+from stream_app.errors import RestartNeeded
 
 LEADER = 7
 SHOWN = {

@@ -17,10 +17,10 @@ from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 
-from record_batches.fetcher import SMALL_BYTES, ChunkFetcher, ChunkRecords
-from record_batches.reader import ChunkReader
-from record_batches.spacing import Spacing
-from stream_app.faust_seams.consumer import ChunkThread
+from kafka_io.batches.fetch_spacing import Spacing
+from kafka_io.batches.fetcher import SMALL_BYTES, ChunkFetcher, ChunkRecords
+from kafka_io.batches.reader import ChunkReader
+from stream_app.faust_adapter.consumer import ChunkThread
 
 ONE = TopicPartition("readings", 0)
 APART_SECONDS = 0.005
@@ -174,7 +174,7 @@ async def test_a_fetch_has_its_connections_answers_received_whole(
     fetcher: Any, sent: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared: list[object] = []
-    monkeypatch.setattr("record_batches.fetcher.receive_whole", prepared.append)
+    monkeypatch.setattr("kafka_io.batches.fetcher.receive_whole", prepared.append)
     ours, another = object(), object()
     fetcher._client._conns = {
         (1, ConnectionGroup.DEFAULT): ours,

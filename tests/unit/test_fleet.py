@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from contract.decoding import decode_readings
 from contract.errors import SettingError
 from contract.fold import sum_exactly
-from contract.reading import decode_readings
-from producer.bad_values import KINDS, bad_value
-from producer.fleet import Fleet, Simulated
-from producer.pacing import Pace
-from producer.readings import ReadingProducer
+from producer.client.reading_producer import ReadingProducer
+from producer.fleet.bad_values import KINDS, bad_value
+from producer.fleet.fleet import Fleet, Simulated
+from producer.fleet.pacing import Pace
+from producer.fleet.simulate import Oracle, SimulateOptions
 from producer.settings import ProducerSettings
-from producer.simulate import Oracle, SimulateOptions
 from tests import oracle
 from tests.kafka import wait_until
 
@@ -206,7 +206,7 @@ class _HangingClient:
 
 
 def test_a_client_that_hangs_is_given_up_and_replaced(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("producer.link._REPORT_SECONDS", 0.2)
+    monkeypatch.setattr("producer.client.polled_client._REPORT_SECONDS", 0.2)
     made: list[_HangingClient] = []
 
     def client(configuration: dict[str, object]) -> _HangingClient:
@@ -247,8 +247,8 @@ class _Files:
 def test_x57_a_client_that_cannot_be_replaced_is_told_and_tried_again(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr("producer.link._REPORT_SECONDS", 0.1)
-    monkeypatch.setattr("producer.readings._RENEW_SECONDS", 0.05)
+    monkeypatch.setattr("producer.client.polled_client._REPORT_SECONDS", 0.1)
+    monkeypatch.setattr("producer.client.reading_producer._RENEW_SECONDS", 0.05)
     files, failures = _Files(), []
     producer = ReadingProducer(
         ProducerSettings(delivery_timeout_seconds=0.2),

@@ -13,8 +13,9 @@ import pytest
 
 from contract import changelog, topics, views
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker
+from contract.decoding import validate
 from contract.errors import CorruptRecord, InvalidReading
-from contract.imports import (
+from contract.import_positions import (
     Position,
     decode_position,
     encode_position,
@@ -29,7 +30,6 @@ from contract.quarantine import (
     decode_quarantined,
     encode_quarantined,
 )
-from contract.reading import validate
 from contract.views import Views, ViewVersion
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "CHANGELOG_FORMAT.md"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from api.home import prepare_spool
+from api.home_directory import prepare_spool
 from contract.errors import SettingError
-from deploy.errors import DirectoryLocked
-from deploy.home import only_one_on, open_home
+from local_stack.errors import DirectoryLocked
+from local_stack.home import only_one_on, open_home
 
 
 def mode(path: Path) -> int:

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from contract.changelog import Marker
-from stream_app.partition import PartitionFold
+from stream_app.partition.fold_state import PartitionFold
 from tests.records import chunk_of, reading_value
 
 READINGS = 4_000

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.errors import MissingPart
+from local_stack.errors import MissingPart
 from tests.benchmarks import http_rates, wrk
 from tests.benchmarks.figures import Figure
 

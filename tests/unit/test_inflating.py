@@ -15,8 +15,8 @@ import pytest
 import zstandard
 
 from producer.errors import FileBroken, FileTooLarge
+from producer.files.compression import PIECE_BYTES, Compression, compression_of, inflated
 from producer.files.content import Content
-from producer.files.inflating import PIECE_BYTES, Compression, compression_of, inflated
 from producer.files.lines import split_lines
 from producer.files.rows import Start
 
@@ -99,7 +99,7 @@ def test_b21_b26_many_empty_members_cost_what_their_bytes_do(
             return getattr(self._member, name)
 
     real = zlib.decompressobj
-    monkeypatch.setattr("producer.files.inflating.zlib.decompressobj", Counting)
+    monkeypatch.setattr("producer.files.compression.zlib.decompressobj", Counting)
     for data in (gzip.compress(b"") * 25_000, gzip.compress(b"a" * 50_000_000)):
         copied = 0
         for _ in pieces(data):

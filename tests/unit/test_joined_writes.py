@@ -5,7 +5,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from api.joined_writes import SHORT_BYTES, JoinedWrites
+from api.http.write_coalescing import SHORT_BYTES, JoinedWrites
 
 HEAD, BODY = b"HTTP/1.1 200 OK\r\n\r\n", b"{}"
 LONG = b"x" * (SHORT_BYTES + 1)

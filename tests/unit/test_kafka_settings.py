@@ -8,7 +8,7 @@ import pytest
 from contract.errors import SettingError, echo
 from contract.kafka import KafkaSettings
 from contract.settings import HomeSettings, Settings
-from deploy.settings import BrokerSettings
+from operations.settings import BrokerSettings
 from producer.settings import ProducerSettings
 
 PASSWORD = "hunter2-secret"

@@ -13,17 +13,21 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from cli import app as cli
+from cli.commands import replay as command
 from contract.changelog import Birth, Marker
 from contract.fold import RULES_ID
 from contract.topics import READINGS, VIEWS, changelog
 from contract.views import Views, ViewState, ViewVersion
-from deploy import adoption, births, cli, topics
-from deploy.commands import replay as command
-from deploy.errors import Refused
-from deploy.replay import gate, removal
-from deploy.settings import TopicSettings
-from stream_app.cluster import TopicOnBroker
-from stream_app.errors import NoBroker
+from kafka_io.cluster import TopicOnBroker
+from kafka_io.errors import NoBroker
+from operations.errors import Refused
+from operations.replay import drop as removal
+from operations.replay import promotion as gate
+from operations.settings import TopicSettings
+from operations.topics import declared as topics
+from operations.views import adoption
+from operations.views import birth as births
 
 Captured = pytest.CaptureFixture[str]
 

@@ -11,8 +11,8 @@ from confluent_kafka import Message, TopicPartition
 
 from contract.errors import CorruptRecord
 from contract.key_notes import KeyNote, encode_note, record_key
-from producer.key_log import KeyLog
-from producer.key_order import Stale
+from producer.idempotency.key_log import KeyLog
+from producer.idempotency.key_order import Stale
 from producer.settings import ProducerSettings
 
 KEY = record_key("test", "events", "a")
@@ -91,7 +91,7 @@ def unreadable() -> list[None]:
 
 @pytest.fixture
 def keys(log: Log, unreadable: list[None], monkeypatch: pytest.MonkeyPatch) -> KeyLog:
-    monkeypatch.setattr("producer.key_log.poll", poll)
+    monkeypatch.setattr("producer.idempotency.key_log.poll", poll)
     keys = KeyLog(ProducerSettings(), lambda: unreadable.append(None))
     monkeypatch.setattr(keys, "_decided_end", lambda: log.end)
     monkeypatch.setattr(keys, "_consumer", lambda isolation, offset: LogConsumer(log, offset))

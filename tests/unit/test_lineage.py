@@ -8,10 +8,10 @@ from typing import Any, Self
 import pytest
 
 from contract.changelog import Marker, decode_marker
-from record_batches.chunk import BatchStamp, RecordChunk
-from stream_app import lineage as lineage_module
-from stream_app.lineage import Lineage
-from stream_app.partition import PartitionFold, Verdict
+from kafka_io.batches.chunk import BatchStamp, RecordChunk
+from stream_app.changelog import lineage as lineage_module
+from stream_app.changelog.lineage import Lineage
+from stream_app.partition.fold_state import PartitionFold, Verdict
 from tests.records import chunk_of, reading_value
 
 MARKER = Marker(9, checksum=0xAB, leader_epoch=4)

@@ -30,24 +30,24 @@ from starlette.requests import Request
 import api
 import contract
 import producer.files
-from api.access import _secret
+from api.auth.authorization import _secret
 from api.errors import ApiError, BadRequest
-from api.framing import check_head
-from api.inflate import inflater
-from api.keys import key_of
-from api.parameters import parse_query, unescape
-from api.reads import is_same
-from api.refused import refused_records
-from api.rows import split_rows
-from api.uploads import Upload, _form_of
-from contract.judge import VALUE_BYTES
+from api.http.framing import check_head
+from api.http.multipart import Upload, _form_of
+from api.http.query_parameters import parse_query, unescape
+from api.ingest.body_rows import split_rows
+from api.ingest.idempotency_key import key_of
+from api.ingest.inflate import inflater
+from api.ingest.refused import refused_records
+from api.query.freshness_headers import is_same
+from contract.decoding import decode_readings
 from contract.quarantine import ImportedRow, Origin, encode_quarantined
-from contract.reading import decode_readings
 from contract.timestamps import _is_plain_time, faulty_timestamps, timestamp_fault
+from contract.validation import VALUE_BYTES
 from producer.errors import ProducerError
 from producer.files.cells import Dialect
+from producer.files.compression import inflated
 from producer.files.content import Content
-from producer.files.inflating import inflated
 from producer.files.reading import read_places
 from producer.files.rows import Format, Start
 from tests.api_doubles import Answer, Caller, caller_for
@@ -106,9 +106,9 @@ def test_a_parser_that_is_quadratic_is_found() -> None:
 
 def modules_of(rooms: Iterable[ModuleType]) -> list[ModuleType]:
     names = [
-        f"{room.__name__}.{module.name}"
+        module.name
         for room in rooms
-        for module in pkgutil.iter_modules(room.__path__)
+        for module in pkgutil.walk_packages(room.__path__, f"{room.__name__}.")
     ]
     return [importlib.import_module(name) for name in names if not name.endswith("__main__")]
 
@@ -148,7 +148,7 @@ def test_patterns_are_compiled_where_they_are_found() -> None:
                     and node.value.id == "re"
                 ]
     # Of texts of our own.
-    assert set(hidden) <= {"api.documentation", "api.openapi"}
+    assert set(hidden) <= {"api.openapi.routes", "api.openapi.document"}
     assert len(USES) > 20
 
 
@@ -286,8 +286,8 @@ def test_api_b25_a_value_that_is_too_long_is_refused_by_its_length_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     parsed: list[bytes] = []
-    monkeypatch.setattr("contract.reading._decode_everyday", parsed.append)
-    monkeypatch.setattr("contract.judge._decode_fields", parsed.append)
+    monkeypatch.setattr("contract.decoding._decode_everyday", parsed.append)
+    monkeypatch.setattr("contract.validation._decode_fields", parsed.append)
     long = b'{"device_id": "' + b"a" * VALUE_BYTES + b'"}'
     found, rejected = decode_readings([long, long])
     assert (found, parsed) == ([], [])
@@ -303,7 +303,7 @@ def test_nothing_that_is_too_long_to_be_a_timestamp_is_kept() -> None:
 def test_a_content_type_that_is_too_long_is_refused_unparsed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("api.uploads.parse_options_header", None)
+    monkeypatch.setattr("api.http.multipart.parse_options_header", None)
     with pytest.raises(BadRequest):
         _form_of(request_with("content-type", b"multipart/" + b";" * 1024), cast(Upload, None))
 

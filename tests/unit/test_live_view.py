@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from api import live as module
-from api.live import LiveView
-from api.view import ViewState, ViewVersionView
+from api.view import live_version as module
+from api.view.live_version import LiveView
+from api.view.version_view import ViewState, ViewVersionView
 from contract.changelog import Marker
 from contract.views import Views, ViewVersion
 from contract.views import ViewState as VersionState

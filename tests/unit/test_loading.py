@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from contract.imports import Position
+from contract.import_positions import Position
 from producer.errors import LoadUnknown, ProducerStopped
 from producer.files.cells import Dialect
 from producer.files.content import Content
-from producer.load_notes import Note, Source, content_hash, find, gone_on, note_of
-from producer.loading import Loads
+from producer.imports.file_load import Loads
+from producer.imports.load_notes import Note, Source, content_hash, find, gone_on, note_of
 from producer.settings import ProducerSettings
 
 

@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-import api.logs
-import stream_app.logs
+import api.logging_setup
+import stream_app.process.logging_setup
 
 
 def line(number: int) -> logging.LogRecord:
@@ -18,10 +18,14 @@ def line(number: int) -> logging.LogRecord:
 
 
 @pytest.mark.parametrize(
-    "moderation", [api.logs.Moderation(with_tracebacks=False), stream_app.logs.RateLimit()]
+    "moderation",
+    [
+        api.logging_setup.Moderation(with_tracebacks=False),
+        stream_app.process.logging_setup.RateLimit(),
+    ],
 )
 def test_b17_differently_worded_lines_are_not_all_remembered(
-    moderation: api.logs.Moderation | stream_app.logs.RateLimit,
+    moderation: api.logging_setup.Moderation | stream_app.process.logging_setup.RateLimit,
 ) -> None:
     for number in range(5_000):
         moderation.filter(line(number))
@@ -29,6 +33,6 @@ def test_b17_differently_worded_lines_are_not_all_remembered(
 
 
 def test_b17_a_flood_of_differently_worded_lines_is_moderated() -> None:
-    moderation = api.logs.Moderation(with_tracebacks=False)
+    moderation = api.logging_setup.Moderation(with_tracebacks=False)
     written = sum(moderation.filter(line(number)) for number in range(1_000))
-    assert written == api.logs.LINES
+    assert written == api.logging_setup.LINES

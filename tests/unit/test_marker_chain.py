@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from api.view import ViewVersionView
+from api.view.version_view import ViewVersionView
 from contract.changelog import MARKER_KEY, Marker, check_follows, encode_marker, encode_total
 from contract.errors import DoesNotFollow
-from deploy import markers as markers_module
-from deploy.replay.comparison import ChangelogPart
+from operations.replay.comparison import ChangelogPart
+from operations.views import markers as markers_module
+from stream_app.changelog.recovery import ChangelogRecovery, store_records
 from stream_app.errors import PartitionRefusal, RestartNeeded
-from stream_app.recovery import ChangelogRecovery, store_records
-from stream_app.store import DAMAGED_FILE, PartitionStore, open_database
+from stream_app.store.rocksdb_store import DAMAGED_FILE, PartitionStore, open_database
 from tests.api_doubles import changelog_chunk
 
 BEFORE = Marker(9, counted=1, previous=4, writer=(4_000, 2))

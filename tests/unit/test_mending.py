@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from contract.errors import InvalidReading, SettingError
-from deploy.quarantine.mending import Mended, mend, read_changes
-from deploy.quarantine.rows import QuarantinedRow
+from operations.quarantine.repair import Mended, mend, read_changes
+from operations.quarantine.rows import QuarantinedRow
 from tests.quarantine_double import quarantine_value
 
 FOUR = ["timestamp=2025-04-30 10:11:21", "device_id=d", "energy_consumed=1", "location="]

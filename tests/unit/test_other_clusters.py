@@ -9,11 +9,12 @@ import pytest
 from contract.changelog import Marker
 from contract.topics import READINGS, changelog
 from contract.views import Views, ViewVersion
-from deploy import status, topics
-from deploy.settings import TopicSettings
-from stream_app import examination
-from stream_app.cluster import TopicOnBroker
-from stream_app.errors import ClusterRefused
+from kafka_io.cluster import TopicOnBroker
+from kafka_io.errors import ClusterRefused
+from operations import status
+from operations.settings import TopicSettings
+from operations.topics import declared as topics
+from stream_app.checks import examination
 from stream_app.settings import WorkerSettings
 
 

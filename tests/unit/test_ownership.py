@@ -11,17 +11,18 @@ import pytest
 from aiokafka.errors import KafkaConnectionError, ProducerClosed
 
 from contract.changelog import MARKER_KEY, Birth, Marker, check_follows, encode_marker
-from record_batches.chunk import BatchStamp
-from stream_app import ownership as ownership_module
-from stream_app import set_aside as set_aside_module
-from stream_app.errors import NoBroker, PartitionRefusal, Refusal, RestartNeeded
-from stream_app.fence import SETTLED_SECONDS, SingleBatches, WriterFence
-from stream_app.health import not_ready_because
-from stream_app.lineage import refusal
-from stream_app.ownership import Ownership
-from stream_app.partition import Transaction
-from stream_app.recovery import Recovered
-from stream_app.set_aside import Retries, leave_if_alone
+from kafka_io.batches.chunk import BatchStamp
+from kafka_io.errors import NoBroker
+from stream_app.changelog import assignment as ownership_module
+from stream_app.changelog.assignment import Ownership
+from stream_app.changelog.fence import SETTLED_SECONDS, SingleBatches, WriterFence
+from stream_app.changelog.lineage import refusal
+from stream_app.changelog.recovery import Recovered
+from stream_app.errors import PartitionRefusal, Refusal, RestartNeeded
+from stream_app.partition import set_aside as set_aside_module
+from stream_app.partition.fold_state import Transaction
+from stream_app.partition.set_aside import Retries, leave_if_alone
+from stream_app.process.health import not_ready_because
 
 BIRTH = Birth("cluster", "readings", "readings-id", "changelog-id", 0, "1")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.broker_properties import server_properties
+from local_stack.broker.properties import server_properties
 
 ROOT = Path(__file__).parents[2]
 QUIX = "tests/benchmarks/peers/quix"
@@ -82,7 +82,7 @@ def test_the_image_runs_on_the_versions_that_are_tested() -> None:
 
 
 def test_the_container_broker_is_the_version_that_is_tested(compose: Any) -> None:
-    pom = (ROOT / "deploy/broker/pom.xml").read_text()
+    pom = (ROOT / "local_stack/broker/pom.xml").read_text()
     version = re.search(r"<kafka\.version>(.*)</kafka\.version>", pom)
     assert version is not None
     assert compose["services"]["kafka"]["image"] == f"apache/kafka:{version.group(1)}"

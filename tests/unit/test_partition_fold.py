@@ -10,8 +10,8 @@ import pytest
 from contract.changelog import MARKER_KEY, Marker, decode_marker, decode_total
 from contract.freshness import freshness_seconds
 from contract.quarantine import decode_quarantined
-from record_batches.chunk import RecordChunk
-from stream_app.partition import PartitionFold, Pending, Transaction, Verdict
+from kafka_io.batches.chunk import RecordChunk
+from stream_app.partition.fold_state import PartitionFold, Pending, Transaction, Verdict
 from tests.records import HandmadeRecord, chunk_of, reading_value
 
 MARKER = Marker(applied_offset=9, counted=4, quarantined=2, newest_ms=100)

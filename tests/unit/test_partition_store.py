@@ -13,9 +13,15 @@ from typing import Any
 import pytest
 
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Marker, encode_marker
-from stream_app.endless_logs import is_endless
-from stream_app.recovery import store_records
-from stream_app.store import DAMAGED_FILE, OFFSET_KEY, PartitionStore, open_database, set_aside
+from stream_app.changelog.recovery import store_records
+from stream_app.store.rocksdb_log_check import is_endless
+from stream_app.store.rocksdb_store import (
+    DAMAGED_FILE,
+    OFFSET_KEY,
+    PartitionStore,
+    open_database,
+    set_aside,
+)
 
 MIB = 1024 * 1024
 

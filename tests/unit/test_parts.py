@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.parts import ModulePart
+from local_stack.parts import ModulePart
 from tests.kafka import wait_until
 
 STUBBORN = """
@@ -62,7 +62,8 @@ def test_a_part_does_not_outlive_a_killed_parent(environ: dict[str, str]) -> Non
             sys.executable,
             "-c",
             "import os, subprocess, sys, time\n"
-            "leashed = [sys.executable, '-m', 'deploy.leash', str(os.getpid()), 'stubborn']\n"
+            "leash = 'local_stack.die_with_parent'\n"
+            "leashed = [sys.executable, '-m', leash, str(os.getpid()), 'stubborn']\n"
             "print(subprocess.Popen(leashed).pid, flush=True)\n"
             "time.sleep(600)",
         ],

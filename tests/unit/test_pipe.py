@@ -9,17 +9,17 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from contract.changelog import Marker
-from record_batches.chunk import BatchStamp, RecordChunk
-from stream_app import backlog as backlog_module
-from stream_app import pipe as pipe_module
-from stream_app.backlog import Backlog
+from kafka_io.batches.chunk import BatchStamp, RecordChunk
+from stream_app.changelog.lineage import refusal
+from stream_app.changelog.origin import LostOffsets
+from stream_app.changelog.writer import TransactionWriter
 from stream_app.errors import PartitionRefusal
-from stream_app.ground import LostOffsets
-from stream_app.lineage import refusal
-from stream_app.partition import PartitionFold, Transaction
-from stream_app.pipe import PartitionPipe
-from stream_app.store import PartitionStore
-from stream_app.transaction import TransactionWriter
+from stream_app.partition import commit_policy as backlog_module
+from stream_app.partition import processor as pipe_module
+from stream_app.partition.commit_policy import Backlog
+from stream_app.partition.fold_state import PartitionFold, Transaction
+from stream_app.partition.processor import PartitionPipe
+from stream_app.store.rocksdb_store import PartitionStore
 from tests.records import chunk_of, reading_value, records_from
 
 

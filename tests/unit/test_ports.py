@@ -10,15 +10,15 @@ from typing import Any, cast
 import pytest
 
 from contract.errors import SettingError
-from deploy.ports import free_port, is_listening, is_taken
-from stream_app.health import serve
+from local_stack.ports import free_port, is_listening, is_taken
+from stream_app.process.health import serve
 
 #: What another process does that looks for a port, and happens to try this one first.
 LOOK_FOR_ONE = """
 import itertools, random, sys
 tried = itertools.count(int(sys.argv[1]))
 random.randint = lambda *_: next(tried)
-from deploy.ports import free_port
+from local_stack.ports import free_port
 print(free_port())
 """
 

@@ -10,8 +10,8 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import CoordinatorNotAvailableError
 from aiokafka.producer.transaction_manager import TransactionState
 
-from stream_app import probe as probe_module
-from stream_app.fence import SingleBatches
+from stream_app.changelog import probe as probe_module
+from stream_app.changelog.fence import SingleBatches
 
 LEADER = 7
 

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from deploy.progress import Lines
-from deploy.sparse_log import SparseHandler
+from cli.sparse_log import SparseHandler
+from operations.progress import Lines
 
 
 class Clock:

@@ -7,10 +7,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from deploy.ports import free_port
-from deploy.probes import get
-from deploy.readiness import Place, until_ready
-from deploy.welcome import base_url, welcome
+from local_stack.ports import free_port
+from local_stack.probes import get
+from local_stack.readiness import Place, until_ready
+from local_stack.welcome import base_url, welcome
 
 Pages = dict[str, tuple[int, str]]
 

@@ -10,14 +10,15 @@ from confluent_kafka import KafkaError, KafkaException
 from contract.errors import SettingError
 from contract.kafka import KafkaSettings
 from contract.topics import READINGS
-from deploy import backfill_source
-from deploy.backfill_source import NO_TOPIC_ID, batches, copied, look_at, refuse_removed
-from deploy.errors import NotReadable, Refused
-from deploy.log_reader import read_to_end
-from deploy.replay.comparison import ChangelogPart
-from producer.pacing import Limit
-from producer.polling import poll
-from stream_app.cluster import TopicOnBroker
+from kafka_io.cluster import TopicOnBroker
+from kafka_io.errors import NotReadable
+from kafka_io.log_reader import read_to_end
+from kafka_io.polling import poll
+from operations.backfill import source as backfill_source
+from operations.backfill.source import NO_TOPIC_ID, batches, copied, look_at, refuse_removed
+from operations.errors import Refused
+from operations.replay.comparison import ChangelogPart
+from producer.fleet.pacing import Limit
 
 END = KafkaError._PARTITION_EOF
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from record_batches.chunk import SLICE_RECORDS, RecordChunk
+from kafka_io.batches.chunk import SLICE_RECORDS, RecordChunk
 from tests.records import HandmadeRecord, records_from
 
 

@@ -12,9 +12,9 @@ from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
-from record_batches.chunk import RecordChunk, UnreadableBatch
-from record_batches.fetcher import ChunkRecords
-from record_batches.record_set import RecordSet
+from kafka_io.batches.checksums import RecordSet
+from kafka_io.batches.chunk import RecordChunk, UnreadableBatch
+from kafka_io.batches.fetcher import ChunkRecords
 from tests.records import records_from
 
 HEADER_BYTES = 61

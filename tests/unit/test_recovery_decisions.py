@@ -9,17 +9,17 @@ import pytest
 
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker, encode_birth, encode_marker
 from contract.errors import CorruptRecord, SettingError
-from stream_app.errors import Refusal, RestartNeeded
-from stream_app.ground import (
+from stream_app.changelog.origin import (
     ChangelogFacts,
     LostOffsets,
     check_birth,
     check_position,
     distrust_of,
 )
-from stream_app.recovery import ChangelogRecovery, require_marker
+from stream_app.changelog.recovery import ChangelogRecovery, require_marker
+from stream_app.errors import Refusal, RestartNeeded
 from stream_app.settings import WorkerSettings
-from stream_app.store import OFFSET_KEY, PARTITION_KEY, PartitionStore
+from stream_app.store.rocksdb_store import OFFSET_KEY, PARTITION_KEY, PartitionStore
 
 BIRTH = Birth("cluster", "energy_consumption", "topic-id", "changelog-id", 0, "1")
 FACTS = ChangelogFacts(3, encode_birth(BIRTH), end_offset=100)

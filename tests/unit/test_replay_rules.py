@@ -12,16 +12,16 @@ from types import SimpleNamespace
 import pytest
 
 from contract.views import Views, ViewState, ViewVersion
-from deploy.kept_versions import KeptVersions
-from deploy.parts import ModulePart, Part
-from deploy.replay import comparison
-from deploy.replay.comparison import ChangelogPart, differing, meet
-from deploy.replay.gate import next_version, version_before
-from deploy.replay.positions import ReplayPartition, status_between
-from deploy.replay.run import Replay, ReplayOptions
-from deploy.replay.watched import Speed, Watched, line
-from deploy.supervisor import Supervisor
-from stream_app.pace import Pace
+from local_stack.parts import ModulePart, Part
+from local_stack.previous_view_workers import KeptVersions
+from local_stack.replay_progress import Speed, Watched, line
+from local_stack.replay_workers import Replay, ReplayOptions
+from local_stack.supervisor import Supervisor
+from operations.replay import comparison
+from operations.replay.comparison import ChangelogPart, differing, meet
+from operations.replay.positions import ReplayPartition, status_between
+from operations.replay.promotion import next_version, version_before
+from stream_app.process.rate_limiter import Pace
 
 
 def views_of(*states: ViewState, rules_id: str = "1") -> Views:

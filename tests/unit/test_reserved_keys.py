@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from api.listing import Query, rows_of
-from api.totals import total_of
-from api.view import ViewVersionView
+from api.query.listing import Query, rows_of
+from api.view.device_totals import total_of
+from api.view.version_view import ViewVersionView
 from contract.changelog import MARKER_KEY, Marker, encode_marker
-from deploy.replay.comparison import ChangelogPart
-from stream_app.recovery import store_records
-from stream_app.store import PartitionStore, open_database
+from operations.replay.comparison import ChangelogPart
+from stream_app.changelog.recovery import store_records
+from stream_app.store.rocksdb_store import PartitionStore, open_database
 from tests.api_doubles import changelog_chunk, transaction
 
 VALUES = pytest.mark.parametrize("value", [b"1 1 5", b"2 1 5 x", b'{"v":1}', b"", b"\xff", None])

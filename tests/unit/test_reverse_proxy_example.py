@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from api.settings import ApiSettings
-from deploy.settings import MOST_PARTITIONS
+from operations.settings import MOST_PARTITIONS
 
-EXAMPLE = Path(__file__).parents[2] / "deploy" / "nginx.conf.example"
+EXAMPLE = Path(__file__).parents[2] / "deploy" / "nginx" / "energy.conf"
 
 
 UPLOADS = r"~ ^/v[01]/datasources(/|$)"

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from cli import app as cli
 from contract.exit_codes import RESTART_ME
-from deploy import cli
-from deploy.backfill import Summary
-from deploy.broker import LocalBroker
-from deploy.replay.run import Replay, ReplayOptions
-from deploy.signals import Stop
-from deploy.stack import Stack, UpOptions
-from producer.loading import Loaded, Loads
-from producer.simulate import SimulateSummary
+from local_stack.broker.process import LocalBroker
+from local_stack.replay_workers import Replay, ReplayOptions
+from local_stack.signals import Stop
+from local_stack.up import Stack, UpOptions
+from operations.backfill.copy import Summary
+from producer.fleet.simulate import SimulateSummary
+from producer.imports.file_load import Loaded, Loads
 from tests.kafka import wait_until
 
 ENDS_WITH = [
@@ -87,8 +87,8 @@ def test_without_a_signal_the_code_is_0_and_a_closed_terminal_may_be_ignored() -
 def test_ops_k6_a_short_command_that_sigterm_ends_is_not_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("deploy.cli.sys.argv", ["energy", "topics", "check"])
-    monkeypatch.setattr("deploy.topics.check", lambda *_: send(signal.SIGTERM))
+    monkeypatch.setattr("cli.app.sys.argv", ["energy", "topics", "check"])
+    monkeypatch.setattr("operations.topics.declared.check", lambda *_: send(signal.SIGTERM))
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == RESTART_ME
@@ -100,8 +100,8 @@ def test_ops_k6_what_runs_until_it_is_stopped_ends_well_from_its_first_moment(
     command: str, before: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before the command itself begins to listen, its imports take most of a second."""
-    monkeypatch.setattr("deploy.cli.sys.argv", ["energy", *before, command])
-    monkeypatch.setattr("deploy.cli.run", lambda *_: send(signal.SIGTERM))
+    monkeypatch.setattr("cli.app.sys.argv", ["energy", *before, command])
+    monkeypatch.setattr("cli.app.run", lambda *_: send(signal.SIGTERM))
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 0
@@ -124,7 +124,7 @@ def test_ops_k6_a_backfill_broken_off_is_to_be_run_again(
         broken_off(number, should_stop)
         return Summary("mine", readings=7)
 
-    monkeypatch.setattr("deploy.backfill.backfill", copy)
+    monkeypatch.setattr("operations.backfill.copy.backfill", copy)
     assert cli.run(["backfill", "archive"], {}) == finite
     told = capsys.readouterr()
     assert "7 readings copied" in told.out
@@ -138,7 +138,7 @@ def test_ops_k6_work_that_was_done_when_the_signal_came_is_done(
         broken_off(signal.SIGTERM, should_stop)
         return Summary("mine", readings=7, complete=True)
 
-    monkeypatch.setattr("deploy.backfill.backfill", copy)
+    monkeypatch.setattr("operations.backfill.copy.backfill", copy)
     assert cli.run(["backfill", "archive"], {}) == 0
 
 
@@ -158,7 +158,7 @@ def test_ops_k6_a_load_broken_off_is_to_be_run_again(
 
     path = tmp_path / "a.ndjson"
     path.touch()
-    monkeypatch.setattr("producer.loading.Loads.load", load)
+    monkeypatch.setattr("producer.imports.file_load.Loads.load", load)
     assert cli.run(["load", str(path)], {}) == (0 if is_complete else finite)
 
 
@@ -175,7 +175,7 @@ def test_ops_k6_a_fleet_ends_well_unless_it_has_readings_left(
         broken_off(number, should_stop)
         return SimulateSummary(7, 0, 0, 0, 1.0)
 
-    monkeypatch.setattr("producer.simulate.run", run)
+    monkeypatch.setattr("producer.fleet.simulate.run", run)
     option = [] if readings is None else ["--readings", str(readings)]
     expected = {None: endless, 7: 0, 100: finite}[readings]
     assert cli.run(["simulate", *option], {}) == expected
@@ -194,7 +194,7 @@ def test_ops_k6_a_replay_broken_off_is_to_be_run_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from contract.views import ViewVersion
-    from deploy.replay import run as replaying
+    from local_stack import replay_workers as replaying
 
     async def live(self: Replay, supervisor: object) -> int:
         send(number)
@@ -218,7 +218,7 @@ def test_the_local_stack_ends_well(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from deploy import stack
+    from local_stack import up as stack
 
     async def live(self: Stack, supervisor: object) -> int:
         send(number)
@@ -242,7 +242,7 @@ def test_ops_b8_a_signal_ends_the_wait_for_a_broker_that_recovers(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     ended: list[str] = []
-    monkeypatch.setattr("deploy.java.check_broker_parts", lambda: None)
+    monkeypatch.setattr("local_stack.broker.java.check_broker_parts", lambda: None)
     monkeypatch.setattr(LocalBroker, "start", lambda self: send(number))
     monkeypatch.setattr(LocalBroker, "stop", lambda self: ended.append("stopped"))
     monkeypatch.setattr(LocalBroker, "_is_ready", lambda self: False)

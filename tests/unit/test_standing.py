@@ -2,8 +2,7 @@
 
 import pytest
 
-from contract.topics import QUARANTINE, READINGS, changelog
-from stream_app.standing import (
+from contract.cluster_rules import (
     Finding,
     judge_brokers,
     judge_copies,
@@ -12,6 +11,7 @@ from stream_app.standing import (
     judge_sizes,
     judge_timeout,
 )
+from contract.topics import QUARANTINE, READINGS, changelog
 
 TABLE = changelog(1).name
 GOOD = {

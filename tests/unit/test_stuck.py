@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stream_app.stuck import LOOKS, Look, StuckJudge, look_at
+from stream_app.checks.progress_watchdog import LOOKS, Look, StuckJudge, look_at
 
 
 def verdicts(look: Callable[[int], Look | None]) -> list[str]:

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from deploy.errors import BrokerFailed, PortInUse
-from deploy.supervisor import LONGEST_DELAY_SECONDS, WELL_AFTER_SECONDS, BackOff, Supervisor
+from local_stack.errors import BrokerFailed, PortInUse
+from local_stack.supervisor import LONGEST_DELAY_SECONDS, WELL_AFTER_SECONDS, BackOff, Supervisor
 
 
 class FakePart:

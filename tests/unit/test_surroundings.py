@@ -108,8 +108,8 @@ def test_s16_make_says_what_is_missing_and_begins_nothing(
     fake_programs: Path, tmp_path: Path, lacks: str, words: str
 ) -> None:
     shutil.copy(ROOT / "Makefile", tmp_path)
-    (tmp_path / "deploy").mkdir()
-    shutil.copy(ROOT / "deploy" / "prerequisites.sh", tmp_path / "deploy")
+    (tmp_path / "tools").mkdir()
+    shutil.copy(ROOT / "tools" / "prerequisites.sh", tmp_path / "tools")
     python = Path(sys.executable)
     if lacks == "new python":
         # 3.10 fails the check of its version, which is all that is asked of it.

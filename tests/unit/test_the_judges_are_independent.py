@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
-OURS = {"api", "contract", "deploy", "producer", "record_batches", "stream_app"}
+OURS = {
+    "api",
+    "cli",
+    "contract",
+    "kafka_io",
+    "local_stack",
+    "operations",
+    "producer",
+    "stream_app",
+}
 JUDGES = (
     "oracle.py",
     "kafka.py",

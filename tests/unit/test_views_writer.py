@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from contract.views import Views
-from deploy import views_writer
-from deploy.views_writer import Change, NewRecord, change_views
-from stream_app.errors import ClusterRefused
+from kafka_io.errors import ClusterRefused
+from operations.views import writer as views_writer
+from operations.views.writer import Change, NewRecord, change_views
 
 TABLE = "energy-v1-device_totals-changelog"
 

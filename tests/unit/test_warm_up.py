@@ -9,11 +9,11 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from contract.changelog import Birth
-from stream_app.cluster import Cluster
-from stream_app.doctor import Ground
+from kafka_io.cluster import Cluster
+from stream_app.changelog.recovery import ChangelogRecovery
+from stream_app.checks.preflight import Ground
 from stream_app.errors import Refusal
-from stream_app.recovery import ChangelogRecovery
-from stream_app.warm_up import has_to_warm_up, warm_up
+from stream_app.store.prefill import has_to_warm_up, warm_up
 
 GROUND = Ground(2, 3, Birth("c", "r", "i", "j", -1, "1"))
 

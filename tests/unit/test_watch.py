@@ -13,15 +13,16 @@ from contract.changelog import Birth
 from contract.fold import RULES_ID
 from contract.topics import QUARANTINE, READINGS, VIEWS, changelog
 from contract.views import Views, ViewVersion
-from stream_app import certainty, doctor
-from stream_app import watch as watch_module
-from stream_app.certainty import certainly
-from stream_app.cluster import Cluster, TopicOnBroker
-from stream_app.doctor import Ground, examine
+from kafka_io.cluster import Cluster, TopicOnBroker
+from stream_app.changelog.fence import REMEMBERED_MS, SingleBatches
+from stream_app.checks import certainty
+from stream_app.checks import preflight as doctor
+from stream_app.checks import version_watcher as watch_module
+from stream_app.checks.certainty import certainly
+from stream_app.checks.preflight import Ground, examine
+from stream_app.checks.version_watcher import Watch, watch
 from stream_app.errors import Refusal, RestartNeeded, Suspicion
-from stream_app.fence import REMEMBERED_MS, SingleBatches
 from stream_app.settings import WorkerSettings
-from stream_app.watch import Watch, watch
 
 CHANGELOG = changelog(1).name
 BIRTH = Birth("cluster", READINGS.name, "id-1", "id-2", -1, RULES_ID)

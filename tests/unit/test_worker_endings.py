@@ -21,19 +21,19 @@ import pytest
 from contract.errors import SettingError
 from contract.views import Views
 from stream_app import __main__ as worker
-from stream_app import logs
 from stream_app.__main__ import lock_directory
+from stream_app.checks.version_watcher import confirm
 from stream_app.errors import DirectoryInUse, RestartNeeded
-from stream_app.logs import RateLimit
+from stream_app.process import logging_setup as logs
+from stream_app.process.logging_setup import RateLimit
 from stream_app.settings import WorkerSettings
-from stream_app.watch import confirm
 
 ENDING = """
 import atexit, sys
 atexit.register(print, "unwound")
-from stream_app.ending import end_process
+from stream_app.process.exit import end_process
 from stream_app.errors import *
-from stream_app.logs import set_up_logging
+from stream_app.process.logging_setup import set_up_logging
 set_up_logging(debug={debug})
 try:
     try:
@@ -106,8 +106,8 @@ def test_one_kind_does_not_silence_another(logged: io.StringIO) -> None:
     for _ in range(50):
         logging.getLogger("aiokafka").error("one")
         logging.getLogger("aiokafka").error("two")
-        logging.getLogger("stream_app.ownership").info("one")
-        logging.getLogger("stream_app.faust_seams.consumer").warning("one")
+        logging.getLogger("stream_app.changelog.assignment").info("one")
+        logging.getLogger("stream_app.faust_adapter.consumer").warning("one")
     # Ours tell of events, as partitions taken over: a burst of rebalances is still shown.
     assert len(logged.getvalue().splitlines()) == 3 + 3 + 20 + 3
 
@@ -193,8 +193,8 @@ async def test_x39_a_takeover_that_is_never_answered_asks_for_a_restart(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     released = threading.Event()
-    monkeypatch.setattr("stream_app.watch.CONFIRM_SECONDS", 0.05)
-    monkeypatch.setattr("stream_app.watch.topics_of", lambda *_: released.wait(10))
+    monkeypatch.setattr("stream_app.checks.version_watcher.CONFIRM_SECONDS", 0.05)
+    monkeypatch.setattr("stream_app.checks.version_watcher.topics_of", lambda *_: released.wait(10))
     try:
         with pytest.raises(RestartNeeded, match="no answer about the topics"):
             await confirm(None, None)  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from deploy.errors import MissingPart
+from local_stack.errors import MissingPart
 from tests.benchmarks import catch_up, freshness, machine
 from tests.benchmarks.builds import built_python
 from tests.benchmarks.contenders import OURS, STREAMS_EOS

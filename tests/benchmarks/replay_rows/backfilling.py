@@ -10,7 +10,7 @@ import time
 from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
-from deploy.broker import LocalBroker
+from local_stack.broker.process import LocalBroker
 from tests.benchmarks import freshness
 from tests.benchmarks.preload import preload
 from tests.benchmarks.replay_rows.stack import (

@@ -126,7 +126,7 @@ def report(row: str, **facts: Any) -> None:
 
 def pipeline_of(stack: Stack) -> Pipeline:
     worker = _Process(stack.up.part("stream_app", "worker-0").pid)
-    api = _Process(stack.up.part("deploy.leash", " api").pid)
+    api = _Process(stack.up.part("local_stack.die_with_parent", " api").pid)
     broker = stack.up.part("kafka.Kafka")
     return Pipeline(
         stack.kafka.bootstrap_servers,

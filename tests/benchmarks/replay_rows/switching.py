@@ -85,7 +85,7 @@ def kills(readings: int, live: int) -> None:
         report("2 replay killed", at=reached, live_version=stack.live_version())
         parts: dict[str, Callable[[], Any]] = {
             "worker": lambda: stack.up.part("stream_app", "STREAM_APP_DATADIR=", "worker-0").kill(),
-            "api": lambda: stack.up.part("deploy.leash", " api").kill(),
+            "api": lambda: stack.up.part("local_stack.die_with_parent", " api").kill(),
             "broker": lambda: stack.up.part("kafka.Kafka").kill(),
         }
         for name, kill in parts.items():

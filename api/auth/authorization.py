@@ -1,0 +1,75 @@
+"""Who may use a route: the token of a request, and the scopes it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, MutableMapping
+from typing import Any
+
+from api.auth.token_store import ADMIN, Token, TokenStore
+from api.errors import ApiError, BadRequest, Forbidden
+from api.http.query_parameters import parse_query
+
+APPEND = frozenset({ADMIN, "DATASOURCES:APPEND:energy_consumption"})
+READ_TOTALS = frozenset({ADMIN, "PIPES:READ:*", "PIPES:READ:energy_consumption_by_device"})
+READ_QUARANTINE = frozenset({ADMIN, "PIPES:READ:*", "PIPES:READ:energy_consumption_quarantine"})
+READ_DATASOURCES = frozenset({ADMIN, "DATASOURCES:READ:energy_consumption"})
+READ_METRICS = frozenset({ADMIN, "METRICS:READ"})
+
+_NO_TOKEN = "no valid token: send `Authorization: Bearer TOKEN`, or ?token=TOKEN"
+
+
+def require(
+    store: TokenStore,
+    headers: Iterable[tuple[bytes, bytes]],
+    token_parameters: list[str] | None,
+    scopes: frozenset[str],
+) -> Token:
+    """Let a request pass that has a token with one of the scopes; returns the token.
+
+    Raises: what `admit` raises, and Forbidden for a token without the scope.
+    """
+    token = admit(store, headers, token_parameters)
+    if scopes.isdisjoint(token.scopes):
+        raise Forbidden(f"the token has none of the scopes {', '.join(sorted(scopes))}")
+    return token
+
+
+def admit(
+    store: TokenStore,
+    headers: Iterable[tuple[bytes, bytes]],
+    token_parameters: list[str] | None,
+) -> Token:
+    """Let a request pass that has a valid token, whatever its scopes; returns the token.
+
+    A header counts more than a parameter. Raises: BadRequest for two of the same kind,
+    Forbidden with the same text for whatever is wrong with the token.
+    """
+    token = store.find(_secret(headers, token_parameters))
+    if token is None:
+        raise Forbidden(_NO_TOKEN)
+    return token
+
+
+def token_of(store: TokenStore, scope: MutableMapping[str, Any]) -> Token | None:
+    """Return the token a request names, None if it has no valid one."""
+    try:
+        parameters = parse_query(scope["query_string"]).get("token")
+        return store.find(_secret(scope["headers"], parameters))
+    except ApiError:
+        return None
+
+
+def _secret(headers: Iterable[tuple[bytes, bytes]], parameters: list[str] | None) -> str:
+    authorizations = [value for name, value in headers if name == b"authorization"]
+    if len(authorizations) > 1:
+        raise BadRequest("header Authorization: given more than once")
+    if authorizations:
+        words = authorizations[0].split()
+        if len(words) != 2 or words[0].lower() != b"bearer":
+            raise Forbidden(_NO_TOKEN)
+        return words[1].decode("utf-8", "surrogateescape")
+    if parameters is None:
+        raise Forbidden(_NO_TOKEN)
+    if len(parameters) > 1:
+        raise BadRequest("parameter token: given more than once")
+    return parameters[0]

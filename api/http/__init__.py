@@ -1,0 +1,1 @@
+"""HTTP below our words: connections, requests, bodies, responses, errors."""

@@ -1,0 +1,155 @@
+"""Long answers: made at full speed into a file, and sent from it at the pace of each reader.
+
+Nothing of the view or of Kafka is held while somebody reads, and no answer waits in memory. An
+answer is made whole before its first byte is sent, so what fails while it is made is an error
+and never half an answer. Requests of one token for the same thing share one that is not begun.
+
+Bounds: answers asked for and being read, their bytes on disk, and how many are made at a time,
+of each at most half for one token. All that are being made share one slice of the event loop's
+turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from api.auth.allowance import Budget
+from api.auth.turns import Turns
+from api.http.responses import StreamedAnswer
+from api.http.spool import Spool
+
+#: Of each bound for one token.
+SHARE = 0.5
+#: Read, by a thread, and sent in one go: at the least pace of a reader a few seconds, so well
+#: within its time-out; and each reader who waits holds so much.
+PIECE_BYTES = 64 * 1024
+
+
+class AnswerFile:
+    """One answer, in a file that has no name."""
+
+    def __init__(self, directory: Path, budget: Budget, token_name: str) -> None:
+        """Begin empty; its bytes are taken from the budget."""
+        self._spool = Spool(directory)
+        self._file: BinaryIO | None = None
+        self._budget = budget
+        self._token_name = token_name
+
+    @property
+    def size(self) -> int:
+        """Bytes so far."""
+        return self._spool.size
+
+    async def write(self, piece: bytes) -> None:
+        """Add to the answer. Raises: Busy where it is too large, SpoolUnusable."""
+        self._budget.take(self._token_name, len(piece))
+        self._spool.add(piece)
+        if self._spool.is_due:
+            await self._spool.write_out()
+
+    async def end(self) -> None:
+        """Leave the answer to its readers, not in memory. Raises: SpoolUnusable."""
+        await self._spool.write_out()
+        self._file = await self._spool.opened()
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """Yield the answer; any number of readers, each at its own pace. Raises: OSError."""
+        assert self._file is not None, "it is not at its end"
+        for at in range(0, self.size, PIECE_BYTES):
+            yield await asyncio.to_thread(os.pread, self._file.fileno(), PIECE_BYTES, at)
+
+    def close(self) -> None:
+        """Give up file and bytes, once."""
+        self._spool.close()
+        self._budget.give_back(self._token_name, self.size)
+
+
+@dataclass
+class _Making:
+    """An answer that is asked for, made or being read, and for how many."""
+
+    file: AnswerFile
+    task: asyncio.Task[None]
+    readers: int = 0
+
+
+Make = Callable[[AnswerFile], Awaitable[None]]
+
+
+class LongAnswers:
+    """All long answers of a kind: at most `answers` at a time, `makers` of them being made."""
+
+    def __init__(
+        self, directory: Path, disk: Budget, *, what: str, answers: int, makers: int
+    ) -> None:
+        """Begin with none; `disk` is shared with other kinds, `what` names them in errors."""
+        self._directory = directory
+        self._disk = disk
+        self._answers = Budget(answers, SHARE, what)
+        self._turns = Turns(makers, max(1, int(makers * SHARE)))
+        self._slice = asyncio.Lock()
+        #: Those not begun, by token and by what is asked for.
+        self._waiting: dict[Hashable, _Making] = {}
+
+    async def pause(self) -> None:
+        """Let others run; of all answers that are made, one goes on in each turn of the loop."""
+        async with self._slice:
+            await asyncio.sleep(0)
+
+    async def answer(
+        self,
+        token_name: str,
+        asked: Hashable,
+        make: Make,
+        headers: Mapping[str, str],
+        media_type: str,
+    ) -> StreamedAnswer:
+        """Make an answer, or share one not begun yet, and return it ready to be sent.
+
+        What it is made from is looked at after this call. Raises: Busy, SpoolUnusable, and what
+        `make` raises.
+        """
+        with ExitStack() as held:
+            held.enter_context(self._answers.hold(token_name, 1))
+            key = (token_name, asked)
+            making = self._join(key, token_name, make)
+            held.callback(self._leave, key, making)
+            # Shared: who goes away must not take it from the others.
+            await asyncio.shield(making.task)
+            return StreamedAnswer(
+                making.file.pieces(),
+                {**headers, "Content-Length": str(making.file.size)},
+                media_type,
+                held.pop_all(),
+            )
+
+    def _join(self, key: Hashable, token_name: str, make: Make) -> _Making:
+        making = self._waiting.get(key)
+        if making is None:
+            file = AnswerFile(self._directory, self._disk, token_name)
+            task = asyncio.create_task(self._make(key, token_name, file, make))
+            making = self._waiting[key] = _Making(file, task)
+        making.readers += 1
+        return making
+
+    def _leave(self, key: Hashable, making: _Making) -> None:
+        """End what the last reader leaves."""
+        making.readers -= 1
+        if not making.readers:
+            if self._waiting.get(key) is making:
+                del self._waiting[key]
+            making.task.cancel()
+            making.file.close()
+
+    async def _make(self, key: Hashable, token_name: str, file: AnswerFile, make: Make) -> None:
+        async with self._turns.turn(token_name):
+            # From here on it would be too old for who asks.
+            del self._waiting[key]
+            await make(file)
+            await file.end()

@@ -1,0 +1,142 @@
+"""Receiving a body whole: counted, inflated and checked as it comes, spooled when it is large.
+
+Guarantees: no byte beyond a limit is kept; all bodies together stay within one budget, of which
+a token has its share; a body that is cut off, too large, unreadable or not UTF-8 never becomes a
+Body, so nothing of it can be written anywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import mmap
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from api.auth.allowance import Budget, Slices
+from api.errors import BadRequest, BodyTooLarge
+from api.http.receiving import Headers, Receive, pieces_of
+from api.http.spool import Spool
+from api.ingest.inflate import inflater
+from api.settings import ApiSettings
+
+#: After so many inflated bytes other tasks get their turn.
+_TURN_BYTES = 1024 * 1024
+#: What making a piece costs, as inflated bytes: it may be the nothing in a thousand members.
+_PIECE_BYTES = 256 * 1024
+#: How often pages of a body in a file are let go of; they stay in the kernel's cache.
+_PAGES_SECONDS = 0.02
+
+
+class Limits(NamedTuple):
+    """How large a body may be as it comes and inflated, and how long its next bytes may take."""
+
+    received_bytes: int
+    inflated_bytes: int
+    patience_seconds: float
+
+    @classmethod
+    def of(cls, settings: ApiSettings) -> Limits:
+        """Return those of a body of events."""
+        return cls(
+            settings.max_body_bytes, settings.max_inflated_bytes, settings.body_timeout_seconds
+        )
+
+
+class Body:
+    """A body as it grows, and then as a whole; a context manager that lets go of it."""
+
+    def __init__(self, budget: Budget, token_name: str, spool_directory: Path) -> None:
+        """Begin empty; its bytes count for the token."""
+        self._budget = budget
+        self._token = token_name
+        self._spool = Spool(spool_directory)
+        self._map: mmap.mmap | None = None
+        self._letting_go: asyncio.Task[None] | None = None
+        self._characters = codecs.getincrementaldecoder("utf-8")()
+        self._taken = 0
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has by now, inflated."""
+        return self._spool.size
+
+    async def add(self, piece: bytes) -> None:
+        """Append. Raises: Busy, SpoolUnusable, BadRequest where it is not UTF-8."""
+        self._budget.take(self._token, len(piece))
+        self._taken += len(piece)
+        self._spool.add(piece)
+        self._check_characters(piece, final=False)
+        if self._spool.is_due:
+            await self._spool.write_out()
+
+    async def finish(self) -> None:
+        """Nothing more comes. Raises: SpoolUnusable, BadRequest if it is not UTF-8."""
+        self._check_characters(b"", final=True)
+        if self._spool.in_memory() is None:
+            file = await self._spool.opened()
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._letting_go = asyncio.create_task(self._let_go_of_pages(self._map))
+
+    async def _let_go_of_pages(self, mapped: mmap.mmap) -> None:
+        """Keep a file that is read from its beginning to its end out of the process's memory."""
+        while True:
+            await asyncio.sleep(_PAGES_SECONDS)
+            mapped.madvise(mmap.MADV_DONTNEED)
+
+    def whole(self) -> bytes | mmap.mmap:
+        """Return all of it, once it is finished."""
+        return self._map if self._map is not None else self._spool.in_memory() or b""
+
+    def _check_characters(self, piece: bytes, *, final: bool) -> None:
+        try:
+            self._characters.decode(piece, final)
+        except UnicodeDecodeError as error:
+            place = max(0, self.size - len(error.object) + error.start)
+            raise BadRequest(f"the body is not UTF-8 at byte {place}") from None
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Let go of memory and file."""
+        self._budget.give_back(self._token, self._taken)
+        if self._letting_go is not None:
+            self._letting_go.cancel()
+        if self._map is not None:
+            self._map.close()
+        self._spool.close()
+
+
+async def receive_into(
+    body: Body, receive: Receive, headers: Headers, limits: Limits, slices: Slices
+) -> None:
+    """Receive a request's body, inflated.
+
+    Raises: BadRequest, BodyTooLarge, Busy, SpoolUnusable, RequestTimeout, ClientGone.
+    """
+    headers = list(headers)
+    codings = [value.decode("latin-1") for name, value in headers if name == b"content-encoding"]
+    reader = inflater(codings)
+    turn = 0
+    async for piece in pieces_of(receive, headers, limits.received_bytes, limits.patience_seconds):
+        for inflated in reader.feed(piece):
+            if body.size + len(inflated) > limits.inflated_bytes:
+                raise BodyTooLarge(
+                    f"the body is larger than {limits.inflated_bytes} bytes inflated;"
+                    " nothing was written"
+                )
+            await body.add(inflated)
+            turn += len(inflated) + _PIECE_BYTES
+            if turn > _TURN_BYTES:
+                turn = 0
+                await slices.turn()
+    reader.finish()
+    await body.finish()

@@ -1,0 +1,176 @@
+"""uvicorn, told how we want it: parser, limits, and how it ends.
+
+What uvicorn has no limit for is in connection.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import resource
+import signal
+import socket
+import threading
+import time
+from collections.abc import Coroutine, Generator
+from contextlib import contextmanager
+from functools import partial
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+from api.app import STATUS
+from api.dependencies import Services
+from api.errors import StartRefused
+from api.http.connection import LINGERING, Bounds, Connection
+from api.http.cors import Cors
+from api.settings import ApiSettings
+
+log = logging.getLogger("api.http.server")
+
+EXIT_INTERRUPTED = 130
+#: Requests under way may go on for so long after a signal.
+GRACE_SECONDS = 6.0
+#: Who is cancelled then answers within this time, with the counts of what is in the log.
+ANSWER_SECONDS = 1.5
+#: The contract gives a stop 10 s; a restart is safe at every point.
+STOP_SECONDS = 9.0
+BACKLOG = 2_048
+#: Files open for all else: Kafka, spooled bodies, the log.
+OTHER_FILES = 300
+
+
+def bind(settings: ApiSettings) -> socket.socket:
+    """Take the port. Raises: StartRefused, exit code 2."""
+    listener = None
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        if listener is not None:
+            listener.close()
+        raise StartRefused(
+            f"cannot listen on API_HOST {settings.host}, API_PORT {settings.port}: "
+            f"{error.strerror}",
+            exit_code=2,
+        ) from None
+    return listener
+
+
+class ApiServer(uvicorn.Server):
+    """uvicorn's server; a signal ends it in order, and is remembered for the exit code."""
+
+    def __init__(self, app: FastAPI, listener: socket.socket) -> None:
+        """Configure uvicorn; nothing runs before `run_until_stopped`."""
+        super().__init__(
+            uvicorn.Config(
+                app,
+                loop="uvloop",
+                http=partial(Connection, bounds=_bounds(app.state.services)),  # type: ignore[arg-type]
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                backlog=BACKLOG,
+                timeout_keep_alive=app.state.services.settings.keep_alive_seconds,
+            )
+        )
+        self._listener = listener
+        self._services: Services = app.state.services
+        self._drained_at = 0.0
+
+    async def run_until_stopped(self, first: Coroutine[Any, Any, None]) -> int:
+        """Do what comes first, then serve until a signal; returns the exit code."""
+        with self.capture_signals():
+            begun = asyncio.create_task(first)
+            while not begun.done() and not self.should_exit:
+                await asyncio.wait([begun], timeout=0.1)
+            if begun.done():
+                begun.result()
+                await self._serve(sockets=[self._listener])
+            else:
+                begun.cancel()
+                await asyncio.wait([begun], timeout=1.0)
+        return EXIT_INTERRUPTED if signal.SIGINT in self._captured_signals else 0
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Handle SIGINT and SIGTERM; unlike uvicorn's, does not raise them again."""
+        former = {each: signal.signal(each, self.handle_exit) for each in _SIGNALS}
+        try:
+            yield
+        finally:
+            for each, handler in former.items():
+                signal.signal(each, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop; a second signal waits for no drain, a second Ctrl-C for nobody."""
+        drain = self._services.settings.drain_seconds
+        if not self._captured_signals:
+            self._services.is_draining = True
+            self._drained_at = time.monotonic() + drain
+            threading.Thread(target=self._end_late, args=[drain], daemon=True).start()
+        super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Tell whether to stop: after SIGTERM only once API_DRAIN_SECONDS are over."""
+        stops = await super().on_tick(counter)
+        drains = self._captured_signals == [signal.SIGTERM] and time.monotonic() < self._drained_at
+        return stops and not drains
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the port, give requests their time, and those cancelled time to say what was."""
+        self._services.is_stopping = True
+        loop = asyncio.get_running_loop()
+        loop.call_later(GRACE_SECONDS, self._cancel_all)
+        loop.call_later(GRACE_SECONDS + ANSWER_SECONDS, self._cut_all_off)
+        await super().shutdown(sockets)
+
+    def _cancel_all(self) -> None:
+        for task in self.server_state.tasks:
+            task.cancel()
+
+    def _cut_all_off(self) -> None:
+        for connection in self.server_state.connections:
+            connection.transport.abort()
+
+    def _end_late(self, drain_seconds: float) -> None:
+        threading.Event().wait(drain_seconds + STOP_SECONDS)
+        os._exit(EXIT_INTERRUPTED if signal.SIGINT in self._captured_signals else 0)
+
+
+def _bounds(services: Services) -> Bounds:
+    """Return what connections are held to; raises the limit of open files as far as allowed."""
+    settings = services.settings
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    connections = settings.max_connections
+    possible = most - OTHER_FILES - LINGERING
+    if most != resource.RLIM_INFINITY and connections > possible:
+        connections = max(1, possible)
+        log.warning(
+            "%d connections at most, not API_MAX_CONNECTIONS (%d): only %d files may be open",
+            connections,
+            settings.max_connections,
+            most,
+        )
+    return Bounds(
+        connections,
+        settings.head_timeout_seconds,
+        settings.send_timeout_seconds,
+        STATUS,
+        services.metrics,
+        Cors(settings.cors_origins),
+    )
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)

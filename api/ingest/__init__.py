@@ -1,0 +1,1 @@
+"""Readings in: bodies become rows, rows become records in the log."""

@@ -1,0 +1,234 @@
+"""From a body to its rows: one object, lines of objects, or an array of them.
+
+Rows are bytes as received, in slices; each row is judged alone afterwards. What the body is, is
+decided before its first row is handed out (CONTRACT section 5, BAD_INPUT section 4):
+
+    [ ...        a JSON array, or BadRequest
+    { ... }      one object over all lines: one row
+    otherwise    lines split at LF, without blank ones; BadRequest where there are several
+                 and none of them is a JSON object
+
+A byte order mark before all that is passed over. Nothing is scanned, parsed or copied in one go
+that is longer than ELEMENT_BYTES: others wait for the event loop meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from api.errors import BadRequest, BodyTooLarge
+from api.ingest.arrays import Cut, Text, cut_element, flat_element
+from contract.decoding import BYTE_ORDER_MARK
+from contract.quarantine import Whole
+from producer.files.lines import BLANKS, LineSplitter, without_blanks
+from producer.files.rows import Start
+
+#: Bytes of lines split at once.
+WINDOW_BYTES = 128 * 1024
+#: The elements of an array that is not larger are kept until its end is seen.
+KEPT_BYTES = 1024 * 1024
+#: Rows handed out at once, so that a slice of the worst rows takes some 10 ms to judge.
+SLICE_ROWS = 1_000
+#: A longer element of an array is refused, and a longer object over several lines not looked for.
+ELEMENT_BYTES = 8 * 1024 * 1024
+
+_CLOSE = ord("]")
+_first_in = re.compile(rb"[^ \t\r\n]").search
+_surrogates = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class RowSlice(NamedTuple):
+    """Rows of a body; `numbers` are their lines, or places in the array, from 1 on.
+
+    With `whole` it is the beginning of one row that is too long to be a reading.
+    """
+
+    numbers: Sequence[int]
+    values: list[bytes]
+    whole: Whole | None = None
+
+
+async def split_rows(body: Text) -> AsyncIterator[RowSlice]:
+    """Yield all rows of a body. Raises: BadRequest, BodyTooLarge, before the first slice."""
+    begin = len(BYTE_ORDER_MARK) if body[: len(BYTE_ORDER_MARK)] == BYTE_ORDER_MARK else 0
+    start = await _not_blank(body, begin)
+    if start is None:
+        raise BadRequest("the body is empty")
+    if body[start] == 0x5B:
+        # Cut to its end before the first element is handed out; a large one is cut twice.
+        kept = [rows async for rows in _array_slices(body, start) if len(body) <= KEPT_BYTES]
+        for rows in kept:
+            yield rows
+        if len(body) > KEPT_BYTES:
+            async for rows in _array_slices(body, start):
+                yield rows
+        return
+    if body[start] == 0x7B and (row := await _single_object(body, start)) is not None:
+        yield RowSlice([1], [row])
+        return
+    await _refuse_lines_without_object(body, begin)
+    async for rows in _line_slices(body, begin):
+        yield rows
+
+
+async def _not_blank(body: Text, start: int) -> int | None:
+    """Return the place of the first byte that is not blank, None if there is none."""
+    for at in range(start, len(body), WINDOW_BYTES):
+        if at > start:
+            await asyncio.sleep(0)
+        if found := _first_in(body, at, at + WINDOW_BYTES):
+            return found.start()
+    return None
+
+
+def is_object(text: bytes) -> bool:
+    """Whether the text is a JSON object by its grammar, however deep."""
+    if not text.lstrip(BLANKS).startswith(b"{"):
+        return False
+    try:
+        return _elements(text) == 1
+    except RecursionError:
+        return True
+
+
+def _elements(text: bytes) -> int:
+    """Return how many elements there are in an array of this text, -1 if that is no JSON."""
+    array = b"[" + text + b"]"
+    try:
+        return len(_raws(array))
+    except msgspec.DecodeError:
+        pass
+    if b"\\u" not in text:
+        return -1
+    try:
+        # msgspec refuses half of a surrogate pair, which JSON's grammar does not.
+        return len(_raws(_surrogates.sub(rb"\\u0041", array)))
+    except msgspec.DecodeError:
+        return -1
+
+
+async def _single_object(body: Text, start: int) -> bytes | None:
+    """Return the object that is the whole body, None if the body is something else."""
+    row = body[start : start + WINDOW_BYTES]
+    if len(body) <= start + WINDOW_BYTES:
+        row = row.rstrip(BLANKS)
+        try:
+            return row if _elements(row) == 1 else None
+        except RecursionError:
+            # Too deep for the parser. On one line it is that line; else its brackets say.
+            if b"\n" not in row:
+                return None
+    cut = await _cut(body, start)
+    if not cut.is_whole or await _not_blank(body, cut.end) is not None:
+        return None
+    row = body[start : cut.end].rstrip(BLANKS)
+    return row if is_object(row) else None
+
+
+async def _refuse_lines_without_object(body: Text, start: int) -> None:
+    lines = 0
+    async for rows in _line_slices(body, start):
+        # What is too long to be parsed is taken for what it begins as.
+        if rows.whole is not None and rows.values[0].lstrip(BLANKS).startswith(b"{"):
+            return
+        if rows.whole is None and any(map(is_object, rows.values)):
+            return
+        lines += len(rows.values)
+    if lines > 1:
+        raise BadRequest(
+            f"the body has {lines} lines and none is a JSON object; nothing was written"
+        )
+
+
+async def _line_slices(body: Text, start: int) -> AsyncIterator[RowSlice]:
+    splitter = LineSplitter(Start(), most_rows=SLICE_ROWS, most_bytes=WINDOW_BYTES)
+    for at in range(start, len(body), WINDOW_BYTES):
+        for some in splitter.feed(body[at : at + WINDOW_BYTES]):
+            numbers, lines = without_blanks(some)
+            if lines:
+                yield RowSlice(numbers, lines, some.whole)
+            else:
+                await asyncio.sleep(0)
+        if at + WINDOW_BYTES < len(body):
+            await asyncio.sleep(0)
+    for some in splitter.rest():
+        numbers, lines = without_blanks(some)
+        if lines:
+            yield RowSlice(numbers, lines, some.whole)
+
+
+async def _array_slices(body: Text, start: int) -> AsyncIterator[RowSlice]:
+    """Cut an array into its elements. Raises: BadRequest where it is none."""
+    position, number, size = start + 1, 1, len(body)
+    first = await _not_blank(body, position)
+    if first is not None and body[first] == _CLOSE:
+        position = first + 1
+    else:
+        is_last = False
+        while not is_last:
+            values: list[bytes] = []
+            judged: list[bytes] = []
+            end = min(position + WINDOW_BYTES, size)
+            while not is_last and len(values) < SLICE_ROWS and (position < end or not values):
+                if flat := flat_element(body, position, position + ELEMENT_BYTES):
+                    value, cut_at, is_deep = flat[1], flat.end() - 1, False
+                else:
+                    cut = await _cut(body, position)
+                    value, cut_at, is_deep = (
+                        body[position : cut.end].strip(BLANKS),
+                        cut.end,
+                        cut.is_deep,
+                    )
+                    if cut_at == position + ELEMENT_BYTES:
+                        raise _too_long(number + len(values))
+                    if not cut.is_whole or cut_at >= size or body[cut_at] not in b",]":
+                        raise _no_array(number + len(values))
+                values.append(value)
+                if not is_deep:
+                    judged.append(value)
+                is_last = body[cut_at] == _CLOSE
+                position = cut_at + 1
+            _refuse_bad_grammar(judged, number)
+            yield RowSlice(range(number, number + len(values)), values)
+            number += len(values)
+            await asyncio.sleep(0)
+    if await _not_blank(body, position) is not None:
+        raise _no_array(number)
+
+
+def _refuse_bad_grammar(values: list[bytes], number: int) -> None:
+    """Refuse an array of which these elements, in a row, are not JSON.
+
+    Joined they are the text of the array itself, so what stands beside an element cannot hide
+    what is wrong with it. Elements nested too deep for a parser are left to the validator.
+    """
+    if _elements(b",".join(values)) != len(values):
+        raise _no_array(number)
+
+
+def _no_array(number: int) -> BadRequest:
+    return BadRequest(
+        f"the body begins with [ but is no JSON array, at element {number} or behind it; "
+        "nothing was written"
+    )
+
+
+def _too_long(number: int) -> BodyTooLarge:
+    return BodyTooLarge(
+        f"element {number} of the array is longer than {ELEMENT_BYTES} bytes; nothing was written: "
+        "send lines, where such a row costs only itself"
+    )
+
+
+async def _cut(body: Text, start: int) -> Cut:
+    for cut in cut_element(body, start, start + ELEMENT_BYTES):
+        if cut is not None:
+            return cut
+        await asyncio.sleep(0)
+    raise AssertionError("cut_element ends with a Cut")

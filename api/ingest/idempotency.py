@@ -1,0 +1,158 @@
+"""`Idempotency-Key`: bodies that are written once, however often they are sent.
+
+The answer stands in `energy_imports`, in one transaction with the rows it is about; so a body
+that is sent again, to this process or another, before or after a restart, finds it there. Each
+process has writers of its own; who of two writes under one key is decided by the order of the
+log (producer/idempotency/key_order.py), so processes with different keys do not touch each other.
+
+A body of more than one transaction goes on where it stopped when it is sent again. Keys are
+kept for a day, then forgotten; the same key of another token, or for a file, is another key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TypeVar
+
+from confluent_kafka import KafkaException
+
+from api.auth.allowance import Turns
+from api.ingest.idempotency_key import Bounds, Content, Key, Written
+from api.ingest.keyed_body import KEPT_SECONDS, KeyedBody
+from contract.key_notes import KIND, KeyNote
+from producer.idempotency.key_log import KeyLog
+from producer.idempotency.key_order import Stale, Undecided
+from producer.imports.transactions import Batch, ImportWriter
+from producer.settings import ProducerSettings
+
+#: Bodies written at once; each has a connection to Kafka, made with the first that needs it.
+LANES = 8
+#: How long a body waits for one of them.
+TURN_SECONDS = 5.0
+#: Keys forgotten with one write, and how often some are looked for.
+_FORGET_KEYS = 1_000
+_FORGET_SECONDS = 60
+_FULL_SECONDS = 10
+_FORGOTTEN_SECONDS = 1.0
+_NOTHING = Batch((), ())
+
+T = TypeVar("T")
+
+
+class Lane:
+    """A transactional writer of this process, for one body at a time."""
+
+    def __init__(self, writer: ImportWriter) -> None:
+        """Only keep the writer; it connects with its first transaction."""
+        self._writer = writer
+        self._is_ready = False
+
+    def write(
+        self,
+        batch: Batch,
+        changed: Mapping[bytes, bytes | None],
+        check: Callable[[Sequence[int]], None],
+    ) -> None:
+        """Commit rows with notes; blocks. Raises: what `check` raises, KafkaException."""
+        try:
+            if not self._is_ready:
+                # Aborts what the connection before has left open.
+                self._writer.fence()
+                self._is_ready = True
+            self._writer.transact_if(batch, changed, check)
+        except KafkaException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the connection; what is open is aborted."""
+        self._is_ready = False
+        self._writer.drop()
+
+
+class KeyedWrites:
+    """Writes bodies with keys; blocking work is done in threads of its own."""
+
+    def __init__(
+        self,
+        settings: ProducerSettings,
+        most_keys: int,
+        *,
+        should_stop: Callable[[], bool] = lambda: False,
+        on_unreadable: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.time,
+        keys: KeyLog | None = None,
+        lane_of: Callable[[str], Lane] | None = None,
+    ) -> None:
+        """Only keep the arguments; nothing connects before the first key."""
+        owner = uuid.uuid4().hex[:12]
+        patience = settings.delivery_timeout_seconds
+        self._bounds = Bounds(most_keys, patience, should_stop, clock, owner)
+        self._threads = ThreadPoolExecutor(LANES + 1, "keyed-writes")
+        self._keys = keys or KeyLog(settings, on_unreadable)
+        self._turns = Turns(LANES, 0.5, "bodies with an Idempotency-Key")
+        make = lane_of or (lambda name: Lane(ImportWriter(settings, KIND, name)))
+        self._lanes = [make(f"{owner}-{number}") for number in range(LANES)]
+        self._free = [*self._lanes]
+        self._looked_at = 0.0
+
+    async def write(self, key: Key, content: Content) -> Written:
+        """Write the rows of a body, unless that was done under this key before.
+
+        Raises: BadRequest, BrokenOff, KeyReused, Busy, NotWritten, PartlyWritten.
+        """
+        async with self._turns.turn(key.token_name, TURN_SECONDS):
+            lane = self._free.pop()
+            try:
+                await self._forget(lane)
+                body = KeyedBody(key, content, lane, self._keys, self._in_thread, self._bounds)
+                return await body.write()
+            finally:
+                self._free.append(lane)
+
+    async def close(self, deadline_seconds: float) -> None:
+        """Let go of all connections; what is open is aborted, by us or by Kafka."""
+        loop = asyncio.get_running_loop()
+        closes = [*(lane.close for lane in self._lanes), self._keys.close]
+        closing = [loop.run_in_executor(self._threads, close) for close in closes]
+        await asyncio.wait(closing, timeout=deadline_seconds)
+        self._threads.shutdown(wait=False)
+
+    async def _forget(self, lane: Lane) -> None:
+        """Take some keys that are a day old out of the log, now and then."""
+        now = self._bounds.clock()
+        is_full = self._keys.keys_of(b"")[1] >= self._bounds.most_keys // 2
+        if now - self._looked_at < (_FULL_SECONDS if is_full else _FORGET_SECONDS):
+            return
+        self._looked_at = now
+        old = self._keys.oldest(_FORGET_KEYS, int(now) - KEPT_SECONDS + 1)
+        if old:
+            await self._in_thread(lambda: self._take_out(old, lane))
+
+    def _take_out(self, old: Mapping[bytes, KeyNote], lane: Lane) -> None:
+        written: list[int] = []
+
+        def check(offsets: Sequence[int]) -> None:
+            self._keys.check(offsets, old)
+            written.extend(offsets)
+
+        # Whoever uses one of them again comes first; then they are looked for again.
+        with suppress(Stale, Undecided, KafkaException):
+            lane.write(_NOTHING, dict.fromkeys(old), check)
+            self._keys.wait_decided(max(written), _FORGOTTEN_SECONDS)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """Do blocking work to its end, also where the server cancels us: its rows count."""
+        doing = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        while not doing.done():
+            try:
+                await asyncio.wait([doing])
+            except asyncio.CancelledError:
+                # What comes next looks whether the server stops; Kafka's time-outs end this.
+                continue
+        return doing.result()

@@ -1,0 +1,79 @@
+"""The rows of a body that came with a key, in batches of what one transaction takes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from api.auth.allowance import Slices
+from api.ingest.arrays import Text
+from api.ingest.body_rows import RowSlice, split_rows
+from api.ingest.idempotency_key import Step
+from api.ingest.refused import refused_records
+from api.ingest.sending import judge_first
+from contract.decoding import decode_readings
+from contract.key_notes import DIGEST_BYTES, KeyNote
+from producer.imports.importer import BATCH_BYTES, BATCH_ROWS
+from producer.imports.transactions import Batch
+
+#: Rows judged before others get their turn.
+AT_ONCE = 200
+
+
+class BodyRows:
+    """A body of events, to be written once; positions are rows."""
+
+    def __init__(self, body: Text, slices: Slices) -> None:
+        """Only keep the arguments."""
+        self._body = body
+        self._slices = slices
+
+    def digest(self) -> bytes:
+        """Return by what it is known again; blocks."""
+        return hashlib.sha256(self._body).digest()[:DIGEST_BYTES]
+
+    async def steps(self, note: KeyNote, import_id: str) -> AsyncGenerator[Step, None]:
+        """Yield its rows from where a note stands, in batches; at least one, maybe empty.
+
+        Raises: BadRequest, before the first one.
+        """
+        if not note.next_position:
+            # Too many refused rows: then nothing may be written.
+            await judge_first(self._body, self._slices)
+        former: Batch | None = None
+        position = note.next_position
+        async for batch in _gathered(self._body, note.next_position, import_id, self._slices):
+            if former is not None:
+                position += len(former.values) + len(former.quarantined)
+                yield Step(former, position, 1, False)
+            former = batch
+        if former is not None:
+            position += len(former.values) + len(former.quarantined)
+            yield Step(former, position, 1, True)
+
+
+async def _gathered(body: Text, start: int, import_id: str, slices: Slices) -> AsyncIterator[Batch]:
+    """Yield the rows of a body from one on, as many at once as a transaction takes."""
+    keys: list[bytes] = []
+    values: list[bytes] = []
+    quarantined: list[bytes] = []
+    size = row = 0
+    async for rows in split_rows(body):
+        first = max(0, min(start - row, len(rows.values)))
+        row += len(rows.values)
+        for place in range(first, len(rows.values), AT_ONCE):
+            end = place + AT_ONCE
+            some = RowSlice(rows.numbers[place:end], rows.values[place:end], rows.whole)
+            readings, rejected = decode_readings(some.values)
+            refused = {at for at, _ in rejected}
+            keys += [reading.device_id.encode() for reading in readings]
+            values += [value for at, value in enumerate(some.values) if at not in refused]
+            quarantined += refused_records(rejected, some, import_id)
+            size += sum(map(len, some.values))
+            if len(values) + len(quarantined) + AT_ONCE > BATCH_ROWS or size > BATCH_BYTES:
+                yield Batch(keys, values, quarantined)
+                keys, values, quarantined, size = [], [], [], 0
+            if len(some.values) == AT_ONCE:
+                await slices.turn()
+    if values or quarantined or not row:
+        yield Batch(keys, values, quarantined)

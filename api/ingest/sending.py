@@ -1,0 +1,158 @@
+"""The rows of a body on their way: judged, counted, sent, and told of whatever happens.
+
+Guarantees: a body with too many rows that are no readings writes nothing; once a row has been
+handed over the answer has its counts, also where the server stops or a fault is ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import NamedTuple
+
+from api.auth.allowance import Slices
+from api.errors import ApiError, BadRequest, ClientGone
+from api.ingest.arrays import Text
+from api.ingest.body_rows import SLICE_ROWS, RowSlice, split_rows
+from api.ingest.publisher import Delivery, Outcome
+from api.ingest.refused import refused_records
+from api.metrics import Metrics
+from contract.decoding import Rejected, decode_readings
+
+log = logging.getLogger("api.ingest.sending")
+
+#: Records that one request may put into the quarantine (CONTRACT section 5, Fairness).
+MOST_REFUSED = 10_000
+#: Refused rows written down in one go: some 5 ms.
+REFUSED_AT_ONCE = 200
+
+
+class Verdict(NamedTuple):
+    """What became of a slice: the keys of its readings, and the places of all other rows."""
+
+    keys: list[bytes]
+    refused: list[int]
+
+
+class Sent(NamedTuple):
+    """How a body ended: its rows as far as they were looked at, and what broke it off.
+
+    `is_all` says that no rows come behind those.
+    """
+
+    outcome: Outcome
+    rows: int
+    failure: BaseException | None
+    is_all: bool = True
+
+
+def judge(values: Sequence[bytes]) -> Verdict:
+    """Judge the rows of a slice."""
+    readings, rejected = decode_readings(values)
+    return Verdict(
+        [reading.device_id.encode() for reading in readings], [place for place, _ in rejected]
+    )
+
+
+async def judge_first(body: Text, slices: Slices) -> list[Verdict]:
+    """Judge all slices of a body before one is sent; nothing where so few rows need it not.
+
+    Of each row 8 bytes are kept, of each device its id. Raises: BadRequest, for what `split_rows`
+    raises it and for more than MOST_REFUSED rows that are no readings.
+    """
+    verdicts: list[Verdict] = []
+    if not _may_have_many_rows(body):
+        return verdicts
+    keys: dict[bytes, bytes] = {}
+    refused = 0
+    async for rows in split_rows(body):
+        verdict = judge(rows.values)
+        refused += len(verdict.refused)
+        if refused > MOST_REFUSED:
+            raise BadRequest(
+                f"more than {MOST_REFUSED} rows of the body are no readings; nothing was written"
+            )
+        same = [keys.setdefault(key, key) for key in verdict.keys]
+        verdicts.append(Verdict(same, verdict.refused))
+        await slices.turn()
+    return verdicts
+
+
+def _may_have_many_rows(body: Text) -> bool:
+    if not isinstance(body, bytes):
+        return True  # in a file, because it is large
+    is_array = body[:256].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"[", b"")
+    return body.count(b"\n") + (body.count(b",") if is_array else 0) >= MOST_REFUSED
+
+
+async def send_body(body: Text, delivery: Delivery, slices: Slices) -> Sent:
+    """Send all rows of a body. Never raises: what happens is told by what is returned."""
+    # Made for the first row that is refused: most bodies have none.
+    import_id = cache(lambda: str(uuid.uuid4()))
+    rows, goes_on = 0, True
+    failure: BaseException | None = None
+    try:
+        verdicts = iter(await judge_first(body, slices))
+        async for some in split_rows(body):
+            rows += len(some.values)
+            # After a failure the rest is only counted: it is surely not in the log.
+            if goes_on:
+                verdict = next(verdicts, None) or judge(some.values)
+                goes_on = await _send(some, verdict, delivery, import_id, slices)
+            if len(some.values) == SLICE_ROWS:
+                # There may be more: it waits for its turn, a short body never does.
+                await slices.turn()
+    except (Exception, asyncio.CancelledError) as error:
+        failure = error
+    return Sent(await finished(delivery), rows, failure)
+
+
+async def _send(
+    rows: RowSlice,
+    verdict: Verdict,
+    delivery: Delivery,
+    import_id: Callable[[], str],
+    slices: Slices,
+) -> bool:
+    """Send a slice; returns whether it is worth sending more."""
+    values: Sequence[bytes] = rows.values
+    if verdict.refused:
+        refused = set(verdict.refused)
+        values = [value for place, value in enumerate(values) if place not in refused]
+    goes_on = not values or await delivery.readings(verdict.keys, values)
+    for start in range(0, len(verdict.refused), REFUSED_AT_ONCE):
+        if not goes_on:
+            break
+        places = verdict.refused[start : start + REFUSED_AT_ONCE]
+        _, rejected = decode_readings([rows.values[place] for place in places])
+        errors = [Rejected(places[at], error) for at, error in rejected]
+        goes_on = await delivery.quarantined(refused_records(errors, rows, import_id()))
+        if len(places) == REFUSED_AT_ONCE:
+            await slices.turn()
+    return goes_on
+
+
+async def finished(delivery: Delivery) -> Outcome:
+    """Wait until each row is acknowledged or recalled, also where the server cancels us.
+
+    At the end of a stop's grace every request is cancelled: its counts would be lost with it.
+    """
+    finishing = asyncio.ensure_future(delivery.finish())
+    while not finishing.done():
+        try:
+            await asyncio.wait([finishing])
+        except asyncio.CancelledError:
+            # The wait for Kafka has an end of its own.
+            continue
+    return finishing.result()
+
+
+def note_failure(failure: BaseException | None, metrics: Metrics) -> None:
+    """Log and count a failure that nobody foresaw; who sent the rows is told their counts."""
+    if failure is None or isinstance(failure, ApiError | ClientGone | asyncio.CancelledError):
+        return
+    log.error("unexpected failure with rows handed over", exc_info=failure)
+    metrics.unexpected_errors.inc()

@@ -1,0 +1,1 @@
+"""What the API says of itself: operations, the OpenAPI document, Swagger UI."""

@@ -1,0 +1,1 @@
+"""Views out: one device, listings, quarantine, health."""

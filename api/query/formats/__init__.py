@@ -1,0 +1,1 @@
+"""The six formats of an answer."""

@@ -1,0 +1,1 @@
+"""The view in memory: follows the changelog of the live version."""

@@ -1,0 +1,5 @@
+"""`python -m cli` is `energy`."""
+
+from cli.app import main
+
+main()

@@ -1,0 +1,141 @@
+"""`energy load`: publish files of readings, each row once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from cli.invocation import AS_JSON, environ_of, is_debug, print_json
+from contract.errors import SettingError
+from contract.exit_codes import RESTART_ME, WRONG_USE, of_os_error
+from local_stack.signals import Stop
+
+if TYPE_CHECKING:
+    from producer.files.cells import Dialect
+    from producer.files.rows import Format
+    from producer.imports.file_load import Loaded
+    from producer.imports.load_notes import Source
+
+
+class FileFormat(StrEnum):
+    """What is in a file."""
+
+    NDJSON = "ndjson"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+def load(
+    context: typer.Context,
+    files: list[str] = typer.Argument(..., metavar="FILE...", help="- is standard input."),
+    format: FileFormat | None = typer.Option(  # noqa: A002 - the option's name
+        None, help="Not given: by each file's name (.ndjson, .csv, .parquet ...), then its content."
+    ),
+    delimiter: str = typer.Option(",", help="CSV: what stands between cells; \\t is a tab."),
+    escape: str | None = typer.Option(None, help="CSV: what takes a quote's meaning away."),
+    columns: str | None = typer.Option(
+        None, help="CSV without a header: the order of its columns, with commas between."
+    ),
+    resume: bool = typer.Option(
+        False, "--resume", help="Go on with a load that broke off, wherever the file lies now."
+    ),
+    max_rate: float | None = typer.Option(
+        None, min=1, help="Rows per second at most. Not given: as fast as they are taken."
+    ),
+    as_json: bool = AS_JSON,
+) -> None:
+    """Publish files of readings; bad rows go to the quarantine with file and line."""
+    from cli.sparse_log import show_sparsely
+    from operations.progress import progress
+    from producer.errors import ProducerStopped
+    from producer.imports.file_load import Loads
+    from producer.settings import ProducerSettings
+
+    settings = ProducerSettings.load(environ_of(context))
+    if not is_debug(context):
+        show_sparsely("producer")
+    sources = [_source(name, format, _dialect(delimiter, escape, columns)) for name in files]
+    if resume and any(source.path is None for source in sources):
+        raise SettingError("--resume", "is not for standard input, which cannot be read again")
+    done: dict[int, Loaded] = {}
+    with Stop(RESTART_ME) as stop:
+        try:
+            with Loads(settings, sources, stop.event, resume=resume, max_rate=max_rate) as loads:
+                for number, source in enumerate(sources):
+                    with progress(f"kB of {source.name}") as on_progress:
+                        for loaded in loads.load(number, on_progress):
+                            # What has come of it is told also when it fails.
+                            done[number] = loaded
+        except ProducerStopped:
+            if not stop.is_set():
+                raise
+        finally:
+            _show(list(done.values()), as_json)
+        if len(done) < len(sources) or not all(each.is_complete for each in done.values()):
+            raise typer.Exit(stop.exit_code)
+
+
+def _dialect(delimiter: str, escape: str | None, columns: str | None) -> Dialect:
+    from contract.decoding import COLUMNS
+    from producer.files.cells import Dialect
+
+    delimiter = "\t" if delimiter == "\\t" else delimiter
+    for option, text in (("--delimiter", delimiter), ("--escape", escape)):
+        if text is not None and (len(text.encode()) != 1 or text in '"\r\n\0'):
+            raise SettingError(option, "must be one ASCII character, no quote or line end")
+    order = None if columns is None else tuple(columns.split(","))
+    if order and any(order.count(column) != 1 for column in COLUMNS):
+        raise SettingError("--columns", f"must name each of {', '.join(COLUMNS)} once")
+    return Dialect(delimiter, escape, order)
+
+
+def _source(name: str, form: FileFormat | None, dialect: Dialect) -> Source:
+    from producer.files.content import format_of
+    from producer.imports.load_notes import Source
+
+    given: Format | None = form.value if form else None
+    if name == "-":
+        return Source(None, given, dialect)
+    path = Path(name)
+    try:
+        if not path.is_file():
+            problem = "is a directory" if path.is_dir() else "there is no such file"
+            raise SettingError("FILE", f"{problem}: {name}")
+        path.open("rb").close()
+    except OSError as error:
+        if of_os_error(error) != WRONG_USE:
+            raise
+        raise SettingError("FILE", f"cannot be read: {name}: {error.strerror}") from error
+    return Source(path, given or format_of(path.name), dialect)
+
+
+def _show(done: Sequence[Loaded], as_json: bool) -> None:
+    if as_json:
+        files = [
+            {
+                "file": each.file,
+                "import_id": each.import_id,
+                "successful_rows": each.successful_rows,
+                "quarantined_rows": each.quarantined_rows,
+                "complete": each.is_complete,
+            }
+            for each in done
+        ]
+        totals = {
+            name: sum(getattr(each, name) for each in done)
+            for name in ("successful_rows", "quarantined_rows")
+        }
+        print_json({**totals, "files": files})
+        return
+    for each in done:
+        end = "complete" if each.is_complete else "broken off; --resume goes on with it"
+        if each.file == "-" and not each.is_complete:
+            end = "broken off"
+        typer.echo(
+            f"{each.file}: {each.successful_rows:,} rows acknowledged, {each.quarantined_rows:,}"
+            f" quarantined, import {each.import_id}, {end}"
+        )

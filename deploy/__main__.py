@@ -1,5 +1,0 @@
-"""`python -m deploy` is `energy`."""
-
-from deploy.cli import main
-
-main()

@@ -1,5 +1,0 @@
-"""The commands of `energy`, one module for each group: options, output, nothing else.
-
-They take the environment from the invocation, do their work through the modules of deploy/, and
-import those inside, so that `energy --help` is quick.
-"""

@@ -1,0 +1,1 @@
+"""Kafka below our records: batches, fetching, appending, asking and changing a cluster."""

@@ -1,0 +1,72 @@
+"""Makes, grows and deletes topics and groups, for the commands; a worker only asks.
+
+Writes: what it is told to, nothing else. Guarantees: when it returns the change is visible;
+failures are those of `Cluster`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from concurrent.futures import Future
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import NewPartitions, NewTopic
+
+from kafka_io.cluster import PAUSE_SECONDS, Cluster
+from kafka_io.errors import ClusterRefused
+
+
+class ClusterAdmin(Cluster):
+    """A cluster that may be changed."""
+
+    def create_topics(self, topics: list[NewTopic]) -> set[str]:
+        """Create topics; returns the names of those that were really new."""
+        made: set[str] = set()
+        for name, done in self.admin.create_topics(topics, **self.within()).items():
+            with self.translated():
+                try:
+                    done.result()
+                except KafkaException as error:
+                    if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                        raise
+                else:
+                    made.add(name)
+        return made
+
+    def grow(self, topic: str, partitions: int) -> None:
+        """Give a topic more partitions, and wait until they are visible."""
+        wanted = [NewPartitions(topic, partitions)]
+        self.ask(lambda: self.admin.create_partitions(wanted, **self.within()))
+        deadline = time.monotonic() + self.deadline_seconds
+        while self.topics([topic])[topic].partitions < partitions:
+            if time.monotonic() > deadline:
+                raise ClusterRefused(f"{topic}: grown, but its partitions are not visible")
+            time.sleep(PAUSE_SECONDS)
+
+    def delete_topics(self, names: Iterable[str]) -> None:
+        """Delete topics and wait until no broker names them; one that is not there is no error."""
+        wanted = [name for name in names if name in self.topic_names()]
+        if not wanted:
+            return
+        for done in self.admin.delete_topics(wanted, **self.within()).values():
+            self._unless_gone(done, KafkaError.UNKNOWN_TOPIC_OR_PART)
+        deadline = time.monotonic() + self.deadline_seconds
+        while left := self.topic_names() & set(wanted):
+            if time.monotonic() > deadline:
+                raise ClusterRefused(f"{', '.join(sorted(left))}: deleted, but still visible")
+            time.sleep(PAUSE_SECONDS)
+
+    def delete_group(self, group: str) -> None:
+        """Delete a group without members; one that is not there is no error."""
+        for done in self.admin.delete_consumer_groups([group], **self.within()).values():
+            self._unless_gone(done, KafkaError.GROUP_ID_NOT_FOUND)
+
+    def _unless_gone(self, done: Future[Any], gone: int) -> None:
+        with self.translated():
+            try:
+                done.result()
+            except KafkaException as error:
+                if error.args[0].code() != gone:
+                    raise

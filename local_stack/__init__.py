@@ -1,0 +1,1 @@
+"""Processes on one machine: broker, `energy up`, supervisor; decides nothing about data."""

@@ -1,0 +1,1 @@
+"""A local Apache Kafka broker: its Java, its properties, its storage, its process."""

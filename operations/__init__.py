@@ -1,0 +1,1 @@
+"""What an operator does to a running installation: topics, views, replay, backfill, quarantine."""

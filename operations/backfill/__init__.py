@@ -1,0 +1,1 @@
+"""Copies readings of another topic into the readings topic, each once."""

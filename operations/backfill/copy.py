@@ -1,0 +1,146 @@
+"""Copies the readings of another topic, also of another cluster, into the readings topic, once.
+
+Reads: the other topic, committed records only, without a group. Writes: readings, quarantine
+records of what is none, and the offset each partition goes on at, in one transaction. Guarantees:
+broken off anywhere, the same id goes on where it was; run again, it copies only what is new.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from confluent_kafka import Message
+
+from contract.decoding import decode_readings
+from contract.quarantine import ImportedRow, encode_quarantined
+from kafka_io.cluster import Cluster
+from operations.backfill.source import copied, look_at, refuse_another, spans_to_copy
+from operations.progress import OnProgress
+from producer.errors import ProducerStopped
+from producer.fleet.pacing import Limit
+from producer.imports.importer import BATCH_ROWS, Advance, Importer
+from producer.imports.transactions import Batch
+from producer.settings import ProducerSettings
+
+KIND = "backfill"
+#: Under a bounded rate a transaction holds at most this many seconds of it.
+_SECONDS_AT_ONCE = 0.25
+
+
+@dataclass(frozen=True)
+class BackfillOptions:
+    """What to copy; `import_id` None: made of the cluster and the topic."""
+
+    topic: str
+    begin_at: str | None = None
+    end_at: str | None = None
+    import_id: str | None = None
+    max_rate: int | None = None
+
+
+@dataclass
+class Summary:
+    """What a backfill came to; `before` were copied by earlier runs with this id.
+
+    `complete` False: it was told to stop before its end.
+    """
+
+    import_id: str
+    readings: int = 0
+    quarantined: int = 0
+    before: int = 0
+    seconds: float = 0.0
+    complete: bool = False
+
+
+def backfill(
+    options: BackfillOptions,
+    settings: ProducerSettings,
+    source: Cluster,
+    on_progress: OnProgress,
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Summary:
+    """Copy all of the range that is not copied yet. Raises: Refused, SettingError, ProducerError.
+
+    `settings` are those of the cluster of the readings topic.
+    """
+    topic, cluster_id = look_at(options.topic, settings, source)
+    import_id = options.import_id or f"{cluster_id}-{topic.name}"
+    note = {"cluster": cluster_id, "topic": topic.name, "topic_id": topic.topic_id}
+    summary = Summary(import_id)
+    began = clock()
+    with (
+        suppress(ProducerStopped),
+        Importer(settings, KIND, import_id, should_stop=should_stop) as importer,
+    ):
+        known = {int(each): position for each, position in importer.positions.items()}
+        refuse_another(import_id, note, known)
+        summary.before = sum(p.readings + p.quarantined for p in known.values())
+        spans = spans_to_copy(source, topic, options.begin_at, options.end_at, known)
+        total = sum(len(span) for span in spans.values())
+        rows = _rows_at_once(options.max_rate)
+        limit = Limit(options.max_rate, clock()) if options.max_rate else None
+        done = 0
+        for messages, ends in copied(source, topic, spans, rows, should_stop):
+            batch, advances = judged(messages, ends, import_id, note)
+            importer.write_all(batch, advances)
+            summary.readings += len(batch.values)
+            summary.quarantined += len(batch.quarantined)
+            for partition, end in ends.items():
+                done += end - spans[partition].start
+                spans[partition] = range(end, spans[partition].stop)
+            on_progress(done, total)
+            if limit is not None:
+                sleep(limit.pause_after(len(messages), clock()))
+        summary.complete = not any(spans.values())
+    summary.seconds = clock() - began
+    return summary
+
+
+def judged(
+    messages: list[Message], ends: dict[int, int], import_id: str, note: dict[str, str]
+) -> tuple[Batch, dict[str, Advance]]:
+    """Tell readings from what is none; a bad record says which import, partition and offset."""
+    values = [message.value() for message in messages]
+    readings, rejected = decode_readings(values)
+    bad = {place for place, _ in rejected}
+    now = datetime.now(UTC)
+    quarantined = [
+        encode_quarantined(
+            values[place],
+            error,
+            ImportedRow(
+                f"{KIND}/{import_id}",
+                f"{note['topic']}/{messages[place].partition()}",
+                messages[place].offset(),
+            ),
+            now,
+        )
+        for place, error in rejected
+    ]
+    counts = {partition: [0, 0] for partition in ends}
+    for place, message in enumerate(messages):
+        counts[message.partition() or 0][place in bad] += 1
+    batch = Batch(
+        [reading.device_id.encode() for reading in readings],
+        [value for place, value in enumerate(values) if place not in bad and value is not None],
+        quarantined,
+    )
+    advances = {
+        str(partition): Advance(end, counts[partition][0], counts[partition][1], note)
+        for partition, end in ends.items()
+    }
+    return batch, advances
+
+
+def _rows_at_once(max_rate: int | None) -> int:
+    if max_rate is None:
+        return BATCH_ROWS
+    return max(1, min(BATCH_ROWS, int(max_rate * _SECONDS_AT_ONCE)))

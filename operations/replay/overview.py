@@ -1,0 +1,81 @@
+"""All that `energy replay status` tells: the versions, how far the next one is, what changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from contract.topics import READINGS
+from kafka_io.cluster import Cluster
+from operations.errors import Refused
+from operations.replay.comparison import Differences, compare, digest
+from operations.replay.positions import ReplayStatus, read_replay
+from operations.replay.promotion import behind
+from operations.topics.declared import current_views
+
+
+@dataclass
+class Overview:
+    """What was found; `differences` None: nothing to compare, or it is too far behind."""
+
+    view_version: int
+    states: dict[int, str]
+    replay: ReplayStatus | None
+    compared: tuple[int, int] = (0, 0)
+    differences: Differences | None = None
+    digests: dict[int, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as `--json` prints it."""
+        found: dict[str, Any] = {
+            "view_version": self.view_version,
+            "versions": [{"version": n, "state": state} for n, state in self.states.items()],
+            "version": None,
+            "partitions": [],
+            "rate": None,
+            "eta_seconds": None,
+        }
+        if self.replay is not None:
+            found |= msgspec.to_builtins(self.replay)
+        found["differences"] = None
+        if self.differences is not None:
+            live, following = self.compared
+            found["differences"] = {
+                "live": live,
+                "version": following,
+                **msgspec.to_builtins(self.differences),
+            }
+        if self.digests:
+            found["digests"] = {str(number): sha for number, sha in self.digests.items()}
+        return found
+
+
+def read_overview(cluster: Cluster, *, with_digests: bool = False) -> Overview:
+    """Ask Kafka for everything. Raises: NoBroker, ClusterRefused, NotReadable, Refused."""
+    views = current_views(cluster)
+    if views is None or views.live is None:
+        raise Refused("no view version is live yet; `energy topics create` makes the first")
+    kept = {n: v for n, v in sorted(views.versions.items()) if v.state != "dropped"}
+    found = Overview(views.live, {n: v.state for n, v in kept.items()}, read_replay(cluster, views))
+    others = [version for version in kept.values() if version.state != "live"]
+    if others:
+        # The one being built, if there is one: it has the higher number.
+        other = next((v for v in others if v.state == "building"), others[-1])
+        partitions = cluster.topics([READINGS.name])[READINGS.name].partitions
+        if not _is_far(cluster, views.live, other.view_version):
+            found.compared = (views.live, other.view_version)
+            found.differences = compare(cluster, *found.compared, partitions)
+    if with_digests:
+        found.digests = {n: digest(cluster, n, v.partitions) for n, v in kept.items()}
+    return found
+
+
+#: So many records behind, the two would not meet at one offset in time; the command says it.
+FAR_RECORDS = 100_000
+
+
+def _is_far(cluster: Cluster, live: int, following: int) -> bool:
+    far = behind(cluster, live, following)
+    return sum(b.live_offset - b.applied_offset for b in far) > FAR_RECORDS

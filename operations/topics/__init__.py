@@ -1,0 +1,1 @@
+"""The topics as they are declared, and how they get more partitions."""

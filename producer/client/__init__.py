@@ -1,0 +1,1 @@
+"""The client that sends readings: acknowledged, surely not sent, or unknown."""

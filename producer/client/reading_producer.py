@@ -1,0 +1,209 @@
+"""The producer of readings: idempotent, acknowledged by all replicas, bounded.
+
+Writes: whatever topics its deliveries name, in practice the readings and the quarantine.
+Guarantees: nothing is called acknowledged that Kafka did not acknowledge, and that is there
+once; nothing is called refused that can be in a log (outcome.py); once `stop` has returned,
+nothing is sent. When a record is not acknowledged in time, all that are under way are given up
+with it, and a new client goes on (link.py). Where none can be made (a password file is away, no
+thread is left) records are refused at once, `problem` says why, and each use tries again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Condition, Lock
+
+from confluent_kafka import KafkaException, Producer
+
+from producer.client.delivery import Delivery
+from producer.client.last_problem import LastProblem
+from producer.client.polled_client import DECIDE_SECONDS, POLL_SECONDS, Link
+from producer.errors import BrokerUnreachable, ProducerStopped, QueueFull, TopicMissing
+from producer.settings import ProducerSettings
+
+_log = logging.getLogger(__name__)
+
+_STOP_SECONDS = 8.0
+#: How often a client is tried to be made again.
+_RENEW_SECONDS = 0.5
+
+
+class ReadingProducer:
+    """One connection to Kafka for many deliveries, from any thread."""
+
+    def __init__(
+        self,
+        settings: ProducerSettings,
+        *,
+        client_factory: Callable[[dict[str, object]], Producer] = Producer,
+        on_given_up: Callable[[], object] = lambda: None,
+        on_not_renewed: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Begin to connect, in the background.
+
+        `on_given_up` is called, from a thread, each time all that is under way is given up,
+        `on_not_renewed` each time no client could be made after that.
+        """
+        self.settings = settings
+        self._on_given_up = on_given_up
+        self._on_not_renewed = on_not_renewed
+        self._problem: str | None = None
+        self._renewed_at = 0.0
+        self._client_factory = client_factory
+        self._room = Condition()
+        self._records = self._bytes = 0
+        self._is_stopping = False
+        self._last_problem = LastProblem()
+        self._handing_over = Lock()
+        self._retired: list[Link] = []
+        self._link = self._new_link()
+
+    def check(self, *topics: str, timeout_seconds: float = 10.0) -> None:
+        """Ask the broker for the topics.
+
+        Raises: BrokerUnreachable, TopicMissing.
+        """
+        try:
+            found = self._link.client.list_topics(timeout=timeout_seconds).topics
+        except KafkaException as error:
+            reason = self._last_problem.text or error.args[0].str()
+            raise BrokerUnreachable(
+                f"no broker answers at {self.settings.bootstrap_servers} ({reason}); start it,"
+                " or set KAFKA_BOOTSTRAP_SERVERS"
+            ) from error
+        for topic in topics:
+            if topic not in found:
+                raise TopicMissing(topic, self.settings.in_sight)
+
+    def open(self, *, keep_failed: bool = False) -> Delivery:
+        """Begin a delivery. Raises: ProducerStopped."""
+        if self._is_stopping:
+            raise ProducerStopped
+        return Delivery(self, self._link, keep_failed=keep_failed)
+
+    @property
+    def is_connected(self) -> bool:
+        """Tell whether a broker was connected at most a moment ago."""
+        self._renew_if_needed()
+        return self._link.is_usable and self._link.is_connected
+
+    @property
+    def problem(self) -> str | None:
+        """Say why nothing can be sent until Kafka's client can be made, None if it is there."""
+        self._renew_if_needed()
+        return self._problem
+
+    @property
+    def records_under_way(self) -> int:
+        """Return how many records are neither acknowledged nor given up."""
+        return self._records
+
+    def has_room(self, records: int, size: int) -> bool:
+        """Tell whether so much may be sent now; what is larger than the queue goes alone."""
+        return not self._records or (
+            self._records + records <= self.settings.queue_records
+            and self._bytes + size <= self.settings.queue_bytes
+        )
+
+    def reserve(self, records: int, size: int, *, block: bool = True) -> None:
+        """Take room in the queue. Raises: QueueFull unless blocking, ProducerStopped."""
+        with self._room:
+            while not self._is_stopping and not self.has_room(records, size):
+                if not block:
+                    raise QueueFull
+                self._room.wait()
+            if self._is_stopping:
+                raise ProducerStopped
+            self._records += records
+            self._bytes += size
+
+    def release(self, records: int, size: int) -> None:
+        """Give room back."""
+        with self._room:
+            self._records -= records
+            self._bytes -= size
+            self._room.notify_all()
+
+    def wait_for_room(self, timeout_seconds: float) -> None:
+        """Block until something has ended, at most so long."""
+        with self._room:
+            self._room.wait(timeout_seconds)
+
+    @contextmanager
+    def handing_over(self) -> Iterator[Link]:
+        """Give the link that takes records now; it stays the one as long as this is held.
+
+        It may be one that takes none: see `problem`.
+        """
+        with self._handing_over:
+            if not self._link.is_usable:
+                self._renew()
+            yield self._link
+
+    def stop(self, deadline_seconds: float = _STOP_SECONDS) -> None:
+        """Wait for what is under way, at most so long; then recall the rest and let go.
+
+        May be called twice.
+        """
+        with self._room:
+            self._is_stopping = True
+            self._room.notify_all()
+            self._room.wait_for(lambda: not self._records, deadline_seconds)
+        with self._handing_over:
+            self._link.retire()
+            links = [*self._retired, self._link]
+        deadline = time.monotonic() + DECIDE_SECONDS
+        while not all(link.has_ended for link in links) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS / 10)
+        for link in links:
+            link.close()
+
+    def _new_link(self) -> Link:
+        return Link(
+            self.settings.for_producer(), self._client_factory, self._look_at, self._last_problem
+        )
+
+    def _look_at(self, link: Link) -> None:
+        """Give up all that is under way once a record is too old."""
+        patience = self.settings.delivery_timeout_seconds
+        if not patience or link.oldest_seconds() < patience:
+            return
+        with self._handing_over:
+            if self._is_stopping or link is not self._link or link.is_retired:
+                return
+            _log.warning(
+                "no acknowledgement within %g s: %d records are given up", patience, self._records
+            )
+            self._on_given_up()
+            link.retire()
+            self._renewed_at = 0.0
+            self._renew()
+
+    def _renew_if_needed(self) -> None:
+        if not self._link.is_usable:
+            with self._handing_over:
+                self._renew()
+
+    def _renew(self) -> None:
+        """Make a client in place of one that takes nothing; a failure is tried again later.
+
+        Settings read files (a password, certificates) that may be away while they are replaced.
+        """
+        now = time.monotonic()
+        former = self._link
+        if self._is_stopping or former.is_usable or now < self._renewed_at + _RENEW_SECONDS:
+            return
+        self._renewed_at = now
+        try:
+            self._link = self._new_link()
+        except Exception as error:
+            # Whatever it is: with no client left nobody else would try again.
+            self._problem = f"Kafka's client cannot be made: {error}"
+            self._on_not_renewed()
+            _log.error("%s; trying again", self._problem)
+            return
+        self._problem = None
+        self._retired = [each for each in self._retired if not each.has_ended] + [former]

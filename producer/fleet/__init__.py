@@ -1,0 +1,1 @@
+"""Simulated devices: what they send, how fast, and what bad records look like."""

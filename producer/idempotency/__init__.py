@@ -1,0 +1,1 @@
+"""Who writes under an Idempotency-Key, and what became of its body."""

@@ -1,0 +1,1 @@
+"""Rows written exactly once, with the position they lead to in `energy_imports`."""

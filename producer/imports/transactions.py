@@ -1,0 +1,162 @@
+"""The transactional client of an import: a fence, one transaction after the other, an end.
+
+Writes: the readings, the quarantine, `energy_imports`. An open transaction hides the readings
+behind it, so rows are handed over only once they are all there, and a broker gives up the
+transaction of a dead process after 5 s.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
+from typing import NamedTuple
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from contract.import_positions import (
+    IMPORTS_PARTITION,
+    Position,
+    encode_position,
+    import_transactional_id,
+)
+from contract.topics import IMPORTS, QUARANTINE, READINGS
+from producer.client.last_problem import LastProblem
+from producer.imports.position_log import QUIET
+from producer.settings import ProducerSettings
+
+STEP_SECONDS = 5.0
+_TRANSACTION_TIMEOUT_MS = 5_000
+_ABORT_SECONDS = 1.0
+_log = logging.getLogger(__name__)
+
+
+class Batch(NamedTuple):
+    """Rows of one transaction: readings with their keys, and records of the quarantine."""
+
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes]
+    quarantined: Sequence[bytes] = ()
+
+
+class ImportWriter:
+    """At most one client at a time; every failure is a KafkaException, its outcome unknown."""
+
+    def __init__(
+        self,
+        settings: ProducerSettings,
+        kind: str,
+        import_id: str,
+        client_factory: Callable[[dict[str, object]], Producer] = Producer,
+    ) -> None:
+        """Only keep the arguments."""
+        self._settings = settings
+        self._transactional_id = import_transactional_id(kind, import_id)
+        self._client_factory = client_factory
+        self._client: Producer | None = None
+        self._is_open = False
+        #: What the client said last of its connections.
+        self.last_problem = LastProblem()
+
+    def fence(self) -> None:
+        """Begin anew: what a former client had open is aborted for good."""
+        self.drop()
+        self._client = self._client_factory(self._configuration())
+        self._client.init_transactions(STEP_SECONDS)
+
+    def transact(self, batch: Batch, changed: Mapping[bytes, Position | None]) -> None:
+        """Commit rows together with positions; those that are None are removed."""
+        client = self._begun()
+        self._produce(client, batch)
+        # Last, so that the position of another import hardly ever waits behind ours.
+        for key, position in changed.items():
+            value = None if position is None else encode_position(position)
+            client.produce(IMPORTS.name, value, key, IMPORTS_PARTITION)
+        self._commit(client)
+
+    def transact_if(
+        self,
+        batch: Batch,
+        changed: Mapping[bytes, bytes | None],
+        check: Callable[[Sequence[int]], None],
+    ) -> None:
+        """Commit rows together with values of `energy_imports`, which are written first.
+
+        `check` is called with their offsets; what it raises is raised here, and nothing is
+        committed.
+        """
+        client = self._begun()
+        offsets: list[int] = []
+
+        def written(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                offsets.append(message.offset() or 0)
+
+        for key, value in changed.items():
+            client.produce(IMPORTS.name, value, key, IMPORTS_PARTITION, written)
+        client.flush(STEP_SECONDS)
+        if len(offsets) != len(changed):
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        try:
+            check(offsets)
+        except BaseException:
+            self._abort(client)
+            raise
+        self._produce(client, batch)
+        self._commit(client)
+
+    def _begun(self) -> Producer:
+        if self._client is None:
+            raise KafkaException(KafkaError(KafkaError._STATE))
+        self._client.begin_transaction()
+        self._is_open = True
+        return self._client
+
+    def _produce(self, client: Producer, batch: Batch) -> None:
+        keys = repeat(None) if self._settings.partitioner == "none" else batch.keys
+        # C all the way: 5,000 rows in some milliseconds.
+        deque(map(client.produce, repeat(READINGS.name), batch.values, keys), maxlen=0)
+        for record in batch.quarantined:
+            client.produce(QUARANTINE.name, record)
+
+    def _commit(self, client: Producer) -> None:
+        # Raises if any record was not acknowledged; the transaction then ends aborted.
+        client.commit_transaction(STEP_SECONDS)
+        self._is_open = False
+
+    def _abort(self, client: Producer) -> None:
+        """End a transaction of which nothing may stay; the client is good for the next one."""
+        try:
+            client.abort_transaction(STEP_SECONDS)
+            self._is_open = False
+        except KafkaException as error:
+            _log.info("not aborted in order: %s", error)
+            self.drop()
+
+    def drop(self) -> None:
+        """Let go of the client; what is open is aborted. May be called twice."""
+        client, self._client = self._client, None
+        if client is None:
+            return
+        client.poll(0)  # what it has to say of its connections
+        client.purge()
+        if self._is_open:
+            self._is_open = False
+            try:
+                # An open transaction hides the readings behind it.
+                client.abort_transaction(_ABORT_SECONDS)
+            except KafkaException as error:
+                _log.info("left to be aborted by the next fence, or its timeout: %s", error)
+
+    def _configuration(self) -> dict[str, object]:
+        return (
+            self._settings.for_producer()
+            | {
+                "transactional.id": self._transactional_id,
+                "transaction.timeout.ms": _TRANSACTION_TIMEOUT_MS,
+                "message.timeout.ms": _TRANSACTION_TIMEOUT_MS,
+                "error_cb": self.last_problem,
+            }
+            | QUIET
+        )

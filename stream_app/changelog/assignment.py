@@ -1,0 +1,277 @@
+"""Which partitions this worker owns, and how it takes them over and lets them go.
+
+Taking over, in this order, because each step stands on the one before:
+
+1. `fence`: a new transactional writer for each partition; nobody else can commit any more. The
+   changelog's end before that is noted, as the fence writes to it.
+2. `recover`: the changelog's end is final now; bring the stores up to it.
+3. `begin`, `check_positions`: go on after the marker; the source is sought to marker + 1.
+
+A partition that cannot be worked on is set aside: it stays assigned, the others continue.
+
+`release` finishes the running transaction and drops what is only folded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from typing import Any
+
+from aiokafka.errors import KafkaError
+
+from contract.changelog import Birth
+from kafka_io.batches.chunk import RecordChunk
+from stream_app import metrics
+from stream_app.changelog.claims import Claims
+from stream_app.changelog.lineage import Lineage, replaced_among
+from stream_app.changelog.origin import LostOffsets
+from stream_app.changelog.recovery import ChangelogRecovery
+from stream_app.changelog.takeover import Takeover
+from stream_app.changelog.writer import TransactionWriter
+from stream_app.errors import TRIED_AGAIN, WAITS_FOR_KAFKA, PartitionRefusal, Refusal
+from stream_app.partition import set_aside
+from stream_app.partition.commit_policy import Backlog
+from stream_app.partition.processor import PartitionPipe
+from stream_app.partition.set_aside import Retries
+from stream_app.partition.source import Source
+from stream_app.process.exit import end_process
+from stream_app.process.rate_limiter import Pace
+
+log = logging.getLogger(__name__)
+
+#: A running transaction that does not end in this time is given up: the process ends.
+RELEASE_SECONDS = 30.0
+
+
+class Ownership:
+    """The partitions of this worker in the current generation."""
+
+    def __init__(
+        self,
+        *,
+        new_writer: Callable[[int], TransactionWriter],
+        recovery: ChangelogRecovery,
+        lineage: Lineage,
+        confirm_ground: Callable[[], Awaitable[None]],
+        nothing_left: Callable[[Refusal], None],
+        expected_birth: Birth,
+        target_readings: int,
+        timeout_seconds: float = 15.0,
+        new_pipe: Callable[..., PartitionPipe] = PartitionPipe,
+        pace: Pace | None = None,
+        accepted: Mapping[int, Collection[LostOffsets]] | None = None,
+    ) -> None:
+        """Begin with no partition.
+
+        `nothing_left` is told where a person has to act before it can work on any of them.
+        """
+        self._new_pipe = new_pipe
+        self._claims = Claims(new_writer, recovery)
+        self._lineage = lineage
+        self._confirm_ground = confirm_ground
+        self._nothing_left = nothing_left
+        self._expected_birth = expected_birth
+        self._accepted = accepted or {}
+        self._retries = Retries(self._try_again)
+        self._pace = pace or Pace(None)
+        self._backlog = Backlog(target_readings, timeout_seconds)
+        self._takeover = Takeover(expected_birth, accepted)
+        self._begun: tuple[int, Source] | None = None
+        self.pipes: dict[int, PartitionPipe] = {}
+        # Not ready before the first assignment either.
+        self.is_recovering = True
+
+    async def fence(self, partitions: Iterable[int]) -> None:
+        """Start a new writer for each partition, also for those kept over the rebalance."""
+        await self.release()
+        self.is_recovering = True
+        partitions = sorted(partitions)
+        try:
+            await self._claims.fence(partitions)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            end_process("fence", error)
+        metrics.FENCES.inc()
+        self._takeover.fenced(self._claims.identities(partitions))
+        log.info("fenced partitions %s", partitions)
+
+    async def recover(self, partitions: list[int]) -> None:
+        """Bring the stores up to the changelog, and set aside what does not stand on it.
+
+        Where the partitions were let go meanwhile, nothing is taken over: the rebalance that has
+        begun fences and recovers anew.
+        """
+        takeover = self._takeover
+        try:
+            if partitions:
+                await self._confirm_ground()
+            recovered = await self._claims.recover(partitions)
+            replaced = await replaced_among(recovered, self._lineage)
+            if takeover is not self._takeover:
+                log.info("let go while they were recovered: partitions %s", partitions)
+                return
+            takeover.take(recovered, replaced)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            end_process("recovery", error)
+
+    def begin(self, generation: int, source: Source) -> None:
+        """Go on in this generation; what was fenced and recovered waits for `check_positions`."""
+        self._begun = generation, source
+        if not self._takeover.taken:
+            self._open_pipes([])
+
+    def positions(self) -> dict[int, int]:
+        """Return the next source offset of each partition that is worked on."""
+        return self._takeover.next_offsets()
+
+    def check_positions(self, first: dict[int, int], end: dict[int, int]) -> None:
+        """Compare the markers with the source, and open the pipes of those that fit."""
+        self._takeover.check_positions(first, end)
+        self._open_pipes(self._takeover.taken)
+
+    def _open_pipes(self, partitions: Iterable[int]) -> None:
+        if self._begun is None:
+            return
+        generation, source = self._begun
+        for partition in partitions:
+            writer = self._claims.writers.get(partition)
+            if writer is None or partition in self.pipes:
+                continue
+            store, fold = self._takeover.taken[partition]
+            pipe = self._new_pipe(
+                fold,
+                writer,
+                store,
+                source,
+                generation=generation,
+                backlog=self._backlog,
+                on_refusal=self._set_aside,
+                accepted=self._accepted.get(partition, ()),
+                lineage=self._lineage,
+            )
+            self.pipes[partition] = pipe
+            pipe.start()
+        self.is_recovering = False
+        log.info("working on %s", {p: pipe.applied_offset for p, pipe in self.pipes.items()})
+        self._tell_refused()
+
+    def refuses_all(self) -> bool:
+        """Tell whether a person has to act before this worker can work on any of its partitions."""
+        return self._takeover.refuses_all()
+
+    def refusals(self) -> dict[int, PartitionRefusal]:
+        """Return why partitions are set aside, those of this worker."""
+        return dict(self._takeover.refused)
+
+    def forgotten(self) -> list[int]:
+        """Return partitions that are neither worked on nor set aside: there must be none."""
+        return sorted(self._takeover.partitions - self.pipes.keys() - self.refusals().keys())
+
+    def _set_aside(self, refusal: PartitionRefusal) -> None:
+        """Work no more on a partition; its pipe has nothing under way."""
+        self._takeover.refuse(refusal)
+        if self._begun is not None:
+            self._begun[1].pause(refusal.partition)
+        if refusal.reason in TRIED_AGAIN:
+            self._retries.plan(refusal.partition)
+        self._tell_refused()
+
+    def _tell_refused(self) -> None:
+        set_aside.show(self._takeover)
+        if self.refuses_all():
+            refused = sorted(self._takeover.refused.items())
+            self._nothing_left(Refusal("; ".join(str(refusal) for _, refusal in refused)))
+
+    async def _try_again(self, partition: int) -> None:
+        refusal = self._takeover.refused.get(partition)
+        if refusal is None:
+            return
+        metrics.PARTITIONS_TRIED_AGAIN.labels(refusal.reason).inc()
+        try:
+            if refusal.reason in WAITS_FOR_KAFKA or partition not in self.pipes:
+                await self._retake(partition)
+            else:
+                del self._takeover.refused[partition]
+                await self.pipes[partition].resume()
+        except (KafkaError, OSError, TimeoutError) as error:
+            log.info("partition %d: trying it again later: %r", partition, error)
+            # However far it came: the next try takes it over from the start.
+            await self._finish(partition)
+            self._set_aside(refusal)
+        except Exception as error:
+            end_process(f"partition {partition}, tried again", error)
+        set_aside.show(self._takeover)
+
+    async def _retake(self, partition: int) -> None:
+        """Take one partition over anew, in the order of all takeovers.
+
+        Kafka has refused its commit: the writer is of no more use, and another worker may have
+        taken over meanwhile, which only the changelog says.
+        """
+        takeover, begun = self._takeover, self._begun
+        assert begun is not None, "released is cancelled"
+        await self._finish(partition)
+        await self._claims.give_up([partition])
+        await self._claims.fence([partition])
+        recovered = await self._claims.recover([partition])
+        replaced = await replaced_among(recovered, self._lineage)
+        first, end = await begun[1].bounds(partition)
+        # From here to its pipe without a pause: it is set aside, or it is worked on.
+        takeover.fenced(self._claims.identities([partition]))
+        takeover.take(recovered, replaced)
+        takeover.check_positions({partition: first}, {partition: end})
+        self._open_pipes([partition] if partition in takeover.taken else [])
+        if pipe := self.pipes.get(partition):
+            await begun[1].resume(partition, pipe.fold.next_offset)
+
+    async def _finish(self, partition: int) -> None:
+        if pipe := self.pipes.get(partition):
+            await asyncio.shield(pipe.finish())
+            del self.pipes[partition]
+
+    def next_offset(self, partition: int) -> int | None:
+        """Return what the group may show as committed: everything before it is applied."""
+        pipe = self.pipes.get(partition)
+        return None if pipe is None else pipe.applied_offset + 1
+
+    async def add(
+        self, chunk: RecordChunk, generation: int, acknowledge: Callable[[], Any]
+    ) -> None:
+        """Hand a chunk to its pipe; one of another generation is dropped and fetched again."""
+        await self._pace.take(chunk.next_offset - chunk.start_offset)
+        pipe = self.pipes.get(chunk.partition)
+        if pipe is None or pipe.generation != generation:
+            metrics.CHUNKS_STALE.inc()
+            return
+        await pipe.add(chunk, acknowledge)
+
+    async def release_after(self, commit: Callable[[], Awaitable[None]]) -> None:
+        """Finish what runs, let the group see how far it came, then let all partitions go."""
+        await self._retries.cancel()
+        pipes = list(self.pipes.values())
+        try:
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await asyncio.gather(*(asyncio.shield(pipe.finish()) for pipe in pipes))
+        except Exception as error:
+            end_process("release", error)
+        if pipes:
+            await commit()
+        await self.release()
+
+    async def release(self) -> None:
+        """Let all partitions go: no store is written and nothing is committed after this."""
+        await self._retries.cancel()
+        pipes, self.pipes = self.pipes, {}
+        set_aside.show_none(self._takeover)
+        self._takeover, self._begun = Takeover(self._expected_birth, self._accepted), None
+        try:
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await asyncio.gather(*(asyncio.shield(pipe.close()) for pipe in pipes.values()))
+        except Exception as error:
+            end_process("release", error)
+        await self._claims.give_up(list(self._claims.writers))

@@ -1,0 +1,129 @@
+"""The writers of a worker's partitions: nobody else can commit once they have started.
+
+`fence`, then `recover`: what the changelogs hold is final between the two. A claim that fails is
+given up whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+
+from contract.changelog import MARKER_KEY, encode_marker
+from stream_app.changelog.fence import SETTLED_SECONDS
+from stream_app.changelog.recovery import ChangelogRecovery, Found, Recovered, require_marker
+from stream_app.changelog.writer import TransactionWriter, stop_writers
+from stream_app.errors import PartitionRefusal
+from stream_app.partition.fold_state import Transaction
+
+log = logging.getLogger(__name__)
+
+#: A fence waits for the abort of an open transaction, a broker restart included.
+FENCE_SECONDS = 60.0
+
+
+class Claims:
+    """The partitions that this worker has fenced, and where their changelogs ended before."""
+
+    def __init__(
+        self, new_writer: Callable[[int], TransactionWriter], recovery: ChangelogRecovery
+    ) -> None:
+        """Begin with no partition."""
+        self._new_writer = new_writer
+        self._recovery = recovery
+        self._ends_before: dict[int, int] = {}
+        self.writers: dict[int, TransactionWriter] = {}
+
+    async def fence(self, partitions: list[int]) -> None:
+        """Start a new writer for each; raises what Kafka says, TimeoutError after FENCE_SECONDS."""
+        writers = {partition: self._new_writer(partition) for partition in partitions}
+        try:
+            async with asyncio.timeout(FENCE_SECONDS):
+                if writers:
+                    self._ends_before |= await self._recovery.end_offsets(partitions)
+                await asyncio.gather(*(writer.start() for writer in writers.values()))
+        except BaseException:
+            # Another rebalance began, or Kafka refuses. One left open would only be a leak.
+            await asyncio.shield(stop_writers(writers.values()))
+            raise
+        self.writers |= writers
+
+    def identities(self, partitions: list[int]) -> dict[int, tuple[int, int]]:
+        """Return producer id and epoch of the partitions' writers."""
+        return {partition: self.writers[partition].identity for partition in partitions}
+
+    async def recover(self, partitions: list[int]) -> dict[int, Found]:
+        """Recover; again, after a while, what a former owner can still write to.
+
+        Its log does not know that owner as fenced: Kafka has given this one another producer id.
+        """
+        if not partitions:
+            return {}
+        writers = {p: self.writers[p] for p in partitions if p in self.writers}
+        recovered = await self._recovery.recover(partitions, self._ends_before)
+        open_to = [p for p, found in recovered.items() if self._is_open_to_a_former(p, found)]
+        if open_to:
+            log.warning(
+                "partitions %s: Kafka gave this worker another producer id than the last one's;"
+                " waiting %.0f s for what that may still write",
+                open_to,
+                SETTLED_SECONDS,
+            )
+            await asyncio.sleep(SETTLED_SECONDS)
+            try:
+                if self._has(writers):
+                    recovered |= await self._settle({p: writers[p] for p in open_to})
+            except Exception:
+                # Let go meanwhile: the rebalance that has begun stops the writers.
+                if self._has(writers):
+                    raise
+        for partition, found in recovered.items():
+            writer = writers.get(partition)
+            if writer is not None and isinstance(found, Recovered):
+                last_writer = require_marker(found.store, partition).writer
+                writer.fence.continues_at(found.end_offset, last_writer)
+        return recovered
+
+    def _has(self, writers: Mapping[int, TransactionWriter]) -> bool:
+        """Tell whether these are still the partitions' writers."""
+        return all(self.writers.get(p) is writer for p, writer in writers.items())
+
+    async def _settle(self, writers: Mapping[int, TransactionWriter]) -> dict[int, Found]:
+        """Recover partitions again, and put this worker's name into their markers.
+
+        Each rebalance before their next commit, which may be far, would wait once more.
+        """
+        ends = await self._recovery.end_offsets(list(writers))
+        recovered = await self._recovery.recover(list(writers), ends)
+        signed = []
+        for partition, writer in writers.items():
+            found = recovered[partition]
+            if isinstance(found, PartitionRefusal) or not self._is_open_to_a_former(
+                partition, found
+            ):
+                continue
+            # Not with a newer writer of another rebalance, which has yet to recover.
+            former = require_marker(found.store, partition)
+            writer.fence.continues_at(found.end_offset, former.writer)
+            marker = former.signed_by(writer.identity)
+            updates = [(MARKER_KEY, encode_marker(marker))]
+            await writer.write(Transaction(updates, [], marker))
+            # A commit is answered before it is in the log.
+            await writer.keep()
+            signed.append(partition)
+        if signed:
+            recovered |= await self._recovery.recover(signed, ends)
+        return recovered
+
+    def _is_open_to_a_former(self, partition: int, found: Found) -> bool:
+        writer = self.writers.get(partition)
+        if writer is None or isinstance(found, PartitionRefusal):
+            return False
+        marker = require_marker(found.store, partition)
+        return writer.fence.is_open_to(marker.writer)
+
+    async def give_up(self, partitions: Iterable[int]) -> None:
+        """Stop the partitions' writers, whatever they answer."""
+        given_up = [self.writers.pop(p) for p in partitions if p in self.writers]
+        await stop_writers(given_up)

@@ -1,0 +1,113 @@
+"""How partitions come to a worker: fenced, then recovered, and only then worked on.
+
+Each step stands on the one before it, so a partition that comes to a step without it is
+an error: a changelog that was read before the fence may have grown since. A partition that does
+not fit is refused alone. Pure; the ownership performs the steps against Kafka, the tests in
+tests/model against a simulated one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from contract.changelog import Birth
+from stream_app.changelog.origin import LostOffsets, check_birth, check_position
+from stream_app.changelog.recovery import Found, require_marker
+from stream_app.errors import WAITS_FOR_KAFKA, PartitionRefusal, RestartNeeded
+from stream_app.partition.fold_state import PartitionFold
+from stream_app.store.rocksdb_store import PartitionStore
+
+
+class Taken(NamedTuple):
+    """A partition that may be worked on: its store, and the fold that goes on after its marker."""
+
+    store: PartitionStore
+    fold: PartitionFold
+
+
+class Takeover:
+    """The partitions of one generation, on their way to this worker."""
+
+    def __init__(
+        self, expected_birth: Birth, accepted: Mapping[int, Collection[LostOffsets]] | None = None
+    ) -> None:
+        """Begin with no partition; `accepted` are lost offsets to go on without."""
+        self._expected_birth = expected_birth
+        self._accepted = accepted or {}
+        self._fenced: dict[int, tuple[int, int]] = {}
+        self.taken: dict[int, Taken] = {}
+        self.refused: dict[int, PartitionRefusal] = {}
+        #: What the log says of partitions already: once, however often they are tried again.
+        self.told: dict[int, str] = {}
+
+    def fenced(self, writers: Mapping[int, tuple[int, int]]) -> None:
+        """Note who alone can commit to these partitions now, by producer id and epoch."""
+        self._fenced.update(writers)
+
+    def take(
+        self, recovered: Mapping[int, Found], replaced: Mapping[int, PartitionRefusal]
+    ) -> None:
+        """Go on from what is recovered and judged already: whatever is taken may be opened."""
+        for partition, found in recovered.items():
+            if isinstance(found, PartitionRefusal):
+                self.refuse(found)
+                continue
+            self.recovered(partition, found.store, found.birth)
+            if partition in self.taken and partition in replaced:
+                self.refuse(replaced[partition])
+
+    def recovered(self, partition: int, store: PartitionStore, birth: Birth) -> None:
+        """Go on from a store that has all of the changelog; refuses one that is not this view's.
+
+        Raises: RestartNeeded without a fence.
+        """
+        if partition not in self._fenced:
+            raise RestartNeeded(f"partition {partition}: recovered before it was fenced")
+        try:
+            check_birth(birth, self._expected_birth, partition)
+        except PartitionRefusal as refusal:
+            return self.refuse(refusal)
+        self.refused.pop(partition, None)
+        fold = PartitionFold(partition, require_marker(store, partition), self._fenced[partition])
+        self.taken[partition] = Taken(store, fold)
+
+    def refuse(self, refusal: PartitionRefusal) -> None:
+        """Do not work on a partition, until it is recovered anew."""
+        self.taken.pop(refusal.partition, None)
+        self.refused[refusal.partition] = refusal
+
+    @property
+    def partitions(self) -> Collection[int]:
+        """All partitions of this worker in this generation."""
+        return self._fenced.keys()
+
+    def refuses_all(self) -> bool:
+        """Tell whether there are partitions, and a person has to act before any is worked on."""
+        return (
+            bool(self._fenced)
+            and self._fenced.keys() <= self.refused.keys()
+            and not any(refusal.reason in WAITS_FOR_KAFKA for refusal in self.refused.values())
+        )
+
+    def next_offsets(self) -> dict[int, int]:
+        """Return the source offset to fetch next, by partition: the marker decides."""
+        return {partition: taken.fold.next_offset for partition, taken in self.taken.items()}
+
+    def check_positions(self, first: dict[int, int], end: dict[int, int]) -> None:
+        """Compare the markers with the readings topic; refuses those that do not fit."""
+        for partition in first.keys() & self.taken.keys():
+            fold = self.taken[partition].fold
+            try:
+                following = check_position(
+                    partition,
+                    fold.marker,
+                    first[partition],
+                    end[partition],
+                    self._accepted.get(partition, ()),
+                )
+            except PartitionRefusal as refusal:
+                self.refuse(refusal)
+                continue
+            if following > fold.next_offset:
+                fold.skip_to(following)

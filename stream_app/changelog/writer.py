@@ -1,0 +1,282 @@
+"""One partition's transactional writer: fence, write a transaction, stop.
+
+Exactly one writer for each transactional.id is not fenced; it is the one that was started last.
+A writer only writes on state that was read after its own `start`.
+
+Most transactions are totals and a marker for one partition of one topic, and fit into one batch:
+that is appended without a Kafka transaction, at a third of the requests. It is in the log whole
+or not at all, and the log itself refuses the batch of a writer that was fenced there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from contract.quarantine import VIEW_VERSION_HEADER
+from contract.topics import changelog, transactional_id
+from kafka_io.batches.reader import are_controls_of
+from kafka_io.transactional_producer import (
+    append_batch,
+    begin_transaction,
+    drop_producer,
+    fence_log,
+    identity_of,
+    leader_of,
+    pass_transaction,
+    send_records,
+    shorten_backoff,
+)
+from stream_app import metrics
+from stream_app.changelog.fence import SingleBatches, WriterFence
+from stream_app.changelog.probe import probe_log
+from stream_app.changelog.sends import PATIENCE, refused_when_too_large, send_quarantined
+from stream_app.partition.commit_protocol import (
+    AppendTotals,
+    Begin,
+    Commit,
+    SendQuarantined,
+    SendTotals,
+    TransactionEffect,
+    perform,
+    transaction_steps,
+)
+from stream_app.partition.fold_state import Transaction
+
+log = logging.getLogger(__name__)
+
+BATCH_BYTES = 1_000_000
+#: A quarantine record can be twice as large as a batch of totals.
+REQUEST_BYTES = 3_000_000
+#: The fence waits for the abort of an open transaction; polls this often.
+RETRY_BACKOFF_MS = 20
+#: More take a transaction: they may not fit into a batch, and its requests are not the cost then.
+ONE_BATCH_RECORDS = 8_192
+#: Most bytes that a record takes in a batch besides its key and value, and a batch besides them.
+_RECORD_OVERHEAD, _BATCH_OVERHEAD = 21, 61
+REQUEST_TIMEOUT_MS = 20_000
+STOP_SECONDS = 10.0
+#: So long a commit waits for a look at what stands before it.
+LOOK_SECONDS = 5.0
+
+
+class TransactionWriter:
+    """Writes the transactions of one partition of one view version."""
+
+    def __init__(
+        self,
+        connection: Mapping[str, Any],
+        view_version: int,
+        partition: int,
+        *,
+        transaction_timeout_seconds: float,
+        single_batches: SingleBatches,
+        patience_seconds: float | None = None,
+    ) -> None:
+        """Only keep the arguments; `start` connects and fences.
+
+        `patience_seconds` is how long quarantine records may take: half of the timeout by default.
+        """
+        self._connection, self._view_version = connection, view_version
+        self._partition = partition
+        self._patience_seconds = patience_seconds or transaction_timeout_seconds * PATIENCE
+        self._changelog = changelog(view_version).name
+        self._single_batches = single_batches
+        self.fence = WriterFence(single_batches)
+        self._has_begun = False
+        #: Whether Kafka may still be writing the end of the last transaction.
+        self._is_ending = False
+        self._begun_at = 0.0
+        self._headers = [(VIEW_VERSION_HEADER, str(view_version).encode())]
+        self._producer = AIOKafkaProducer(
+            **connection,
+            client_id=f"{transactional_id(view_version, partition)}-writer",
+            transactional_id=transactional_id(view_version, partition),
+            transaction_timeout_ms=int(transaction_timeout_seconds * 1000),
+            acks="all",
+            linger_ms=0,
+            max_batch_size=BATCH_BYTES,
+            max_request_size=REQUEST_BYTES,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+            retry_backoff_ms=RETRY_BACKOFF_MS,
+        )
+
+    async def start(self) -> None:
+        """Fence every earlier writer; returns when nothing of it can come into the log any more.
+
+        Its open transaction is aborted for good, and the log refuses its batches. Probes the
+        log's broker where nobody in this process has.
+        """
+        shorten_backoff()
+        await self._producer.start()
+        self.fence.started(self.identity)
+        self._begun_at = self.fence.now()
+        await fence_log(self._producer, self._changelog, self._partition)
+        self.fence.confirmed(self._begun_at)
+        await self._single_batches.prove(
+            self._leader(),
+            lambda: probe_log(self._connection, self._view_version, self._partition),
+        )
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Producer id and epoch, known once it has started."""
+        return identity_of(self._producer)
+
+    def _leader(self) -> int | None:
+        return leader_of(self._producer, self._changelog, self._partition)
+
+    async def keep(self) -> None:
+        """Have coordinator and log see this writer again, which has nothing to write.
+
+        Raises: ProducerFenced where it is not the one any more.
+        """
+        if not self._has_begun:
+            await self._see_the_end()
+
+    async def stop(self) -> None:
+        """Close the connections; safe to call more than once."""
+        await self._producer.stop()
+
+    async def drop(self) -> None:
+        """Close the connections, whatever is still under way."""
+        await drop_producer(self._producer)
+
+    async def begin(self, devices: int) -> None:
+        """Begin a commit of about so many totals ahead of `write`; returns once Kafka lets it.
+
+        The end of the transaction before may still be under way: what is to be written is best
+        taken after this. Not with quarantine records: where their topic is refused, a transaction
+        that Kafka knows of would run into its timeout while they wait.
+        """
+        if self._has_begun:
+            return
+        if self._takes_transaction(devices):
+            self._begun_at = self.fence.now()
+            await begin_transaction(self._producer, self._changelog, self._partition)
+            self._has_begun = True
+        elif self._is_ending:
+            await self._see_the_end()
+
+    async def abandon(self) -> None:
+        """Abort what has begun ahead, if anything."""
+        if self._has_begun:
+            self._has_begun = False
+            self.fence.control_record()
+            await self._producer.abort_transaction()
+
+    async def write(self, transaction: Transaction) -> int:
+        """Commit a transaction; returns the changelog offset of its last record, the marker.
+
+        Raises: PartitionRefusal where Kafka does not take it: nothing of it will be seen, and this
+        writer is of no more use; any other exception leaves the outcome unknown and must end the
+        process.
+        """
+        if transaction.quarantined:
+            await self.abandon()
+        in_one_batch = not self._has_begun and self._fits_into_one_batch(transaction)
+        if in_one_batch and self._is_ending:
+            await self._see_the_end()
+        return await perform(transaction_steps(transaction, in_one_batch=in_one_batch), self._do)
+
+    def _takes_transaction(self, records: int) -> bool:
+        return records > ONE_BATCH_RECORDS or not self.fence.allows_single_batch(self._leader())
+
+    def _fits_into_one_batch(self, transaction: Transaction) -> bool:
+        updates = transaction.updates
+        if transaction.quarantined or self._takes_transaction(len(updates)):
+            return False
+        size = sum(len(key) + len(value) for key, value in updates)
+        return size + _RECORD_OVERHEAD * len(updates) + _BATCH_OVERHEAD <= BATCH_BYTES
+
+    async def _see_the_end(self) -> None:
+        """Wait until the last transaction has ended: until then the log takes no other batch."""
+        began = self.fence.now()
+        self.fence.control_record()
+        await pass_transaction(self._producer, self._changelog, self._partition)
+        self._is_ending = False
+        self.fence.all_but_the_last_are_written()
+        self.fence.confirmed(began)
+
+    async def _do(self, effect: TransactionEffect) -> int | None:
+        producer = self._producer
+        match effect:
+            case Begin():
+                if not self._has_begun:
+                    self._begun_at = self.fence.now()
+                    await producer.begin_transaction()
+            case SendQuarantined(records):
+                await send_quarantined(
+                    producer, self._partition, records, self._headers, self._patience_seconds
+                )
+            case SendTotals(updates):
+                with refused_when_too_large(self._partition, self._changelog):
+                    return await self._send_totals(updates)
+            case Commit():
+                self._has_begun = False
+                self._is_ending = True
+                self.fence.control_record()
+                await producer.commit_transaction()
+                self.fence.confirmed(self._begun_at)
+            case AppendTotals(updates):
+                with refused_when_too_large(self._partition, self._changelog):
+                    last = await append_batch(
+                        producer,
+                        updates,
+                        self._changelog,
+                        self._partition,
+                        most_bytes=BATCH_BYTES,
+                        look=self.fence.check_age,
+                    )
+                await self._appended(last + 1 - len(updates), len(updates), all_written=False)
+                metrics.SINGLE_BATCHES.labels(str(self._partition)).inc()
+                return last
+        return None
+
+    async def _send_totals(self, updates: Iterable[tuple[bytes, bytes]]) -> int:
+        last = -1
+        for count, future in await send_records(
+            self._producer, updates, self._changelog, self._partition
+        ):
+            metadata = await future
+            await self._appended(metadata.offset, count, all_written=True)
+            last = metadata.offset + count - 1
+        return last
+
+    async def _appended(self, base_offset: int, count: int, *, all_written: bool) -> None:
+        """Compare where a batch stands with where it must. Raises: RestartNeeded.
+
+        A coordinator that gets no answer writes its control record again, and so does the next
+        one: where nothing else stands before the batch, nobody else has written.
+        """
+        if offsets := self.fence.not_counted(base_offset):
+            place = self._changelog, self._partition, offsets
+            try:
+                async with asyncio.timeout(LOOK_SECONDS):
+                    are_own = await are_controls_of(self.identity, self._connection, *place)
+            except (KafkaError, TimeoutError) as error:
+                log.warning("partition %d: cannot read %s: %r", self._partition, offsets, error)
+                are_own = False
+            if are_own:
+                log.info("partition %d: control records twice in %s", self._partition, offsets)
+                self.fence.control_records_until(base_offset)
+        self.fence.appended(base_offset, count, all_written=all_written)
+
+
+async def stop_writers(writers: Iterable[TransactionWriter]) -> None:
+    """Stop writers whatever they answer: they have nothing open that matters."""
+
+    async def stop(writer: TransactionWriter) -> None:
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await writer.stop()
+        except Exception as error:
+            log.info("a writer is dropped with what it had under way: %r", error)
+            await writer.drop()
+
+    await asyncio.gather(*(stop(writer) for writer in writers))

@@ -1,0 +1,1 @@
+"""One partition of the readings: from chunk to fold to commit."""

@@ -1,0 +1,262 @@
+"""What one partition's worker knows and decides: synchronous, no Kafka, a clock handed in.
+
+One PartitionFold lives for one partition in one generation, from the marker that the changelog
+holds. The order of calls is the protocol:
+
+1. `accept` each chunk: the next one is folded into `pending`, all else is told apart.
+2. `take` what is pending when a transaction may begin.
+3. `transaction` makes its records: totals (stored + pending), quarantine, and the marker LAST.
+4. after Kafka has committed it and the store has it: `applied`.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from contract.changelog import MARKER_KEY, Marker, encode_marker
+from contract.decoding import Rejected, decode_readings
+from contract.fold import PartTotals, add_stored, fold
+from contract.freshness import is_time
+from contract.quarantine import Origin, encode_quarantined
+from kafka_io.batches.chunk import BatchStamp, Record, RecordChunk, UnreadableBatch
+
+#: With fewer readings for each device, what a transaction writes costs more than what it reads:
+#: far behind, it is worth waiting for more of them...
+READINGS_PER_DEVICE = 16
+#: ...but not for more than this many times the target.
+LARGEST_TARGETS = 4
+#: So many records are each asked for their time.
+LOOKED_AT = 100
+
+
+class Verdict(enum.Enum):
+    """How a chunk stands to what is already folded."""
+
+    NEXT = "next"
+    REDELIVERED = "redelivered"
+    STRADDLING = "straddling"
+    GAP = "gap"
+
+
+class QuarantineRecord(NamedTuple):
+    """A record for the quarantine topic, same partition as its origin."""
+
+    key: bytes | None
+    value: bytes
+
+
+class Transaction(NamedTuple):
+    """What one Kafka transaction holds, and then the store: `updates` end with the marker."""
+
+    updates: list[tuple[bytes, bytes]]
+    quarantined: list[QuarantineRecord]
+    marker: Marker
+
+
+class Pending:
+    """What is folded and not yet in a transaction."""
+
+    __slots__ = (
+        "batch",
+        "counted",
+        "events",
+        "newest_ms",
+        "odd_times",
+        "quarantined",
+        "quarantined_bytes",
+        "totals",
+    )
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self.totals: PartTotals = {}
+        self.counted = 0
+        self.newest_ms = -1
+        #: Records whose CreateTime is no time.
+        self.odd_times = 0
+        #: The last batch of the readings that is folded.
+        self.batch: BatchStamp | None = None
+        self.quarantined: list[QuarantineRecord] = []
+        self.quarantined_bytes = 0
+        #: What the framework wants acknowledged once this is applied; opaque here.
+        self.events: list[Any] = []
+
+    def is_worth(self, transactions: int, target_readings: int) -> bool:
+        """Tell whether it makes so many transactions, each of the target or worth more.
+
+        Every device touched is a record written, so many devices want larger transactions. Memory
+        goes by devices, not by readings: twice as many devices as the target end the wait.
+        """
+        target = target_readings * transactions
+        devices = len(self.totals)
+        if self.counted < target or devices >= 2 * target:
+            return self.counted >= target
+        wanted = devices * READINGS_PER_DEVICE * transactions
+        return self.counted >= min(wanted, target * LARGEST_TARGETS)
+
+
+def stamp_of(marker: Marker) -> BatchStamp | None:
+    """Return the batch of readings that a marker says it ends at, None where it does not say."""
+    if marker.checksum is None or marker.leader_epoch is None:
+        return None
+    return BatchStamp(marker.applied_offset, marker.checksum, marker.leader_epoch)
+
+
+def _odd_times(records: list[Record], newest_ms: int, now_ms: int) -> int:
+    """Count the records whose CreateTime is none.
+
+    Of a long slice only the ends are looked at first, and the newest: to ask each record is 6 %
+    of a catch-up, and a clock that is wrong is wrong for a sender's other records too.
+    """
+    looked_at = records if len(records) <= LOOKED_AT else (records[0], records[-1])
+    if is_time(newest_ms, now_ms) and all(is_time(r.timestamp, now_ms) for r in looked_at):
+        return 0
+    return sum(not is_time(record.timestamp, now_ms) for record in records)
+
+
+class PartitionFold:
+    """The state of one partition between its marker and what has been folded."""
+
+    def __init__(
+        self,
+        partition: int,
+        marker: Marker,
+        writer: tuple[int, int] | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Go on after the marker; `writer` is who commits: producer id and epoch."""
+        self._clock = clock
+        self.partition = partition
+        self.marker = marker
+        self._writer = writer
+        self.folded_offset = marker.applied_offset
+        #: The batch that ends at `folded_offset`, where it is known.
+        self.folded_batch = stamp_of(marker)
+        self.pending = Pending()
+
+    @property
+    def next_offset(self) -> int:
+        """The source offset that has to come next."""
+        return self.folded_offset + 1
+
+    def skip_to(self, next_offset: int) -> None:
+        """Go on at an offset without what is missing before it: an operator has accepted that."""
+        self.folded_offset = next_offset - 1
+        self.folded_batch = self.pending.batch = None
+
+    def verdict(self, chunk: RecordChunk) -> Verdict:
+        """Tell whether the chunk begins exactly where the last one ended."""
+        if chunk.start_offset == self.folded_offset + 1:
+            return Verdict.NEXT
+        if chunk.next_offset - 1 <= self.folded_offset:
+            return Verdict.REDELIVERED
+        if chunk.start_offset <= self.folded_offset:
+            return Verdict.STRADDLING
+        return Verdict.GAP
+
+    def needs_proof(self, chunk: RecordChunk) -> bool:
+        """Tell whether a chunk shows that the log may be another one than what is folded.
+
+        So it does with another batch where the folded one ends, and with another leader, which
+        may have cut the log before it appended. Only what stands at the folded offset now tells.
+        """
+        folded, following = self.folded_batch, self.folded_offset + 1
+        if folded is None or chunk.start_offset > following:
+            return False
+        for batch in (chunk.first_batch, chunk.last_batch):
+            if batch and batch.last_offset == folded.last_offset and not batch.is_same(folded):
+                return True
+        # A chunk that begins before may have been cut anywhere in between.
+        batch = chunk.first_batch if chunk.start_offset == following else chunk.last_batch
+        if batch is None:
+            return False
+        if chunk.next_offset <= following:
+            # Of the leaders before is much of what comes again.
+            return batch.leader_epoch > folded.leader_epoch
+        return batch.leader_epoch != folded.leader_epoch
+
+    def accept(self, chunk: RecordChunk) -> Verdict:
+        """Fold the chunk if it is the next one; cut off what is already folded.
+
+        A GAP and a REDELIVERED chunk change nothing: offsets that were never seen must not be
+        passed, and offsets that are counted must not be counted again.
+
+        Raises: UnreadableBatch; all before that batch is folded then, and nothing of it.
+        """
+        verdict = self.verdict(chunk)
+        if verdict in (Verdict.NEXT, Verdict.STRADDLING):
+            self._fold(chunk)
+        return verdict
+
+    def _fold(self, chunk: RecordChunk) -> None:
+        pending = self.pending
+        counted = pending.counted
+        now_ms = int(self._clock() * 1000)
+        try:
+            for records in chunk.slices(self.folded_offset + 1):
+                readings, rejected = decode_readings([record.value for record in records])
+                fold(readings, pending.totals)
+                pending.counted += len(readings)
+                pending.odd_times += _odd_times(records, chunk.max_timestamp_ms, now_ms)
+                if rejected:
+                    self._quarantine(records, rejected, chunk.topic)
+            self.folded_offset = chunk.next_offset - 1
+            self.folded_batch = pending.batch = chunk.last_batch
+        except UnreadableBatch as damage:
+            self.folded_offset = max(self.folded_offset, damage.first - 1)
+            self.folded_batch = pending.batch = None
+            raise
+        finally:
+            if pending.counted > counted:
+                # Never newer than now: one of the far future would make all later look fresh.
+                pending.newest_ms = max(pending.newest_ms, min(chunk.max_timestamp_ms, now_ms))
+
+    def _quarantine(self, records: list[Record], rejected: list[Rejected], topic: str) -> None:
+        now = datetime.now(UTC)
+        pending = self.pending
+        for index, error in rejected:
+            record = records[index]
+            origin = Origin(topic, self.partition, record.offset, record.timestamp, record.key)
+            value = encode_quarantined(record.value, error, origin, now)
+            key = record.key[:1024] if record.key is not None else None
+            pending.quarantined.append(QuarantineRecord(key, value))
+            pending.quarantined_bytes += len(value)
+
+    def take(self) -> Pending:
+        """Hand over what is pending; folding goes on into a new one."""
+        taken, self.pending = self.pending, Pending()
+        return taken
+
+    def transaction(
+        self, taken: Pending, applied_offset: int, stored: Iterable[tuple[str, bytes | None]]
+    ) -> Transaction:
+        """Make the records of a transaction, in the order of `stored`; spends `taken.totals`.
+
+        `stored` are its devices with the store's values of them; `applied_offset` is
+        `folded_offset` as it was when `taken` was taken.
+        """
+        updates = add_stored(stored, taken.totals)
+        # Not one by one while they are added: records in the gaps would be read in leaps.
+        taken.totals.clear()
+        marker = Marker(
+            applied_offset=applied_offset,
+            counted=self.marker.counted + taken.counted,
+            quarantined=self.marker.quarantined + len(taken.quarantined),
+            # The marker before may be an earlier build's, of the far future.
+            newest_ms=max(min(self.marker.newest_ms, int(self._clock() * 1000)), taken.newest_ms),
+            previous=self.marker.applied_offset,
+            writer=self._writer,
+            checksum=taken.batch.checksum if taken.batch else None,
+            leader_epoch=taken.batch.leader_epoch if taken.batch else None,
+        )
+        updates.append((MARKER_KEY, encode_marker(marker)))
+        return Transaction(updates, taken.quarantined, marker)
+
+    def applied(self, transaction: Transaction) -> None:
+        """Note that Kafka and the store have the transaction."""
+        self.marker = transaction.marker

@@ -1,0 +1,1 @@
+"""The worker as a process: logs, metrics over HTTP, how it ends, its memory."""

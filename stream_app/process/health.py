@@ -1,0 +1,81 @@
+"""`/health`, `/ready` and `/metrics` of a worker, on loopback, from a thread of its own.
+
+A thread, because liveness must stay true while the event loop folds or recovers.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from contract.errors import SettingError
+from contract.exit_codes import RESTART_ME, of_os_error
+from stream_app.changelog.assignment import Ownership
+
+
+def not_ready_because(ownership: Ownership) -> list[str]:
+    """Return the reasons why the worker does not work on all it should; empty: ready."""
+    if ownership.is_recovering:
+        return ["recovering from the changelog"]
+    return [
+        f"partition {partition} waits: {refusal.what}"
+        for partition, refusal in sorted(ownership.refusals().items())
+    ] + [f"partition {p} is not worked on, and nobody knows why" for p in ownership.forgotten()]
+
+
+def serve(
+    port: int, ownership: Ownership, warnings: Sequence[str] = (), single_batches: object = ""
+) -> ThreadingHTTPServer:
+    """Start the server in a daemon thread. Raises: SettingError when the port is taken.
+
+    `warnings` are what the start found at risk: shown, and no reason not to be ready.
+    `single_batches` says, as text, whether they are used and if not, why.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 5
+
+        def do_GET(self) -> None:
+            if self.path == "/health":
+                self._answer(200, "application/json", b'{"status":"alive"}')
+            elif self.path == "/ready":
+                reasons = not_ready_because(ownership)
+                found = {
+                    "ready": not reasons,
+                    "reasons": reasons,
+                    "warnings": list(warnings),
+                    "single_batches": str(single_batches),
+                }
+                body = json.dumps(found).encode()
+                self._answer(503 if reasons else 200, "application/json", body)
+            elif self.path == "/metrics":
+                self._answer(200, CONTENT_TYPE_LATEST, generate_latest())
+            else:
+                self._answer(404, "application/json", b'{"error":"no such page"}')
+
+        def _answer(self, status: int, content_type: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Keep probes out of the log."""
+
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    except OSError as error:
+        if of_os_error(error) == RESTART_ME:
+            raise
+        raise SettingError(
+            "STREAM_APP_HTTP_PORT",
+            f"cannot listen on 127.0.0.1:{port} ({error.strerror}): stop what listens there, or"
+            " set it to another port",
+        ) from None
+    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+    return server
