@@ -26,7 +26,7 @@ log = logging.getLogger("api.view.changelog_follower")
 
 #: Half of the changelog's min.compaction.lag.ms: whoever was at the end this recently has
 #: missed nothing; after longer, records up to that end may be gone for newer ones behind it.
-#: tests/unit/test_api_follower.py holds the two together.
+#: tests/unit/api/test_follower.py holds the two together.
 STALE_SECONDS = 150.0
 #: A fetch is parsed in one go: 1 MiB is about 5 ms.
 FETCH_BYTES = 1024 * 1024

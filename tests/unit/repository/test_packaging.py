@@ -10,7 +10,7 @@ import yaml
 
 from local_stack.broker.properties import server_properties
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 QUIX = "tests/benchmarks/peers/quix"
 PLOTS = "tests/benchmarks/plots/plots"
 LOCKS = ("requirements.lock", "deploy/requirements.lock", f"{QUIX}.lock", f"{PLOTS}.lock")

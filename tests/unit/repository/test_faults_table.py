@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 IDS = {f"X{number}" for number in range(1, 51)} - {"X21", "X22", "X35", "X42"}
 #: Of the last list: at most a row each, until all are written.
 NEW = {f"X{number}" for number in range(51, 61)}

@@ -32,7 +32,7 @@ from contract.quarantine import (
 )
 from contract.views import Views, ViewVersion
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "CHANGELOG_FORMAT.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "CHANGELOG_FORMAT.md"
 AT = datetime(2025, 4, 30, 10, 11, 21, tzinfo=UTC)
 
 MARKER = b'{"applied_offset":1233,"counted":1200,"quarantined":4,"newest_ms":1745999481000,"v":1}'

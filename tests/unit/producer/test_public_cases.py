@@ -28,7 +28,7 @@ from producer.files.content import Content, format_of, looks_like
 from producer.files.reading import HELD_ROWS, Place, format_in, read_places
 from producer.files.rows import Format, Start
 
-CASES = Path(__file__).parents[1] / "cases"
+CASES = Path(__file__).parents[2] / "cases"
 ROW = '{"timestamp":"2025-04-30 10:11:21","device_id":"d","energy_consumed":%d,"location":"x"}'
 HEADER = "timestamp,device_id,energy_consumed,location\n"
 CSV_ROW = "2025-04-30 10:11:21,d,%d,x\n"

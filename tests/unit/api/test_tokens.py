@@ -14,7 +14,7 @@ from api.auth.token_store import (
     TokenStore,
     ensure_admin_token,
 )
-from tests.unit.test_hot_path_cost import StepCounter
+from tests.unit.stream_app.test_hot_path_cost import StepCounter
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 import contract.settings
 from contract.settings import Settings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ROOMS = sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))
 EXAMPLE = ROOT / "deploy" / ".env.example"
 #: Read where the jars are looked for, by local_stack/broker/java.py; no setting of a role.

@@ -14,7 +14,7 @@ from api.http.routing import PlainRoute
 from api.openapi.document import path_of
 from tests.api_doubles import Answer, Caller, caller_for, filled_view
 from tests.quarantine_double import MemoryLog, quarantine_record
-from tests.unit.test_api_routes import TABLE, send
+from tests.unit.api.test_routes import TABLE, send
 
 OPENAPI = "/v0/pipes/openapi.json"
 

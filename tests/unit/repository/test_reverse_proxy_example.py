@@ -8,7 +8,7 @@ import pytest
 from api.settings import ApiSettings
 from operations.settings import MOST_PARTITIONS
 
-EXAMPLE = Path(__file__).parents[2] / "deploy" / "nginx" / "energy.conf"
+EXAMPLE = Path(__file__).parents[3] / "deploy" / "nginx" / "energy.conf"
 
 
 UPLOADS = r"~ ^/v[01]/datasources(/|$)"
