@@ -7,18 +7,18 @@ from collections import Counter
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from tests.model import succession
 from tests.model.oracle import PrefixTotals, added
+from tests.model.succession import MARKER
 from tests.model.violations import Violation
 
 if TYPE_CHECKING:
     from contract.changelog import Marker
     from stream_app.errors import PartitionRefusal
-    from tests.model.committing import AppendRequest
     from tests.model.disk import Disk
-    from tests.model.kafka_log import Producer, SimLog
+    from tests.model.kafka_log import SimLog
     from tests.model.world import World
 
-MARKER = b"\x00applied"
 BIRTH = b"\x00birth"
 STORE_OFFSET = b"__faust\x00offset__"
 STORE_PARTITION = b"\x00partition"
@@ -54,51 +54,6 @@ def check_progress(world: World) -> None:
         world.applied[partition] = applied
 
 
-def check_owner(world: World, request: AppendRequest) -> None:
-    """I1: nothing of a former owner comes into a changelog that the next one works on as read.
-
-    A batch that is under way for longer than is accounted for may: then somebody must notice.
-    Then the partition may be set aside, and whatever else comes into it has no reader: who works
-    on it one day reads it anew.
-    """
-    partition, producer = request.log.partition, request.producer
-    for (read_by, read), batches in world.reading.items():
-        if read == partition and read_by > producer.order:
-            batches.append(request)
-    reader = world.has_read.get(partition, 0)
-    if reader <= producer.order:
-        return
-    if not request.is_held:
-        raise Violation("I1", f"changelog {partition}: {producer} wrote, {reader} had read it")
-    assert request.answer is not None
-    first = request.answer + 1 - len(request.updates)
-    world.stale[partition] = (reader, first, len(request.updates))
-
-
-def check_read(world: World, partition: int, producer: Producer, read: range) -> None:
-    """These offsets of a changelog were read for good: its reader works on the partition now.
-
-    I17: nobody who has read a commit that does not follow works on what stands there.
-    """
-    if breaks_the_chain(world.changelogs[partition], read):
-        raise Violation("I17", f"partition {partition} is worked on, its commits do not follow")
-    batches = world.reading.pop((producer.order, partition))
-    if producer.order > world.has_read.get(partition, 0):
-        world.has_read[partition] = producer.order
-        for request in batches:
-            check_owner(world, request)
-
-
-def check_alone(world: World, partition: int, producer: Producer, written: int) -> None:
-    """I12: an owner does not go on after a former owner's batch that it has not read.
-
-    One record can hide, for one commit, as a control record of its own.
-    """
-    reader, first, count = world.stale.get(partition, (0, 0, 0))
-    if reader == producer.order and first < written and count > 1:
-        raise Violation("I12", f"changelog {partition}: a foreign batch at {first}, {written} too")
-
-
 def check_set_aside(world: World, partition: int, disk: Disk) -> None:
     """I13: a sound store of this changelog is trusted."""
     is_own = disk.data.get(STORE_PARTITION) == b"%d" % partition
@@ -120,22 +75,6 @@ def is_replaced(world: World, partition: int, applied: int, checksum: int | None
     return found is None or found.checksum != checksum
 
 
-def breaks_the_chain(log: SimLog, among: range = range(1 << 62)) -> bool:
-    """Tell whether a marker goes back, or continues from less than the one before it."""
-    applied = -1
-    for batch in log.batches:
-        if batch.is_committed():
-            for record in batch.records:
-                if record.key == MARKER:
-                    marker = json.loads(record.value or b"")
-                    previous = marker["previous"]
-                    least = marker["applied_offset"] if previous is None else previous
-                    if min(least, marker["applied_offset"]) < applied and record.offset in among:
-                        return True
-                    applied = marker["applied_offset"]
-    return False
-
-
 def check_group(world: World) -> None:
     """I8: the group is never beyond what the changelog has."""
     for partition, offset in world.group.offsets.items():
@@ -151,7 +90,7 @@ def check_group(world: World) -> None:
 
 def check_drained(world: World) -> None:
     """Everything that must hold once all is applied, all owned and all read."""
-    broken = {p for p in world.stale if breaks_the_chain(world.changelogs[p])}
+    broken = {p for p in world.stale if succession.breaks_the_chain(world.changelogs[p])}
     refused = world.refused()
     parts = []
     for partition, log in enumerate(world.changelogs):

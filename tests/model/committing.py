@@ -16,7 +16,7 @@ from stream_app.changelog.takeover import Takeover
 from stream_app.errors import PartitionRefusal, RestartNeeded
 from stream_app.partition import commit_protocol as steps
 from stream_app.partition.fold_state import Pending, Transaction
-from tests.model import checker
+from tests.model import succession
 from tests.model.disk import StoreDamaged
 from tests.model.kafka_log import COMMITTED, Producer
 
@@ -58,7 +58,7 @@ class AppendRequest:
     def carry_out(self, world: World) -> None:
         """It arrives. Raises: Fenced."""
         self.answer = self.log.append(self.updates, world.clock, producer=self.producer)
-        checker.check_owner(world, self)
+        succession.check_owner(world, self)
 
 
 Request = EndRequest | AppendRequest
@@ -112,7 +112,7 @@ class Committing:
                 case steps.WriteTransaction(transaction):
                     answer = yield from self.write(partition, transaction)
                 case steps.WriteStore(updates, offset):
-                    checker.check_alone(self.world, partition, self.writers[partition], offset)
+                    succession.check_alone(self.world, partition, self.writers[partition], offset)
                     store.write(updates, offset)
                     yield "store written"
                 case steps.Acknowledge(_):

@@ -30,7 +30,7 @@ from stream_app.partition import commit_protocol as steps
 from stream_app.partition import fold_state as partition_module
 from stream_app.partition.fold_state import PartitionFold, Pending, Transaction
 from stream_app.store.rocksdb_store import OFFSET_KEY
-from tests.model import checker, disk
+from tests.model import checker, disk, succession
 from tests.model.disk import SimStore
 from tests.model.guards import (
     follows_not_back,
@@ -273,8 +273,8 @@ NETS = [
         "no net",
         nothing,
         _STANDS,
-        (checker, "check_alone", nothing),
-        (checker, "breaks_the_chain", no),
+        (succession, "check_alone", nothing),
+        (succession, "breaks_the_chain", no),
     ),
     Bug("a refused changelog is worked on", _world(WorksOnWhatItRefuses)),
     Bug("store trusted up to the last stable offset", _world(TrustsUpToTheStable)),

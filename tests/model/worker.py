@@ -18,7 +18,7 @@ from stream_app.changelog.recovery import ChangelogRecovery, require_marker
 from stream_app.changelog.takeover import Takeover
 from stream_app.errors import PartitionRefusal, RestartNeeded
 from stream_app.partition.fold_state import PartitionFold, Verdict
-from tests.model import checker
+from tests.model import checker, succession
 from tests.model.committing import Committing, Steps
 from tests.model.disk import Directory, SimStore, StoreDamaged
 from tests.model.kafka_log import KAFKA, Fenced, Unparsable, unparsable
@@ -214,7 +214,7 @@ class SimWorker(Committing):
         """Tell that what was read is what the partition is worked on with; not if it is refused."""
         if partition in self.writers and partition in self.takeover.taken:
             read = self.last_read[partition]
-            checker.check_read(self.world, partition, self.writers[partition], read)
+            succession.check_read(self.world, partition, self.writers[partition], read)
 
     def recover_again(self, partition: int) -> Steps:
         """Read what a former owner has written meanwhile."""
