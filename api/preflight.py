@@ -18,7 +18,7 @@ from api.errors import StartRefused
 from api.settings import ApiSettings
 from contract.errors import CorruptRecord
 from contract.topics import QUARANTINE, READINGS, VIEWS, changelog
-from contract.views import Views
+from contract.view_versions import Views
 from kafka_io.batches.reader import read_all
 
 #: The contract gives 15 s in all.

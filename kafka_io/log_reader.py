@@ -16,7 +16,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message,
 
 from contract.kafka import KafkaSettings
 from contract.topics import VIEWS
-from contract.views import Views
+from contract.view_versions import Views
 from kafka_io.errors import NotReadable
 from kafka_io.polling import is_end, poll
 from kafka_io.quiet import QUIET

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from contract.fold import RULES_ID
-from contract.views import Views
+from contract.view_versions import Views
 from kafka_io.cluster import Cluster
 from kafka_io.errors import ClusterError
 from kafka_io.log_reader import read_views

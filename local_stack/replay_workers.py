@@ -19,7 +19,7 @@ from pathlib import Path
 
 from contract.exit_codes import RESTART_ME
 from contract.topics import READINGS, app_id
-from contract.views import Views, ViewVersion
+from contract.view_versions import Views, ViewVersion
 from kafka_io.cluster_changes import ClusterAdmin
 from kafka_io.errors import ClusterRefused, NoBroker, NotReadable
 from kafka_io.log_reader import read_views

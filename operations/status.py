@@ -14,7 +14,7 @@ from contract.cluster_rules import Finding, judge_brokers, judge_leaders
 from contract.errors import DoesNotFollow
 from contract.freshness import freshness_seconds
 from contract.topics import READINGS, app_id, changelog
-from contract.views import Views
+from contract.view_versions import Views
 from kafka_io.cluster import Cluster
 from kafka_io.errors import ClusterRefused
 from operations.errors import Refused

@@ -19,7 +19,7 @@ from aiokafka.errors import CorruptRecordException, KafkaError, OffsetOutOfRange
 from api.view.version_view import ViewState, ViewVersionView
 from contract.errors import CorruptRecord
 from contract.topics import changelog
-from contract.views import ViewVersion
+from contract.view_versions import ViewVersion
 from kafka_io.batches.reader import ChunkReader
 
 log = logging.getLogger("api.view.changelog_follower")

@@ -20,7 +20,7 @@ from api.view.changelog_follower import Follower
 from api.view.version_view import ViewState, ViewVersionView
 from contract.errors import CorruptRecord
 from contract.topics import VIEWS
-from contract.views import Views, ViewVersion
+from contract.view_versions import Views, ViewVersion
 from kafka_io.batches.reader import ChunkReader
 
 log = logging.getLogger("api.view.live_version")

@@ -14,7 +14,7 @@ from cli.invocation import AS_JSON, console, environ_of, print_json
 from contract.exit_codes import REFUSED
 
 if TYPE_CHECKING:
-    from contract.views import Views
+    from contract.view_versions import Views
     from kafka_io.cluster_changes import ClusterAdmin
     from operations.replay.comparison import Differences
     from operations.replay.positions import ReplayStatus

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contract.fold import RULES_ID
 from contract.topics import VIEWS, app_id
-from contract.views import ViewVersion
+from contract.view_versions import ViewVersion
 from kafka_io.cluster_changes import ClusterAdmin
 from kafka_io.log_reader import read_views
 from operations.errors import Refused

@@ -21,7 +21,7 @@ from confluent_kafka import KafkaException
 from msgspec.structs import replace
 
 from contract.topics import READINGS, app_id, changelog, transactional_id
-from contract.views import Views, ViewVersion
+from contract.view_versions import Views, ViewVersion
 from kafka_io.cluster import Cluster
 from kafka_io.cluster_changes import ClusterAdmin
 from kafka_io.threads import in_thread

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import msgspec
 
 from contract.topics import READINGS
-from contract.views import Views
+from contract.view_versions import Views
 from kafka_io.cluster import Cluster
 from operations.views.birth import read_births
 from operations.views.markers import read_markers

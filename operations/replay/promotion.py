@@ -13,7 +13,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from contract.topics import READINGS
-from contract.views import Views, ViewVersion
+from contract.view_versions import Views, ViewVersion
 from kafka_io.cluster import Cluster
 from kafka_io.log_reader import read_views
 from operations.errors import OperationError, Refused

@@ -15,7 +15,7 @@ from confluent_kafka.admin import NewTopic
 from contract.errors import SettingError
 from contract.topics import IMPORTS, QUARANTINE, READINGS, VIEWS, Topic, changelog
 from contract.topics import min_insync_replicas as insync
-from contract.views import Views
+from contract.view_versions import Views
 from kafka_io.cluster import Cluster, TopicOnBroker
 from kafka_io.cluster_changes import ClusterAdmin
 from kafka_io.errors import ClusterRefused

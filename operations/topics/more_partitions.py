@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker, encode_birth, encode_marker
 from contract.topics import QUARANTINE, READINGS, VIEWS, changelog
-from contract.views import Views, ViewVersion
+from contract.view_versions import Views, ViewVersion
 from kafka_io.cluster_changes import ClusterAdmin
 from kafka_io.log_reader import read_to_end, reader
 from operations.errors import Refused

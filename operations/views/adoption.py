@@ -12,7 +12,7 @@ import re
 
 from contract.changelog import Birth, Marker
 from contract.topics import READINGS, VIEWS, changelog
-from contract.views import Views, ViewVersion
+from contract.view_versions import Views, ViewVersion
 from kafka_io.cluster import Cluster
 from kafka_io.log_reader import read_to_end, reader
 from operations.errors import Refused

@@ -25,7 +25,7 @@ from contract.changelog import (
 )
 from contract.fold import RULES_ID
 from contract.topics import READINGS, VIEWS, changelog
-from contract.views import Views, ViewState, ViewVersion
+from contract.view_versions import Views, ViewState, ViewVersion
 from kafka_io.cluster import Cluster
 from kafka_io.log_reader import read_to_end, read_views, reader
 from operations.errors import Refused

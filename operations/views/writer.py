@@ -20,7 +20,7 @@ from typing import NamedTuple
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from contract.topics import VIEWS, VIEWS_TRANSACTIONAL_ID
-from contract.views import Views, ViewVersion, pointer_record, version_record
+from contract.view_versions import Views, ViewVersion, pointer_record, version_record
 from kafka_io.cluster import PAUSE_SECONDS, Cluster
 from kafka_io.errors import ClusterRefused
 from kafka_io.log_reader import read_views

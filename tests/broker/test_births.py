@@ -14,7 +14,7 @@ from contract.changelog import (
 )
 from contract.fold import RULES_ID
 from contract.topics import READINGS, VIEWS, VIEWS_TRANSACTIONAL_ID, changelog
-from contract.views import ViewVersion
+from contract.view_versions import ViewVersion
 from kafka_io.cluster_changes import ClusterAdmin
 from kafka_io.log_reader import read_views
 from operations.bootstrap import prepare

@@ -11,7 +11,7 @@ from confluent_kafka import Producer, TopicPartition
 from contract.changelog import MARKER_KEY, Marker, encode_marker, encode_total
 from contract.errors import SettingError
 from contract.topics import READINGS, VIEWS, app_id, changelog, transactional_id
-from contract.views import Views, ViewVersion
+from contract.view_versions import Views, ViewVersion
 from kafka_io.cluster_changes import ClusterAdmin
 from kafka_io.log_reader import read_views
 from operations.bootstrap import prepare

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from contract.topics import IMPORTS, QUARANTINE, READINGS
-from contract.views import pointer_record
+from contract.view_versions import pointer_record
 from kafka_io.cluster_changes import ClusterAdmin
 from operations.quarantine import requeue as requeuing
 from operations.quarantine.repair import read_changes

@@ -24,7 +24,7 @@ from contract.changelog import (
 )
 from contract.kafka import KafkaSettings
 from contract.topics import READINGS, VIEWS, changelog
-from contract.views import ViewVersion, pointer_record, version_record
+from contract.view_versions import ViewVersion, pointer_record, version_record
 from tests.kafka import Kafka
 
 DEADLINE_SECONDS = 20

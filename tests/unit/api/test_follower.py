@@ -14,7 +14,7 @@ from api.view.changelog_follower import (
 from api.view.version_view import ViewState
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker, encode_birth, encode_marker
 from contract.topics import changelog
-from contract.views import ViewVersion
+from contract.view_versions import ViewVersion
 from kafka_io.batches.chunk import RecordChunk
 from tests.api_doubles import changelog_chunk, transaction
 

@@ -12,8 +12,8 @@ from api.view import live_version as module
 from api.view.live_version import LiveView
 from api.view.version_view import ViewState, ViewVersionView
 from contract.changelog import Marker
-from contract.views import Views, ViewVersion
-from contract.views import ViewState as VersionState
+from contract.view_versions import Views, ViewVersion
+from contract.view_versions import ViewState as VersionState
 
 
 class FakeFollower:

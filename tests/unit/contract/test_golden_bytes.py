@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
-from contract import changelog, topics, views
+from contract import changelog, topics, view_versions
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker
 from contract.decoding import validate
 from contract.errors import CorruptRecord, InvalidReading
@@ -30,7 +30,7 @@ from contract.quarantine import (
     decode_quarantined,
     encode_quarantined,
 )
-from contract.views import Views, ViewVersion
+from contract.view_versions import Views, ViewVersion
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "CHANGELOG_FORMAT.md"
 AT = datetime(2025, 4, 30, 10, 11, 21, tzinfo=UTC)
@@ -151,8 +151,8 @@ def test_a_marker_or_birth_that_is_not_ours_is_corrupt(value: bytes):
 
 def test_views_have_their_golden_bytes():
     version = ViewVersion(2, "building", 4, "1")
-    assert views.pointer_record(2) == POINTER
-    assert views.version_record(version) == VERSION
+    assert view_versions.pointer_record(2) == POINTER
+    assert view_versions.version_record(version) == VERSION
     folded = Views()
     for key, value in (VERSION, POINTER, (b"of-a-later-release", b"?"), (b"live", None)):
         folded.apply(key, value)

@@ -193,7 +193,7 @@ def test_ops_k6_a_replay_broken_off_is_to_be_run_again(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from contract.views import ViewVersion
+    from contract.view_versions import ViewVersion
     from local_stack import replay_workers as replaying
 
     async def live(self: Replay, supervisor: object) -> int:

@@ -18,7 +18,7 @@ from cli.commands import replay as command
 from contract.changelog import Birth, Marker
 from contract.fold import RULES_ID
 from contract.topics import READINGS, VIEWS, changelog
-from contract.views import Views, ViewState, ViewVersion
+from contract.view_versions import Views, ViewState, ViewVersion
 from kafka_io.cluster import TopicOnBroker
 from kafka_io.errors import NoBroker
 from operations.errors import Refused

@@ -8,7 +8,7 @@ import pytest
 
 from contract.changelog import Marker
 from contract.topics import READINGS, changelog
-from contract.views import Views, ViewVersion
+from contract.view_versions import Views, ViewVersion
 from kafka_io.cluster import TopicOnBroker
 from kafka_io.errors import ClusterRefused
 from operations import status

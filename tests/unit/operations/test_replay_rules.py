@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from contract.views import Views, ViewState, ViewVersion
+from contract.view_versions import Views, ViewState, ViewVersion
 from local_stack.parts import ModulePart, Part
 from local_stack.previous_view_workers import KeptVersions
 from local_stack.replay_progress import Speed, Watched, line

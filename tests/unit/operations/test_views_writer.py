@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from contract.views import Views
+from contract.view_versions import Views
 from kafka_io.errors import ClusterRefused
 from operations.views import writer as views_writer
 from operations.views.writer import Change, NewRecord, change_views

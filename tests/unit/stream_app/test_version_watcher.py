@@ -12,7 +12,7 @@ from confluent_kafka.admin import ConfigResource, ResourceType
 from contract.changelog import Birth
 from contract.fold import RULES_ID
 from contract.topics import QUARANTINE, READINGS, VIEWS, changelog
-from contract.views import Views, ViewVersion
+from contract.view_versions import Views, ViewVersion
 from kafka_io.cluster import Cluster, TopicOnBroker
 from stream_app.changelog.fence import REMEMBERED_MS, SingleBatches
 from stream_app.checks import certainty

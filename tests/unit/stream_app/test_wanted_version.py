@@ -6,7 +6,7 @@ import pytest
 
 from contract.changelog import Birth
 from contract.fold import RULES_ID
-from contract.views import Views, ViewState, ViewVersion
+from contract.view_versions import Views, ViewState, ViewVersion
 from stream_app.checks.preflight import Ground, check_wanted, wanted_version
 from stream_app.errors import Refusal, RestartNeeded, Suspicion, ViewDropped, WorkerError
 

@@ -19,7 +19,7 @@ from typing import NoReturn
 import pytest
 
 from contract.errors import SettingError
-from contract.views import Views
+from contract.view_versions import Views
 from stream_app import __main__ as worker
 from stream_app.__main__ import lock_directory
 from stream_app.checks.version_watcher import confirm
