@@ -10,7 +10,7 @@ JARS := local_stack/broker/libs
 
 # Before anything else: one line that says what is missing and how to install it, exit 2.
 NEED_BROKER := $(filter run test faults jars,$(MAKECMDGOALS))
-ifneq (,$(NEED_BROKER)$(filter check format model fuzz venv lock,$(MAKECMDGOALS)))
+ifneq (,$(NEED_BROKER)$(filter check format model fuzz venv lock audit promtool,$(MAKECMDGOALS)))
 MISSING := $(shell tools/prerequisites.sh "$(PYTHON)" $(if $(NEED_BROKER),broker))
 # Containers bring their own Java: `make run` takes them where only Java or Maven is missing.
 ifeq (run,$(MAKECMDGOALS)$(filter Python%,$(MISSING)))
@@ -21,7 +21,7 @@ $(error $(MISSING))
 endif
 endif
 
-.PHONY: run test model faults fuzz check format venv jars lock help
+.PHONY: run test model faults fuzz check format venv jars promtool lock audit help
 
 ifneq (,$(COMPOSE))
 run:
@@ -47,11 +47,12 @@ fuzz: venv ## Hostile and generated requests and records, many of them; CASES=50
 	@FUZZ_CASES=$(or $(CASES),50000) FUZZ_RECORDS=$(or $(RECORDS),1000000) FUZZ_SEED=$(or $(SEED),1) FUZZ_LISTINGS=$(or $(LISTINGS),50) \
 		$(BIN)/python -m pytest tests/fuzz -q -s --timeout-method=thread
 
-check: venv ## Lint, formatting, types and imports, in seconds
+check: venv ## Lint, formatting, types, imports, scripts, alert rules, in seconds
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy $(wildcard contract kafka_io producer stream_app api operations local_stack cli tests/benchmarks)
 	@$(BIN)/lint-imports --no-logo
+	@tools/lint.sh
 
 format: venv ## Let ruff format the code and mend what it safely can
 	@$(BIN)/ruff check --fix --quiet . || true
@@ -81,6 +82,11 @@ $(JARS)/fetched: local_stack/broker/pom.xml | .venv/installed
 	@$(BIN)/python -m local_stack.broker.class_archive
 	@touch $@
 
+promtool: $(BIN)/promtool ## Fetch what `make check` tests the alert rules with, from Debian
+
+$(BIN)/promtool: | .venv/installed
+	@tools/fetch_promtool.sh $@
+
 # Settings of the machine that runs this (another index, local wheels) must not get into the files.
 UV_COMPILE = UV_NO_CONFIG=1 UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet \
 	--universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-annotate
@@ -95,6 +101,10 @@ lock: venv ## Renew the lock files from what is pinned; UPGRADE=1 takes newest i
 		-o tests/benchmarks/peers/quix.lock
 	@$(UV_COMPILE) tests/benchmarks/plots/plots.in $(if $(UPGRADE),--upgrade) \
 		-o tests/benchmarks/plots/plots.lock
+
+audit: venv ## Ask pypi.org about known holes in each locked package
+	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
+	@$(BIN)/uvx pip-audit==2.10.1 --disable-pip --require-hashes -r requirements.lock
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1@\2/p' Makefile | awk -F@ '{printf "%-14s %s\n", $$1, $$2}'

@@ -15,7 +15,7 @@ RULES: list[dict[str, Any]] = [
     for group in yaml.safe_load((ROOT / "deploy/prometheus/alerts.yaml").read_text())["groups"]
     for rule in group["rules"]
 ]
-#: What `promtool test rules` runs; Prometheus is no part of `make test`.
+#: What `make check` gives to promtool, where there is one.
 CASES = yaml.safe_load((ROOT / "deploy/prometheus/alerts_test.yaml").read_text())["tests"]
 #: Not ours: node_exporter's, and what the Prometheus client adds to every process.
 FOREIGN = ("node_", "process_")

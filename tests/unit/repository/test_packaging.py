@@ -1,10 +1,12 @@
 """Files that must agree: versions, locks, the broker of `make run` and of the containers."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 import yaml
 
@@ -64,7 +66,7 @@ def test_declared_versions_are_exact_and_the_locked_ones(project: Any) -> None:
     declared = [*project["dependencies"], *extras["dev"], *extras["build"]]
     locked = pins("requirements.lock")
     for requirement in declared:
-        name, _, version = requirement.partition("==")
+        name, _, version = requirement.partition(";")[0].partition("==")
         assert locked[name] == version
 
 
@@ -79,6 +81,18 @@ def test_the_image_runs_on_the_versions_that_are_tested() -> None:
     image = pins("deploy/requirements.lock")
     assert image.items() <= tested.items()
     assert "pytest" not in image
+
+
+def test_compose_takes_the_file(compose: Any) -> None:
+    """What `docker compose config` asks, without Docker."""
+    # github.com/compose-spec/compose-spec, Apache-2.0, as check-jsonschema 0.39.0 carries it.
+    schema = json.loads(Path(__file__).with_name("compose-spec.json").read_text())
+    errors = jsonschema_rs.validator_for(schema).iter_errors(compose)
+    assert [f"{error.instance_path}: {error.message}" for error in errors] == []
+    for service in compose["services"].values():
+        assert service.get("depends_on", {}).keys() <= compose["services"].keys()
+        sources = [volume.partition(":")[0] for volume in service.get("volumes", [])]
+        assert {each for each in sources if "/" not in each} <= compose["volumes"].keys()
 
 
 def test_the_container_broker_is_the_version_that_is_tested(compose: Any) -> None:
