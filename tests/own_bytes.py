@@ -12,8 +12,9 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from api.query.formats.catalogue import FORMATS, Summary
-from api.query.listing import Row
+from api.query.formats.catalogue import FORMATS
+from api.query.formats.writer import Summary
+from api.query.totals import TOTALS, Row
 from contract.decimals import nearest_float
 from contract.decoding import decode_readings
 from contract.fold import PartTotals, add_stored, fold
@@ -44,7 +45,7 @@ def samples() -> Iterator[tuple[str, bytes]]:
     rows = [Row(device, nearest_float(part[0])) for device, part in totals.items()]
     rows.append(Row("Küche 2", 1234567.5))
     for name, form in FORMATS.items():
-        writer = form.writer()
+        writer = form.writer(TOTALS)
         written = writer.head() + writer.rows(rows)
         yield name, written + writer.tail(Summary(len(rows), len(rows), len(rows), 1, 0.25))
     content = Content(io.BytesIO(CSV.encode()), "a.csv")

@@ -10,10 +10,10 @@ from starlette.requests import Request
 from api.auth.authorization import token_of
 from api.dependencies import Services
 from api.errors import BadRequest
+from api.http.media_types import URLENCODED
 from api.http.query_parameters import Parameters, parse_query
 from api.http.request_body import Body, Limits, receive_into
 
-URLENCODED = "application/x-www-form-urlencoded"
 #: Four times the longest query; the devices of a larger one are better asked for in two.
 FORM_BYTES = 256 * 1024
 _OTHER_FORMS = (b"multipart/", b"application/json")

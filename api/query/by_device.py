@@ -16,8 +16,9 @@ from starlette.responses import Response
 from api.auth.authorization import READ_TOTALS, require
 from api.dependencies import Services
 from api.errors import BadRequest
-from api.http.form_parameters import URLENCODED, add_form, receive_form
+from api.http.form_parameters import add_form, receive_form
 from api.http.long_responses import AnswerFile, LongAnswers
+from api.http.media_types import URLENCODED
 from api.http.query_parameters import Parameters, check_names, choice, parse_query, whole_number
 from api.http.responses import StreamedAnswer
 from api.http.routing import Route
@@ -32,18 +33,19 @@ from api.openapi.operation import (
     query,
     record,
 )
-from api.query.formats.catalogue import FORMATS, Format, RowsWriter, Summary
+from api.query.formats.catalogue import FORMATS, Format
+from api.query.formats.writer import RowsWriter, Summary
 from api.query.freshness_headers import entity_tag, is_same, read_headers
 from api.query.listing import (
     SLICE_ROWS,
     Order,
     Query,
-    Row,
     is_among_leaders,
     leading,
     ranked_slowly,
     rows_of,
 )
+from api.query.totals import TOTALS, Row
 from api.view.snapshot import ViewSnapshot
 from api.view.version_view import ViewVersionView
 from contract.errors import echo
@@ -71,7 +73,7 @@ _NAMES = frozenset(each["name"] for each in _FILTERS)
 
 def _operations(name: str, form: Format) -> dict[str, Operation]:
     """Describe a route of the pipe: by GET with a query, by POST with a form."""
-    listed = answer("One row for each device", form.schema, form.media_type, TAGGED_HEADERS)
+    listed = answer("One row for each device", form.schema(TOTALS), form.media_type, TAGGED_HEADERS)
     fields = {each["name"]: each["schema"] for each in _FILTERS}
     return {
         "GET": Operation(
@@ -126,7 +128,7 @@ class TotalsPipe:
             return Response(status_code=304, headers=headers)
         if _is_short(view, query):
             order = await leading(view, query) if is_among_leaders(query) else None
-            pieces = _pieces(query, rows_of(view, query, order), form.writer(), began_at)
+            pieces = _pieces(query, rows_of(view, query, order), form.writer(TOTALS), began_at)
             return Response(b"".join(pieces), headers=headers, media_type=form.media_type)
         if request.method == "HEAD":
             return StreamedAnswer(_nothing(), headers, form.media_type)
@@ -144,7 +146,7 @@ class TotalsPipe:
             if query.by_total and order is None:
                 order = await ranked_slowly(snapshot, query, pause)
             slices = rows_of(snapshot, query, order)
-            for piece in _pieces(query, slices, form.writer(), began_at):
+            for piece in _pieces(query, slices, form.writer(TOTALS), began_at):
                 if piece:
                     await file.write(piece)
                 await pause()

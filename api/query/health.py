@@ -7,13 +7,12 @@ from starlette.responses import Response
 
 from api.auth.authorization import READ_METRICS, require
 from api.dependencies import Services
+from api.http.media_types import PROMETHEUS
 from api.http.query_parameters import check_names, parse_query
 from api.http.responses import JsonAnswer
 from api.http.routing import Route
 from api.openapi.operation import NO_TOKEN, STRING, Operation, answer, record
 from api.view.version_view import ViewState
-
-PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 _READINESS = record(
     {

@@ -10,9 +10,8 @@ from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, 
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
-import msgspec
-
-from api.view.device_totals import Served, served_totals
+from api.query.totals import Row
+from api.view.device_totals import served_totals
 from api.view.sort_by_total import Ranking
 from api.view.sorted_keys import SortedKeys
 from api.view.top_n import KEPT, Orders
@@ -20,13 +19,6 @@ from api.view.top_n import KEPT, Orders
 #: Rows made in one go: about 1 ms.
 SLICE_ROWS = 1_000
 _BESIDE = ThreadPoolExecutor(1, "ranking")
-
-
-class Row(msgspec.Struct, gc=False, frozen=True):
-    """A row as it is served."""
-
-    device_id: str
-    total_energy_consumed: Served
 
 
 class Query(NamedTuple):

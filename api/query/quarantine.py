@@ -12,7 +12,6 @@ import time
 from functools import partial
 from typing import NamedTuple
 
-import msgspec
 from aiokafka.errors import KafkaError
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,19 +20,20 @@ from api.auth.authorization import READ_QUARANTINE, require
 from api.dependencies import Services
 from api.errors import BadRequest, Unavailable, ViewNotRunning
 from api.http.long_responses import AnswerFile, LongAnswers
+from api.http.media_types import JSON
 from api.http.query_parameters import Parameters, check_names, parse_query, whole_number
 from api.http.routing import Route
 from api.openapi.operation import (
-    JSON,
-    STRING,
     WHOLE_NUMBER,
     Json,
     Operation,
     answer,
     query,
-    record,
     text_header,
 )
+from api.query.formats.envelope import JsonRows, answer_schema
+from api.query.formats.writer import Summary
+from api.query.table import Table
 
 PIPE = "/v0/pipes/energy_consumption_quarantine"
 LIMIT = 10_000
@@ -45,33 +45,26 @@ PAGES = 32
 PAUSE_RECORDS = 100
 ANSWER_SECONDS = 10.0
 
-_TYPES = {
-    "timestamp": "Nullable(String)",
-    "device_id": "Nullable(String)",
-    "energy_consumed": "Nullable(String)",
-    "location": "Nullable(String)",
-    "c__error_column": "Array(String)",
-    "c__error": "Array(String)",
-    "c__import_id": "Nullable(String)",
-    "insertion_date": "DateTime",
-    "__topic": "Nullable(String)",
-    "__partition": "Nullable(Int32)",
-    "__offset": "Nullable(Int64)",
-    "__timestamp": "Nullable(Int64)",
-    "__key": "Nullable(String)",
-    "__value": "Nullable(String)",
-    "__key_base64": "Nullable(String)",
-    "__value_base64": "Nullable(String)",
-}
-_META = [{"name": name, "type": kind} for name, kind in _TYPES.items()]
-_SCHEMAS: dict[str, Json] = {
-    "Nullable(String)": {"type": ["string", "null"]},
-    "Nullable(Int32)": {"type": ["integer", "null"]},
-    "Nullable(Int64)": {"type": ["integer", "null"]},
-    "Array(String)": {"type": "array", "items": STRING},
-    "DateTime": STRING,
-}
-_STATISTICS = {"elapsed": {"type": "number"}, "rows_read": WHOLE_NUMBER, "bytes_read": WHOLE_NUMBER}
+ROWS = Table(
+    {
+        "timestamp": "Nullable(String)",
+        "device_id": "Nullable(String)",
+        "energy_consumed": "Nullable(String)",
+        "location": "Nullable(String)",
+        "c__error_column": "Array(String)",
+        "c__error": "Array(String)",
+        "c__import_id": "Nullable(String)",
+        "insertion_date": "DateTime",
+        "__topic": "Nullable(String)",
+        "__partition": "Nullable(Int32)",
+        "__offset": "Nullable(Int64)",
+        "__timestamp": "Nullable(Int64)",
+        "__key": "Nullable(String)",
+        "__value": "Nullable(String)",
+        "__key_base64": "Nullable(String)",
+        "__value_base64": "Nullable(String)",
+    }
+)
 
 
 def _up_to(most: int) -> Json:
@@ -84,18 +77,7 @@ READ_ROWS = Operation(
     {
         200: answer(
             "One row for each record or row that was refused",
-            record(
-                {
-                    "meta": {"const": _META},
-                    "data": {
-                        "type": "array",
-                        "items": record({n: _SCHEMAS[kind] for n, kind in _TYPES.items()}),
-                    },
-                    "rows": WHOLE_NUMBER,
-                    "rows_before_limit_at_least": WHOLE_NUMBER,
-                    "statistics": record(_STATISTICS),
-                }
-            ),
+            answer_schema(ROWS),
             headers={"X-View-Version": text_header("Rows of this view version and of none")},
         )
     },
@@ -163,20 +145,16 @@ class Quarantine:
     async def _make(self, asked: _Asked, began_at: float, file: AnswerFile) -> None:
         most = self._services.settings.quarantine_answer_bytes
         page = await self._services.quarantine.newest(*asked, most)
-        await file.write(b'{"meta":%b,"data":[' % msgspec.json.encode(_META))
+        writer = JsonRows(ROWS)
+        await file.write(writer.head())
         for place, row in enumerate(page.records):
             await file.write(b",%b" % row if place else row)
             if place % PAUSE_RECORDS == 0:
                 await self._answers.pause()
-        statistics = {
-            "elapsed": round(time.perf_counter() - began_at, 6),
-            "rows_read": page.records_read,
-            "bytes_read": page.bytes_read,
-        }
-        await file.write(
-            b'],"rows":%d,"rows_before_limit_at_least":%d,"statistics":%b}'
-            % (len(page.records), page.matching, msgspec.json.encode(statistics))
-        )
+        elapsed = time.perf_counter() - began_at
+        read = (page.records_read, page.bytes_read)
+        summary = Summary(len(page.records), page.matching, *read, elapsed)
+        await file.write(writer.tail(summary))
 
 
 def _bounded(parameters: Parameters, name: str, most: int) -> int | None:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.query.listing import Query, Row, leading, rows_of
+from api.query.listing import Query, leading, rows_of
+from api.query.totals import Row
 from api.view.top_n import Leaders
 from api.view.version_view import ViewState, ViewVersionView
 from tests.api_doubles import Totals, changelog_chunk, transaction

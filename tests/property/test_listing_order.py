@@ -12,7 +12,8 @@ from unittest.mock import patch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from api.query.listing import Query, Row, ranked_slowly, rows_of
+from api.query.listing import Query, ranked_slowly, rows_of
+from api.query.totals import Row
 from api.view.snapshot import ViewSnapshot
 from contract.decimals import Number
 from tests.api_doubles import Totals, changelog_chunk, filled_view, transaction

@@ -7,24 +7,25 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, Any, cast
 
 import pyarrow as pa
 from pyarrow.parquet import ParquetWriter
 
-if TYPE_CHECKING:
-    from api.query.formats.catalogue import Summary
-    from api.query.listing import Row
+from api.query.formats.writer import Summary
+from api.query.table import Table
 
-PARQUET = "application/vnd.apache.parquet"
 #: Written in one go: 1 to 2 ms.
 GROUP_ROWS = 10_000
 
-_COLUMNS: list[pa.Field[Any]] = [
-    pa.field("device_id", pa.string(), nullable=False),
-    pa.field("total_energy_consumed", pa.float64()),
-]
-_SCHEMA = pa.schema(_COLUMNS)
+_STRING: pa.DataType = pa.string()
+#: The columns' types in Arrow; a Float64 is null where the number is beyond it.
+_ARROW: dict[str, tuple[pa.DataType, bool]] = {
+    "String": (_STRING, False),
+    "Nullable(String)": (_STRING, True),
+    "Float64": (pa.float64(), True),
+    "UInt64": (pa.uint64(), False),
+}
 #: Arrow's own pools keep what they once had.
 _POOL = pa.system_memory_pool()
 
@@ -32,46 +33,47 @@ _POOL = pa.system_memory_pool()
 class ParquetRows:
     """Writes one listing."""
 
-    def __init__(self) -> None:
+    def __init__(self, table: Table) -> None:
         """Begin without rows."""
+        self._columns = table.columns
+        self._schema = pa.schema(
+            [pa.field(each.name, *_ARROW[each.type]) for each in table.columns]
+        )
         self._sink = _Sink()
         self._writer = ParquetWriter(
             cast("IO[bytes]", self._sink),
-            _SCHEMA,
+            self._schema,
             compression="snappy",
             use_dictionary=False,
             memory_pool=_POOL,
         )
-        self._device_ids: list[str] = []
-        self._totals: list[float | None] = []
+        self._rows: list[Any] = []
 
     def head(self) -> bytes:
         """Return the magic bytes."""
         return self._sink.take()
 
-    def rows(self, rows: Sequence[Row]) -> bytes:
+    def rows(self, rows: Sequence[Any]) -> bytes:
         """Return row groups as they get full."""
-        self._device_ids += [row.device_id for row in rows]
-        totals = [row.total_energy_consumed for row in rows]
-        self._totals += [None if total is None else float(total) for total in totals]
-        if len(self._totals) >= GROUP_ROWS:
+        self._rows += rows
+        if len(self._rows) >= GROUP_ROWS:
             self._write_group()
         return self._sink.take()
 
     def tail(self, summary: Summary) -> bytes:
         """Return the last row group and the footer."""
-        if self._totals:
+        if self._rows:
             self._write_group()
         self._writer.close()
         return self._sink.take()
 
     def _write_group(self) -> None:
         columns: list[pa.Array[Any]] = [
-            pa.array(self._device_ids, pa.string(), memory_pool=_POOL),
-            pa.array(self._totals, pa.float64(), memory_pool=_POOL),
+            pa.array(map(column.get, self._rows), field.type, memory_pool=_POOL)
+            for column, field in zip(self._columns, self._schema, strict=True)
         ]
-        self._writer.write_table(pa.Table.from_arrays(columns, schema=_SCHEMA))
-        self._device_ids, self._totals = [], []
+        self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
+        self._rows = []
 
 
 class _Sink(io.RawIOBase):

@@ -7,11 +7,16 @@ from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlencode
 
+import jsonschema_rs
+import msgspec
 import pyarrow.parquet
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from api.query.formats import catalogue
 from api.query.formats.parquet import GROUP_ROWS
+from api.query.formats.writer import Summary
+from api.query.table import Table
 from tests.api_doubles import Answer, Caller, Totals, caller_for, filled_view
 
 PIPE = "/v0/pipes/energy_consumption_by_device"
@@ -230,3 +235,35 @@ async def test_a_stranger_s_form_is_not_read(caller: Caller) -> None:
 async def test_a_posted_question_is_answered_whole_whatever_was_seen(caller: Caller) -> None:
     answer = await post(caller, PIPE, {"limit": 1}, **{"if-none-match": "*"})
     assert (answer.status, answer.json()["rows"]) == (200, 1)
+
+
+class Place(msgspec.Struct):
+    location: str
+    total_energy_consumed: float | None
+    exact: str | None
+    readings: int
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_any_table_is_written_in_every_format(form: str) -> None:
+    kinds = ("String", "Float64", "Nullable(String)", "UInt64")
+    places = Table(dict(zip(Place.__struct_fields__, kinds, strict=True)), explained="By place.")
+    writer = catalogue.FORMATS[form].writer(places)
+    rows = [Place('a"b', 1.5, '"1.5', 3), Place("", None, None, 0)]
+    body = writer.head() + writer.rows(rows) + writer.tail(Summary(2, 2, 2, 1, 0.5))
+    if form == "json":
+        assert json.loads(body)["meta"] == places.meta
+        schema = {**catalogue.FORMATS[form].schema(places)}
+        jsonschema_rs.validator_for(schema).validate(json.loads(body))
+    if form == "csvwithnames":
+        head, *lines = body.decode().split("\n")
+        assert head == '"location","total_energy_consumed","exact","readings"'
+        assert lines == ['"a""b",1.5,"""1.5",3', r'"",\N,\N,0', ""]
+    if form == "parquet":
+        assert table(body).to_pylist() == [msgspec.structs.asdict(row) for row in rows]
+    if form == "prometheus":
+        (family,) = text_string_to_metric_families(body.decode())
+        assert [sample.labels for sample in family.samples] == [
+            {"location": 'a"b'},
+            {"location": ""},
+        ]

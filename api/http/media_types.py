@@ -1,0 +1,9 @@
+"""Content types of what we send and receive."""
+
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+CSV = "text/csv; charset=utf-8"
+PARQUET = "application/vnd.apache.parquet"
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+HTML = "text/html; charset=utf-8"
+URLENCODED = "application/x-www-form-urlencoded"
