@@ -102,7 +102,7 @@ lock: venv ## Renew the lock files from what is pinned; UPGRADE=1 takes newest i
 	@$(UV_COMPILE) tests/benchmarks/plots/plots.in $(if $(UPGRADE),--upgrade) \
 		-o tests/benchmarks/plots/plots.lock
 
-audit: venv ## Ask pypi.org about known holes in each locked package
+audit: venv ## Ask the package index about known holes in each locked package
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
 	@$(BIN)/uvx pip-audit==2.10.1 --disable-pip --require-hashes -r requirements.lock
 
