@@ -22,10 +22,10 @@ from stream_app.checks.preflight import Ground
 from stream_app.checks.progress_watchdog import end_when_stuck
 from stream_app.checks.version_watcher import Watch, confirm, watch
 from stream_app.errors import Refusal, WorkerError
-from stream_app.failpoints import Classes, Failpoint
 from stream_app.faust_adapter.app import ChunkApp, ChunkSchema
 from stream_app.faust_adapter.assignor import KnownTopicsAssignor
 from stream_app.faust_adapter.table import TotalsTable
+from stream_app.partition.processor import PartitionPipe
 from stream_app.partition.set_aside import leave_if_alone
 from stream_app.process.member import client_id
 from stream_app.process.rate_limiter import Pace
@@ -123,10 +123,9 @@ def _ownership(
     nothing_left: Callable[[Refusal], None],
 ) -> Ownership:
     connection = settings.for_aiokafka()
-    classes = Failpoint.parse(settings.failpoint).classes() if settings.failpoint else Classes()
 
     def new_writer(partition: int) -> TransactionWriter:
-        return classes.writer(
+        return TransactionWriter(
             connection,
             ground.view_version,
             partition,
@@ -146,7 +145,7 @@ def _ownership(
 
     return Ownership(
         new_writer=new_writer,
-        new_pipe=classes.pipe,
+        new_pipe=PartitionPipe,
         recovery=recovery,
         lineage=Lineage(new_reader),
         confirm_ground=lambda: confirm(cluster, ground),

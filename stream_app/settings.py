@@ -12,7 +12,6 @@ from contract.kafka import KafkaSettings
 from contract.settings import Integer, Seconds
 from contract.topics import app_id
 from stream_app.changelog.origin import LostOffsets
-from stream_app.failpoints import Failpoint
 
 MIB = 1024 * 1024
 _LOST_RANGE = re.compile(r"([0-9]{1,9}):([0-9]{1,18})-([0-9]{1,18})")
@@ -67,16 +66,6 @@ class WorkerSettings(KafkaSettings):
     #: Offsets to go on without, removed before they were counted or in a damaged batch:
     #: `0:17-42,3:5-9`.
     accept_lost_offsets: str = Field("", alias="STREAM_APP_ACCEPT_LOST_OFFSETS")
-
-    #: For tests only: a step of its work at which the worker ends; see stream_app/failpoints.py.
-    failpoint: str = Field("", alias="STREAM_APP_FAILPOINT")
-
-    @field_validator("failpoint")
-    @classmethod
-    def _step(cls, text: str) -> str:
-        if text:
-            Failpoint.parse(text)
-        return text
 
     @field_validator("accept_lost_offsets")
     @classmethod

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from local_stack.broker.process import LocalBroker
-from stream_app.failpoints import STEPS
 from tests.fault.damage import damage
+from tests.fault.failpoints import STEPS
 from tests.fault.http_reader import HttpReader
 from tests.fault.http_writer import HttpWriter
 from tests.fault.pipeline import SESSION_SECONDS, Pipeline

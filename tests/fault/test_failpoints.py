@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from stream_app.failpoints import STEPS
+from tests.fault.failpoints import STEPS
 from tests.fault.pipeline import Pipeline
 from tests.fault.rounds import ONCE
 from tests.kafka import wait_until

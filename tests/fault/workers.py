@@ -20,6 +20,7 @@ from pathlib import Path
 from tests.kafka import wait_until
 
 COMMAND = [str(Path(sys.executable).with_name("energy")), "worker"]
+FAILING = [sys.executable, "-m", "tests.fault.failpoints"]
 FAILED, RESTART_ME = 1, 75
 NO_BROKER = "no broker answers"
 _LOOK_SECONDS = 0.02
@@ -37,7 +38,7 @@ class WorkerProcess:
         self.log_file = directory.with_name(f"{directory.name}.log")
         self.exit_codes: list[int] = []
         self.wanted = False
-        #: `STEP:TIMES[:stop]` of stream_app/failpoints.py, one after the other: the next one
+        #: `STEP:TIMES[:stop]` of tests/fault/failpoints.py, one after the other: the next one
         #: follows at the start after the one before was reached, not when a life ended otherwise.
         self.failpoints: list[str] = []
         self._environ = {
@@ -69,10 +70,10 @@ class WorkerProcess:
                 self.failpoints.pop(0)
             output.write(b"--- start\n")
             output.flush()
-            failpoint = self.failpoints[0] if self.failpoints else ""
+            failing = [*FAILING, self.failpoints[0]] if self.failpoints else None
             self._process = subprocess.Popen(
-                self._command,
-                env=self._environ | {"STREAM_APP_FAILPOINT": failpoint},
+                failing or self._command,
+                env=self._environ,
                 stdout=output,
                 stderr=output,
                 stdin=subprocess.DEVNULL,

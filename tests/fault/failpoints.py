@@ -1,8 +1,9 @@
-"""Ends or stops this process at a named step of its work; only for tests, off unless told so.
+"""A worker that ends or stops at a named step of its work: `python -m tests.fault.failpoints`.
 
-`STREAM_APP_FAILPOINT=committed:25` kills the process (SIGKILL) when it has passed that step 25
-times, `changelog_sent:25:stop` stops it there (SIGSTOP). Each worker is made of the classes below
-only then: one without a failpoint does not know that there are any.
+`python -m tests.fault.failpoints committed:25` runs a worker that kills itself (SIGKILL) when it
+has passed that step 25 times; `changelog_sent:25:stop` stops it there (SIGSTOP). Its writers and
+pipes are the classes below, in place of the ones that `stream_app.app` names; all else is the
+worker as a user starts it.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ import logging
 import os
 import re
 import signal
+import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 from kafka_io.batches.chunk import RecordChunk
+from stream_app import app
+from stream_app.__main__ import main
 from stream_app.changelog.writer import TransactionWriter
 from stream_app.partition.commit_protocol import (
     Acknowledge,
@@ -67,18 +71,14 @@ _ON_ITS_WAY_SECONDS = 0.0005
 class Failpoint:
     """One step, at which the process ends or stops once."""
 
-    def __init__(self, step: str, times: int, number: signal.Signals) -> None:
-        """Begin to count."""
-        self._step, self._left, self._signal = step, times, number
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Make one of `STEP:TIMES[:stop]`. Raises: ValueError."""
+    def __init__(self, text: str) -> None:
+        """Begin to count; `text` is STEP:TIMES[:stop]. Raises: ValueError."""
         found = PATTERN.fullmatch(text)
         if found is None:
-            raise ValueError(f"must be STEP:TIMES[:stop], STEP one of {', '.join(STEPS)}")
-        step, times, stop = found.groups()
-        return cls(step, int(times), signal.SIGSTOP if stop else signal.SIGKILL)
+            raise ValueError(f"{text} is not STEP:TIMES[:stop], STEP one of {', '.join(STEPS)}")
+        self._step, times, stop = found.groups()
+        self._left = int(times)
+        self._signal = signal.SIGSTOP if stop else signal.SIGKILL
 
     def passes(self, step: str) -> None:
         """Note that a step was passed; does not return where the process ends there."""
@@ -88,24 +88,6 @@ class Failpoint:
         if self._left == 0:
             log.warning("failpoint: %s, %s", step, self._signal.name)
             os.kill(os.getpid(), self._signal)
-
-    def classes(self) -> Classes:
-        """Return what a worker with this failpoint is made of."""
-
-        class Writer(FailingWriter):
-            failpoint = self
-
-        class Pipe(FailingPipe):
-            failpoint = self
-
-        return Classes(Writer, Pipe)
-
-
-class Classes(NamedTuple):
-    """What makes a partition's writer and its pipe."""
-
-    writer: Callable[..., TransactionWriter] = TransactionWriter
-    pipe: Callable[..., PartitionPipe] = PartitionPipe
 
 
 class FailingWriter(TransactionWriter):
@@ -157,3 +139,9 @@ class FailingPipe(PartitionPipe):
         answer = await super()._do(effect)
         self.failpoint.passes(_AFTER[type(effect)])
         return answer
+
+
+if __name__ == "__main__":
+    FailingWriter.failpoint = FailingPipe.failpoint = Failpoint(sys.argv[1])
+    app.TransactionWriter, app.PartitionPipe = FailingWriter, FailingPipe  # type: ignore[misc]
+    sys.exit(main())
