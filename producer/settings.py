@@ -60,6 +60,6 @@ class ProducerSettings(KafkaSettings):
             "linger.ms": self.linger_ms,
             "compression.type": self.compression,
             "partitioner": _PARTITIONERS[self.partitioner],
-            # Who gives up does so for all records at once: link.py.
+            # Who gives up does so for all records at once: polled_client.py.
             "message.timeout.ms": 0,
         }

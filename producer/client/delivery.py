@@ -6,19 +6,16 @@ Reports come from the poll thread of the producer; outcome.py says how they are 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from itertools import repeat
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from threading import Event, Lock
-from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException
 
 from producer.client.outcome import NOT_APPENDED, Outcome
+from producer.client.polled_client import Link
+from producer.client.queue_room import QueueRoom
 from producer.client.report_batch import Parcel
-
-if TYPE_CHECKING:
-    from producer.client.polled_client import Link
-    from producer.client.reading_producer import ReadingProducer
 
 #: Records that are reported together: large enough to be cheap, small against the queue.
 PARCEL_RECORDS = 5000
@@ -30,11 +27,22 @@ class Delivery:
     `failed_values` keeps what was not acknowledged, in no order, if `keep_failed`.
     """
 
-    def __init__(self, producer: ReadingProducer, link: Link, *, keep_failed: bool) -> None:
+    def __init__(
+        self,
+        room: QueueRoom,
+        handing_over: Callable[[], AbstractContextManager[Link]],
+        link: Link,
+        *,
+        with_keys: bool,
+        keep_failed: bool,
+    ) -> None:
+        """`handing_over` gives the link that takes records now; `link` is the one by now."""
         self.failed_values: list[bytes | None] = []
         self.transmitted_before = link.transmitted
-        self._producer = producer
+        self._room = room
+        self._handing_over = handing_over
         self._link = link
+        self._with_keys = with_keys
         #: Counts do not tell what was sent: they are of one link, and only if it answers.
         self._is_sent_unknown = False
         self._keep_failed = keep_failed
@@ -75,18 +83,18 @@ class Delivery:
         Raises: QueueFull, ProducerStopped.
         """
         size = sum(map(len, filter(None, values))) + sum(map(len, filter(None, keys or ())))
-        if self._producer.settings.partitioner == "none":
+        if not self._with_keys:
             keys = None
         parcels = -(-len(values) // PARCEL_RECORDS)
         share = size // max(1, parcels)
         if not block:
-            self._producer.reserve(len(values), share * parcels, block=False)
+            self._room.reserve(len(values), share * parcels, block=False)
         handled = 0
         try:
             for start in range(0, len(values), PARCEL_RECORDS):
                 some = values[start : start + PARCEL_RECORDS]
                 if block:
-                    self._producer.reserve(len(some), share)
+                    self._room.reserve(len(some), share)
                 handled = start + len(some)
                 some_keys = keys[start:handled] if keys is not None else None
                 self._send_parcel(topic, some, some_keys, share)
@@ -97,7 +105,7 @@ class Delivery:
                 self._refused += len(values) - handled
             if not block:
                 left = -(-(len(values) - handled) // PARCEL_RECORDS)
-                self._producer.release(len(values) - handled, share * left)
+                self._room.release(len(values) - handled, share * left)
             raise
 
     def _send_parcel(
@@ -107,7 +115,7 @@ class Delivery:
         keys: Sequence[bytes | None] | None,
         size: int,
     ) -> None:
-        with self._producer.handing_over() as link:
+        with self._handing_over() as link:
             with self.lock:
                 if self._is_sealed:
                     raise ValueError("the delivery is sealed")
@@ -122,7 +130,8 @@ class Delivery:
             try:
                 while link.is_usable and (place := len(sent) + refused) < len(values):
                     try:
-                        sent.extend(_produce_all(link, topic, values, keys, place, parcel))
+                        some = None if keys is None else keys[place:]
+                        sent.extend(link.produce(topic, values[place:], some, parcel.report))
                     except (KafkaException, BufferError) as error:
                         with self.lock:
                             self._note(str(error), values[len(sent) + refused])
@@ -160,7 +169,7 @@ class Delivery:
                 else:
                     self._doubtful += 1
                 self._note(error.str(), value)
-        self._producer.release(parcel.records, parcel.size)
+        self._room.release(parcel.records, parcel.size)
         self._end_if_all_reported()
 
     def seal(self, on_done: Callable[[Outcome], None] | None = None) -> None:
@@ -224,22 +233,3 @@ class Delivery:
             dict(self._offsets),
             self._reason,
         )
-
-
-def _produce_all(
-    link: Link,
-    topic: str,
-    values: Sequence[bytes | None],
-    keys: Sequence[bytes | None] | None,
-    place: int,
-    parcel: Parcel,
-) -> Iterator[None]:
-    # C all the way: no signal comes between a record that was taken and its None.
-    return map(
-        link.client.produce,
-        repeat(topic),
-        values[place:],
-        repeat(None) if keys is None else keys[place:],
-        repeat(-1),
-        repeat(parcel.report),
-    )

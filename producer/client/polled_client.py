@@ -10,18 +10,16 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
 from threading import Lock, Thread, current_thread
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import msgspec
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import KafkaError, Message, Producer
 
 from producer.client.last_problem import LastProblem
 from producer.client.report_batch import Parcel
-
-if TYPE_CHECKING:
-    from producer.client.delivery import Delivery
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +33,16 @@ DECIDE_SECONDS = 4 * _STATISTICS_MS / 1000
 _REPORT_SECONDS = 5.0
 #: librdkafka's own threads may take their time to end; they send nothing.
 _CLOSE_SECONDS = 2.0
+
+
+class Undecided(Protocol):
+    """A delivery of which some records may have been sent or not."""
+
+    transmitted_before: int
+
+    def decide(self, *, is_sent: bool) -> None:
+        """Take over whether any of them can have been sent."""
+        ...
 
 
 class _Broker(msgspec.Struct):
@@ -64,7 +72,7 @@ class Link:
         self.transmitted = 0
         self._parcels: deque[tuple[float, Parcel]] = deque()
         self._statistics_seen = 0
-        self._undecided: list[tuple[int, Delivery]] = []
+        self._undecided: list[tuple[int, Undecided]] = []
         self.is_retired = self._is_closed = False
         self._retired_at = 0.0
         #: Nothing more is reported or decided: nobody polls.
@@ -90,6 +98,21 @@ class Link:
         """Tell whether it takes records: it is neither given up nor without its thread."""
         return not self.is_retired and not self.has_ended
 
+    def produce(
+        self,
+        topic: str,
+        values: Sequence[bytes | None],
+        keys: Sequence[bytes | None] | None,
+        report: Callable[[KafkaError | None, Message], None],
+    ) -> Iterator[None]:
+        """Hand records over, one for each None that is taken. Raises: KafkaException, BufferError.
+
+        C all the way: no signal comes between a record that was taken and its None.
+        """
+        some_keys = repeat(None) if keys is None else keys
+        produce = self.client.produce
+        return map(produce, repeat(topic), values, some_keys, repeat(-1), repeat(report))
+
     def follow(self, parcel: Parcel) -> None:
         """Note when a parcel's records begin to age."""
         self._parcels.append((time.monotonic(), parcel))
@@ -100,7 +123,7 @@ class Link:
             self._parcels.popleft()
         return time.monotonic() - self._parcels[0][0] if self._parcels else 0.0
 
-    def decide_later(self, delivery: Delivery) -> None:
+    def decide_later(self, delivery: Undecided) -> None:
         """Settle what can have been sent, as soon as librdkafka's counts tell."""
         with self._lock:
             if not self.has_ended:

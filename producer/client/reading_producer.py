@@ -4,8 +4,8 @@ Writes: whatever topics its deliveries name, in practice the readings and the qu
 Guarantees: nothing is called acknowledged that Kafka did not acknowledge, and that is there
 once; nothing is called refused that can be in a log (outcome.py); once `stop` has returned,
 nothing is sent. When a record is not acknowledged in time, all that are under way are given up
-with it, and a new client goes on (link.py). Where none can be made (a password file is away, no
-thread is left) records are refused at once, `problem` says why, and each use tries again.
+with it, and a new client continues (polled_client.py). Where none can be made (a password file is
+away, no thread is left) records are refused at once, `problem` says why, and each use tries again.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Condition, Lock
+from threading import Lock
 
 from confluent_kafka import KafkaException, Producer
 
 from producer.client.delivery import Delivery
 from producer.client.last_problem import LastProblem
 from producer.client.polled_client import DECIDE_SECONDS, POLL_SECONDS, Link
-from producer.errors import BrokerUnreachable, ProducerStopped, QueueFull, TopicMissing
+from producer.client.queue_room import QueueRoom
+from producer.errors import BrokerUnreachable, ProducerStopped, TopicMissing
 from producer.settings import ProducerSettings
 
 _log = logging.getLogger(__name__)
@@ -53,9 +54,7 @@ class ReadingProducer:
         self._problem: str | None = None
         self._renewed_at = 0.0
         self._client_factory = client_factory
-        self._room = Condition()
-        self._records = self._bytes = 0
-        self._is_stopping = False
+        self._room = QueueRoom(settings.queue_records, settings.queue_bytes)
         self._last_problem = LastProblem()
         self._handing_over = Lock()
         self._retired: list[Link] = []
@@ -80,9 +79,15 @@ class ReadingProducer:
 
     def open(self, *, keep_failed: bool = False) -> Delivery:
         """Begin a delivery. Raises: ProducerStopped."""
-        if self._is_stopping:
+        if self._room.is_closed:
             raise ProducerStopped
-        return Delivery(self, self._link, keep_failed=keep_failed)
+        return Delivery(
+            self._room,
+            self._handed_over,
+            self._link,
+            with_keys=self.settings.partitioner != "none",
+            keep_failed=keep_failed,
+        )
 
     @property
     def is_connected(self) -> bool:
@@ -99,41 +104,10 @@ class ReadingProducer:
     @property
     def records_under_way(self) -> int:
         """Return how many records are neither acknowledged nor given up."""
-        return self._records
-
-    def has_room(self, records: int, size: int) -> bool:
-        """Tell whether so much may be sent now; what is larger than the queue goes alone."""
-        return not self._records or (
-            self._records + records <= self.settings.queue_records
-            and self._bytes + size <= self.settings.queue_bytes
-        )
-
-    def reserve(self, records: int, size: int, *, block: bool = True) -> None:
-        """Take room in the queue. Raises: QueueFull unless blocking, ProducerStopped."""
-        with self._room:
-            while not self._is_stopping and not self.has_room(records, size):
-                if not block:
-                    raise QueueFull
-                self._room.wait()
-            if self._is_stopping:
-                raise ProducerStopped
-            self._records += records
-            self._bytes += size
-
-    def release(self, records: int, size: int) -> None:
-        """Give room back."""
-        with self._room:
-            self._records -= records
-            self._bytes -= size
-            self._room.notify_all()
-
-    def wait_for_room(self, timeout_seconds: float) -> None:
-        """Block until something has ended, at most so long."""
-        with self._room:
-            self._room.wait(timeout_seconds)
+        return self._room.records
 
     @contextmanager
-    def handing_over(self) -> Iterator[Link]:
+    def _handed_over(self) -> Iterator[Link]:
         """Give the link that takes records now; it stays the one as long as this is held.
 
         It may be one that takes none: see `problem`.
@@ -148,10 +122,7 @@ class ReadingProducer:
 
         May be called twice.
         """
-        with self._room:
-            self._is_stopping = True
-            self._room.notify_all()
-            self._room.wait_for(lambda: not self._records, deadline_seconds)
+        self._room.close(deadline_seconds)
         with self._handing_over:
             self._link.retire()
             links = [*self._retired, self._link]
@@ -172,10 +143,12 @@ class ReadingProducer:
         if not patience or link.oldest_seconds() < patience:
             return
         with self._handing_over:
-            if self._is_stopping or link is not self._link or link.is_retired:
+            if self._room.is_closed or link is not self._link or link.is_retired:
                 return
             _log.warning(
-                "no acknowledgement within %g s: %d records are given up", patience, self._records
+                "no acknowledgement within %g s: %d records are given up",
+                patience,
+                self.records_under_way,
             )
             self._on_given_up()
             link.retire()
@@ -194,7 +167,7 @@ class ReadingProducer:
         """
         now = time.monotonic()
         former = self._link
-        if self._is_stopping or former.is_usable or now < self._renewed_at + _RENEW_SECONDS:
+        if self._room.is_closed or former.is_usable or now < self._renewed_at + _RENEW_SECONDS:
             return
         self._renewed_at = now
         try:

@@ -267,7 +267,7 @@ def test_after_stop_nothing_is_sent(running_broker: LocalBroker):
         assert deliver(producer, topic, [b"before"]).is_complete
         running_broker.kill()
         wait_until(lambda: not producer.is_connected, "the connection is seen to be lost")
-        delivery = producer.open()
+        delivery, later = producer.open(), producer.open()
         delivery.send(topic, [b"recalled"] * 1000)
         delivery.seal()
         began = time.monotonic()
@@ -279,7 +279,7 @@ def test_after_stop_nothing_is_sent(running_broker: LocalBroker):
         with pytest.raises(ProducerStopped):
             producer.open()
         with pytest.raises(ProducerStopped):
-            producer.reserve(1, 1)
+            later.send(topic, [b"in vain"])
         running_broker.start()
         running_broker.wait_ready(60)
         assert deliver_by_another(running_broker, topic).is_complete
