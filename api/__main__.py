@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
 import logging
 import os
 import ssl
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import uvloop
 
@@ -20,8 +19,9 @@ from api.http.server import ApiServer, bind
 from api.logging_setup import set_up_logging
 from api.preflight import check_ground
 from api.settings import ApiSettings
+from contract.command_line import is_debug
 from contract.errors import SettingError
-from contract.exit_codes import of_os_error, os_error_line
+from contract.exit_codes import INTERRUPTED, end_with
 
 
 def main(environ: Mapping[str, str] = os.environ, *, debug: bool = False) -> int:
@@ -38,16 +38,13 @@ def main(environ: Mapping[str, str] = os.environ, *, debug: bool = False) -> int
         gc.set_threshold(100_000, 50, 1_000)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(server.run_until_stopped(_until_ground(settings)))
-    except SettingError as error:
-        return _refused(str(error), 2)
     except ssl.SSLError as error:
-        return _refused(f"KAFKA_SSL_CA_FILE, _CERT_FILE or _KEY_FILE: {error}", 2)
-    except StartRefused as error:
-        return _refused(str(error), error.exit_code)
-    except OSError as error:
-        return _refused(os_error_line(error), of_os_error(error))
+        files = "KAFKA_SSL_CA_FILE, _CERT_FILE or _KEY_FILE"
+        return end_with(SettingError(files, str(error)), "energy api")
+    except (SettingError, StartRefused, OSError) as error:
+        return end_with(error, "energy api")
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
 
 
 async def _until_ground(settings: ApiSettings) -> None:
@@ -55,22 +52,13 @@ async def _until_ground(settings: ApiSettings) -> None:
     logging.getLogger("api").info("serving on http://%s:%d", settings.host, settings.port)
 
 
-def _refused(text: str, exit_code: int) -> int:
-    print(f"energy api: {text}", file=sys.stderr)
-    return exit_code
-
-
-def is_debug(arguments: Sequence[str] | None = None) -> bool:
-    """Read the command line; ends with help (0) or for an unknown argument (2)."""
-    parser = argparse.ArgumentParser(
-        "python -m api",
-        description="Run the HTTP server until Ctrl-C; the same as `energy api`.",
-        epilog="Settings are environment variables. Example: "
-        "API_HOST=0.0.0.0 API_PORT=8000 python -m api",
-    )
-    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
-    return bool(parser.parse_args(arguments).debug)
-
-
 if __name__ == "__main__":
-    sys.exit(main(debug=is_debug()))
+    sys.exit(
+        main(
+            debug=is_debug(
+                "api",
+                "Run the HTTP server until Ctrl-C; the same as `energy api`.",
+                "API_HOST=0.0.0.0 API_PORT=8000",
+            )
+        )
+    )

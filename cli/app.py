@@ -26,8 +26,9 @@ from cli.commands import (
     token,
     topics,
 )
-from cli.exit_codes import exit_code_of, one_line
+from cli.error_line import one_line
 from cli.invocation import Invocation
+from contract import exit_codes
 from contract.exit_codes import DONE, INTERRUPTED, RESTART_ME
 from local_stack.signals import end_at_sigterm
 
@@ -85,7 +86,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         if debug:
             traceback.print_exc()
         print(f"energy: {one_line(error)}", file=sys.stderr)
-        return exit_code_of(error)
+        return exit_codes.of(error)
     return 0
 
 

@@ -2,14 +2,14 @@
 
 ContractError
 +-- InvalidReading    a value that is no reading: quarantine it
-+-- CorruptRecord     bytes in one of our own topics that we did not write
++-- CorruptRecord     bytes in one of our own topics that we did not write: exit code 3
 |   +-- DoesNotFollow     a commit by a writer that had lost its partition
 +-- SettingError      a setting that is missing or out of range: exit code 2
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 #: An echo of hostile input in a message is cut to this many characters.
 ECHO_CHARACTERS = 64
@@ -27,6 +27,8 @@ class Fault(NamedTuple):
 
 class ContractError(Exception):
     """Something does not keep the contract."""
+
+    exit_code: ClassVar[int] = 1
 
 
 class InvalidReading(ContractError):
@@ -49,6 +51,8 @@ class InvalidReading(ContractError):
 class CorruptRecord(ContractError):
     """A record in one of our own topics has bytes we did not write; do not go on from it."""
 
+    exit_code = 3
+
 
 class DoesNotFollow(CorruptRecord):
     """A commit does not continue from the one before it; build a new view version."""
@@ -56,6 +60,8 @@ class DoesNotFollow(CorruptRecord):
 
 class SettingError(ContractError):
     """A setting is missing or out of range; correct the variable and start again."""
+
+    exit_code = 2
 
     def __init__(self, name: str, problem: str, *, value: str | None = None) -> None:
         """Name the variable, what is wrong and, unless it is a secret, its value."""

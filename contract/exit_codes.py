@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import signal
+import sys
 
 DONE = 0
 FAILED = 1
@@ -57,6 +58,21 @@ def of_os_error(error: OSError) -> int:
     if error.errno in _LACKING or isinstance(error, TimeoutError):
         return RESTART_ME
     return FAILED
+
+
+def of(error: Exception) -> int:
+    """Return the code to end with; errors of our own carry it as `exit_code`."""
+    if isinstance(error, OSError):
+        return of_os_error(error)
+    code = getattr(error, "exit_code", FAILED)
+    return code if isinstance(code, int) else FAILED
+
+
+def end_with(error: Exception, command: str) -> int:
+    """Say in one line why the command ends; returns the code."""
+    line = os_error_line(error) if isinstance(error, OSError) else str(error)
+    print(f"{command}: {line}", file=sys.stderr)
+    return of(error)
 
 
 def os_error_line(error: OSError) -> str:

@@ -15,19 +15,19 @@ from operations.errors import OperationError
 class MissingPart(OperationError):
     """A program or file the local broker needs is missing; run `make run`, which fetches it."""
 
-    default_exit_code = 2
+    exit_code = 2
 
 
 class PortInUse(OperationError):
     """The port is taken; stop what listens there or set ENERGY_BROKER_PORT to a free one."""
 
-    default_exit_code = 2
+    exit_code = 2
 
 
 class DirectoryLocked(OperationError):
     """Another broker runs on this data directory; stop it, or set ENERGY_HOME to another."""
 
-    default_exit_code = 2
+    exit_code = 2
 
 
 class BrokerFailed(OperationError):

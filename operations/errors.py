@@ -13,15 +13,13 @@ from typing import ClassVar
 class OperationError(Exception):
     """An operation could not be done; see the message."""
 
-    default_exit_code: ClassVar[int] = 1
+    exit_code: ClassVar[int] = 1
 
-    def __init__(self, message: str = "", exit_code: int | None = None) -> None:
-        self.message = message or " ".join((type(self).__doc__ or "").split())
-        self.exit_code = self.default_exit_code if exit_code is None else exit_code
-        super().__init__(self.message)
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or " ".join((type(self).__doc__ or "").split()))
 
 
 class Refused(OperationError):
     """What was found does not fit together; a person must look at it before anything goes on."""
 
-    default_exit_code = 3
+    exit_code = 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import fcntl
 import logging
@@ -11,14 +10,15 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
 import faust
 
+from contract.command_line import is_debug
 from contract.errors import CorruptRecord, SettingError
-from contract.exit_codes import INTERRUPTED, REFUSED, WRONG_USE, of_os_error, os_error_line
+from contract.exit_codes import INTERRUPTED, RESTART_ME, end_with
 from kafka_io.cluster import Cluster
 from kafka_io.errors import ClusterError
 from stream_app.app import create_app
@@ -55,21 +55,10 @@ def main(environ: Mapping[str, str] = os.environ, *, debug: bool = False) -> int
             if has_to_warm_up(settings.view_directory(ground.view_version), cluster, ground):
                 warm_up(app.recovery, ground.partitions, app.close_store)
             return run(app)
-    except SettingError as error:
-        return _ended(str(error), WRONG_USE)
-    except (WorkerError, ClusterError) as error:
-        return _ended(str(error), error.exit_code)
-    except CorruptRecord as error:
-        return _ended(str(error), REFUSED)
+    except (SettingError, CorruptRecord, WorkerError, ClusterError, OSError) as error:
+        return end_with(error, "energy worker")
     except KeyboardInterrupt:
         return INTERRUPTED
-    except OSError as error:
-        return _ended(os_error_line(error), of_os_error(error))
-
-
-def _ended(text: str, exit_code: int) -> int:
-    print(f"energy worker: {text}", file=sys.stderr)
-    return exit_code
 
 
 def _end_early(_number: int, _frame: object) -> NoReturn:
@@ -139,24 +128,20 @@ def run(app: ChunkApp) -> int:
         if worker.stopped_by is not None:
             return worker.exit_code
         log.error("the worker ended by itself (%s); start it again", error.code)
-        return 75
+        return RESTART_ME
     finally:
         if server is not None:
             server.shutdown()
     return worker.exit_code
 
 
-def is_debug(arguments: Sequence[str] | None = None) -> bool:
-    """Read the command line; ends with help (0) or for an unknown argument (2)."""
-    parser = argparse.ArgumentParser(
-        "python -m stream_app",
-        description="Run one worker until Ctrl-C; the same as `energy worker`.",
-        epilog="Settings are environment variables. Example: "
-        "STREAM_APP_DATADIR=/var/lib/energy/worker-0 python -m stream_app",
-    )
-    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
-    return bool(parser.parse_args(arguments).debug)
-
-
 if __name__ == "__main__":
-    sys.exit(main(debug=is_debug()))
+    sys.exit(
+        main(
+            debug=is_debug(
+                "stream_app",
+                "Run one worker until Ctrl-C; the same as `energy worker`.",
+                "STREAM_APP_DATADIR=/var/lib/energy/worker-0",
+            )
+        )
+    )

@@ -14,7 +14,8 @@ import pytest
 import typer.main
 
 from cli import app as cli
-from cli.exit_codes import exit_code_of, one_line
+from cli.error_line import one_line
+from contract import exit_codes
 from contract.errors import CorruptRecord, SettingError
 from local_stack.ports import free_port
 from operations.errors import Refused
@@ -167,11 +168,11 @@ def test_tokens_are_made_listed_and_revoked(tmp_path: Path, capsys: Captured) ->
     ],
 )
 def test_an_error_becomes_one_line_and_its_code(error: Exception, code: int, line: str) -> None:
-    assert (exit_code_of(error), one_line(error)) == (code, line)
+    assert (exit_codes.of(error), one_line(error)) == (code, line)
 
 
 def test_s21_output_into_a_closed_pipe_is_no_traceback() -> None:
-    command = f"{sys.executable} -m deploy --help | true"
+    command = f"{sys.executable} -m cli --help | true"
     done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=False)
     assert b"Traceback" not in done.stderr
     assert b"BrokenPipe" not in done.stderr
