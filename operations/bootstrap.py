@@ -6,10 +6,14 @@ from typing import NamedTuple
 
 from kafka_io.cluster_changes import ClusterAdmin
 from operations.settings import TopicSettings
-from operations.topics import declared as topics
-from operations.topics.declared import Difference
-from operations.views import adoption
-from operations.views import birth as births
+from operations.topics.declared import (
+    FIRST_VIEW_VERSION,
+    Difference,
+    create,
+    has_other_partitions,
+)
+from operations.views.adoption import adopt
+from operations.views.birth import ensure_first_view
 
 
 class Prepared(NamedTuple):
@@ -33,12 +37,12 @@ def prepare(
     `adopting` is the view version to make live where `energy_views` has lost it.
     Raises: SettingError, NoBroker, ClusterRefused; Refused: a person must look.
     """
-    created, differences = topics.create(cluster, settings, adopting=adopting)
-    if topics.has_other_partitions(differences):
+    created, differences = create(cluster, settings, adopting=adopting)
+    if has_other_partitions(differences):
         return Prepared(created, differences, None, False)
     if adopting is not None:
-        adoption.adopt(cluster, adopting)
-    views, is_born_now = births.ensure_first_view(
-        cluster, topics.FIRST_VIEW_VERSION, accept_partial=accept_partial
+        adopt(cluster, adopting)
+    views, is_born_now = ensure_first_view(
+        cluster, FIRST_VIEW_VERSION, accept_partial=accept_partial
     )
     return Prepared(created, differences, views.live, is_born_now)

@@ -13,8 +13,15 @@ from typing import NamedTuple
 from confluent_kafka.admin import NewTopic
 
 from contract.errors import SettingError
-from contract.topics import IMPORTS, QUARANTINE, READINGS, VIEWS, Topic, changelog
-from contract.topics import min_insync_replicas as insync
+from contract.topics import (
+    IMPORTS,
+    QUARANTINE,
+    READINGS,
+    VIEWS,
+    Topic,
+    changelog,
+    min_insync_replicas,
+)
 from contract.view_versions import Views
 from kafka_io.cluster import Cluster, TopicOnBroker
 from kafka_io.cluster_changes import ClusterAdmin
@@ -77,7 +84,7 @@ def declared_topics(
 
 
 def _declare(topic: Topic, partitions: int, replication: int) -> Declared:
-    configs = topic.configs | {"min.insync.replicas": str(insync(replication))}
+    configs = topic.configs | {"min.insync.replicas": str(min_insync_replicas(replication))}
     return Declared(topic.name, partitions, replication, configs, topic.made_with)
 
 
