@@ -98,7 +98,7 @@ def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
 
     app.ownership = _ownership(settings, ground, cluster, app.recovery, nothing_left)
     readings = app.topic(READINGS.name, schema=ChunkSchema(), partitions=ground.partitions)
-    app.agent(readings, name="fold_readings")(fold_readings(app.ownership))
+    app.agent(readings, name="fold_readings")(fold_readings(app.ownership, Pace(settings.max_rate)))
 
     async def watch_ground() -> None:
         watched = Watch(settings, cluster, ground, app.warnings)
@@ -153,7 +153,6 @@ def _ownership(
         expected_birth=ground.expected_birth,
         target_readings=settings.target_readings,
         timeout_seconds=settings.transaction_timeout_seconds,
-        pace=Pace(settings.max_rate),
         accepted=settings.lost_offsets(),
     )
 

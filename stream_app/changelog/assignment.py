@@ -17,12 +17,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from typing import Any
 
 from aiokafka.errors import KafkaError
 
 from contract.changelog import Birth
-from kafka_io.batches.chunk import RecordChunk
 from stream_app import metrics
 from stream_app.changelog.claims import Claims
 from stream_app.changelog.lineage import Lineage, replaced_among
@@ -37,7 +35,6 @@ from stream_app.partition.processor import PartitionPipe
 from stream_app.partition.set_aside import Retries
 from stream_app.partition.source import Source
 from stream_app.process.exit import end_process
-from stream_app.process.rate_limiter import Pace
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +57,6 @@ class Ownership:
         target_readings: int,
         timeout_seconds: float = 15.0,
         new_pipe: Callable[..., PartitionPipe] = PartitionPipe,
-        pace: Pace | None = None,
         accepted: Mapping[int, Collection[LostOffsets]] | None = None,
     ) -> None:
         """Begin with no partition.
@@ -75,7 +71,6 @@ class Ownership:
         self._expected_birth = expected_birth
         self._accepted = accepted or {}
         self._retries = Retries(self._try_again)
-        self._pace = pace or Pace(None)
         self._backlog = Backlog(target_readings, timeout_seconds)
         self._takeover = Takeover(expected_birth, accepted)
         self._begun: tuple[int, Source] | None = None
@@ -239,16 +234,13 @@ class Ownership:
         pipe = self.pipes.get(partition)
         return None if pipe is None else pipe.applied_offset + 1
 
-    async def add(
-        self, chunk: RecordChunk, generation: int, acknowledge: Callable[[], Any]
-    ) -> None:
-        """Hand a chunk to its pipe; one of another generation is dropped and fetched again."""
-        await self._pace.take(chunk.next_offset - chunk.start_offset)
-        pipe = self.pipes.get(chunk.partition)
+    def partition(self, partition: int, generation: int) -> PartitionPipe | None:
+        """Return a partition that is worked on; None for what was fetched before a rebalance."""
+        pipe = self.pipes.get(partition)
         if pipe is None or pipe.generation != generation:
             metrics.CHUNKS_STALE.inc()
-            return
-        await pipe.add(chunk, acknowledge)
+            return None
+        return pipe
 
     async def release_after(self, commit: Callable[[], Awaitable[None]]) -> None:
         """Finish what runs, let the group see how far it came, then let all partitions go."""

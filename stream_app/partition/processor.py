@@ -74,6 +74,8 @@ class PartitionPipe:
         self._backlog = backlog
         self._on_refusal = on_refusal
         self._intake = Intake(fold, source, lineage, accepted, self._goes_on)
+        #: Up to where it is in a commit, or was in the one before.
+        self._taken_offset = fold.folded_offset
         self._work = asyncio.Event()
         self._closed = False
         self._task: asyncio.Task[None] | None = None
@@ -100,19 +102,27 @@ class PartitionPipe:
         self._backlog.join(self.fold)
         self._task = asyncio.create_task(self._run(), name=f"pipe-{self.partition}")
 
-    async def add(self, chunk: RecordChunk, acknowledge: Callable[[], Any]) -> None:
-        """Fold a chunk; waits while too much is pending."""
+    async def has_room(self) -> bool:
+        """Wait while too much is folded and not committed; False where no more is wanted."""
         while self._goes_on() and self._backlog.is_full(self.fold):
             await self._backlog.change()
-        if not self._goes_on():
-            return
-        folded = self.fold.folded_offset
+        return self._goes_on()
+
+    async def fold_chunk(self, chunk: RecordChunk) -> bool:
+        """Fold a chunk; tells whether its last record is folded. May set the partition aside."""
         try:
-            if await self._intake.take(chunk):
-                self.fold.pending.events.append(acknowledge)
+            return await self._intake.take(chunk)
         except PartitionRefusal as refusal:
             self.set_aside(refusal)
-        if self.fold.folded_offset > folded:
+            return False
+
+    def acknowledge_once_committed(self, acknowledge: Callable[[], Any]) -> None:
+        """Call this once all that is folded now is in Kafka and in the store."""
+        self.fold.pending.events.append(acknowledge)
+
+    def commit_when_due(self) -> None:
+        """Have what is folded committed, as soon as the backlog says so."""
+        if self.fold.folded_offset > self._taken_offset:
             self._work.set()
 
     def _goes_on(self) -> bool:
@@ -182,11 +192,11 @@ class PartitionPipe:
             # Kafka may refuse the quarantine for long: not while others wait for their turn.
             return
         self._work.clear()
-        applied_offset = self.fold.folded_offset
+        self._taken_offset = self.fold.folded_offset
         taken, began = self.fold.take(), time.monotonic()
         devices = len(taken.totals)
         self._backlog.changed()
-        await self._commit(taken, applied_offset)
+        await self._commit(taken, self._taken_offset)
         if not taken.quarantined:
             self._backlog.took(devices, time.monotonic() - began)
 

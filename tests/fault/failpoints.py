@@ -14,7 +14,6 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from kafka_io.batches.chunk import RecordChunk
@@ -129,11 +128,16 @@ class FailingPipe(PartitionPipe):
         self.failpoint.passes("recovered")
         super().start()
 
-    async def add(self, chunk: RecordChunk, acknowledge: Callable[[], Any]) -> None:
-        """Pass `fetched`, then `folded`."""
+    async def has_room(self) -> bool:
+        """Pass `fetched`."""
         self.failpoint.passes("fetched")
-        await super().add(chunk, acknowledge)
+        return await super().has_room()
+
+    async def fold_chunk(self, chunk: RecordChunk) -> bool:
+        """Pass `folded`."""
+        is_folded = await super().fold_chunk(chunk)
         self.failpoint.passes("folded")
+        return is_folded
 
     async def _do(self, effect: CommitEffect) -> Any:
         answer = await super()._do(effect)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -10,6 +12,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from contract.changelog import Marker
 from kafka_io.batches.chunk import BatchStamp, RecordChunk
+from stream_app.agent import fold_readings
 from stream_app.changelog.lineage import refusal
 from stream_app.changelog.origin import LostOffsets
 from stream_app.changelog.writer import TransactionWriter
@@ -19,6 +22,7 @@ from stream_app.partition import processor as pipe_module
 from stream_app.partition.commit_policy import Backlog
 from stream_app.partition.fold_state import PartitionFold, Transaction
 from stream_app.partition.processor import PartitionPipe
+from stream_app.process.rate_limiter import Pace
 from stream_app.store.rocksdb_store import PartitionStore
 from tests.records import chunk_of, reading_value, records_from
 
@@ -138,6 +142,20 @@ def endings(monkeypatch: pytest.MonkeyPatch) -> asyncio.Queue[BaseException]:
     return errors
 
 
+async def add(pipe: PartitionPipe, chunk: RecordChunk, acknowledge: Any) -> None:
+    """What the agent does with a chunk."""
+    owned: Any = SimpleNamespace(partition=lambda *_: pipe)
+    message = SimpleNamespace(generation_id=1)
+
+    class Stream:
+        current_event = SimpleNamespace(message=message, ack=acknowledge)
+
+        async def __aiter__(self) -> AsyncIterator[RecordChunk]:
+            yield chunk
+
+    await fold_readings(owned, Pace(None))(Stream())
+
+
 def pipe_of(
     writer: Any,
     store: Any,
@@ -164,7 +182,7 @@ async def test_a_partition_that_waits_for_the_quarantine_is_let_go_at_once(
     writer = RefusingWriter()
     pipe = pipe_of(writer, EmptyStore())
     pipe.start()
-    await pipe.add(chunk_of(0, [b"no reading"]), lambda: None)
+    await add(pipe, chunk_of(0, [b"no reading"]), lambda: None)
     await writer.tried.wait()
     async with asyncio.timeout(0.5):
         await pipe.close()
@@ -178,7 +196,7 @@ async def test_a_store_that_cannot_be_read_is_set_aside_at_the_next_start(
     store = DamagedStore()
     pipe = pipe_of(RefusingWriter(), store)
     pipe.start()
-    await pipe.add(chunk_of(0, [reading_value()]), lambda: None)
+    await add(pipe, chunk_of(0, [reading_value()]), lambda: None)
     async with asyncio.timeout(5):
         assert isinstance(await endings.get(), RuntimeError)
     assert store.is_marked
@@ -188,7 +206,7 @@ async def test_every_chunk_beyond_a_gap_makes_the_pipe_seek_back() -> None:
     source = CaughtUp()
     pipe = pipe_of(RefusingWriter(), EmptyStore(), source)
     for start in (20, 30, 25):
-        await pipe.add(chunk_of(start, [reading_value()]), lambda: None)
+        await add(pipe, chunk_of(start, [reading_value()]), lambda: None)
     assert source.sought == [0, 0, 0], "the chunk that was fetched again may be lost again"
     assert pipe.fold.pending.counted == 0
 
@@ -198,9 +216,9 @@ async def test_what_comes_while_kafka_lets_no_transaction_begin_is_in_that_trans
     pipe = pipe_of(writer, WritableStore())
     pipe.start()
     acknowledged = asyncio.Event()
-    await pipe.add(chunk_of(0, [reading_value()]), lambda: None)
+    await add(pipe, chunk_of(0, [reading_value()]), lambda: None)
     await writer.asked.wait()
-    await pipe.add(chunk_of(1, [reading_value()]), acknowledged.set)
+    await add(pipe, chunk_of(1, [reading_value()]), acknowledged.set)
     writer.let_begin.set()
     async with asyncio.timeout(5):
         await acknowledged.wait()
@@ -212,7 +230,7 @@ async def test_a_pipe_that_is_closed_while_it_waits_to_begin_writes_nothing() ->
     writer = BusyWriter()
     pipe = pipe_of(writer, WritableStore())
     pipe.start()
-    await pipe.add(chunk_of(0, [reading_value()]), lambda: None)
+    await add(pipe, chunk_of(0, [reading_value()]), lambda: None)
     await writer.asked.wait()
     closing = asyncio.create_task(pipe.close())
     await asyncio.sleep(0)
@@ -236,10 +254,10 @@ async def test_a_pipe_that_is_full_when_its_quarantine_is_refused_holds_back_nob
     writer.write = write  # type: ignore[method-assign]
     pipe = pipe_of(writer, EmptyStore())
     pipe.start()
-    await pipe.add(chunk_of(0, [b"no reading"]), lambda: None)
+    await add(pipe, chunk_of(0, [b"no reading"]), lambda: None)
     await writer.tried.wait()
-    await pipe.add(chunk_of(1, [reading_value()] * 200), lambda: None)
-    agent = asyncio.create_task(pipe.add(chunk_of(201, [reading_value()]), lambda: None))
+    await add(pipe, chunk_of(1, [reading_value()] * 200), lambda: None)
+    agent = asyncio.create_task(add(pipe, chunk_of(201, [reading_value()]), lambda: None))
     await asyncio.sleep(0.01)
     assert not agent.done(), "the agent, which serves all partitions, waits for room in this one"
     refuse.set()
@@ -259,7 +277,7 @@ async def test_large_transactions_take_turns_and_small_ones_do_not_wait(
     large = [reading_value("a"), reading_value("b")]
     for pipe, values in zip(pipes, (large, large, large[:1]), strict=True):
         pipe.start()
-        await pipe.add(chunk_of(0, values), lambda: None)
+        await add(pipe, chunk_of(0, values), lambda: None)
     first, second, small = writers
     async with asyncio.timeout(5):
         await asyncio.gather(first.committing.wait(), small.committing.wait())
@@ -285,14 +303,14 @@ async def test_a_large_transaction_that_gets_quarantine_records_gives_its_turn_a
     large = [reading_value("a"), reading_value("b")]
     pipe = pipe_of(refused, EmptyStore(), backlog=backlog)
     pipe.start()
-    await pipe.add(chunk_of(0, large), lambda: None)
+    await add(pipe, chunk_of(0, large), lambda: None)
     async with asyncio.timeout(5):
         await refused.asked.wait()
-    await pipe.add(chunk_of(2, [b"no reading"]), lambda: None)
+    await add(pipe, chunk_of(2, [b"no reading"]), lambda: None)
     refused.let_begin.set()
     next_pipe = pipe_of(other, WritableStore(), backlog=backlog)
     next_pipe.start()
-    await next_pipe.add(chunk_of(0, large), lambda: None)
+    await add(next_pipe, chunk_of(0, large), lambda: None)
     async with asyncio.timeout(5):
         await other.committing.wait()
     assert pipe.refusal is not None
@@ -315,7 +333,7 @@ async def test_a_transaction_has_its_devices_in_the_order_of_the_store() -> None
     pipe.start()
     acknowledged = asyncio.Event()
     values = [reading_value(device) for device in ("\U0001f600", "b", "\uffff", "a", "\xfc")]
-    await pipe.add(chunk_of(0, values), acknowledged.set)
+    await add(pipe, chunk_of(0, values), acknowledged.set)
     async with asyncio.timeout(5):
         await acknowledged.wait()
     await pipe.close()
@@ -341,9 +359,9 @@ async def test_x53_a_damaged_batch_sets_the_partition_aside_when_all_before_it_i
     writer, source, told = HeldWriter(), CaughtUp(), []
     pipe = pipe_of(writer, WritableStore(), source, on_refusal=told.append)
     pipe.start()
-    await pipe.add(chunk_of(0, [reading_value()] * 3), lambda: None)
-    await pipe.add(damaged(3, 7), lambda: None)
-    await pipe.add(chunk_of(8, [reading_value()]), lambda: None)
+    await add(pipe, chunk_of(0, [reading_value()] * 3), lambda: None)
+    await add(pipe, damaged(3, 7), lambda: None)
+    await add(pipe, chunk_of(8, [reading_value()]), lambda: None)
     await writer.committing.wait()
     assert told == []
     writer.let_commit.set()
@@ -358,7 +376,7 @@ async def test_x53_a_damaged_batch_sets_the_partition_aside_when_all_before_it_i
     # A replica brings it back: it is asked for again.
     await pipe.resume()
     assert source.sought == [3]
-    await pipe.add(chunk_of(3, [reading_value()] * 6), lambda: None)
+    await add(pipe, chunk_of(3, [reading_value()] * 6), lambda: None)
     await pipe.close()
     assert endings.empty()
 
@@ -371,10 +389,10 @@ async def test_x53_a_damaged_batch_is_passed_only_where_exactly_it_is_accepted(
     writer.let_commit.set()
     pipe = pipe_of(writer, WritableStore(), on_refusal=told.append, accepted=[accepted])
     pipe.start()
-    await pipe.add(chunk_of(0, [reading_value()] * 3), lambda: None)
-    await pipe.add(damaged(3, 7), lambda: None)
+    await add(pipe, chunk_of(0, [reading_value()] * 3), lambda: None)
+    await add(pipe, damaged(3, 7), lambda: None)
     if accepted == LostOffsets(3, 7):
-        await pipe.add(chunk_of(8, [reading_value()]), done.set)
+        await add(pipe, chunk_of(8, [reading_value()]), done.set)
         async with asyncio.timeout(5):
             await done.wait()
         assert (told, pipe.applied_offset, pipe.fold.marker.counted) == ([], 8, 4)
@@ -396,8 +414,8 @@ async def test_x31_removed_offsets_set_the_partition_aside_when_all_before_them_
     writer.let_commit.set()
     pipe = pipe_of(writer, WritableStore(), Hole(), on_refusal=told.append)
     pipe.start()
-    await pipe.add(chunk_of(0, [reading_value()] * 3), lambda: None)
-    await pipe.add(chunk_of(10, [reading_value()]), lambda: None)
+    await add(pipe, chunk_of(0, [reading_value()] * 3), lambda: None)
+    await add(pipe, chunk_of(10, [reading_value()]), lambda: None)
     await until_called(told)
     assert pipe.applied_offset == 2
     assert "offsets 3-9 were removed before they were counted" in str(told[0])
@@ -423,9 +441,9 @@ async def test_x56_readings_of_another_leader_are_folded_only_where_the_log_is_t
     for is_replaced in (False, True):
         lineage = Replaced(is_replaced=is_replaced)
         pipe = pipe_of(BusyWriter(), EmptyStore(), lineage=lineage)
-        await pipe.add(chunk_of(0, [reading_value()], stamp=(1, 4)), lambda: None)
+        await add(pipe, chunk_of(0, [reading_value()], stamp=(1, 4)), lambda: None)
         assert lineage.asked == 0, "nothing was counted before"
-        await pipe.add(chunk_of(1, [reading_value()], stamp=(2, 5)), lambda: None)
+        await add(pipe, chunk_of(1, [reading_value()], stamp=(2, 5)), lambda: None)
         assert lineage.asked == 1
         assert pipe.fold.folded_offset == (0 if is_replaced else 1)
         assert (pipe.refusal is not None) is is_replaced
@@ -435,8 +453,8 @@ async def test_x56_other_readings_at_counted_offsets_set_the_partition_aside() -
     for is_replaced in (False, True):
         lineage = Replaced(is_replaced=is_replaced)
         pipe = pipe_of(BusyWriter(), EmptyStore(), lineage=lineage)
-        await pipe.add(chunk_of(0, [reading_value()] * 5, stamp=(1, 4)), lambda: None)
-        await pipe.add(chunk_of(2, [reading_value()] * 2, stamp=(2, 5)), lambda: None)
+        await add(pipe, chunk_of(0, [reading_value()] * 5, stamp=(1, 4)), lambda: None)
+        await add(pipe, chunk_of(2, [reading_value()] * 2, stamp=(2, 5)), lambda: None)
         assert (lineage.asked, pipe.fold.pending.counted) == (1, 5)
         assert (pipe.refusal is not None) is is_replaced
     assert "is not the log that was counted: at offset 4" in str(pipe.refusal)
@@ -458,12 +476,12 @@ async def test_x53_what_is_behind_a_passed_batch_in_the_same_chunk_is_fetched_ag
     pipe = pipe_of(
         HeldWriter(), WritableStore(), source, accepted=[LostOffsets(2, 3), LostOffsets(6, 7)]
     )
-    await pipe.add(RecordChunk("energy_consumption", 0, 0, 6, batches), lambda: None)
+    await add(pipe, RecordChunk("energy_consumption", 0, 0, 6, batches), lambda: None)
     assert pipe.refusal is None
     assert source.sought == [4], "no other chunk may come for long"
-    await pipe.add(chunk_of(4, values), lambda: None)
+    await add(pipe, chunk_of(4, values), lambda: None)
     assert (pipe.fold.next_offset, pipe.fold.pending.counted) == (6, 4)
-    await pipe.add(damaged(6, 7), lambda: None)
+    await add(pipe, damaged(6, 7), lambda: None)
     assert source.sought == [4], "one that ends its chunk needs no seek"
 
 
@@ -482,11 +500,11 @@ async def test_x56_a_comparison_that_kafka_does_not_answer_is_made_again(error: 
 
     source, lineage = CaughtUp(), Silent(is_replaced=False)
     pipe = pipe_of(BusyWriter(), EmptyStore(), source, lineage=lineage)
-    await pipe.add(chunk_of(0, [reading_value()], stamp=(1, 4)), lambda: None)
-    await pipe.add(chunk_of(1, [reading_value()], stamp=(2, 5)), lambda: None)
+    await add(pipe, chunk_of(0, [reading_value()], stamp=(1, 4)), lambda: None)
+    await add(pipe, chunk_of(1, [reading_value()], stamp=(2, 5)), lambda: None)
     assert (pipe.refusal, pipe.fold.next_offset) == (None, 1), "nothing unproven is folded"
     assert source.sought == [1], "it is fetched again"
-    await pipe.add(chunk_of(1, [reading_value()], stamp=(2, 5)), lambda: None)
+    await add(pipe, chunk_of(1, [reading_value()], stamp=(2, 5)), lambda: None)
     assert (lineage.asked, pipe.fold.next_offset) == (2, 2)
 
 
@@ -503,7 +521,7 @@ async def test_x56_the_bounds_of_a_gap_that_kafka_does_not_say_are_asked_for_aga
     source = Silent()
     pipe = pipe_of(BusyWriter(), EmptyStore(), source)
     for _ in range(2):
-        await pipe.add(chunk_of(5, [reading_value()]), lambda: None)
+        await add(pipe, chunk_of(5, [reading_value()]), lambda: None)
     assert (source.asked, source.sought) == (2, [0, 0])
 
 
@@ -517,7 +535,7 @@ async def test_x54_a_partition_is_set_aside_also_where_its_writer_cannot_be_drop
     told: list[PartitionRefusal] = []
     pipe = pipe_of(Undroppable(), EmptyStore(), on_refusal=told.append)
     pipe.start()
-    await pipe.add(chunk_of(0, [b"no reading"]), lambda: None)
+    await add(pipe, chunk_of(0, [b"no reading"]), lambda: None)
     await until_called(told)
     assert told[0].reason == "quarantine"
     await pipe.finish()
