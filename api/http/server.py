@@ -39,6 +39,8 @@ ANSWER_SECONDS = 1.5
 #: The contract gives a stop 10 s; a restart is safe at every point.
 STOP_SECONDS = 9.0
 BACKLOG = 2_048
+#: Of 0.1 s each: how often clients are looked at for being slow.
+LOOK_TICKS = 5
 #: Files open for all else: Kafka, spooled bodies, the log.
 OTHER_FILES = 300
 
@@ -122,7 +124,11 @@ class ApiServer(uvicorn.Server):
         super().handle_exit(sig, frame)
 
     async def on_tick(self, counter: int) -> bool:
-        """Tell whether to stop: after SIGTERM only once API_DRAIN_SECONDS are over."""
+        """Look at all clients; tell whether to stop: after SIGTERM only after the drain."""
+        if not counter % LOOK_TICKS:
+            now = asyncio.get_running_loop().time()
+            for connection in [*self.server_state.connections]:
+                connection.look(now)  # type: ignore[union-attr]
         stops = await super().on_tick(counter)
         drains = self._captured_signals == [signal.SIGTERM] and time.monotonic() < self._drained_at
         return stops and not drains

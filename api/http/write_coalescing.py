@@ -17,7 +17,6 @@ from typing import Any
 SHORT_BYTES = 4 * 1024
 #: A reader who takes this much each second is served, however long the answer is.
 BYTES_PER_SECOND = 10_000
-LOOK_SECONDS = 1.0
 #: `tcpi_bytes_acked`, an unsigned 64-bit number in Linux' struct tcp_info (linux/tcp.h).
 _ACKED = slice(120, 128)
 
@@ -30,6 +29,8 @@ class JoinedWrites:
         self._transport = transport
         self._loop = loop
         self._kept: Any = b""
+        #: More is read only once this is no longer so.
+        self.is_held = False
         self.is_closing = transport.is_closing
         self.get_write_buffer_size = transport.get_write_buffer_size
 
@@ -49,6 +50,16 @@ class JoinedWrites:
         else:
             self._transport.write(data)
 
+    def hold_reading(self) -> None:
+        """Read nothing, whoever resumes it, until `is_held` is False again."""
+        self.is_held = True
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on, unless it is held."""
+        if not self.is_held:
+            self._transport.resume_reading()
+
     def flush(self) -> None:
         """Send what is kept: nothing comes that belongs to it."""
         kept, self._kept = self._kept, b""
@@ -57,54 +68,38 @@ class JoinedWrites:
 
 
 class Progress:
-    """Cuts a client off that takes too little of what waits for it.
+    """Tells who takes too little of what waits for it.
 
-    Each byte that it takes buys time, at BYTES_PER_SECOND and up to the whole time-out: who
-    takes nothing for that long is cut off, who is steady at this rate never is. What counts is
+    Each byte that a client takes buys time, at BYTES_PER_SECOND and up to the whole time-out: who
+    takes nothing for that long has ended, who is steady at this rate never has. What counts is
     what its side has acknowledged: the kernel may hold megabytes of an answer for it, so that
     the buffer here stands still for minutes while it reads.
     """
 
-    def __init__(
-        self, transport: Any, loop: asyncio.AbstractEventLoop, timeout_seconds: float
-    ) -> None:
-        """Begin without a watch."""
-        self._transport = transport
-        self._loop = loop
+    def __init__(self, timeout_seconds: float) -> None:
+        """Begin with nothing that waits."""
         self._timeout = timeout_seconds
-        self._timer: asyncio.TimerHandle | None = None
         self._taken = 0
-        self._ends_at = 0.0
+        self._ends_at: float | None = None
 
-    def watch(self) -> None:
-        """Look from now on, until all is sent; a watch that runs goes on."""
-        if self._timer is None and self._transport.get_write_buffer_size():
-            self._taken = self._acknowledged()
-            self._ends_at = self._loop.time() + self._timeout
-            self._look()
-
-    def stop(self) -> None:
-        """Look no more."""
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _look(self) -> None:
-        self._timer = None
-        if not self._transport.get_write_buffer_size():
-            return
-        now, taken = self._loop.time(), self._acknowledged()
+    def has_ended(self, transport: Any, now: float) -> bool:
+        """Tell whether it has; to be asked again and again, also while nothing waits."""
+        if not transport.get_write_buffer_size():
+            self._ends_at = None
+            return False
+        taken = _acknowledged(transport)
+        if self._ends_at is None:
+            self._ends_at, self._taken = now + self._timeout, taken
         bought = (taken - self._taken) / BYTES_PER_SECOND
-        self._taken = taken
         self._ends_at = min(self._ends_at + bought, now + self._timeout)
-        if now >= self._ends_at:
-            self._transport.abort()
-        else:
-            self._timer = self._loop.call_at(min(now + LOOK_SECONDS, self._ends_at), self._look)
+        self._taken = taken
+        return now >= self._ends_at
 
-    def _acknowledged(self) -> int:
-        """Return how much the client's side has acknowledged, or grows with it."""
-        connection = self._transport.get_extra_info("socket")
-        if not hasattr(socket, "TCP_INFO"):
-            return -int(self._transport.get_write_buffer_size())
-        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKED.stop)
-        return int.from_bytes(info[_ACKED], sys.byteorder)
+
+def _acknowledged(transport: Any) -> int:
+    """Return how much the client's side has acknowledged, or grows with it."""
+    if not hasattr(socket, "TCP_INFO"):
+        return -int(transport.get_write_buffer_size())
+    connection = transport.get_extra_info("socket")
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKED.stop)
+    return int.from_bytes(info[_ACKED], sys.byteorder)

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from api.errors import ApiError, ClientGone
-from api.http.framing import HEADER_BYTES, HEADERS, PATH_BYTES, QUERY_BYTES, TURN_BYTES, check_head
+from api.http.connection import TURN_BYTES
+from api.http.framing import HEADER_BYTES, HEADERS, PATH_BYTES, QUERY_BYTES, check_head
 from api.http.responses import StreamedAnswer
 from tests.api_doubles import caller_for, filled_view
 from tests.wire import Line, serving
@@ -181,7 +182,9 @@ async def test_f7_costly_bytes_are_parsed_a_bounded_part_in_a_turn(
     while not receiving.done():
         await asyncio.sleep(0)
         turn += 1
-        assert not (line.connection.is_behind and line.is_reading), "more waits in the kernel"
+        assert not (line.connection.transport.is_held and line.is_reading), (
+            "more waits in the kernel"
+        )
     await receiving
     assert max(fed.values()) <= TURN_BYTES
     if answer is None:
@@ -201,7 +204,7 @@ async def test_f7_a_slow_handler_still_holds_reading_back_once_all_is_parsed() -
     body = b"x" * 10 * TURN_BYTES
     line = Line(slow)
     await line.receive(CHUNKED + b"%x\r\n" % len(body) + body)
-    assert line.connection.ahead == b""
+    assert len(line.connection.ahead) < len(b"\r\n\r\n"), "but for what may begin its end"
     assert not line.is_reading
     go_on.set()
     await line.receive(b"\r\n0\r\n\r\n")
@@ -345,6 +348,92 @@ async def test_c7_a_page_may_read_why_its_connection_was_refused(
     allowed = origins.encode()
     assert b"\r\naccess-control-allow-origin: %b\r\n" % allowed in line.written
     assert (b"\r\nvary: Origin\r\n" in line.written) == (origins != "*")
+
+
+async def looks(line: Line, until: float, sent: bytes = b"") -> None:
+    """Let the server look at it each half second, and the client send meanwhile."""
+    for half_second in range(int(until * 2) + 1):
+        if sent:
+            await line.receive(sent)
+        line.connection.look(half_second / 2)
+
+
+@pytest.mark.parametrize(
+    ("begins", "sent"),
+    [
+        (b"", b""),
+        (b"", b"\r\n"),
+        (GET % 1, b"\r\n"),
+        (GET % 1 + b"GE", b""),
+        (POST % 1 + b"Content-Length: 1000\r\n\r\n", b"x"),
+        (POST % 1 + b"Content-Length: 1000\r\n\r\n", b""),
+        (CHUNKED, b"1\r\nx\r\n"),
+    ],
+)
+async def test_h39_who_sends_no_head_is_closed_whatever_else_it_sends(
+    begins: bytes, sent: bytes
+) -> None:
+    line = Line(lambda *asgi: respond(200, *asgi))
+    if begins:
+        await line.receive(begins)
+    await looks(line, 6.5, sent)
+    assert line.calls == []
+    line.connection.look(7.5)
+    assert line.calls == ["close"]
+
+
+@pytest.mark.parametrize("before", [b"", GET % 1, CHUNKED + b"1\r\nx\r\n0\r\n\r\n"])
+async def test_h39_a_head_that_trickles_is_408_and_bytes_do_not_lengthen_its_time(
+    before: bytes,
+) -> None:
+    line = Line(echo)
+    await line.receive(before + b"GET /2 HTTP/1.1\r\nX: ")
+    await looks(line, 7.5, b"a")
+    assert b"HTTP/1.1 408 " in line.written
+    assert line.calls == ["write_eof"]
+
+
+async def test_h39_a_handler_has_its_time_and_the_next_head_one_of_its_own() -> None:
+    go_on = asyncio.Event()
+
+    async def slow(*asgi: Any) -> None:
+        await go_on.wait()
+        await echo(*asgi)
+
+    line = Line(slow)
+    await looks(line, 6.5)
+    await line.receive(GET % 1)
+    await looks(line, 100)
+    go_on.set()
+    await line.settle()
+    await line.receive(GET % 2, b"GET ")
+    await looks(line, 6.5)
+    assert answers(line.written) == [b"/1<>", b"/2<>"]
+    assert line.calls == []
+
+
+async def test_h39_each_of_many_heads_in_two_pieces_has_its_own_time() -> None:
+    line = Line(echo)
+    for second in range(20):
+        await line.receive((GET % 1)[:9])
+        line.connection.look(second)
+        await line.receive((GET % 1)[9:])
+    assert len(answers(line.written)) == 20
+    assert line.calls == []
+
+
+OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUPGRADE: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+
+
+@pytest.mark.parametrize("offer", [OFFER, OFFER.replace(b"h2c", b"websocket")])
+async def test_an_offer_of_another_protocol_takes_no_body_and_no_next_request(
+    offer: bytes,
+) -> None:
+    line = Line(echo)
+    head = POST % 1 + offer + b"Content-Length: 12\r\n\r\n"
+    await line.receive(head + b"\r\nupgrade: x" + GET % 2, head, b"\r\nupgrade: x")
+    assert answers(line.written) == [b"/1<\r\nupgrade: x>", b"/2<>", b"/1<\r\nupgrade: x>"]
+    assert line.calls == []
 
 
 GOOD = [(b"host", b"x")]

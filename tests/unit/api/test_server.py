@@ -11,7 +11,6 @@ import pytest
 from starlette.responses import Response
 
 from api.errors import StartRefused
-from api.http.connection import Connection
 from api.http.server import ApiServer, bind
 from api.settings import ApiSettings
 from tests.api_doubles import Caller, ScriptedPublisher, caller_for, filled_view
@@ -80,27 +79,6 @@ async def test_an_answer_comes_in_one_piece(wire: Wire) -> None:
             assert piece.endswith(b'"readings":1}')
     finally:
         outgoing.close()
-
-
-async def test_nothing_is_kept_of_an_answer_that_is_complete(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kept: list[int] = []
-    complete = Connection.on_response_complete
-
-    def noted(connection: Connection) -> None:
-        complete(connection)
-        kept.append(connection.transport.get_write_buffer_size())
-
-    monkeypatch.setattr(Connection, "on_response_complete", noted)
-    incoming, outgoing = await asyncio.open_connection("127.0.0.1", wire.port)
-    try:
-        for method in (b"HEAD", b"GET"):
-            outgoing.write(method + b" /v0/devices/a HTTP/1.1\r\n" + wire.head + b"\r\n")
-            assert (await incoming.read(LIMIT)).startswith(b"HTTP/1.1 200 ")
-    finally:
-        outgoing.close()
-    assert kept == [0, 0], "a client is timed only where it has not read"
 
 
 async def test_a_head_without_a_body_comes_before_the_next_answer(wire: Wire) -> None:
