@@ -17,7 +17,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mappi
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from api.auth.allowance import Budget
 from api.auth.turns import Turns
@@ -31,43 +30,19 @@ SHARE = 0.5
 PIECE_BYTES = 64 * 1024
 
 
-class AnswerFile:
+class AnswerFile(Spool):
     """One answer, in a file that has no name."""
-
-    def __init__(self, directory: Path, budget: Budget, token_name: str) -> None:
-        """Begin empty; its bytes are taken from the budget."""
-        self._spool = Spool(directory)
-        self._file: BinaryIO | None = None
-        self._budget = budget
-        self._token_name = token_name
-
-    @property
-    def size(self) -> int:
-        """Bytes so far."""
-        return self._spool.size
 
     async def write(self, piece: bytes) -> None:
         """Add to the answer. Raises: Busy where it is too large, SpoolUnusable."""
-        self._budget.take(self._token_name, len(piece))
-        self._spool.add(piece)
-        if self._spool.is_due:
-            await self._spool.write_out()
-
-    async def end(self) -> None:
-        """Leave the answer to its readers, not in memory. Raises: SpoolUnusable."""
-        await self._spool.write_out()
-        self._file = await self._spool.opened()
+        self.add(piece)
+        await self.write_due()
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Yield the answer; any number of readers, each at its own pace. Raises: OSError."""
-        assert self._file is not None, "it is not at its end"
+        assert self._file is not None, "it is not written out"
         for at in range(0, self.size, PIECE_BYTES):
             yield await asyncio.to_thread(os.pread, self._file.fileno(), PIECE_BYTES, at)
-
-    def close(self) -> None:
-        """Give up file and bytes, once."""
-        self._spool.close()
-        self._budget.give_back(self._token_name, self.size)
 
 
 @dataclass
@@ -132,7 +107,7 @@ class LongAnswers:
     def _join(self, key: Hashable, token_name: str, make: Make) -> _Making:
         making = self._waiting.get(key)
         if making is None:
-            file = AnswerFile(self._directory, self._disk, token_name)
+            file = AnswerFile(self._disk, token_name, self._directory)
             task = asyncio.create_task(self._make(key, token_name, file, make))
             making = self._waiting[key] = _Making(file, task)
         making.readers += 1
@@ -152,4 +127,5 @@ class LongAnswers:
             # From here on it would be too old for who asks.
             del self._waiting[key]
             await make(file)
-            await file.end()
+            # Left to its readers, not in memory.
+            await file.write_out()

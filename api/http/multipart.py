@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
-from types import TracebackType
-from typing import BinaryIO, Self, cast
+from typing import BinaryIO, cast
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -31,32 +30,17 @@ _NAME_CHARACTERS = 255
 _TYPE_CHARACTERS = 1024
 
 
-class Upload:
-    """A file as it was received; a context manager that lets go of it."""
+class Upload(Spool):
+    """A file as it was received."""
+
+    #: All of it, once it was received.
+    file: BinaryIO
 
     def __init__(self, budget: Budget, token_name: str, directory: Path) -> None:
         """Begin empty; its bytes count for the token."""
-        self._budget = budget
-        self._token = token_name
-        self._directory = directory
-        self._spool = Spool(directory)
-        self._taken = 0
-        self._is_closed = False
+        super().__init__(budget, token_name, directory)
         self._loop = asyncio.get_running_loop()
         self.name = RAW_NAME
-        #: All of it, once it was received.
-        self.file: BinaryIO
-
-    def add(self, piece: bytes) -> None:
-        """Append. Raises: Busy."""
-        self._budget.take(self._token, len(piece))
-        self._taken += len(piece)
-        self._spool.add(piece)
-
-    async def write_out(self) -> None:
-        """Write what is due to disk. Raises: SpoolUnusable."""
-        if self._spool.is_due:
-            await self._spool.write_out()
 
     def copy(self, pieces: Iterator[bytes]) -> BinaryIO:
         """Make a file of what is inside this one, within the same bounds; in another thread.
@@ -75,34 +59,14 @@ class Upload:
         return piece
 
     async def _take(self, size: int) -> None:
-        if self._is_closed:
+        if self.is_closed:
             raise Busy("the request is over")
         if self._taken + size > self._budget.most:
             raise BodyTooLarge(
                 f"the file and what it inflates to take more than {self._budget.most} bytes of"
                 " disk; nothing was written, send it in parts"
             )
-        self._budget.take(self._token, size)
-        self._taken += size
-
-    async def finish(self) -> None:
-        """Nothing more comes. Raises: SpoolUnusable."""
-        self.file = await self._spool.opened()
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Let go of the file."""
-        self._is_closed = True
-        self._budget.give_back(self._token, self._taken)
-        self._spool.close()
+        self.take(size)
 
 
 class _Form:
@@ -180,12 +144,12 @@ async def receive_upload(request: Request, upload: Upload, services: Services) -
             write(piece)
         except MultipartParseError as error:
             raise BadRequest(f"the body is no multipart form: {error}") from None
-        await upload.write_out()
+        await upload.write_due()
     if not received:
         raise BadRequest("the body is empty")
     if form is not None and not (form.is_whole and form.files == 1):
         raise BadRequest("the body is no whole multipart form with one file in the field csv")
-    await upload.finish()
+    upload.file = await upload.opened()
 
 
 def _form_of(request: Request, upload: Upload) -> _Form | None:

@@ -11,8 +11,7 @@ import asyncio
 import codecs
 import mmap
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from api.auth.allowance import Budget, Slices
 from api.errors import BadRequest, BodyTooLarge
@@ -44,38 +43,26 @@ class Limits(NamedTuple):
         )
 
 
-class Body:
-    """A body as it grows, and then as a whole; a context manager that lets go of it."""
+class Body(Spool):
+    """A body as it grows, and then as a whole."""
 
-    def __init__(self, budget: Budget, token_name: str, spool_directory: Path) -> None:
+    def __init__(self, budget: Budget, token_name: str, directory: Path) -> None:
         """Begin empty; its bytes count for the token."""
-        self._budget = budget
-        self._token = token_name
-        self._spool = Spool(spool_directory)
+        super().__init__(budget, token_name, directory)
         self._map: mmap.mmap | None = None
         self._letting_go: asyncio.Task[None] | None = None
         self._characters = codecs.getincrementaldecoder("utf-8")()
-        self._taken = 0
 
-    @property
-    def size(self) -> int:
-        """How many bytes it has by now, inflated."""
-        return self._spool.size
-
-    async def add(self, piece: bytes) -> None:
-        """Append. Raises: Busy, SpoolUnusable, BadRequest where it is not UTF-8."""
-        self._budget.take(self._token, len(piece))
-        self._taken += len(piece)
-        self._spool.add(piece)
+    def add(self, piece: bytes) -> None:
+        """Append; `write_due` follows. Raises: Busy, BadRequest where it is not UTF-8."""
+        super().add(piece)
         self._check_characters(piece, final=False)
-        if self._spool.is_due:
-            await self._spool.write_out()
 
     async def finish(self) -> None:
         """Nothing more comes. Raises: SpoolUnusable, BadRequest if it is not UTF-8."""
         self._check_characters(b"", final=True)
-        if self._spool.in_memory() is None:
-            file = await self._spool.opened()
+        if self.in_memory() is None:
+            file = await self.opened()
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             self._letting_go = asyncio.create_task(self._let_go_of_pages(self._map))
 
@@ -87,7 +74,7 @@ class Body:
 
     def whole(self) -> bytes | mmap.mmap:
         """Return all of it, once it is finished."""
-        return self._map if self._map is not None else self._spool.in_memory() or b""
+        return self._map if self._map is not None else self.in_memory() or b""
 
     def _check_characters(self, piece: bytes, *, final: bool) -> None:
         try:
@@ -96,23 +83,13 @@ class Body:
             place = max(0, self.size - len(error.object) + error.start)
             raise BadRequest(f"the body is not UTF-8 at byte {place}") from None
 
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Let go of memory and file."""
-        self._budget.give_back(self._token, self._taken)
+    def close(self) -> None:
+        """Let go of it."""
         if self._letting_go is not None:
             self._letting_go.cancel()
         if self._map is not None:
             self._map.close()
-        self._spool.close()
+        super().close()
 
 
 async def receive_into(
@@ -133,7 +110,8 @@ async def receive_into(
                     f"the body is larger than {limits.inflated_bytes} bytes inflated;"
                     " nothing was written"
                 )
-            await body.add(inflated)
+            body.add(inflated)
+            await body.write_due()
             turn += len(inflated) + _PIECE_BYTES
             if turn > _TURN_BYTES:
                 turn = 0

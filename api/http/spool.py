@@ -12,8 +12,9 @@ import io
 import logging
 import tempfile
 from pathlib import Path
-from typing import IO, BinaryIO, ClassVar, cast
+from typing import IO, BinaryIO, ClassVar, Self, cast
 
+from api.auth.allowance import Budget
 from api.errors import SpoolUnusable
 
 log = logging.getLogger("api.http.spool")
@@ -47,30 +48,39 @@ def made(directory: Path) -> IO[bytes]:
 
 
 class Spool:
-    """Bytes that grow; close it. After each `add`, `write_out` what is due."""
+    """Bytes that grow, within a token's budget; a context manager that lets go of them."""
 
     #: Bytes that all of them keep in memory, or are writing.
     kept_by_all: ClassVar[int] = 0
 
-    def __init__(self, directory: Path) -> None:
-        """Begin empty."""
+    def __init__(self, budget: Budget, token_name: str, directory: Path) -> None:
+        """Begin empty; its bytes count for the token."""
+        self._budget = budget
+        self._token = token_name
         self._directory = directory
         self._pieces: list[bytes] = []
         self._file: IO[bytes] | None = None
-        self._kept = 0
+        self._taken = self._kept = 0
         self.size = 0
+        self.is_closed = False
+
+    def take(self, amount: int) -> None:
+        """Take so much of the budget until it is closed. Raises: Busy."""
+        self._budget.take(self._token, amount)
+        self._taken += amount
 
     def add(self, piece: bytes) -> None:
-        """Append."""
+        """Append; `write_due` follows. Raises: Busy."""
+        self.take(len(piece))
         self._pieces.append(piece)
         self._kept += len(piece)
         Spool.kept_by_all += len(piece)
         self.size += len(piece)
 
-    @property
-    def is_due(self) -> bool:
-        """Whether more is kept in memory than may be, of it or of all."""
-        return self._kept > (MEMORY_BYTES if Spool.kept_by_all <= ALL_MEMORY_BYTES else 0)
+    async def write_due(self) -> None:
+        """Write to the file if more is kept than may be, of it or of all. Raises: SpoolUnusable."""
+        if self._kept > (MEMORY_BYTES if Spool.kept_by_all <= ALL_MEMORY_BYTES else 0):
+            await self.write_out()
 
     async def write_out(self) -> None:
         """Write what is kept to the file. Raises: SpoolUnusable."""
@@ -95,13 +105,23 @@ class Spool:
         return cast(BinaryIO, self._file)
 
     def close(self) -> None:
-        """Let go of memory and file."""
-        self._pieces.clear()
+        """Let go of memory, file and budget, once."""
+        self.is_closed = True
+        self._budget.give_back(self._token, self._taken)
         Spool.kept_by_all -= self._kept
-        self._kept = 0
+        self._taken = self._kept = 0
+        self._pieces.clear()
         if self._file is not None:
             # The kernel frees all its pages then: 30 ms for 100 MB.
             asyncio.get_running_loop().run_in_executor(None, self._file.close)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
 
     def _joined(self) -> bytes:
         """Return what is kept, kept once."""

@@ -22,6 +22,7 @@ import zstandard
 import api.http.spool
 import api.ingest.sending
 import api.ingest.upload_rows
+from api.auth.allowance import Budget
 from api.auth.token_store import STORE_NAME, TokenStore
 from api.dependencies import UPLOADS, UPLOADS_SHARE
 from api.http.form_parameters import FORM_BYTES
@@ -322,18 +323,18 @@ async def test_f4_what_all_bodies_keep_in_memory_is_bounded(
 ) -> None:
     monkeypatch.setattr(api.http.spool, "ALL_MEMORY_BYTES", 100_000)
     before = Spool.kept_by_all
-    spools = [Spool(tmp_path) for _ in range(20)]
+    budget = Budget(20 * 30_000, 1.0)
+    spools = [Spool(budget, "a", tmp_path) for _ in range(20)]
     for spool in spools:
         spool.add(b"x" * 30_000)
-        if spool.is_due:
-            await spool.write_out()
+        await spool.write_due()
         assert Spool.kept_by_all - before <= 100_000
     assert sum(spool.in_memory() is not None for spool in spools) == 3
     for spool in spools:
         file = await spool.opened()
         assert file.read() == b"x" * 30_000
         spool.close()
-    assert Spool.kept_by_all == before
+    assert (Spool.kept_by_all, budget.taken) == (before, 0)
 
 
 # Counts, whatever happens after the first row
