@@ -17,7 +17,7 @@ CONTROLS_BYTES = 16 * 1024
 #: A broker that takes connections and never answers is given up after so long; 40 s by default.
 REQUEST_TIMEOUT_MS = 10_000
 #: A worker's commits come as often as it fetches. Where there are many, each fetch costs more
-#: than it is sooner. Measured: CHANGELOG.md.
+#: than it is sooner. Measured: docs/BENCHMARKS.md.
 SPACINGS = ((0, 0.001), (200_000, 0.005), (400_000, 0.010))
 
 

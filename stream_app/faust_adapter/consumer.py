@@ -15,7 +15,7 @@ from stream_app.process.exit import end_process
 #: A poll that is under way ends within this time after a seek or resume; Faust says 1500.
 FETCH_MAX_WAIT_MS = 100
 #: A fetch makes a commit of each partition, and broker, worker and readers pay for it: from some
-#: 2,500 readings/s on, and again from 7,000, fewer of them are sooner done. Measured: CHANGELOG.md.
+#: 2,500 readings/s on, and again from 7,000, fewer are sooner done. Measured: docs/BENCHMARKS.md.
 SPACINGS = ((0, 0.005), (400_000, 0.010), (1_000_000, 0.020))
 _POLL_SECONDS = 1.0
 _COMMIT_SECONDS = 10.0
