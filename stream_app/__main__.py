@@ -22,6 +22,7 @@ from contract.exit_codes import INTERRUPTED, RESTART_ME, end_with
 from kafka_io.cluster import Cluster
 from kafka_io.errors import ClusterError
 from stream_app.app import create_app
+from stream_app.changelog.prefill import has_to_warm_up, warm_up
 from stream_app.checks.preflight import examine
 from stream_app.errors import DirectoryInUse, WorkerError
 from stream_app.faust_adapter.app import ChunkApp
@@ -29,7 +30,6 @@ from stream_app.process.gc_tuning import collect_seldom
 from stream_app.process.health import serve
 from stream_app.process.logging_setup import set_up_logging
 from stream_app.settings import WorkerSettings
-from stream_app.store.prefill import has_to_warm_up, warm_up
 
 log = logging.getLogger("stream_app")
 
@@ -50,9 +50,10 @@ def main(environ: Mapping[str, str] = os.environ, *, debug: bool = False) -> int
         ground = asyncio.run(examine(settings, cluster))
         for dropped in ground.dropped:
             shutil.rmtree(settings.view_directory(dropped), ignore_errors=True)
-        with lock_directory(settings.view_directory(ground.view_version)):
+        directory = settings.view_directory(ground.view_version)
+        with lock_directory(directory):
             app = create_app(settings, ground)
-            if has_to_warm_up(settings.view_directory(ground.view_version), cluster, ground):
+            if has_to_warm_up(directory, cluster, ground.view_version):
                 warm_up(app.recovery, ground.partitions, app.close_store)
             return run(app)
     except (SettingError, CorruptRecord, WorkerError, ClusterError, OSError) as error:
@@ -117,7 +118,8 @@ class Worker(faust.Worker):  # type: ignore[misc]
 def run(app: ChunkApp) -> int:
     """Run the app until it is stopped; returns the exit code."""
     port = app.settings.http_port
-    server = serve(port, app.ownership, app.warnings, app.single_batches) if port else None
+    reasons = app.ownership.not_ready_because
+    server = serve(port, reasons, app.warnings, app.single_batches) if port else None
     collect_seldom()
     options: dict[str, Any] = {"loglevel": None, "quiet": True, "override_logging": False}
     worker = Worker(app, redirect_stdouts=False, blocking_timeout=0, **options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from stream_app.changelog.assignment import Ownership
+from stream_app.ownership.assignment import Ownership
 from stream_app.process.exit import end_process
 from stream_app.process.rate_limiter import Pace
 

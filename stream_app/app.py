@@ -14,7 +14,6 @@ from contract.topics import READINGS, TABLE, app_id, changelog
 from kafka_io.batches.reader import ChunkReader
 from kafka_io.cluster import Cluster
 from stream_app.agent import fold_readings
-from stream_app.changelog.assignment import Ownership
 from stream_app.changelog.lineage import Lineage
 from stream_app.changelog.recovery import ChangelogRecovery
 from stream_app.changelog.writer import TransactionWriter
@@ -25,8 +24,9 @@ from stream_app.errors import Refusal, WorkerError
 from stream_app.faust_adapter.app import ChunkApp, ChunkSchema
 from stream_app.faust_adapter.assignor import KnownTopicsAssignor
 from stream_app.faust_adapter.table import TotalsTable
-from stream_app.partition.processor import PartitionPipe
-from stream_app.partition.set_aside import leave_if_alone
+from stream_app.ownership.assignment import Ownership
+from stream_app.ownership.processor import PartitionPipe
+from stream_app.ownership.set_aside import leave_if_alone
 from stream_app.process.member import client_id
 from stream_app.process.rate_limiter import Pace
 from stream_app.settings import WorkerSettings

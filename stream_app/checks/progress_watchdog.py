@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from contract.topics import READINGS
 from kafka_io.cluster import Cluster
-from stream_app.changelog.assignment import Ownership
 from stream_app.errors import RestartNeeded
+from stream_app.ownership.assignment import Ownership
 from stream_app.process.exit import end_process
 
 log = logging.getLogger(__name__)

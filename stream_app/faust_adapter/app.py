@@ -7,10 +7,10 @@ from typing import Any
 
 import faust
 
-from stream_app.changelog.assignment import Ownership
 from stream_app.changelog.recovery import ChangelogRecovery
 from stream_app.faust_adapter.consumer import ChunkTransport
 from stream_app.faust_adapter.recovery import FencedTableManager
+from stream_app.ownership.assignment import Ownership
 from stream_app.settings import WorkerSettings
 
 

@@ -1,1 +1,1 @@
-"""One partition of the readings: from chunk to fold to commit."""
+"""What one partition has folded, when it commits and in which order: pure."""

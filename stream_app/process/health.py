@@ -7,31 +7,24 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from contract.errors import SettingError
 from contract.exit_codes import RESTART_ME, of_os_error
-from stream_app.changelog.assignment import Ownership
-
-
-def not_ready_because(ownership: Ownership) -> list[str]:
-    """Return the reasons why the worker does not work on all it should; empty: ready."""
-    if ownership.is_recovering:
-        return ["recovering from the changelog"]
-    return [
-        f"partition {partition} waits: {refusal.what}"
-        for partition, refusal in sorted(ownership.refusals().items())
-    ] + [f"partition {p} is not worked on, and nobody knows why" for p in ownership.forgotten()]
 
 
 def serve(
-    port: int, ownership: Ownership, warnings: Sequence[str] = (), single_batches: object = ""
+    port: int,
+    not_ready_because: Callable[[], list[str]],
+    warnings: Sequence[str] = (),
+    single_batches: object = "",
 ) -> ThreadingHTTPServer:
     """Start the server in a daemon thread. Raises: SettingError when the port is taken.
 
+    `not_ready_because` returns the reasons why it does not work on all it should; none: ready.
     `warnings` are what the start found at risk: shown, and no reason not to be ready.
     `single_batches` says, as text, whether they are used and if not, why.
     """
@@ -43,7 +36,7 @@ def serve(
             if self.path == "/health":
                 self._answer(200, "application/json", b'{"status":"alive"}')
             elif self.path == "/ready":
-                reasons = not_ready_because(ownership)
+                reasons = not_ready_because()
                 found = {
                     "ready": not reasons,
                     "reasons": reasons,

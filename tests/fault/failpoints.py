@@ -20,6 +20,7 @@ from kafka_io.batches.chunk import RecordChunk
 from stream_app import app
 from stream_app.__main__ import main
 from stream_app.changelog.writer import TransactionWriter
+from stream_app.ownership.processor import PartitionPipe
 from stream_app.partition.commit_protocol import (
     Acknowledge,
     AppendTotals,
@@ -33,7 +34,6 @@ from stream_app.partition.commit_protocol import (
     WriteStore,
     WriteTransaction,
 )
-from stream_app.partition.processor import PartitionPipe
 
 log = logging.getLogger(__name__)
 

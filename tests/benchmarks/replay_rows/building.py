@@ -101,7 +101,7 @@ def speed(readings: int) -> None:
             replay, log = stack.start("replay", "start")
             wait_until(lambda: stack.share() == 1.0, "it is built", LONG_SECONDS)
             began = re.findall(
-                r"([0-9-]+ [0-9:,]+) INFO stream_app.changelog.assignment: working", log.read_text()
+                r"([0-9-]+ [0-9:,]+) INFO stream_app.ownership.assignment: working", log.read_text()
             )
             last = max(
                 record.timestamp()[1]

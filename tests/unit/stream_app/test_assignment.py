@@ -13,16 +13,15 @@ from aiokafka.errors import KafkaConnectionError, ProducerClosed
 from contract.changelog import MARKER_KEY, Birth, Marker, check_follows, encode_marker
 from kafka_io.batches.chunk import BatchStamp
 from kafka_io.errors import NoBroker
-from stream_app.changelog import assignment as ownership_module
-from stream_app.changelog.assignment import Ownership
 from stream_app.changelog.fence import SETTLED_SECONDS, SingleBatches, WriterFence
 from stream_app.changelog.lineage import refusal
 from stream_app.changelog.recovery import Recovered
 from stream_app.errors import PartitionRefusal, Refusal, RestartNeeded
-from stream_app.partition import set_aside as set_aside_module
+from stream_app.ownership import assignment as ownership_module
+from stream_app.ownership import set_aside as set_aside_module
+from stream_app.ownership.assignment import Ownership
+from stream_app.ownership.set_aside import Retries, leave_if_alone
 from stream_app.partition.fold_state import Transaction
-from stream_app.partition.set_aside import Retries, leave_if_alone
-from stream_app.process.health import not_ready_because
 
 BIRTH = Birth("cluster", "readings", "readings-id", "changelog-id", 0, "1")
 
@@ -207,7 +206,7 @@ async def test_x54_each_refusal_of_one_partition_sets_only_it_aside(endings: lis
         3: "readings_removed",
         4: "readings_removed",
     }
-    told = not_ready_because(owned)
+    told = owned.not_ready_because()
     assert len(told) == 4
     assert "partition 3 waits: offsets 10-14 were removed" in told[2]
     await owned.release()
@@ -249,7 +248,7 @@ async def test_x54_a_worker_without_partitions_works_on(endings: list[str]) -> N
     owned = ownership_of(Recovery({}))
     await taken_over(owned, {}, {})
     assert endings == []
-    assert not_ready_because(owned) == []
+    assert owned.not_ready_because() == []
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -474,10 +473,10 @@ async def test_x54_a_retake_that_fails_late_is_tried_again(endings: list[str], f
     await until(lambda: not flaky.fails)
     assert owned.forgotten() == []
     await until(lambda: 1 in owned.refusals())
-    assert "partition 1 waits" in str(not_ready_because(owned))
+    assert "partition 1 waits" in str(owned.not_ready_because())
     assert source.asked[-1] == ("pause", 1)
     await until(lambda: source.asked[-1] == ("resume", 1, 10))
-    assert (owned.refusals(), not_ready_because(owned), endings) == ({}, [], [])
+    assert (owned.refusals(), owned.not_ready_because(), endings) == ({}, [], [])
     assert owned.pipes[1] is not pipe
     await owned.release()
 
@@ -499,7 +498,7 @@ async def test_x53_a_damaged_batch_that_cannot_be_asked_for_now_is_asked_for_aga
     await until(lambda: not source.fails)
     await until(lambda: 1 in owned.refusals())
     await until(lambda: source.asked[-1] == ("resume", 1, 10))
-    assert (owned.refusals(), not_ready_because(owned), endings) == ({}, [], [])
+    assert (owned.refusals(), owned.not_ready_because(), endings) == ({}, [], [])
     await owned.release()
 
 
@@ -558,7 +557,7 @@ async def test_x54_a_partition_that_is_neither_worked_on_nor_set_aside_is_named(
     await taken_over(owned, {0: 0, 1: 0}, {0: 20, 1: 20}, Readings())
     del owned.pipes[1]
     assert owned.forgotten() == [1]
-    assert not_ready_because(owned) == ["partition 1 is not worked on, and nobody knows why"]
+    assert owned.not_ready_because() == ["partition 1 is not worked on, and nobody knows why"]
     await owned.release()
     assert endings == []
 

@@ -8,14 +8,10 @@ from typing import Any, cast
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-from contract.changelog import Birth
 from kafka_io.cluster import Cluster
+from stream_app.changelog.prefill import has_to_warm_up, warm_up
 from stream_app.changelog.recovery import ChangelogRecovery
-from stream_app.checks.preflight import Ground
 from stream_app.errors import Refusal
-from stream_app.store.prefill import has_to_warm_up, warm_up
-
-GROUND = Ground(2, 3, Birth("c", "r", "i", "j", -1, "1"))
 
 
 class FakeCluster:
@@ -44,11 +40,11 @@ class FakeRecovery:
 
 def test_only_where_others_work_and_nothing_is_there(tmp_path: Path) -> None:
     working = cast(Cluster, FakeCluster(energy_v2=["worker-1@host"]))
-    assert has_to_warm_up(tmp_path, working, GROUND)
-    assert not has_to_warm_up(tmp_path, cast(Cluster, FakeCluster()), GROUND)
-    assert not has_to_warm_up(tmp_path, cast(Cluster, FakeCluster(energy_v1=["w@h"])), GROUND)
+    assert has_to_warm_up(tmp_path, working, 2)
+    assert not has_to_warm_up(tmp_path, cast(Cluster, FakeCluster()), 2)
+    assert not has_to_warm_up(tmp_path, cast(Cluster, FakeCluster(energy_v1=["w@h"])), 2)
     (tmp_path / "v1" / "tables" / "device_totals-0.db").mkdir(parents=True)
-    assert not has_to_warm_up(tmp_path, working, GROUND)
+    assert not has_to_warm_up(tmp_path, working, 2)
 
 
 @pytest.mark.parametrize("failure", [None, KafkaConnectionError("away")])

@@ -17,11 +17,11 @@ from stream_app.changelog.lineage import refusal
 from stream_app.changelog.origin import LostOffsets
 from stream_app.changelog.writer import TransactionWriter
 from stream_app.errors import PartitionRefusal
+from stream_app.ownership import processor as pipe_module
+from stream_app.ownership.processor import PartitionPipe
 from stream_app.partition import commit_policy as backlog_module
-from stream_app.partition import processor as pipe_module
 from stream_app.partition.commit_policy import Backlog
 from stream_app.partition.fold_state import PartitionFold, Transaction
-from stream_app.partition.processor import PartitionPipe
 from stream_app.process.rate_limiter import Pace
 from stream_app.store.rocksdb_store import PartitionStore
 from tests.records import chunk_of, reading_value, records_from

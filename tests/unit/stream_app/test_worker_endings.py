@@ -106,7 +106,7 @@ def test_one_kind_does_not_silence_another(logged: io.StringIO) -> None:
     for _ in range(50):
         logging.getLogger("aiokafka").error("one")
         logging.getLogger("aiokafka").error("two")
-        logging.getLogger("stream_app.changelog.assignment").info("one")
+        logging.getLogger("stream_app.ownership.assignment").info("one")
         logging.getLogger("stream_app.faust_adapter.consumer").warning("one")
     # Ours tell of events, as partitions taken over: a burst of rebalances is still shown.
     assert len(logged.getvalue().splitlines()) == 3 + 3 + 20 + 3

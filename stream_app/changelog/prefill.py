@@ -18,14 +18,13 @@ from aiokafka.errors import KafkaError
 from contract.topics import app_id
 from kafka_io.cluster import Cluster
 from stream_app.changelog.recovery import ChangelogRecovery
-from stream_app.checks.preflight import Ground
 
 log = logging.getLogger(__name__)
 
 
-def has_to_warm_up(directory: Path, cluster: Cluster, ground: Ground) -> bool:
+def has_to_warm_up(directory: Path, cluster: Cluster, view_version: int) -> bool:
     """Tell whether this worker begins with nothing while others work on the view version."""
-    return not any(directory.glob("**/*.db")) and bool(cluster.members(app_id(ground.view_version)))
+    return not any(directory.glob("**/*.db")) and bool(cluster.members(app_id(view_version)))
 
 
 def warm_up(

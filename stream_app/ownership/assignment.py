@@ -29,11 +29,11 @@ from stream_app.changelog.recovery import ChangelogRecovery
 from stream_app.changelog.takeover import Takeover
 from stream_app.changelog.writer import TransactionWriter
 from stream_app.errors import TRIED_AGAIN, WAITS_FOR_KAFKA, PartitionRefusal, Refusal
-from stream_app.partition import set_aside
+from stream_app.ownership import set_aside
+from stream_app.ownership.processor import PartitionPipe
+from stream_app.ownership.set_aside import Retries
+from stream_app.ownership.source import Source
 from stream_app.partition.commit_policy import Backlog
-from stream_app.partition.processor import PartitionPipe
-from stream_app.partition.set_aside import Retries
-from stream_app.partition.source import Source
 from stream_app.process.exit import end_process
 
 log = logging.getLogger(__name__)
@@ -166,6 +166,15 @@ class Ownership:
     def forgotten(self) -> list[int]:
         """Return partitions that are neither worked on nor set aside: there must be none."""
         return sorted(self._takeover.partitions - self.pipes.keys() - self.refusals().keys())
+
+    def not_ready_because(self) -> list[str]:
+        """Return why this worker does not work on all it should, for people; empty: ready."""
+        if self.is_recovering:
+            return ["recovering from the changelog"]
+        return [
+            f"partition {partition} waits: {refusal.what}"
+            for partition, refusal in sorted(self.refusals().items())
+        ] + [f"partition {p} is not worked on, and nobody knows why" for p in self.forgotten()]
 
     def _set_aside(self, refusal: PartitionRefusal) -> None:
         """Work no more on a partition; its pipe has nothing under way."""

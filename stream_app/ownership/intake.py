@@ -12,8 +12,8 @@ from stream_app import metrics
 from stream_app.changelog.lineage import Lineage
 from stream_app.changelog.origin import LostOffsets, go_on_without, removed, unreadable
 from stream_app.errors import PartitionRefusal
+from stream_app.ownership.source import Source
 from stream_app.partition.fold_state import PartitionFold, Verdict
-from stream_app.partition.source import Source
 
 log = logging.getLogger(__name__)
 

@@ -22,6 +22,8 @@ from stream_app.changelog.lineage import Lineage
 from stream_app.changelog.origin import LostOffsets
 from stream_app.changelog.writer import TransactionWriter, stop_writers
 from stream_app.errors import PartitionRefusal
+from stream_app.ownership.intake import Intake
+from stream_app.ownership.source import Source
 from stream_app.partition.commit_policy import Backlog
 from stream_app.partition.commit_protocol import (
     Acknowledge,
@@ -33,8 +35,6 @@ from stream_app.partition.commit_protocol import (
     perform,
 )
 from stream_app.partition.fold_state import PartitionFold, Pending
-from stream_app.partition.intake import Intake
-from stream_app.partition.source import Source
 from stream_app.process.exit import end_process
 from stream_app.store.rocksdb_store import PartitionStore
 
