@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, KafkaException
 from contract.errors import CorruptRecord
 from contract.key_notes import KeyNote
 from producer.idempotency.key_order import KeyOrder
-from producer.imports.transactions import Batch
+from producer.judging import Batch
 
 
 @dataclass

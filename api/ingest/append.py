@@ -36,7 +36,7 @@ from producer.errors import FileBroken
 from producer.files.cells import Dialect
 from producer.files.content import format_of
 from producer.files.rows import FORMATS, Format
-from producer.imports.transactions import Batch
+from producer.judging import Batch
 
 PARAMETERS = frozenset(
     {"mode", "name", "format", "dialect_delimiter", "dialect_escapechar", "dialect_new_line"}
@@ -117,7 +117,7 @@ class Append:
                 batch = place.batch
                 if self._services.is_stopping:
                     raise NotWritten("the server is stopping")
-                rows += len(batch.values) + len(batch.quarantined)
+                rows += batch.rows
                 if not await self._hand_over(batch, delivery):
                     # The rest is surely not in the log, and to count it would be to parse it all.
                     is_all = False

@@ -16,17 +16,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
-from typing import NamedTuple
+from collections.abc import AsyncIterator
 
 import msgspec
 
 from api.errors import BadRequest, BodyTooLarge
 from api.ingest.arrays import Cut, Text, cut_element, flat_element
 from contract.decoding import BYTE_ORDER_MARK
-from contract.quarantine import Whole
-from producer.files.lines import BLANKS, LineSplitter, without_blanks
+from producer.files.lines import BLANKS, LineSplitter, rows_of
 from producer.files.rows import Start
+from producer.judging import Rows
 
 #: Bytes of lines split at once.
 WINDOW_BYTES = 128 * 1024
@@ -43,18 +42,7 @@ _surrogates = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
-class RowSlice(NamedTuple):
-    """Rows of a body; `numbers` are their lines, or places in the array, from 1 on.
-
-    With `whole` it is the beginning of one row that is too long to be a reading.
-    """
-
-    numbers: Sequence[int]
-    values: list[bytes]
-    whole: Whole | None = None
-
-
-async def split_rows(body: Text) -> AsyncIterator[RowSlice]:
+async def split_rows(body: Text) -> AsyncIterator[Rows]:
     """Yield all rows of a body. Raises: BadRequest, BodyTooLarge, before the first slice."""
     begin = len(BYTE_ORDER_MARK) if body[: len(BYTE_ORDER_MARK)] == BYTE_ORDER_MARK else 0
     start = await _not_blank(body, begin)
@@ -70,7 +58,7 @@ async def split_rows(body: Text) -> AsyncIterator[RowSlice]:
                 yield rows
         return
     if body[start] == 0x7B and (row := await _single_object(body, start)) is not None:
-        yield RowSlice([1], [row])
+        yield Rows.numbered([row], 1)
         return
     await _refuse_lines_without_object(body, begin)
     async for rows in _line_slices(body, begin):
@@ -135,35 +123,33 @@ async def _refuse_lines_without_object(body: Text, start: int) -> None:
     lines = 0
     async for rows in _line_slices(body, start):
         # What is too long to be parsed is taken for what it begins as.
-        if rows.whole is not None and rows.values[0].lstrip(BLANKS).startswith(b"{"):
+        if any(row.raw.lstrip(BLANKS).startswith(b"{") for row in rows.bad):
             return
-        if rows.whole is None and any(map(is_object, rows.values)):
+        if any(map(is_object, rows.values)):
             return
-        lines += len(rows.values)
+        lines += rows.total
     if lines > 1:
         raise BadRequest(
             f"the body has {lines} lines and none is a JSON object; nothing was written"
         )
 
 
-async def _line_slices(body: Text, start: int) -> AsyncIterator[RowSlice]:
+async def _line_slices(body: Text, start: int) -> AsyncIterator[Rows]:
     splitter = LineSplitter(Start(), most_rows=SLICE_ROWS, most_bytes=WINDOW_BYTES)
     for at in range(start, len(body), WINDOW_BYTES):
-        for some in splitter.feed(body[at : at + WINDOW_BYTES]):
-            numbers, lines = without_blanks(some)
-            if lines:
-                yield RowSlice(numbers, lines, some.whole)
+        for rows in map(rows_of, splitter.feed(body[at : at + WINDOW_BYTES])):
+            if rows.total:
+                yield rows
             else:
                 await asyncio.sleep(0)
         if at + WINDOW_BYTES < len(body):
             await asyncio.sleep(0)
-    for some in splitter.rest():
-        numbers, lines = without_blanks(some)
-        if lines:
-            yield RowSlice(numbers, lines, some.whole)
+    for rows in map(rows_of, splitter.rest()):
+        if rows.total:
+            yield rows
 
 
-async def _array_slices(body: Text, start: int) -> AsyncIterator[RowSlice]:
+async def _array_slices(body: Text, start: int) -> AsyncIterator[Rows]:
     """Cut an array into its elements. Raises: BadRequest where it is none."""
     position, number, size = start + 1, 1, len(body)
     first = await _not_blank(body, position)
@@ -195,7 +181,7 @@ async def _array_slices(body: Text, start: int) -> AsyncIterator[RowSlice]:
                 is_last = body[cut_at] == _CLOSE
                 position = cut_at + 1
             _refuse_bad_grammar(judged, number)
-            yield RowSlice(range(number, number + len(values)), values)
+            yield Rows.numbered(values, number)
             number += len(values)
             await asyncio.sleep(0)
     if await _not_blank(body, position) is not None:

@@ -27,7 +27,8 @@ from api.ingest.keyed_body import KEPT_SECONDS, KeyedBody
 from contract.key_notes import KIND, KeyNote
 from producer.idempotency.key_log import KeyLog
 from producer.idempotency.key_order import Stale, Undecided
-from producer.imports.transactions import Batch, ImportWriter
+from producer.imports.transactions import ImportWriter
+from producer.judging import Batch
 from producer.settings import ProducerSettings
 
 #: Bodies written at once; each has a connection to Kafka, made with the first that needs it.

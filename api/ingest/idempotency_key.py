@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from api.errors import BadRequest
 from contract.key_notes import KeyNote
-from producer.imports.transactions import Batch
+from producer.judging import Batch
 
 KEY_CHARACTERS = 255
 KEY_PARAMETER = {

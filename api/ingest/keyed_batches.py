@@ -7,17 +7,11 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 from api.auth.allowance import Slices
 from api.ingest.arrays import Text
-from api.ingest.body_rows import RowSlice, split_rows
+from api.ingest.body_rows import SLICE_ROWS, split_rows
 from api.ingest.idempotency_key import Step
-from api.ingest.refused import refused_records
-from api.ingest.sending import judge_first
-from contract.decoding import decode_readings
+from api.ingest.sending import judge_first, records_of
 from contract.key_notes import DIGEST_BYTES, KeyNote
-from producer.imports.importer import BATCH_BYTES, BATCH_ROWS
-from producer.imports.transactions import Batch
-
-#: Rows judged before others get their turn.
-AT_ONCE = 200
+from producer.judging import BATCH_BYTES, BATCH_ROWS, Batch, judge
 
 
 class BodyRows:
@@ -44,11 +38,11 @@ class BodyRows:
         position = note.next_position
         async for batch in _gathered(self._body, note.next_position, import_id, self._slices):
             if former is not None:
-                position += len(former.values) + len(former.quarantined)
+                position += former.rows
                 yield Step(former, position, 1, False)
             former = batch
         if former is not None:
-            position += len(former.values) + len(former.quarantined)
+            position += former.rows
             yield Step(former, position, 1, True)
 
 
@@ -59,21 +53,22 @@ async def _gathered(body: Text, start: int, import_id: str, slices: Slices) -> A
     quarantined: list[bytes] = []
     size = row = 0
     async for rows in split_rows(body):
-        first = max(0, min(start - row, len(rows.values)))
-        row += len(rows.values)
-        for place in range(first, len(rows.values), AT_ONCE):
-            end = place + AT_ONCE
-            some = RowSlice(rows.numbers[place:end], rows.values[place:end], rows.whole)
-            readings, rejected = decode_readings(some.values)
-            refused = {at for at, _ in rejected}
-            keys += [reading.device_id.encode() for reading in readings]
-            values += [value for at, value in enumerate(some.values) if at not in refused]
-            quarantined += refused_records(rejected, some, import_id)
-            size += sum(map(len, some.values))
-            if len(values) + len(quarantined) + AT_ONCE > BATCH_ROWS or size > BATCH_BYTES:
-                yield Batch(keys, values, quarantined)
-                keys, values, quarantined, size = [], [], [], 0
-            if len(some.values) == AT_ONCE:
-                await slices.turn()
+        row += rows.total
+        if row <= start:
+            continue
+        # Of the slice that the start is in the rows behind it; a bad row is a slice of its own.
+        first = max(0, start - row + rows.total)
+        some = rows._replace(values=rows.values[first:], lines=rows.lines[first:])
+        judged = judge(some)
+        keys += judged.keys
+        values += judged.values
+        async for records in records_of(judged.refused, import_id, slices):
+            quarantined += records
+        size += sum(map(len, some.values))
+        if len(values) + len(quarantined) + SLICE_ROWS > BATCH_ROWS or size > BATCH_BYTES:
+            yield Batch(keys, values, quarantined)
+            keys, values, quarantined, size = [], [], [], 0
+        if rows.total == SLICE_ROWS:
+            await slices.turn()
     if values or quarantined or not row:
         yield Batch(keys, values, quarantined)

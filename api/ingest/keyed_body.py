@@ -180,7 +180,7 @@ class KeyedBody:
         )
         before = {self._name: self._before}
         changed = {self._name: encode_note(after, self._bounds.owner)}
-        rows = len(step.batch.values) + len(step.batch.quarantined)
+        rows = step.batch.rows
 
         def check(offsets: Sequence[int]) -> None:
             self._keys.check(offsets, before)

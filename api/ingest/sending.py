@@ -9,18 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import cache
 from typing import NamedTuple
 
 from api.auth.allowance import Slices
 from api.errors import ApiError, BadRequest, ClientGone
 from api.ingest.arrays import Text
-from api.ingest.body_rows import SLICE_ROWS, RowSlice, split_rows
+from api.ingest.body_rows import SLICE_ROWS, split_rows
 from api.ingest.publisher import Delivery, Outcome
-from api.ingest.refused import refused_records
 from api.metrics import Metrics
-from contract.decoding import Rejected, decode_readings
+from contract.quarantine import ImportedRow
+from producer.judging import BadRow, Judged, judge, quarantine
 
 log = logging.getLogger("api.ingest.sending")
 
@@ -28,13 +28,6 @@ log = logging.getLogger("api.ingest.sending")
 MOST_REFUSED = 10_000
 #: Refused rows written down in one go: some 5 ms.
 REFUSED_AT_ONCE = 200
-
-
-class Verdict(NamedTuple):
-    """What became of a slice: the keys of its readings, and the places of all other rows."""
-
-    keys: list[bytes]
-    refused: list[int]
 
 
 class Sent(NamedTuple):
@@ -49,36 +42,41 @@ class Sent(NamedTuple):
     is_all: bool = True
 
 
-def judge(values: Sequence[bytes]) -> Verdict:
-    """Judge the rows of a slice."""
-    readings, rejected = decode_readings(values)
-    return Verdict(
-        [reading.device_id.encode() for reading in readings], [place for place, _ in rejected]
-    )
-
-
-async def judge_first(body: Text, slices: Slices) -> list[Verdict]:
+async def judge_first(body: Text, slices: Slices) -> list[list[bytes] | None]:
     """Judge all slices of a body before one is sent; nothing where so few rows need it not.
 
-    Of each row 8 bytes are kept, of each device its id. Raises: BadRequest, for what `split_rows`
-    raises it and for more than MOST_REFUSED rows that are no readings.
+    Returns the keys of each slice that is all readings, None for another. Of each row 8 bytes are
+    kept, of each device its id.
+    Raises: BadRequest, for what `split_rows` raises it and for more than MOST_REFUSED rows that
+    are no readings.
     """
-    verdicts: list[Verdict] = []
+    found: list[list[bytes] | None] = []
     if not _may_have_many_rows(body):
-        return verdicts
-    keys: dict[bytes, bytes] = {}
+        return found
+    known: dict[bytes, bytes] = {}
     refused = 0
     async for rows in split_rows(body):
-        verdict = judge(rows.values)
-        refused += len(verdict.refused)
+        judged = judge(rows)
+        refused += len(judged.refused)
         if refused > MOST_REFUSED:
             raise BadRequest(
                 f"more than {MOST_REFUSED} rows of the body are no readings; nothing was written"
             )
-        same = [keys.setdefault(key, key) for key in verdict.keys]
-        verdicts.append(Verdict(same, verdict.refused))
+        keys = [known.setdefault(key, key) for key in judged.keys]
+        found.append(None if judged.refused else keys)
         await slices.turn()
-    return verdicts
+    return found
+
+
+async def records_of(
+    refused: Sequence[BadRow], import_id: str, slices: Slices
+) -> AsyncIterator[list[bytes]]:
+    """Write the quarantine records of refused rows, a few at a time."""
+    for start in range(0, len(refused), REFUSED_AT_ONCE):
+        some = refused[start : start + REFUSED_AT_ONCE]
+        yield quarantine(some, ImportedRow(import_id))
+        if len(some) == REFUSED_AT_ONCE:
+            await slices.turn()
 
 
 def _may_have_many_rows(body: Text) -> bool:
@@ -95,14 +93,15 @@ async def send_body(body: Text, delivery: Delivery, slices: Slices) -> Sent:
     rows, goes_on = 0, True
     failure: BaseException | None = None
     try:
-        verdicts = iter(await judge_first(body, slices))
+        known = iter(await judge_first(body, slices))
         async for some in split_rows(body):
-            rows += len(some.values)
+            rows += some.total
             # After a failure the rest is only counted: it is surely not in the log.
             if goes_on:
-                verdict = next(verdicts, None) or judge(some.values)
-                goes_on = await _send(some, verdict, delivery, import_id, slices)
-            if len(some.values) == SLICE_ROWS:
+                keys = next(known, None)
+                judged = judge(some) if keys is None else Judged(keys, some.values, ())
+                goes_on = await _send(judged, delivery, import_id, slices)
+            if some.total == SLICE_ROWS:
                 # There may be more: it waits for its turn, a short body never does.
                 await slices.turn()
     except (Exception, asyncio.CancelledError) as error:
@@ -111,27 +110,14 @@ async def send_body(body: Text, delivery: Delivery, slices: Slices) -> Sent:
 
 
 async def _send(
-    rows: RowSlice,
-    verdict: Verdict,
-    delivery: Delivery,
-    import_id: Callable[[], str],
-    slices: Slices,
+    judged: Judged, delivery: Delivery, import_id: Callable[[], str], slices: Slices
 ) -> bool:
     """Send a slice; returns whether it is worth sending more."""
-    values: Sequence[bytes] = rows.values
-    if verdict.refused:
-        refused = set(verdict.refused)
-        values = [value for place, value in enumerate(values) if place not in refused]
-    goes_on = not values or await delivery.readings(verdict.keys, values)
-    for start in range(0, len(verdict.refused), REFUSED_AT_ONCE):
-        if not goes_on:
-            break
-        places = verdict.refused[start : start + REFUSED_AT_ONCE]
-        _, rejected = decode_readings([rows.values[place] for place in places])
-        errors = [Rejected(places[at], error) for at, error in rejected]
-        goes_on = await delivery.quarantined(refused_records(errors, rows, import_id()))
-        if len(places) == REFUSED_AT_ONCE:
-            await slices.turn()
+    goes_on = not judged.values or await delivery.readings(judged.keys, judged.values)
+    if goes_on and judged.refused:
+        async for records in records_of(judged.refused, import_id(), slices):
+            if not await delivery.quarantined(records):
+                return False
     return goes_on
 
 

@@ -19,7 +19,7 @@ from producer.files.compression import PIECE_BYTES
 from producer.files.content import Content
 from producer.files.reading import Place, read_places
 from producer.files.rows import Format, Start
-from producer.imports.transactions import Batch
+from producer.judging import Batch
 
 Places = Generator[Place, None, None]
 BEGINNING = KeyNote(b"", 0)

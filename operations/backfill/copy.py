@@ -21,9 +21,9 @@ from kafka_io.cluster import Cluster
 from operations.backfill.source import copied, look_at, refuse_another, spans_to_copy
 from operations.progress import OnProgress
 from producer.errors import ProducerStopped
-from producer.fleet.pacing import Limit
-from producer.imports.importer import BATCH_ROWS, Advance, Importer
-from producer.imports.transactions import Batch
+from producer.imports.importer import Advance, Importer
+from producer.judging import BATCH_ROWS, Batch
+from producer.pacing import Limit
 from producer.settings import ProducerSettings
 
 KIND = "backfill"

@@ -21,7 +21,7 @@ from kafka_io.log_reader import reader
 from kafka_io.polling import is_end, poll
 from operations.errors import Refused
 from operations.named_offsets import Range, offsets_of
-from producer.imports.importer import BATCH_BYTES
+from producer.judging import BATCH_BYTES
 
 #: What a cluster that gives topics no ids gives them all.
 NO_TOPIC_ID = "A" * 22

@@ -19,9 +19,9 @@ from contract.errors import InvalidReading, echo
 from contract.import_positions import import_prefix
 from operations.quarantine.repair import Mended, mend
 from operations.quarantine.rows import WHOLE_VALUE, Choice, QuarantinedRow, read_rows
-from producer.imports.importer import BATCH_BYTES, Advance, Importer
+from producer.imports.importer import Advance, Importer
 from producer.imports.position_log import PositionLog
-from producer.imports.transactions import Batch
+from producer.judging import BATCH_BYTES, Batch
 from producer.settings import ProducerSettings
 
 KIND, IMPORT_ID = "requeue", "origins"

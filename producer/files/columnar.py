@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 from contract.decoding import COLUMNS, VALUE_BYTES
 from producer.errors import FileBroken, FileRefused
 from producer.files.cells import json_value
-from producer.files.rows import SLICE_BYTES, SLICE_ROWS, BadRow, Rows, Start, unreadable
+from producer.files.rows import SLICE_BYTES, SLICE_ROWS, Start
+from producer.judging import BadRow, Rows, unreadable
 
 _BUFFER_BYTES = 1 << 20
 

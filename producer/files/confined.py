@@ -25,7 +25,8 @@ from typing import IO, BinaryIO
 import msgspec
 
 from producer.errors import FileBroken, FileRefused
-from producer.files.rows import BadRow, Rows, Start, unreadable
+from producer.files.rows import Start
+from producer.judging import BadRow, Rows, unreadable
 
 #: With what Arrow itself takes; a page of an honest writer has 1 MiB.
 MEMORY_BYTES = 400 << 20

@@ -14,9 +14,10 @@ from collections.abc import Iterator, Sequence
 from contract.decoding import VALUE_BYTES
 from producer.files.cells import Dialect, json_values
 from producer.files.header import Header, read_header
-from producer.files.lines import Lines, split_lines
+from producer.files.lines import Lines, rows_of, split_lines
 from producer.files.row_ends import RowEnds
-from producer.files.rows import BadRow, Rows, Start, unreadable
+from producer.files.rows import Start
+from producer.judging import BadRow, Rows, unreadable
 from producer.prefetch import with_last
 
 
@@ -49,9 +50,7 @@ class _Reader:
                 first = some.first_line - len(self._carried)
                 lines, self._carried = self._carried, []
                 yield self._block(lines, first, some.position, is_last=True)
-            error = unreadable(f"more than {VALUE_BYTES} bytes")
-            bad = BadRow(some.first_line, some.lines[0], error, some.whole)
-            yield Rows((), (), (bad,), some.next_position, some.next_line)
+            yield rows_of(some)
             return
         if some.blank and not self._carried:
             yield Rows((), (), (), some.next_position, some.next_line)

@@ -20,7 +20,8 @@ from typing import NoReturn
 from contract.decoding import VALUE_BYTES
 from contract.validation import BYTE_ORDER_MARK
 from producer.errors import FileBroken, FileRefused, FileTooLarge
-from producer.files.rows import SLICE_BYTES, SLICE_ROWS, Rows, Start
+from producer.files.rows import SLICE_BYTES, SLICE_ROWS, Start
+from producer.judging import Rows
 
 Pieces = Callable[[], Iterator[bytes]]
 _not_blank = re.compile(r"[^ \t\r\n]").search
@@ -76,15 +77,10 @@ def document_rows(pieces: Pieces, start: Start) -> Iterator[Rows]:
         values.append(value)
         size += len(value)
         if len(values) >= SLICE_ROWS or size >= SLICE_BYTES:
-            yield _rows(values, number)
+            yield Rows.numbered(values, number + 1 - len(values))
             values, size = [], 0
     if values:
-        yield _rows(values, number)
-
-
-def _rows(values: list[bytes], end: int) -> Rows:
-    first = end - len(values) + 1
-    return Rows(values, range(first, end + 1), (), end, end + 1)
+        yield Rows.numbered(values, number + 1 - len(values))
 
 
 def _elements(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -15,6 +15,7 @@ from contract.decoding import VALUE_BYTES
 from contract.quarantine import Whole
 from producer.errors import FileBroken
 from producer.files.rows import SLICE_BYTES, SLICE_ROWS, Start
+from producer.judging import BadRow, Rows, too_long
 
 #: What JSON takes for blank.
 BLANKS = b" \t\r\n"
@@ -42,13 +43,18 @@ class Lines(NamedTuple):
         return self.first_line + len(self.lines) + self.blank.count(b"\n")
 
 
-def without_blanks(some: Lines) -> tuple[Sequence[int], list[bytes]]:
-    """Return the lines that are not blank, after their numbers; one that is cut is not."""
-    numbers: Sequence[int] = range(some.first_line, some.first_line + len(some.lines))
-    if some.whole is not None or all(map(bytes.strip, some.lines)):
-        return numbers, some.lines
-    kept = [(n, line) for n, line in zip(numbers, some.lines, strict=True) if line.strip(BLANKS)]
-    return [n for n, _ in kept], [line for _, line in kept]
+def rows_of(some: Lines) -> Rows:
+    """Return the lines that are not blank as rows; one that is cut is a bad row."""
+    lines: Sequence[bytes] = some.lines
+    numbers: Sequence[int] = range(some.first_line, some.first_line + len(lines))
+    bad: Sequence[BadRow] = ()
+    if some.whole is not None:
+        bad = (too_long(some.first_line, some.lines[0], some.whole),)
+        lines, numbers = (), ()
+    elif not all(map(bytes.strip, lines)):
+        kept = [(n, line) for n, line in zip(numbers, lines, strict=True) if line.strip(BLANKS)]
+        numbers, lines = [n for n, _ in kept], [line for _, line in kept]
+    return Rows(lines, numbers, bad, some.next_position, some.next_line)
 
 
 def split_lines(pieces: Iterable[bytes], start: Start, *, keep_cr: bool = False) -> Iterator[Lines]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from contract.decoding import VALUE_BYTES
 from producer.errors import FileRefused
-from producer.files.lines import BLANKS, split_lines, without_blanks
-from producer.files.rows import BadRow, Rows, Start, unreadable
+from producer.files.lines import BLANKS, rows_of, split_lines
+from producer.files.rows import Start
+from producer.judging import Rows
 
 
 def ndjson_rows(pieces: Iterable[bytes], start: Start) -> Iterator[Rows]:
@@ -17,17 +17,11 @@ def ndjson_rows(pieces: Iterable[bytes], start: Start) -> Iterator[Rows]:
     before anything is yielded; FileBroken.
     """
     is_checked = start.position > 0
-    for some in split_lines(pieces, start):
-        if some.whole is not None:
-            error = unreadable(f"more than {VALUE_BYTES} bytes")
-            bad = BadRow(some.first_line, some.lines[0], error, some.whole)
-            yield Rows((), (), (bad,), some.next_position, some.next_line)
-            continue
-        numbers, values = without_blanks(some)
-        if not is_checked and len(values) > 1:
+    for rows in map(rows_of, split_lines(pieces, start)):
+        if not is_checked and len(rows.values) > 1:
             is_checked = True
-            if not any(value.lstrip(BLANKS).startswith(b"{") for value in values):
+            if not any(value.lstrip(BLANKS).startswith(b"{") for value in rows.values):
                 raise FileRefused(
-                    f"none of the first {len(values)} lines is a JSON object: this is no NDJSON"
+                    f"none of the first {rows.total} lines is a JSON object: this is no NDJSON"
                 )
-        yield Rows(values, numbers, (), some.next_position, some.next_line)
+        yield rows

@@ -6,13 +6,11 @@ them come first that they cannot be held back; what ends without a reading never
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import NamedTuple
 
-from contract.decoding import decode_readings
-from contract.errors import InvalidReading
-from contract.quarantine import ImportedRow, encode_quarantined
+from contract.quarantine import ImportedRow
 from producer.errors import FileRefused, FileTooLarge, NoReading, TooManyRefused
 from producer.files.cells import Dialect
 from producer.files.columnar import parquet_rows
@@ -21,21 +19,14 @@ from producer.files.content import Content, looks_like
 from producer.files.delimited import csv_rows
 from producer.files.documents import document_rows, is_document
 from producer.files.ndjson import ndjson_rows
-from producer.files.rows import Format, Rows, Start
-from producer.imports.transactions import Batch
+from producer.files.rows import Format, Start
+from producer.judging import BadRow, Batch, Rows, judge, quarantine
 
 _FORMAT_OF_KIND: dict[str, Format] = {"parquet": "parquet", "json": "ndjson", "text": "csv"}
 #: Refused rows that are held back until the first reading comes.
 HELD_ROWS = 10_000
 _HELD_BYTES = 8 << 20
 _REASONS = 3
-
-
-class Refusal(NamedTuple):
-    """Why a row is no reading."""
-
-    line: int
-    error: InvalidReading
 
 
 class Place(NamedTuple):
@@ -48,7 +39,7 @@ class Place(NamedTuple):
     batch: Batch
     next_position: int
     next_line: int
-    refused: tuple[Refusal, ...] = ()
+    refused: tuple[BadRow, ...] = ()
     is_cut: bool = False
 
 
@@ -70,7 +61,7 @@ def read_places(
     behind all else.
     """
     held: list[Place] = []
-    reasons: list[Refusal] = []
+    reasons: list[BadRow] = []
     refused = held_bytes = 0
     is_held = not has_readings
     for some in read_rows(content, form, start, dialect):
@@ -97,8 +88,8 @@ def read_places(
         )
 
 
-def _why(reasons: list[Refusal]) -> str:
-    told = (f"line {line}: {error}" for line, error in reasons)
+def _why(reasons: list[BadRow]) -> str:
+    told = (f"line {row.line}: {row.error}" for row in reasons)
     return f"the first ones {'; '.join(told)}"
 
 
@@ -154,31 +145,11 @@ def _bounded(rows: Iterator[Rows], limit_bytes: int) -> Iterator[Rows]:
 
 def judged(rows: Rows, source: ImportedRow, most_refused: int | None = None) -> Place:
     """Judge rows; at most so many of those that are refused become records of the quarantine."""
-    readings, rejected = decode_readings(rows.values)
-    values = rows.values
-    if not rejected and not rows.bad:
-        keys = [reading.device_id.encode() for reading in readings]
-        return Place(Batch(keys, values), rows.next_position, rows.next_line)
-    refused = sorted(
-        [(rows.lines[place], rows.values[place], error, None) for place, error in rejected]
-        + [(bad.line, bad.raw, bad.error, bad.whole) for bad in rows.bad],
-        key=lambda row: row[0],
-    )
+    keys, values, refused = judge(rows)
     is_cut = most_refused is not None and len(refused) > most_refused
-    now = datetime.now(UTC)
-    quarantined = [
-        encode_quarantined(
-            raw, error, ImportedRow(source.import_id, source.file, line), now, whole=whole
-        )
-        for line, raw, error, whole in refused[:most_refused]
-    ]
-    places = {place for place, _ in rejected}
-    kept = [place for place in range(len(values)) if place not in places]
-    keys = [reading.device_id.encode() for reading in readings]
-    reasons = tuple(Refusal(line, error) for line, _, error, _ in refused[:_REASONS])
     if most_refused is not None and is_cut:
-        last = refused[most_refused][0]
-        count = sum(rows.lines[place] < last for place in kept)
-        kept, keys = kept[:count], keys[:count]
-    batch = Batch(keys, [values[place] for place in kept], quarantined)
-    return Place(batch, rows.next_position, rows.next_line, reasons, is_cut)
+        end = bisect_left(rows.lines, refused[most_refused].line)
+        before = rows._replace(values=rows.values[:end], lines=rows.lines[:end])
+        keys, values, _ = judge(before)
+    batch = Batch(keys, values, quarantine(refused[:most_refused], source))
+    return Place(batch, rows.next_position, rows.next_line, tuple(refused[:_REASONS]), is_cut)

@@ -25,7 +25,7 @@ from producer.client.delivery import Delivery
 from producer.client.reading_producer import ReadingProducer
 from producer.errors import QueueFull, RecordsRefused
 from producer.fleet.fleet import Fleet, Simulated
-from producer.fleet.pacing import Pace
+from producer.pacing import Pace
 from producer.settings import Partitioner, ProducerSettings
 
 _SLICE = 5000

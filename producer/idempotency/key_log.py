@@ -20,10 +20,10 @@ from contract.kafka import KafkaSettings
 from contract.key_notes import PREFIXES, KeyNote
 from contract.topics import IMPORTS
 from kafka_io.polling import poll
+from kafka_io.quiet import QUIET
 from producer.client.last_problem import LastProblem
 from producer.errors import TopicMissing
 from producer.idempotency.key_order import KeyOrder
-from producer.imports.position_log import QUIET
 
 _START_SECONDS = 20.0
 _CHECK_SECONDS = 3.0

@@ -25,7 +25,6 @@ from producer.errors import ProducerStopped
 from producer.files.content import Content
 from producer.files.reading import format_in, read_places
 from producer.files.rows import Start
-from producer.fleet.pacing import Limit
 from producer.imports.importer import Advance, Importer
 from producer.imports.load_notes import (
     Note,
@@ -37,7 +36,8 @@ from producer.imports.load_notes import (
     note_of,
 )
 from producer.imports.position_log import PositionLog
-from producer.imports.transactions import Batch
+from producer.judging import Batch
+from producer.pacing import Limit
 from producer.prefetch import ahead, with_last
 from producer.settings import ProducerSettings
 
@@ -158,8 +158,7 @@ class Loads:
             yield _loaded(source, importer.import_id, importer.position(key))
             on_progress(0 if total is None else min(total, file.tell() // 1000), total)
             if limit is not None and not is_last:
-                rows = len(place.batch.values) + len(place.batch.quarantined)
-                self.should_stop.wait(limit.pause_after(rows, time.monotonic()))
+                self.should_stop.wait(limit.pause_after(place.batch.rows, time.monotonic()))
         self._check_stopped()
         if not note["done"]:
             note["done"] = True

@@ -39,12 +39,9 @@ from producer.errors import (
 )
 from producer.imports.failures import FAILURES, FENCED, REFUSED, Failure, reason_of
 from producer.imports.position_log import PositionLog
-from producer.imports.transactions import Batch, ImportWriter
+from producer.imports.transactions import ImportWriter
+from producer.judging import Batch
 from producer.settings import ProducerSettings
-
-#: More rows than this would hide live readings for too long.
-BATCH_ROWS = 5_000
-BATCH_BYTES = 8 << 20
 
 _START_SECONDS = 8.0
 _PAUSE_SECONDS = 0.25

@@ -8,12 +8,11 @@ read_committed consumer that is asked for the high watermark gives the last stab
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping
 from threading import Lock
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
@@ -23,14 +22,10 @@ from contract.import_positions import IMPORTS_PARTITION, Position, decode_positi
 from contract.kafka import KafkaSettings
 from contract.topics import IMPORTS
 from kafka_io.polling import poll
+from kafka_io.quiet import QUIET
 from producer.client.last_problem import LastProblem
 from producer.errors import BrokerUnreachable, PositionsUnread, TopicMissing
 
-_log = logging.getLogger("producer.librdkafka")
-_log.addHandler(logging.NullHandler())
-_log.propagate = False
-#: The level alone is not enough: fatal errors, such as being fenced, have level 0.
-QUIET: dict[str, Any] = {"log_level": 0, "logger": _log}
 #: A broker that is back is found again within a second (librdkafka: ten).
 _RECONNECT = {"reconnect.backoff.max.ms": 1000}
 

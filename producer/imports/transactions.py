@@ -11,7 +11,6 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
-from typing import NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -22,22 +21,15 @@ from contract.import_positions import (
     import_transactional_id,
 )
 from contract.topics import IMPORTS, QUARANTINE, READINGS
+from kafka_io.quiet import QUIET
 from producer.client.last_problem import LastProblem
-from producer.imports.position_log import QUIET
+from producer.judging import Batch
 from producer.settings import ProducerSettings
 
 STEP_SECONDS = 5.0
 _TRANSACTION_TIMEOUT_MS = 5_000
 _ABORT_SECONDS = 1.0
 _log = logging.getLogger(__name__)
-
-
-class Batch(NamedTuple):
-    """Rows of one transaction: readings with their keys, and records of the quarantine."""
-
-    keys: Sequence[bytes | None]
-    values: Sequence[bytes]
-    quarantined: Sequence[bytes] = ()
 
 
 class ImportWriter:

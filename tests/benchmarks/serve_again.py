@@ -41,7 +41,7 @@ from local_stack.broker.process import LocalBroker
 from local_stack.ports import free_port
 from operations.bootstrap import prepare
 from operations.settings import TopicSettings
-from producer.fleet.pacing import Pace
+from producer.pacing import Pace
 from tests.benchmarks import machine
 from tests.benchmarks.dataset import value_of
 from tests.benchmarks.figures import Figure

@@ -29,7 +29,8 @@ from producer.errors import (
 )
 from producer.imports.importer import _START_SECONDS, Advance, Importer
 from producer.imports.position_log import PositionLog
-from producer.imports.transactions import STEP_SECONDS, Batch
+from producer.imports.transactions import STEP_SECONDS
+from producer.judging import Batch
 from producer.settings import ProducerSettings
 from tests.kafka import Kafka, wait_until
 

@@ -25,7 +25,7 @@ from producer.files.content import format_of
 from producer.imports.file_load import Loaded, Loads
 from producer.imports.importer import Importer
 from producer.imports.load_notes import Source
-from producer.imports.transactions import Batch
+from producer.judging import Batch
 from producer.settings import ProducerSettings
 from tests.kafka import Kafka, wait_until
 

@@ -31,7 +31,7 @@ def rows(body: bytes) -> list[tuple[int, bytes]] | None:
     async def collect() -> list[tuple[int, bytes]]:
         found: list[tuple[int, bytes]] = []
         async for some in split_rows(body):
-            found += zip(some.numbers, some.values, strict=True)
+            found += zip(some.lines, some.values, strict=True)
         return found
 
     try:

@@ -15,7 +15,8 @@ from producer.files.cells import Dialect
 from producer.files.delimited import csv_rows
 from producer.files.lines import split_lines
 from producer.files.row_ends import RowEnds
-from producer.files.rows import Rows, Start
+from producer.files.rows import Start
+from producer.judging import Rows
 
 HEADER = b"timestamp,device_id,energy_consumed,location\n"
 CELLS = [b"a", b"", b'"', b'""', b",", b"\n", b"\r", b"\r\n", b"\x00", b"\xff", b"7", "é".encode()]

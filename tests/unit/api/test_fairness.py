@@ -22,6 +22,7 @@ import zstandard
 import api.http.spool
 import api.ingest.sending
 import api.ingest.upload_rows
+import producer.judging
 from api.auth.allowance import Budget
 from api.auth.token_store import STORE_NAME, TokenStore
 from api.dependencies import UPLOADS, UPLOADS_SHARE
@@ -106,13 +107,13 @@ async def test_api_b18_each_row_is_judged_once_and_a_short_body_not_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged: list[int] = []
-    decode = api.ingest.sending.decode_readings
+    decode = producer.judging.decode_readings
 
     def counting(values: Sequence[bytes]) -> Any:
         judged.append(len(values))
         return decode(values)
 
-    monkeypatch.setattr(api.ingest.sending, "decode_readings", counting)
+    monkeypatch.setattr(producer.judging, "decode_readings", counting)
     caller = caller_for(tmp_path, None)
     assert (await caller.events(ROW)).status == 202
     assert judged == [1]

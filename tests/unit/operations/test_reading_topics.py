@@ -18,7 +18,7 @@ from operations.backfill import source as backfill_source
 from operations.backfill.source import NO_TOPIC_ID, batches, copied, look_at, refuse_removed
 from operations.errors import Refused
 from operations.replay.comparison import ChangelogPart
-from producer.fleet.pacing import Limit
+from producer.pacing import Limit
 
 END = KafkaError._PARTITION_EOF
 

@@ -21,7 +21,8 @@ from producer.files.columnar import parquet_rows
 from producer.files.confined import MEMORY_BYTES, confined_rows
 from producer.files.content import Content
 from producer.files.reading import Place, read_places
-from producer.files.rows import SLICE_BYTES, Rows, Start
+from producer.files.rows import SLICE_BYTES, Start
+from producer.judging import Rows
 
 LIMIT = 1 << 30
 

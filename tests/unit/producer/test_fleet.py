@@ -15,8 +15,8 @@ from contract.fold import sum_exactly
 from producer.client.reading_producer import ReadingProducer
 from producer.fleet.bad_values import KINDS, bad_value
 from producer.fleet.fleet import Fleet, Simulated
-from producer.fleet.pacing import Pace
 from producer.fleet.simulate import Oracle, SimulateOptions
+from producer.pacing import Pace
 from producer.settings import ProducerSettings
 from tests import oracle
 from tests.kafka import wait_until

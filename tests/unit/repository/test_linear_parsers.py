@@ -38,7 +38,6 @@ from api.http.query_parameters import parse_query, unescape
 from api.ingest.body_rows import split_rows
 from api.ingest.idempotency_key import key_of
 from api.ingest.inflate import inflater
-from api.ingest.refused import refused_records
 from api.query.freshness_headers import is_same
 from contract.decoding import decode_readings
 from contract.quarantine import ImportedRow, Origin, encode_quarantined
@@ -50,6 +49,7 @@ from producer.files.compression import inflated
 from producer.files.content import Content
 from producer.files.reading import read_places
 from producer.files.rows import Format, Start
+from producer.judging import judge, quarantine
 from tests.api_doubles import Answer, Caller, caller_for
 from tests.hostile import (
     CODED_SHAPES,
@@ -177,7 +177,7 @@ def kafka_record(value: bytes) -> None:
 def body(value: bytes) -> None:
     async def take() -> None:
         async for rows in split_rows(value):
-            refused_records(decode_readings(rows.values)[1], rows, "id")
+            quarantine(judge(rows).refused, ImportedRow("id"))
 
     asyncio.run(take())
 
