@@ -29,9 +29,7 @@ def main(environ: Mapping[str, str] = os.environ, *, debug: bool = False) -> int
     set_up_logging(debug=debug)
     try:
         settings = ApiSettings.load(environ)
-        home = prepare_home(settings.home)
-        spool = prepare_spool(settings.spool_dir or spool_directory(home))
-        settings = settings.model_copy(update={"home": home, "spool_dir": spool})
+        settings = _with_directories(settings)
         server = ApiServer(create_app(settings), bind(settings))
         # A million devices are not searched for cycles again and again: there are none.
         gc.freeze()
@@ -45,6 +43,15 @@ def main(environ: Mapping[str, str] = os.environ, *, debug: bool = False) -> int
         return end_with(error, "energy api")
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _with_directories(settings: ApiSettings) -> ApiSettings:
+    """Make and check what the server writes; ENERGY_HOME only where it is used."""
+    home = settings.home
+    if settings.tokens_file is None or settings.spool_dir is None:
+        home = prepare_home(home)
+    spool = prepare_spool(settings.spool_dir or spool_directory(home))
+    return settings.model_copy(update={"home": home, "spool_dir": spool})
 
 
 async def _until_ground(settings: ApiSettings) -> None:

@@ -12,7 +12,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp
 
 from api.auth.rate_limit import RateLimit
-from api.auth.token_store import STORE_NAME, TokenStore
+from api.auth.token_store import TokenStore
 from api.dependencies import Services
 from api.errors import (
     ApiError,
@@ -109,7 +109,7 @@ def create_app(
     connection = settings.for_aiokafka()
     services = Services(
         settings,
-        TokenStore(settings.home / STORE_NAME),
+        TokenStore(settings.tokens_path(settings.home)),
         live or LiveView(connection),
         lag or LagWatch(connection),
         settings.spool_dir or spool_directory(settings.home),

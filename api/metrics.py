@@ -11,6 +11,7 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Histogram,
+    Info,
     disable_created_metrics,
     generate_latest,
 )
@@ -21,6 +22,7 @@ from api.auth.allowance import Budget
 from api.view.end_offsets import LagWatch
 from api.view.live_version import LiveView
 from api.view.version_view import ViewState
+from contract import build
 
 # A second line for each number, with the time it was begun, is read by nobody.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -34,6 +36,9 @@ class Metrics:
     def __init__(self) -> None:
         """Begin at zero, in a registry of their own."""
         self.registry = CollectorRegistry()
+        Info(
+            "energy_build", "Version, rules and commit of this process.", registry=self.registry
+        ).info(build.labels())
         self.requests = Counter(
             "api_requests",
             "Requests answered, by route and status.",

@@ -64,9 +64,21 @@ app.command(epilog="Example: energy status --json")(status.status)
 app.command(epilog="Example: energy bench --devices 1000 --against none")(bench.bench)
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from contract.build import labels
+
+        said = labels()
+        typer.echo(f"energy {said['version']}, rules {said['rules_id']}, commit {said['commit']}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     debug: bool = typer.Option(False, "--debug", help="Show where an error comes from."),
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show version and commit."
+    ),
 ) -> None:
     """Take the options that stand before the command."""
 

@@ -15,6 +15,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 
 from contract.errors import SettingError
 
+TOKENS_NAME = "tokens.json"
+
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 _DECIMAL = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,9})?")
 
@@ -83,6 +85,12 @@ class HomeSettings(Settings):
     """Where local state lives."""
 
     home: Path = Field(Path(".energy"), alias="ENERGY_HOME")
+    #: May be read-only, as a mounted secret is; not set: tokens.json in ENERGY_HOME.
+    tokens_file: Path | None = Field(None, alias="API_TOKENS_FILE")
+
+    def tokens_path(self, home: Path) -> Path:
+        """Return where the tokens are, for an ENERGY_HOME that has been checked."""
+        return self.tokens_file.absolute() if self.tokens_file else home / TOKENS_NAME
 
 
 __all__ = ["HomeSettings", "Integer", "Port", "Seconds", "SecretStr", "Settings"]

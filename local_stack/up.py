@@ -88,7 +88,8 @@ class Stack:
         # All settings of all parts, before the first of them starts.
         self._topics = TopicSettings.load(self._environ)
         self._api = ApiSettings.load(self._environ)
-        first_port = WorkerSettings.load(self._environ).http_port
+        worker = WorkerSettings.load(self._environ)
+        self._worker_host, first_port = worker.http_host, worker.http_port
         self._worker_ports = [
             first_port + number if first_port else free_port() for number in range(options.workers)
         ]
@@ -114,7 +115,7 @@ class Stack:
             await supervisor.start(BrokerPart(self._broker, self._say))
         cluster = ClusterAdmin(self._topics)
         partitions = await self._prepare(cluster)
-        token = ensure_admin_token(self._home)
+        token = ensure_admin_token(self._home, self._api.tokens_path(self._home))
         supervisor.keep(self._worker(number) for number in range(self._options.workers))
         supervisor.keep([self._module("api", "api")])
         kept = KeptVersions(self._environ, self._home, supervisor, self._say)
@@ -122,7 +123,7 @@ class Stack:
         if self._options.with_demo:
             rate = str(DEMO_READINGS_PER_SECOND)
             supervisor.keep([self._module("demo", "cli", "simulate", "--rate", rate)])
-        workers = [("127.0.0.1", port) for port in self._worker_ports]
+        workers = [(_reachable(self._worker_host), port) for port in self._worker_ports]
         ready = until_ready(partitions, workers, self._api_place())
         if not await self._is_first(ready, supervisor.gave_up.wait()):
             return supervisor.exit_code
@@ -173,8 +174,7 @@ class Stack:
         return ModulePart(name, module, self._environ, self._say)
 
     def _api_place(self) -> Place:
-        host = "127.0.0.1" if self._api.host in _LOCAL_HOSTS else self._api.host
-        return host, self._api.port
+        return _reachable(self._api.host), self._api.port
 
     def _refuse_taken_ports(self) -> None:
         if self._broker is not None:
@@ -190,3 +190,8 @@ class Stack:
                     f"port {port} is taken: stop what listens there, or set STREAM_APP_HTTP_PORT"
                     " to another"
                 )
+
+
+def _reachable(host: str) -> str:
+    """Return where a part that listens on a host is asked, from this machine."""
+    return "127.0.0.1" if host in _LOCAL_HOSTS else host

@@ -16,11 +16,13 @@ from typing import IO, Any, NoReturn
 
 import faust
 
+from contract import build
 from contract.command_line import is_debug
 from contract.errors import CorruptRecord, SettingError
 from contract.exit_codes import INTERRUPTED, RESTART_ME, end_with
 from kafka_io.cluster import Cluster
 from kafka_io.errors import ClusterError
+from stream_app import metrics
 from stream_app.app import create_app
 from stream_app.changelog.prefill import has_to_warm_up, warm_up
 from stream_app.checks.preflight import examine
@@ -117,9 +119,10 @@ class Worker(faust.Worker):  # type: ignore[misc]
 
 def run(app: ChunkApp) -> int:
     """Run the app until it is stopped; returns the exit code."""
-    port = app.settings.http_port
+    host, port = app.settings.http_host, app.settings.http_port
     reasons = app.ownership.not_ready_because
-    server = serve(port, reasons, app.warnings, app.single_batches) if port else None
+    server = serve(host, port, reasons, app.warnings, app.single_batches) if port else None
+    metrics.BUILD.info(build.labels())
     collect_seldom()
     options: dict[str, Any] = {"loglevel": None, "quiet": True, "override_logging": False}
     worker = Worker(app, redirect_stdouts=False, blocking_timeout=0, **options)

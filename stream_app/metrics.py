@@ -1,7 +1,8 @@
 """Every metric of the worker, with what it counts; one place, documented in docs/METRICS.md."""
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, Info
 
+BUILD = Info("energy_build", "Version, rules and commit of this process.")
 READINGS_FOLDED = Counter(
     "stream_app_readings_folded", "Readings counted in a committed transaction.", ["partition"]
 )

@@ -26,6 +26,7 @@ class WorkerSettings(KafkaSettings):
     session_timeout_seconds: Annotated[Seconds, Field(ge=1, le=300)] = Field(
         6.0, alias="STREAM_APP_SESSION_TIMEOUT_SECONDS"
     )
+    http_host: str = Field("127.0.0.1", alias="STREAM_APP_HTTP_HOST", min_length=1)
     http_port: Annotated[Integer, Field(ge=0, le=65_535)] = Field(0, alias="STREAM_APP_HTTP_PORT")
     #: An open transaction hides what is behind it from every reader for this long when its
     #: worker dies and nobody takes over.

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.auth.token_store import STORE_NAME, TokenStore
+from api.auth.token_store import TokenStore
 from api.dependencies import Services
 from api.errors import NotWritten
 from api.home_directory import prepare_home
@@ -29,6 +29,7 @@ from api.view.live_version import LiveView
 from api.view.version_view import ViewState, ViewVersionView
 from contract.changelog import MARKER_KEY, Marker, encode_marker, encode_total
 from contract.decimals import Number
+from contract.settings import TOKENS_NAME
 from kafka_io.batches.chunk import RecordChunk
 from tests.quarantine_double import MemoryLog
 from tests.records import HandmadeRecord
@@ -254,7 +255,7 @@ def caller_for(
 ) -> Caller:
     """A server with one token, reading from this view and writing to this publisher."""
     home = prepare_home(home / "home")
-    token = TokenStore(home / STORE_NAME).create("test", [scope])
+    token = TokenStore(home / TOKENS_NAME).create("test", [scope])
     lag = LagWatch({})
     if end_offsets is not None:
         lag.saw(end_offsets)

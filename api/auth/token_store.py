@@ -1,7 +1,8 @@
 """Tokens: who may do what. Stored as SHA-256, never as they are.
 
-Reads and writes `$ENERGY_HOME/tokens.json` (0600; replaced whole, so a reader never sees half
-of it) and `$ENERGY_HOME/admin_token`. A file that was changed is read again at the next request.
+Reads and writes `$ENERGY_HOME/tokens.json`, or API_TOKENS_FILE (0600; replaced whole, so a reader
+never sees half of it) and `$ENERGY_HOME/admin_token`. A file that was changed is read again at the
+next request.
 
     {"v": 1, "tokens": [{"name": "...", "sha256": "...", "scopes": ["ADMIN"],
                          "created_at": "2025-04-30T10:11:21Z", "expires_at": null}]}
@@ -24,10 +25,10 @@ from typing import Literal
 import msgspec
 
 from contract.errors import echo
+from contract.settings import TOKENS_NAME
 
 log = logging.getLogger("api.auth.token_store")
 
-STORE_NAME = "tokens.json"
 ADMIN_TOKEN_NAME = "admin_token"
 #: No secret of ours is longer; what is longer is not even hashed.
 SECRET_CHARACTERS = 512
@@ -183,12 +184,12 @@ class TokenStore:
         replace_private(self._path, stored + b"\n")
 
 
-def ensure_admin_token(home: Path) -> str:
+def ensure_admin_token(home: Path, tokens: Path | None = None) -> str:
     """Return the secret of the admin token in `home`, made now if there is no valid one.
 
     Writes `admin_token` (0600). A revoked one is replaced by another secret, never revived.
     """
-    store, path = TokenStore(home / STORE_NAME), home / ADMIN_TOKEN_NAME
+    store, path = TokenStore(tokens or home / TOKENS_NAME), home / ADMIN_TOKEN_NAME
     if path.exists():
         secret = path.read_text(encoding="utf-8").strip()
         token = store.find(secret)

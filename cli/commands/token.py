@@ -51,8 +51,9 @@ def ensure_admin(context: typer.Context) -> None:
     from contract.settings import HomeSettings
     from local_stack.home import open_home
 
-    home = open_home(HomeSettings.load(environ_of(context)).home)
-    ensure_admin_token(home)
+    settings = HomeSettings.load(environ_of(context))
+    home = open_home(settings.home)
+    ensure_admin_token(home, settings.tokens_path(home))
     typer.echo(f"the admin token is in {home / ADMIN_TOKEN_NAME}")
 
 
@@ -94,13 +95,14 @@ def revoke(context: typer.Context, name: str = typer.Argument(help="As `list` sh
 
 @contextmanager
 def _store(context: typer.Context) -> Iterator[TokenStore]:
-    from api.auth.token_store import STORE_NAME, TokenError, TokenStore
+    from api.auth.token_store import TokenError, TokenStore
     from contract.settings import HomeSettings
     from local_stack.home import open_home
     from operations.errors import OperationError
 
-    home = open_home(HomeSettings.load(environ_of(context)).home)
+    settings = HomeSettings.load(environ_of(context))
+    home = settings.home if settings.tokens_file else open_home(settings.home)
     try:
-        yield TokenStore(home / STORE_NAME)
+        yield TokenStore(settings.tokens_path(home))
     except TokenError as error:
         raise OperationError(str(error)) from error

@@ -1,11 +1,13 @@
-"""`/health`, `/ready` and `/metrics` of a worker, on loopback, from a thread of its own.
+"""`/health`, `/ready` and `/metrics` of a worker, from a thread of its own.
 
 A thread, because liveness must stay true while the event loop folds or recovers.
 """
 
 from __future__ import annotations
 
+import errno
 import json
+import socket
 import threading
 from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,12 +19,13 @@ from contract.exit_codes import RESTART_ME, of_os_error
 
 
 def serve(
+    host: str,
     port: int,
     not_ready_because: Callable[[], list[str]],
     warnings: Sequence[str] = (),
     single_batches: object = "",
 ) -> ThreadingHTTPServer:
-    """Start the server in a daemon thread. Raises: SettingError when the port is taken.
+    """Start the server in a daemon thread. Raises: SettingError where it cannot listen.
 
     `not_ready_because` returns the reasons why it does not work on all it should; none: ready.
     `warnings` are what the start found at risk: shown, and no reason not to be ready.
@@ -60,15 +63,23 @@ def serve(
         def log_message(self, *_: object) -> None:
             """Keep probes out of the log."""
 
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
     try:
-        server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        server = Server((host, port), Handler)
     except OSError as error:
         if of_os_error(error) == RESTART_ME:
             raise
+        is_port = error.errno in (errno.EADDRINUSE, errno.EACCES)
         raise SettingError(
-            "STREAM_APP_HTTP_PORT",
-            f"cannot listen on 127.0.0.1:{port} ({error.strerror}): stop what listens there, or"
-            " set it to another port",
+            "STREAM_APP_HTTP_PORT" if is_port else "STREAM_APP_HTTP_HOST",
+            f"cannot listen on {host}:{port} ({error.strerror}): "
+            + (
+                "stop what listens there, or set it to another port"
+                if is_port
+                else "set it to an address of this machine, or 0.0.0.0 for all"
+            ),
         ) from None
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     return server

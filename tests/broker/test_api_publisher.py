@@ -5,9 +5,10 @@ import time
 from pathlib import Path
 
 from api.app import create_app
-from api.auth.token_store import STORE_NAME, TokenStore
+from api.auth.token_store import TokenStore
 from api.home_directory import prepare_home
 from api.settings import ApiSettings
+from contract.settings import TOKENS_NAME
 from contract.topics import QUARANTINE, READINGS
 from tests.api_doubles import Caller, HandmadeLive
 from tests.kafka import Kafka
@@ -18,7 +19,7 @@ async def test_rows_reach_the_log_and_the_quarantine(own_kafka: Kafka, tmp_path:
     for topic in (READINGS, QUARANTINE):
         own_kafka.create_topic(topic.name, 2)
     home = prepare_home(tmp_path / "home")
-    token = TokenStore(home / STORE_NAME).create("test", ["ADMIN"])
+    token = TokenStore(home / TOKENS_NAME).create("test", ["ADMIN"])
     settings = ApiSettings(home=home, bootstrap_servers=own_kafka.bootstrap_servers)
     app = create_app(settings, live=HandmadeLive(None))
     caller = Caller(app, token)
@@ -46,7 +47,7 @@ async def test_b25_without_a_broker_nothing_is_written_and_the_answer_is_503(
     tmp_path: Path,
 ) -> None:
     home = prepare_home(tmp_path / "home")
-    token = TokenStore(home / STORE_NAME).create("test", ["ADMIN"])
+    token = TokenStore(home / TOKENS_NAME).create("test", ["ADMIN"])
     settings = ApiSettings(home=home, bootstrap_servers="127.0.0.1:1", delivery_timeout_seconds=8)
     app = create_app(settings, live=HandmadeLive(None))
     async with app.router.lifespan_context(app):

@@ -28,7 +28,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
-from api.auth.token_store import STORE_NAME, TokenStore
+from api.auth.token_store import TokenStore
+from contract.settings import TOKENS_NAME
 from tests.fuzz.running import RunningServer
 from tests.records import reading_value
 
@@ -202,7 +203,7 @@ async def feast(
     server: RunningServer, home: Path, seconds: float, *, size: float = 1.0, only: str = ""
 ) -> Feast:
     """Measure the good token alone, then beside the greedy one."""
-    store = TokenStore(home / STORE_NAME)
+    store = TokenStore(home / TOKENS_NAME)
     good, greedy = store.create("good", ["ADMIN"]), store.create("greedy", ["ADMIN"])
     await good_requests(server, good, 1.0)
     alone, _ = await good_requests(server, good, seconds / 3)

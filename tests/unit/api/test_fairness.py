@@ -24,11 +24,12 @@ import api.ingest.sending
 import api.ingest.upload_rows
 import producer.judging
 from api.auth.allowance import Budget
-from api.auth.token_store import STORE_NAME, TokenStore
+from api.auth.token_store import TokenStore
 from api.dependencies import UPLOADS, UPLOADS_SHARE
 from api.http.form_parameters import FORM_BYTES
 from api.http.spool import Spool
 from api.ingest.sending import MOST_REFUSED
+from contract.settings import TOKENS_NAME
 from tests.api_doubles import (
     Answer,
     Caller,
@@ -52,7 +53,7 @@ def counts(answer: Answer) -> tuple[int, int, int]:
 
 def another(caller: Caller, scope: str = APPEND) -> Caller:
     """The same server, asked with another token."""
-    store = TokenStore(caller.services.settings.home / STORE_NAME)
+    store = TokenStore(caller.services.settings.home / TOKENS_NAME)
     return Caller(caller.app, store.create(f"another {len(store.list())}", [scope]))
 
 

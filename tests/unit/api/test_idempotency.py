@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from api.auth.token_store import STORE_NAME, TokenStore
+from api.auth.token_store import TokenStore
 from api.ingest.idempotency import LANES, KeyedWrites
 from api.ingest.keyed_body import DEAD_SECONDS, KEPT_SECONDS
 from api.ingest.sending import MOST_REFUSED
 from contract.import_positions import Position, encode_position
 from contract.key_notes import former_record_key, record_key
+from contract.settings import TOKENS_NAME
 from producer.settings import ProducerSettings
 from tests.api_doubles import (
     Answer,
@@ -94,7 +95,7 @@ async def send(caller: Caller, body: bytes, key: str = "a") -> Answer:
 
 def another(caller: Caller) -> Caller:
     """The same server, asked with another token, "other"."""
-    store = TokenStore(caller.services.settings.home / STORE_NAME)
+    store = TokenStore(caller.services.settings.home / TOKENS_NAME)
     if "other" in {token.name for token in store.list()}:
         store.revoke("other")
     return Caller(caller.app, store.create("other", ["ADMIN"]))

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from api.auth.rate_limit import BUCKETS, RateLimit
-from api.auth.token_store import STORE_NAME, TokenStore
+from api.auth.token_store import TokenStore
 from api.errors import TooManyRequests
+from contract.settings import TOKENS_NAME
 from tests.api_doubles import Caller, ScriptedPublisher, caller_for, filled_view
 from tests.records import reading_value
 
@@ -27,7 +28,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def rates(tmp_path: Path, clock: Clock) -> RateLimit:
-    return RateLimit(5, TokenStore(tmp_path / STORE_NAME), clock=clock)
+    return RateLimit(5, TokenStore(tmp_path / TOKENS_NAME), clock=clock)
 
 
 def test_a_second_holds_as_many_requests_as_the_limit(rates: RateLimit, clock: Clock) -> None:
@@ -88,7 +89,7 @@ async def test_over_the_limit_is_429_and_says_when_to_go_on(tmp_path: Path) -> N
 
 async def test_each_token_has_a_bucket_of_its_own(tmp_path: Path) -> None:
     caller = await limited(tmp_path)
-    store = TokenStore(caller.services.settings.home / STORE_NAME)
+    store = TokenStore(caller.services.settings.home / TOKENS_NAME)
     other = store.create("other", ["ADMIN"])
     for _ in range(3):
         last = await caller.get(PIPE)
@@ -122,7 +123,7 @@ async def test_without_a_limit_nothing_is_said_of_one(tmp_path: Path) -> None:
 
 
 def test_the_error_has_the_headers_of_the_answer(rates: RateLimit, tmp_path: Path) -> None:
-    secret = TokenStore(tmp_path / STORE_NAME).create("a", ["ADMIN"])
+    secret = TokenStore(tmp_path / TOKENS_NAME).create("a", ["ADMIN"])
     scope = {"query_string": b"", "headers": [(b"authorization", f"Bearer {secret}".encode())]}
     for _ in range(5):
         rates.count(scope)

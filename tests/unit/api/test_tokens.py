@@ -9,22 +9,22 @@ import pytest
 
 from api.auth.token_store import (
     ADMIN_TOKEN_NAME,
-    STORE_NAME,
     TokenError,
     TokenStore,
     ensure_admin_token,
 )
+from contract.settings import TOKENS_NAME, HomeSettings
 from tests.unit.stream_app.test_hot_path_cost import StepCounter
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> TokenStore:
-    return TokenStore(tmp_path / STORE_NAME)
+    return TokenStore(tmp_path / TOKENS_NAME)
 
 
 def test_a_secret_is_stored_as_its_digest_alone(store: TokenStore, tmp_path: Path) -> None:
     secret = store.create("fleet", ["METRICS:READ", "METRICS:READ"])
-    path = tmp_path / STORE_NAME
+    path = tmp_path / TOKENS_NAME
     stored = path.read_text()
     assert secret not in stored
     (token,) = json.loads(stored)["tokens"]
@@ -38,7 +38,7 @@ def test_a_secret_is_stored_as_its_digest_alone(store: TokenStore, tmp_path: Pat
 def test_another_process_sees_changes_at_the_next_request(
     store: TokenStore, tmp_path: Path
 ) -> None:
-    server = TokenStore(tmp_path / STORE_NAME)
+    server = TokenStore(tmp_path / TOKENS_NAME)
     assert server.find("x") is None
     secret = store.create("fleet", ["ADMIN"])
     assert server.find(secret) is not None
@@ -48,7 +48,7 @@ def test_another_process_sees_changes_at_the_next_request(
 
 def test_a_token_expires_on_its_day(tmp_path: Path) -> None:
     now = 1_000_000_000.0
-    store = TokenStore(tmp_path / STORE_NAME, clock=lambda: now)
+    store = TokenStore(tmp_path / TOKENS_NAME, clock=lambda: now)
     secret = store.create("fleet", ["ADMIN"], expires_in_days=2)
     assert store.find(secret) is not None
     now += 2 * 86_400
@@ -102,7 +102,7 @@ def test_s14_a_broken_file_keeps_the_last_good_set_and_says_so_once(
 ) -> None:
     secret = store.create("fleet", ["ADMIN"])
     assert store.find(secret) is not None
-    (tmp_path / STORE_NAME).write_bytes(content)
+    (tmp_path / TOKENS_NAME).write_bytes(content)
     for _ in range(3):
         assert store.find(secret) is not None
     assert len([record for record in caplog.records if record.levelname == "ERROR"]) == 1
@@ -113,7 +113,7 @@ def test_s14_a_broken_file_keeps_the_last_good_set_and_says_so_once(
 def test_s14_a_file_that_is_gone_refuses_all(store: TokenStore, tmp_path: Path) -> None:
     secret = store.create("fleet", ["ADMIN"])
     assert store.find(secret) is not None
-    os.unlink(tmp_path / STORE_NAME)
+    os.unlink(tmp_path / TOKENS_NAME)
     assert store.find(secret) is None
     assert store.list() == ()
 
@@ -130,14 +130,14 @@ def test_the_admin_token_is_made_once(tmp_path: Path) -> None:
     path = tmp_path / ADMIN_TOKEN_NAME
     assert path.read_text().strip() == secret
     assert path.stat().st_mode & 0o777 == 0o600
-    token = TokenStore(tmp_path / STORE_NAME).find(secret)
+    token = TokenStore(tmp_path / TOKENS_NAME).find(secret)
     assert token is not None
     assert token.scopes == ("ADMIN",)
 
 
 def test_a_revoked_admin_token_is_replaced_by_another_secret(tmp_path: Path) -> None:
     secret = ensure_admin_token(tmp_path)
-    store = TokenStore(tmp_path / STORE_NAME)
+    store = TokenStore(tmp_path / TOKENS_NAME)
     store.revoke("admin")
     following = ensure_admin_token(tmp_path)
     assert following != secret
@@ -170,3 +170,25 @@ def test_a_look_up_takes_as_many_steps_for_any_secret_and_any_number_of_tokens(
             counter.count(lambda found=secret, of=store: of.find(found))  # type: ignore[misc]
             steps.add((counter.bytecodes, counter.calls))
     assert len(steps) == 1, steps
+
+
+def test_ops_k2_a_mounted_secret_that_is_renewed_is_read_again(tmp_path: Path) -> None:
+    # As a cluster mounts it: links to a directory that is exchanged, all of it read-only.
+    for number in ("1", "2"):
+        made = TokenStore(tmp_path / number / TOKENS_NAME)
+        (tmp_path / number).mkdir()
+        secret = made.create(f"of {number}", ["ADMIN"])
+        (tmp_path / number / "secret").write_text(secret)
+        (tmp_path / number / TOKENS_NAME).chmod(0o400)
+        (tmp_path / number).chmod(0o500)
+    first, second = ((tmp_path / number / "secret").read_text() for number in ("1", "2"))
+    (tmp_path / "..data").symlink_to("1")
+    (tmp_path / TOKENS_NAME).symlink_to(f"..data/{TOKENS_NAME}")
+    settings = HomeSettings(tokens_file=tmp_path / TOKENS_NAME)
+    served = TokenStore(settings.tokens_path(tmp_path / "home"))
+    assert served.find(first) is not None
+    assert served.find(second) is None
+    (tmp_path / "..data.new").symlink_to("2")
+    (tmp_path / "..data.new").rename(tmp_path / "..data")
+    assert served.find(first) is None
+    assert served.find(second) is not None

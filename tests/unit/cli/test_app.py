@@ -15,7 +15,7 @@ import typer.main
 
 from cli import app as cli
 from cli.error_line import one_line
-from contract import exit_codes
+from contract import build, exit_codes
 from contract.errors import CorruptRecord, SettingError
 from local_stack.ports import free_port
 from operations.errors import Refused
@@ -218,3 +218,10 @@ def test_an_admin_token_is_made_once_and_again_when_it_was_revoked(
     assert cli.run(["token", "ensure-admin"], environ) == 0
     assert (tmp_path / "admin_token").read_text() != secrets[0]
     assert secrets[0].strip() not in capsys.readouterr().out
+
+
+def test_the_version_says_what_it_was_made_from(capsys: Captured) -> None:
+    assert cli.run(["--version"], {}) == 0
+    shown = capsys.readouterr().out
+    assert re.fullmatch(r"energy \d+\.\d+\.\d+, rules \S+, commit ([0-9a-f]{12}|unknown)\n", shown)
+    assert set(build.labels()) == {"version", "rules_id", "commit"}

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from api.__main__ import _with_directories
 from api.home_directory import prepare_spool
+from api.settings import ApiSettings
 from contract.errors import SettingError
 from local_stack.errors import DirectoryLocked
 from local_stack.home import only_one_on, open_home
@@ -14,6 +16,14 @@ from local_stack.home import only_one_on, open_home
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
+
+
+def of_another_user(monkeypatch: pytest.MonkeyPatch, path: Path, *, is_our_group: bool) -> None:
+    """Let this process be of another user, in the directory's group or not."""
+    group = path.stat().st_gid if is_our_group else 12_345
+    monkeypatch.setattr(os, "geteuid", lambda: 12_345)
+    monkeypatch.setattr(os, "getegid", lambda: 12_345)
+    monkeypatch.setattr(os, "getgroups", lambda: [group])
 
 
 def test_a_new_home_is_for_its_owner_only(tmp_path: Path) -> None:
@@ -54,11 +64,37 @@ def test_s9_a_read_only_home_is_refused(tmp_path: Path) -> None:
         open_home(home)
 
 
-def test_s9_a_foreign_home_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "home").mkdir(mode=0o700)
-    monkeypatch.setattr(os, "geteuid", lambda: 12_345)
+@pytest.mark.parametrize(("mode_of_it", "group"), [(0o700, True), (0o755, True), (0o770, False)])
+def test_s9_a_foreign_home_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode_of_it: int, group: bool
+) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home").chmod(mode_of_it)
+    of_another_user(monkeypatch, tmp_path / "home", is_our_group=group)
     with pytest.raises(SettingError, match="ENERGY_HOME: must belong to the user who runs this"):
         open_home(tmp_path / "home")
+
+
+def test_ops_k1_a_mounted_volume_that_our_group_may_write_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    home.chmod(0o2775)
+    of_another_user(monkeypatch, home, is_our_group=True)
+    assert open_home(home) == home
+    assert mode(home) == 0o2775, "what is not ours keeps its mode"
+
+
+def test_ops_k1_a_mounted_volume_that_everybody_may_write_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    home.chmod(0o2777)
+    of_another_user(monkeypatch, home, is_our_group=True)
+    with pytest.raises(SettingError, match="ENERGY_HOME: must not be writable by others"):
+        open_home(home)
 
 
 def test_s10_one_up_at_a_time_runs_on_a_home(tmp_path: Path) -> None:
@@ -77,3 +113,13 @@ def test_s9_a_spool_directory_is_made_or_refused_by_name(tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingError, match=r"^API_SPOOL_DIR: "):
         prepare_spool(tmp_path / "file")
+
+
+def test_ops_k3_with_tokens_and_spool_elsewhere_the_server_needs_no_home(tmp_path: Path) -> None:
+    (tmp_path / "home").touch()
+    elsewhere = {"tokens_file": tmp_path / "tokens.json", "spool_dir": tmp_path / "spool"}
+    settings = _with_directories(ApiSettings(home=tmp_path / "home", **elsewhere))
+    assert settings.spool_dir == tmp_path / "spool"
+    for missing in elsewhere:
+        with pytest.raises(SettingError, match="ENERGY_HOME"):
+            _with_directories(ApiSettings(home=tmp_path / "home", **elsewhere | {missing: None}))

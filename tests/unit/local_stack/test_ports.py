@@ -44,10 +44,24 @@ def test_its_server_may_listen_there_and_come_back() -> None:
             assert is_listening(port)
 
 
+def test_ops_k4_a_worker_listens_where_it_is_told() -> None:
+    with serve("127.0.0.2", port := free_port(), cast(Any, None)) as server:
+        with socket.create_connection(("127.0.0.2", port), 5) as probe:
+            probe.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+            assert b" 200 " in probe.recv(100)
+        assert not is_listening(port)
+        server.shutdown()
+
+
+def test_ops_k4_an_address_of_another_machine_is_refused_by_name() -> None:
+    with pytest.raises(SettingError, match=r"STREAM_APP_HTTP_HOST: cannot listen on 192\.0\.2\.1:"):
+        serve("192.0.2.1", free_port(), cast(Any, None))
+
+
 def test_a_worker_whose_port_is_taken_says_which() -> None:
     port = free_port()
     with (
         socket.create_server(("127.0.0.1", port)),
         pytest.raises(SettingError, match=f"STREAM_APP_HTTP_PORT: cannot listen on .*:{port} "),
     ):
-        serve(port, cast(Any, None))
+        serve("127.0.0.1", port, cast(Any, None))
