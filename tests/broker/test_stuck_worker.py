@@ -17,10 +17,10 @@ from tests.kafka import Kafka, wait_until
 #: The real worker, but its pipes never take what is pending.
 WEDGED = """
 import asyncio, sys
-from stream_app import pipe
+from stream_app.partition import processor
 async def never(self):
     await self._closing.wait()
-pipe.PartitionPipe._run = never
+processor.PartitionPipe._run = never
 from stream_app.__main__ import main
 sys.exit(main())
 """
