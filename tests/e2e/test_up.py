@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from tests.e2e import readme
 from tests.e2e.running_up import ENERGY, RunningUp, UpFactory, alive
 from tests.kafka import Kafka, wait_until
 
@@ -116,9 +117,12 @@ def test_x48_each_part_that_is_killed_comes_back(up_factory: UpFactory) -> None:
     assert up.end(signal.SIGTERM)[0] == 0
 
 
-def test_nothing_outlives_an_up_that_is_killed(up_factory: UpFactory) -> None:
+def test_the_demo_does_what_the_readme_shows_and_nothing_outlives_its_kill(
+    up_factory: UpFactory,
+) -> None:
     up = up_factory("--demo")
     up.wait_ready()
+    assert readme.compare(up) == 7
     up.part("simulate")
     family = up.family()
     up.end(signal.SIGKILL)
