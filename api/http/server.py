@@ -13,8 +13,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Coroutine, Generator
-from contextlib import contextmanager
+from collections.abc import Coroutine
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -89,6 +88,7 @@ class ApiServer(uvicorn.Server):
         self._listener = listener
         self._services: Services = app.state.services
         self._drained_at = 0.0
+        self._exit_code = 0
 
     async def run_until_stopped(self, first: Coroutine[Any, Any, None]) -> int:
         """Do what comes first, then serve until a signal; returns the exit code."""
@@ -102,25 +102,22 @@ class ApiServer(uvicorn.Server):
             else:
                 begun.cancel()
                 await asyncio.wait([begun], timeout=1.0)
-        return EXIT_INTERRUPTED if signal.SIGINT in self._captured_signals else 0
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Handle SIGINT and SIGTERM; unlike uvicorn's, does not raise them again."""
-        former = {each: signal.signal(each, self.handle_exit) for each in _SIGNALS}
-        try:
-            yield
-        finally:
-            for each, handler in former.items():
-                signal.signal(each, handler)
+            # uvicorn would raise them again.
+            self._captured_signals.clear()
+        return self._exit_code
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop; a second signal waits for no drain, a second Ctrl-C for nobody."""
+        if sig == signal.SIGINT:
+            self._exit_code = EXIT_INTERRUPTED
         drain = self._services.settings.drain_seconds
-        if not self._captured_signals:
-            self._services.is_draining = True
-            self._drained_at = time.monotonic() + drain
-            threading.Thread(target=self._end_late, args=[drain], daemon=True).start()
+        is_first, self._services.is_draining = not self._services.is_draining, True
+        is_drained = not is_first or sig == signal.SIGINT
+        self._drained_at = 0.0 if is_drained else time.monotonic() + drain
+        if is_first:
+            late = threading.Timer(drain + STOP_SECONDS, self._end_late)
+            late.daemon = True
+            late.start()
         super().handle_exit(sig, frame)
 
     async def on_tick(self, counter: int) -> bool:
@@ -129,29 +126,26 @@ class ApiServer(uvicorn.Server):
             now = asyncio.get_running_loop().time()
             for connection in [*self.server_state.connections]:
                 connection.look(now)  # type: ignore[union-attr]
-        stops = await super().on_tick(counter)
-        drains = self._captured_signals == [signal.SIGTERM] and time.monotonic() < self._drained_at
-        return stops and not drains
+        return await super().on_tick(counter) and time.monotonic() >= self._drained_at
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the port, give requests their time, and those cancelled time to say what was."""
         self._services.is_stopping = True
-        loop = asyncio.get_running_loop()
-        loop.call_later(GRACE_SECONDS, self._cancel_all)
-        loop.call_later(GRACE_SECONDS + ANSWER_SECONDS, self._cut_all_off)
+        ending = asyncio.create_task(self._end_requests())
         await super().shutdown(sockets)
+        ending.cancel()
 
-    def _cancel_all(self) -> None:
+    async def _end_requests(self) -> None:
+        """Unlike uvicorn's timeout_graceful_shutdown, let those who are cancelled answer."""
+        await asyncio.sleep(GRACE_SECONDS)
         for task in self.server_state.tasks:
             task.cancel()
-
-    def _cut_all_off(self) -> None:
+        await asyncio.sleep(ANSWER_SECONDS)
         for connection in self.server_state.connections:
             connection.transport.abort()
 
-    def _end_late(self, drain_seconds: float) -> None:
-        threading.Event().wait(drain_seconds + STOP_SECONDS)
-        os._exit(EXIT_INTERRUPTED if signal.SIGINT in self._captured_signals else 0)
+    def _end_late(self) -> None:
+        os._exit(self._exit_code)
 
 
 def _bounds(services: Services) -> Bounds:
@@ -177,6 +171,3 @@ def _bounds(services: Services) -> Bounds:
         services.metrics,
         Cors(settings.cors_origins),
     )
-
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -138,7 +138,7 @@ async def stoppable(caller: Caller) -> AsyncIterator[tuple[Wire, asyncio.Task[in
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     server = ApiServer(caller.app, listener)
-    server._end_late = lambda drain: None  # type: ignore[method-assign]
+    server._end_late = lambda: None  # type: ignore[method-assign]
 
     async def nothing_first() -> None:
         pass
