@@ -15,10 +15,9 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
-from api.auth.allowance import Budget
+from api.auth.allowance import Budget, Slices
 from api.auth.turns import Turns
 from api.http.responses import StreamedAnswer
 from api.http.spool import Spool
@@ -31,7 +30,10 @@ PIECE_BYTES = 64 * 1024
 
 
 class AnswerFile(Spool):
-    """One answer, in a file that has no name."""
+    """One answer, in a file that has no name: asked for, made or being read, and by how many."""
+
+    task: asyncio.Task[None]
+    readers = 0
 
     async def write(self, piece: bytes) -> None:
         """Add to the answer. Raises: Busy where it is too large, SpoolUnusable."""
@@ -43,15 +45,6 @@ class AnswerFile(Spool):
         assert self._file is not None, "it is not written out"
         for at in range(0, self.size, PIECE_BYTES):
             yield await asyncio.to_thread(os.pread, self._file.fileno(), PIECE_BYTES, at)
-
-
-@dataclass
-class _Making:
-    """An answer that is asked for, made or being read, and for how many."""
-
-    file: AnswerFile
-    task: asyncio.Task[None]
-    readers: int = 0
 
 
 Make = Callable[[AnswerFile], Awaitable[None]]
@@ -68,14 +61,10 @@ class LongAnswers:
         self._disk = disk
         self._answers = Budget(answers, SHARE, what)
         self._turns = Turns(makers, max(1, int(makers * SHARE)))
-        self._slice = asyncio.Lock()
+        #: Lets others run; of all answers that are made, one goes on in each turn of the loop.
+        self.pause = Slices().turn
         #: Those not begun, by token and by what is asked for.
-        self._waiting: dict[Hashable, _Making] = {}
-
-    async def pause(self) -> None:
-        """Let others run; of all answers that are made, one goes on in each turn of the loop."""
-        async with self._slice:
-            await asyncio.sleep(0)
+        self._waiting: dict[Hashable, AnswerFile] = {}
 
     async def answer(
         self,
@@ -93,34 +82,33 @@ class LongAnswers:
         with ExitStack() as held:
             held.enter_context(self._answers.hold(token_name, 1))
             key = (token_name, asked)
-            making = self._join(key, token_name, make)
-            held.callback(self._leave, key, making)
+            file = self._join(key, token_name, make)
+            held.callback(self._leave, key, file)
             # Shared: who goes away must not take it from the others.
-            await asyncio.shield(making.task)
+            await asyncio.shield(file.task)
             return StreamedAnswer(
-                making.file.pieces(),
-                {**headers, "Content-Length": str(making.file.size)},
+                file.pieces(),
+                {**headers, "Content-Length": str(file.size)},
                 media_type,
                 held.pop_all(),
             )
 
-    def _join(self, key: Hashable, token_name: str, make: Make) -> _Making:
-        making = self._waiting.get(key)
-        if making is None:
-            file = AnswerFile(self._disk, token_name, self._directory)
-            task = asyncio.create_task(self._make(key, token_name, file, make))
-            making = self._waiting[key] = _Making(file, task)
-        making.readers += 1
-        return making
+    def _join(self, key: Hashable, token_name: str, make: Make) -> AnswerFile:
+        file = self._waiting.get(key)
+        if file is None:
+            file = self._waiting[key] = AnswerFile(self._disk, token_name, self._directory)
+            file.task = asyncio.create_task(self._make(key, token_name, file, make))
+        file.readers += 1
+        return file
 
-    def _leave(self, key: Hashable, making: _Making) -> None:
+    def _leave(self, key: Hashable, file: AnswerFile) -> None:
         """End what the last reader leaves."""
-        making.readers -= 1
-        if not making.readers:
-            if self._waiting.get(key) is making:
+        file.readers -= 1
+        if not file.readers:
+            if self._waiting.get(key) is file:
                 del self._waiting[key]
-            making.task.cancel()
-            making.file.close()
+            file.task.cancel()
+            file.close()
 
     async def _make(self, key: Hashable, token_name: str, file: AnswerFile, make: Make) -> None:
         async with self._turns.turn(token_name):
