@@ -1,13 +1,33 @@
-"""Faust's table on RocksDB, opened by us: bounded memory, and a damaged store is set aside."""
+"""Faust's table on RocksDB: `app.tables["device_totals"][b"device_7"]` is a device's exact total.
+
+Of the partitions that this worker works on: a device is in one, unless it was published with
+other keys too. Read only, for totals change in one commit with the marker. We open the stores:
+memory is bounded, and a damaged store is set aside.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NoReturn
 
 import faust
 from faust.stores import rocksdb
 
-from stream_app.store.rocksdb_store import PartitionStore, close_database, open_database, set_aside
+from contract.changelog import decode_total
+from contract.decimals import Number
+from contract.fold import sum_exactly
+from stream_app.store.rocksdb_store import (
+    PartitionStore,
+    close_database,
+    open_database,
+    part_totals,
+    set_aside,
+)
+
+
+def refuse_write(*_: object) -> NoReturn:
+    """Raise TypeError, before anything is sent to the changelog."""
+    raise TypeError("the table is read only: only readings change totals, in one commit")
 
 
 class PartitionedStore(rocksdb.Store):  # type: ignore[misc]
@@ -38,9 +58,45 @@ class PartitionedStore(rocksdb.Store):  # type: ignore[misc]
         if database is not None:
             close_database(database)
 
+    # What a table's lookups ask of its store.
+
+    def _databases(self) -> list[Any]:
+        ownership = self.app.ownership
+        if ownership.is_recovering:
+            raise RuntimeError("the table is being recovered: no total is known now")
+        return [self._db_for_partition(partition) for partition in list(ownership.pipes)]
+
+    def _get(self, key: bytes) -> list[bytes] | None:
+        if b"\0" in key:
+            return None  # Ours and Faust's own keys: no device_id has it.
+        return [part for each in self._databases() if (part := each.get(key)) is not None] or None
+
+    def _decode_value(self, parts: list[bytes]) -> Number:
+        return sum_exactly(decode_total(part)[0] for part in parts)
+
+    def _contains(self, key: bytes) -> bool:
+        return self._get(key) is not None
+
+    def _iterkeys(self) -> Iterator[bytes]:
+        return iter({key for database in self._databases() for key, _ in part_totals(database)})
+
+    def _iteritems(self) -> Iterator[tuple[bytes, Any]]:
+        return ((key, self._get(key)) for key in self._iterkeys())
+
+    def _itervalues(self) -> Iterator[Any]:
+        return (self._get(key) for key in self._iterkeys())
+
+    def _size(self) -> int:
+        return sum(1 for _ in self._iterkeys())
+
+    _set = _del = _clear = refuse_write
+
 
 class TotalsTable(faust.Table):  # type: ignore[misc]
-    """A Table whose store is ours."""
+    """A Table whose store is ours, and whose rows nobody writes but the commits."""
+
+    # Faust sends to the changelog in these, before the store is asked.
+    on_key_set = on_key_del = on_clear = refuse_write
 
     def _new_store_by_url(self, url: Any) -> PartitionedStore:
         return PartitionedStore(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,13 +88,15 @@ def adds_up(database: Any) -> bool:
     whole from before another one: then batches are missing, and their readings with them.
     """
     marker = database.get(MARKER_KEY)
-    # Our own keys are before all others, but for Faust's one.
-    readings = sum(
-        int(value.split(b" ", 2)[1])
-        for key, value in database.items(from_key=_FIRST_DEVICE_KEY)
-        if key != OFFSET_KEY
-    )
+    readings = sum(int(value.split(b" ", 2)[1]) for _, value in part_totals(database))
     return readings == (0 if marker is None else decode_marker(marker).counted)
+
+
+def part_totals(database: Any) -> Iterator[tuple[bytes, bytes]]:
+    """Go through all devices' part-totals."""
+    # Our own keys are before all others, but for Faust's one.
+    items = database.items(from_key=_FIRST_DEVICE_KEY)
+    return (item for item in items if item[0] != OFFSET_KEY)
 
 
 def _distrust(path: Path, complaint: str) -> None:

@@ -62,6 +62,16 @@ METHODS = [
     Method(rocksdb.Store, "_open_for_partition", ("partition",), TABLE),
     Method(rocksdb.Store, "_db_for_partition", ("partition",), TABLE),
     Method(rocksdb.Store, "partition_path", ("partition",), TABLE),
+    Method(rocksdb.Store, "_get", ("key",), TABLE),
+    Method(rocksdb.Store, "_contains", ("key",), TABLE),
+    Method(rocksdb.Store, "_iterkeys", (), TABLE),
+    Method(rocksdb.Store, "_iteritems", (), TABLE),
+    Method(rocksdb.Store, "_itervalues", (), TABLE),
+    Method(rocksdb.Store, "_size", (), TABLE),
+    Method(rocksdb.Store, "_set", ("key", "value"), TABLE),
+    Method(rocksdb.Store, "_del", ("key",), TABLE),
+    Method(rocksdb.Store, "_clear", (), TABLE),
+    Method(rocksdb.Store, "_decode_value", ("value",), TABLE),
     Method(Table, "_new_store_by_url", ("url",), TABLE),
     Method(mode.worker.Worker, "_schedule_shutdown", ("signal",), MAIN),
     Method(mode.worker.Worker, "_on_sigint", (), MAIN),
@@ -94,6 +104,7 @@ OURS = {
     "pause_partition",
     "resume_partition",
     "_commit_quietly",
+    "_databases",
     "_drain_once",
     "_deliver",
     "_chunk_message",
@@ -216,6 +227,15 @@ def test_the_store_keeps_its_databases_where_we_take_them_away() -> None:
         " key_serializer=self.key_serializer, value_serializer=self.value_serializer,"
         " value_type=self.value_type, loop=self.loop, options=self.options",
     )
+
+
+def test_a_table_tells_of_a_write_before_it_is_made() -> None:
+    for name, hook in (
+        ("__setitem__", "self.on_key_set(key, value) self.data[key] = value"),
+        ("__delitem__", "self.on_key_del(key) del self.data[key]"),
+        ("clear", "self.on_clear() self.data.clear()"),
+    ):
+        check_source(getattr(Table, name), TABLE, hook)
 
 
 def test_a_worker_is_stopped_through_the_method_we_override() -> None:
