@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from api.auth.allowance import Budget, Slices
 from api.errors import BadRequest, BodyTooLarge
+from api.http.content_encoding import Inflater
 from api.http.receiving import Headers, Receive, pieces_of
 from api.http.spool import Spool
-from api.ingest.inflate import inflater
 from api.settings import ApiSettings
 
 #: After so many inflated bytes other tasks get their turn.
@@ -101,7 +101,7 @@ async def receive_into(
     """
     headers = list(headers)
     codings = [value.decode("latin-1") for name, value in headers if name == b"content-encoding"]
-    reader = inflater(codings)
+    reader = Inflater(codings)
     turn = 0
     async for piece in pieces_of(receive, headers, limits.received_bytes, limits.patience_seconds):
         for inflated in reader.feed(piece):

@@ -167,6 +167,16 @@ class Gzip(Members):
             raise FileBroken(f"{self.name} is cut off")
 
 
+class Deflate(Gzip):
+    """HTTP's: zlib's form, or the bare one that some clients send under the same name."""
+
+    name = "deflate"
+
+    def _window(self, first: bytes) -> int:
+        is_zlib = first[0] & 0x0F == 8 and (len(first) < 2 or (first[0] << 8 | first[1]) % 31 == 0)
+        return zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS
+
+
 class Zstd(Members):
     """One zstd frame after the other."""
 

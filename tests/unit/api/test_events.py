@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from api.http.content_encoding import Inflater
 from api.ingest.body_rows import SLICE_ROWS, WINDOW_BYTES, split_rows
-from api.ingest.inflate import inflater
 from api.view.version_view import ViewState
 from producer.files.compression import INPUT_BYTES
 from tests.api_doubles import (
@@ -241,7 +241,7 @@ async def test_api_b26_many_members_give_others_their_turn(
     compress: Callable[[bytes], bytes], content: bytes
 ) -> None:
     coding = "gzip" if compress is gzip.compress else "zstd"
-    reader = inflater([coding])
+    reader = Inflater([coding])
     members = compress(content) * 16_000
     pieces = list(reader.feed(members))
     reader.finish()

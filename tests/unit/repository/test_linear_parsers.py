@@ -32,12 +32,12 @@ import contract
 import producer.files
 from api.auth.authorization import _secret
 from api.errors import ApiError, BadRequest
+from api.http.content_encoding import Inflater
 from api.http.framing import check_head
 from api.http.multipart import Upload, _form_of
 from api.http.query_parameters import parse_query, unescape
 from api.ingest.body_rows import split_rows
 from api.ingest.idempotency_key import key_of
-from api.ingest.inflate import inflater
 from api.query.freshness_headers import is_same
 from contract.decoding import decode_readings
 from contract.quarantine import ImportedRow, Origin, encode_quarantined
@@ -206,7 +206,7 @@ def form(value: bytes) -> None:
 
 def coded(coding: str) -> Callable[[bytes], None]:
     def take(value: bytes) -> None:
-        reader = inflater([coding])
+        reader = Inflater([coding])
         for _ in reader.feed(value):
             pass
         reader.finish()
@@ -238,7 +238,7 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], dict[str, Shape]]] = {
     "a path": (lambda value: unescape(value, "path", "x", plus_is_space=False), TEXT_SHAPES),
     "a multipart form": (form, FORM_SHAPES),
     "Authorization": (header(lambda found: _secret(found, None), b"authorization"), TEXT_SHAPES),
-    "Content-Encoding": (lambda value: inflater([value.decode("latin-1")]), TEXT_SHAPES),
+    "Content-Encoding": (lambda value: Inflater([value.decode("latin-1")]), TEXT_SHAPES),
     "Content-Type": (
         lambda value: _form_of(request_with("content-type", value), cast(Upload, None)),
         TEXT_SHAPES,
