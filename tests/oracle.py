@@ -9,6 +9,7 @@ import math
 import unicodedata
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 DIGITS = "0123456789"
@@ -61,14 +62,9 @@ def _parse(value: bytes | None) -> dict[str, Any]:
         raise NotValid
     try:
         text = value.decode("utf-8")
-        _need(_depth(text) <= 64)
-        parsed = json.loads(
-            text,
-            parse_int=_Bare,
-            parse_float=_Bare,
-            parse_constant=_constant,
-            object_pairs_hook=_object,
-        )
+        # Most values have too few brackets, wherever they stand.
+        _need(text.count("[") + text.count("{") <= 64 or _depth(text) <= 64)
+        parsed = _VALUE.decode(text)
     except ValueError as error:
         raise NotValid from error
     _need(isinstance(parsed, dict))
@@ -82,8 +78,15 @@ def _constant(name: str) -> None:
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     # Half of a surrogate pair cannot be encoded, wherever it stands.
-    json.dumps(pairs, ensure_ascii=False).encode("utf-8")
+    _TEXT.encode(pairs).encode("utf-8")
     return dict(pairs)
+
+
+_VALUE = json.JSONDecoder(
+    parse_int=_Bare, parse_float=_Bare, parse_constant=_constant, object_pairs_hook=_object
+)
+_NUMBER = json.JSONDecoder(parse_int=_Bare, parse_float=_Bare)
+_TEXT = json.JSONEncoder(ensure_ascii=False)
 
 
 def _depth(text: str) -> int:
@@ -103,6 +106,7 @@ def _depth(text: str) -> int:
     return deepest
 
 
+@lru_cache(maxsize=10_000)
 def _is_device_id(text: str) -> bool:
     return 1 <= len(text.encode()) <= 256 and all(unicodedata.category(c) != "Cc" for c in text)
 
@@ -111,7 +115,7 @@ def _number(text: str) -> Fraction:
     _need(len(text) <= 64 and text[:1] in tuple("-" + DIGITS) and text.strip() == text)
     try:
         # A number is what JSON says is one.
-        _need(type(json.loads(text, parse_int=_Bare, parse_float=_Bare)) is _Bare)
+        _need(type(_NUMBER.decode(text)) is _Bare)
     except ValueError as error:
         raise NotValid from error
     nearest = float(text)
@@ -123,6 +127,7 @@ def _number(text: str) -> Fraction:
     return Fraction(text)
 
 
+@lru_cache(maxsize=10_000)
 def _is_timestamp(text: str) -> bool:
     head, rest = text[:19], text[19:]
     if len(head) != 19:
