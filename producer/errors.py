@@ -24,16 +24,12 @@ from typing import ClassVar
 class ProducerError(Exception):
     """Readings could not be published; see the message."""
 
-    retriable: ClassVar[bool] = False
-
     def __init__(self, message: str = "") -> None:
         super().__init__(message or " ".join((type(self).__doc__ or "").split()))
 
 
 class QueueFull(ProducerError):
     """Too many records are under way, and none of these was sent; try again in a moment."""
-
-    retriable = True
 
 
 class ProducerStopped(ProducerError):
@@ -42,8 +38,6 @@ class ProducerStopped(ProducerError):
 
 class BrokerUnreachable(ProducerError):
     """No broker answers; start it, or set KAFKA_BOOTSTRAP_SERVERS."""
-
-    retriable = True
 
 
 class TopicMissing(ProducerError):
@@ -63,8 +57,6 @@ class RecordsRefused(ProducerError):
 
 class PositionsUnread(ProducerError):
     """energy_imports could not be read to its end in time; look at its leader, then try again."""
-
-    retriable = True
 
 
 class ImportSuperseded(ProducerError):

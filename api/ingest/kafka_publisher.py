@@ -84,7 +84,7 @@ class KafkaDelivery:
         deadline = time.monotonic() + self._patience_seconds
         while not self._sending.has_failed:
             try:
-                self._sending.send(topic, values, keys, block=False)
+                self._sending.send(topic, values, keys)
             except ProducerStopped:
                 return False
             except QueueFull:

@@ -73,39 +73,31 @@ class Delivery:
         topic: str,
         values: Sequence[bytes | None],
         keys: Sequence[bytes | None] | None = None,
-        *,
-        block: bool = True,
     ) -> None:
         """Hand records over, in their order; returns before they are acknowledged.
 
-        Blocks while the queue is full; with `block=False` it raises instead, and then none of
-        the records was taken.
-        Raises: QueueFull, ProducerStopped.
+        Raises: QueueFull, ProducerStopped: then none of the records was taken.
         """
         size = sum(map(len, filter(None, values))) + sum(map(len, filter(None, keys or ())))
         if not self._with_keys:
             keys = None
         parcels = -(-len(values) // PARCEL_RECORDS)
         share = size // max(1, parcels)
-        if not block:
-            self._room.reserve(len(values), share * parcels, block=False)
+        self._room.reserve(len(values), share * parcels)
         handled = 0
         try:
             for start in range(0, len(values), PARCEL_RECORDS):
                 some = values[start : start + PARCEL_RECORDS]
-                if block:
-                    self._room.reserve(len(some), share)
                 handled = start + len(some)
                 some_keys = keys[start:handled] if keys is not None else None
                 self._send_parcel(topic, some, some_keys, share)
         except BaseException as error:
+            left = values[handled:]
             with self.lock:
-                for value in values[handled:]:
+                for value in left:
                     self._note(type(error).__name__, value)
-                self._refused += len(values) - handled
-            if not block:
-                left = -(-(len(values) - handled) // PARCEL_RECORDS)
-                self._room.release(len(values) - handled, share * left)
+                self._refused += len(left)
+            self._room.release(len(left), share * -(-len(left) // PARCEL_RECORDS))
             raise
 
     def _send_parcel(

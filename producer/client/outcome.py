@@ -46,8 +46,3 @@ class Outcome(NamedTuple):
     offsets: Mapping[tuple[str, int], int]
     #: The first failure in Kafka's words, None if there is none.
     reason: str | None
-
-    @property
-    def is_complete(self) -> bool:
-        """Tell whether every record is acknowledged."""
-        return not self.refused and not self.unknown

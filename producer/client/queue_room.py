@@ -14,39 +14,35 @@ class QueueRoom:
         """Begin empty."""
         self._most_records = most_records
         self._most_bytes = most_bytes
-        self._changed = Condition()
+        self._released = Condition()
         self.records = self._bytes = 0
         #: Nothing is reserved any more.
         self.is_closed = False
 
-    def reserve(self, records: int, size: int, *, block: bool = True) -> None:
-        """Take room. Raises: QueueFull unless blocking, ProducerStopped."""
-        with self._changed:
-            while not self.is_closed and not self._fits(records, size):
-                if not block:
-                    raise QueueFull
-                self._changed.wait()
+    def reserve(self, records: int, size: int) -> None:
+        """Take room; what is larger than the queue goes alone.
+
+        Raises: QueueFull, ProducerStopped.
+        """
+        with self._released:
             if self.is_closed:
                 raise ProducerStopped
+            if self.records and (
+                self.records + records > self._most_records or self._bytes + size > self._most_bytes
+            ):
+                raise QueueFull
             self.records += records
             self._bytes += size
 
     def release(self, records: int, size: int) -> None:
         """Give room back."""
-        with self._changed:
+        with self._released:
             self.records -= records
             self._bytes -= size
-            self._changed.notify_all()
+            self._released.notify_all()
 
     def close(self, deadline_seconds: float) -> None:
         """Reserve nothing any more, and wait until all is released, at most so long."""
-        with self._changed:
+        with self._released:
             self.is_closed = True
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: not self.records, deadline_seconds)
-
-    def _fits(self, records: int, size: int) -> bool:
-        # What is larger than the queue goes alone.
-        return not self.records or (
-            self.records + records <= self._most_records and self._bytes + size <= self._most_bytes
-        )
+            self._released.wait_for(lambda: not self.records, deadline_seconds)

@@ -145,7 +145,7 @@ class _Run:
             return None
         delivery = self._producer.open(keep_failed=True)
         try:
-            delivery.send(READINGS.name, made.values, made.keys, block=False)
+            delivery.send(READINGS.name, made.values, made.keys)
         except QueueFull:
             self._next = made
             return 0

@@ -81,9 +81,8 @@ class Importer:
         """
         if "/" in kind + import_id:
             raise ValueError("no / in the names of an import")
-        self.owner = uuid.uuid4().hex
+        self._owner = uuid.uuid4().hex
         self._settings = settings
-        self.kind = kind
         self.import_id = import_id
         self._prefix = import_prefix(kind, import_id)
         self._own_log = PositionLog(settings, self._prefix) if positions is None else None
@@ -243,7 +242,7 @@ class Importer:
             advance.next_position,
             before.readings + advance.readings,
             before.quarantined + advance.quarantined,
-            self.owner,
+            self._owner,
             None if advance.note is None else dict(advance.note),
         )
         # As it will be read again: JSON has no tuples.

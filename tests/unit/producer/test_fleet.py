@@ -266,7 +266,7 @@ def test_x57_a_client_that_cannot_be_replaced_is_told_and_tried_again(
         # While the files are away: refused at once, nothing handed over, nothing held.
         for _ in range(3):
             later = producer.open()
-            later.send("readings", [b"b"], block=False)
+            later.send("readings", [b"b"])
             later.seal()
             refused = later.wait(1)
             assert refused is not None

@@ -10,36 +10,31 @@ from producer.errors import ProducerStopped, QueueFull
 
 def test_what_does_not_fit_is_refused_and_what_is_larger_than_the_queue_goes_alone():
     room = QueueRoom(10, 100)
-    room.reserve(11, 1_000, block=False)
+    room.reserve(11, 1_000)
     with pytest.raises(QueueFull):
-        room.reserve(1, 1, block=False)
+        room.reserve(1, 1)
     room.release(11, 1_000)
-    room.reserve(9, 100, block=False)
+    room.reserve(9, 100)
     for records, size in ((1, 1), (2, 0)):
         with pytest.raises(QueueFull):
-            room.reserve(records, size, block=False)
-    room.reserve(1, 0, block=False)
+            room.reserve(records, size)
+    room.reserve(1, 0)
     assert room.records == 10
 
 
-@pytest.mark.parametrize("is_closed", [False, True])
-def test_who_waits_for_room_goes_on_when_there_is_some_or_none_ever_will_be(is_closed: bool):
-    room = QueueRoom(1, 1)
+def test_a_stop_refuses_what_comes_and_waits_for_what_is_under_way():
+    room = QueueRoom(10, 100)
     room.reserve(1, 1)
-    ended: list[object] = []
+    ending = threading.Timer(0.05, room.release, (1, 1))
+    ending.start()
+    room.close(30)
+    assert room.records == 0
+    with pytest.raises(ProducerStopped):
+        room.reserve(1, 1)
 
-    def wait() -> None:
-        try:
-            ended.append(room.reserve(1, 1))
-        except ProducerStopped as error:
-            ended.append(error)
 
-    waiting = threading.Thread(target=wait)
-    waiting.start()
-    if is_closed:
-        room.close(0)
-    else:
-        room.release(1, 1)
-    waiting.join(10)
-    assert [type(each) for each in ended] == [ProducerStopped if is_closed else type(None)]
+def test_a_stop_waits_no_longer_than_it_may():
+    room = QueueRoom(10, 100)
+    room.reserve(1, 1)
+    room.close(0.01)
     assert room.records == 1
