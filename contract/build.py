@@ -8,7 +8,7 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
-from contract.fold import RULES_ID
+from contract.views import RULES_ID
 
 _PACKAGE = "energy-totals"
 UNKNOWN = "unknown"

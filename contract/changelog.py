@@ -1,8 +1,7 @@
-r"""Bytes of the changelog: part-totals, the marker and the birth record.
+r"""Bytes of every view's changelog: the marker and the birth record.
 
-Keys: a device_id in UTF-8, or one of two names that no device_id can have (they begin with a
-control character). Values begin with or contain their format version. docs/CHANGELOG_FORMAT.md
-shows each; golden bytes are in tests/unit/test_changelog_bytes.py.
+Their keys begin with a control character, which no key of a row does. What the rows are, each
+view says (contract/view.py). docs/CHANGELOG_FORMAT.md shows each.
 """
 
 from __future__ import annotations
@@ -11,18 +10,14 @@ from typing import Literal
 
 import msgspec
 
-from contract.decimals import Number, canonical, from_canonical
 from contract.errors import CorruptRecord, DoesNotFollow
 
 MARKER_KEY = b"\x00applied"
 BIRTH_KEY = b"\x00birth"
 #: Of what a worker appends to ask whether a log refuses fenced writers; nobody reads it.
 PROBE_KEY = b"\x00probe"
-#: First byte of every key that is not a device's.
+#: First byte of every key that is not a row's.
 RESERVED_PREFIX = b"\x00"
-
-_TOTAL_VERSION = b"1"
-_TOTAL_START = _TOTAL_VERSION + b" "
 
 
 class Marker(msgspec.Struct, frozen=True):
@@ -54,7 +49,7 @@ class Marker(msgspec.Struct, frozen=True):
 
 
 class Birth(msgspec.Struct, frozen=True):
-    """What a changelog partition was born from; written once, before its first total."""
+    """What a changelog partition was born from; written once, before its first row."""
 
     cluster_id: str
     source_topic: str
@@ -68,36 +63,6 @@ class Birth(msgspec.Struct, frozen=True):
 _encode_json = msgspec.json.encode
 _decode_marker = msgspec.json.Decoder(Marker, strict=True).decode
 _decode_birth = msgspec.json.Decoder(Birth, strict=True).decode
-
-
-def encode_total(total: Number, readings: int) -> bytes:
-    """Write a part-total: version, number of readings, canonical decimal, split by spaces."""
-    if type(total) is int:
-        return b"1 %d %d" % (readings, total)
-    return b"1 %d %b" % (readings, canonical(total).encode())
-
-
-def decode_total(value: bytes) -> tuple[Number, int]:
-    """Read a part-total; returns (exact total, number of readings).
-
-    Raises: CorruptRecord.
-    """
-    try:
-        version, readings, total = value.split(b" ")
-        if version != _TOTAL_VERSION:
-            raise ValueError(f"version {version!r}")
-        # Almost all are integers, and `int` reads bytes as they are.
-        if b"." in total:
-            return from_canonical(total.decode("ascii")), int(readings)
-        return int(total), int(readings)
-    except (ValueError, ArithmeticError) as error:
-        raise CorruptRecord(f"no part-total of ours: {value[:64]!r}") from error
-
-
-def check_total(value: bytes) -> None:
-    """Look at a part-total's format version only. Raises: CorruptRecord."""
-    if not value.startswith(_TOTAL_START):
-        raise CorruptRecord(f"no part-total of ours: {value[:64]!r}")
 
 
 def encode_marker(marker: Marker) -> bytes:

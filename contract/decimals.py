@@ -10,6 +10,7 @@ from __future__ import annotations
 import decimal
 import math
 import re
+from collections.abc import Iterable
 from decimal import Decimal
 
 #: What a reading's energy and a total are.
@@ -74,6 +75,12 @@ def _parse_extreme(text: str) -> Number:
             raise ValueError("rounds to 0 as a Float64")
         return 0
     return Decimal(text)
+
+
+def sum_exactly(numbers: Iterable[Number]) -> Number:
+    """Add numbers without ever rounding."""
+    with decimal.localcontext(EXACT):
+        return sum(numbers)
 
 
 def canonical(number: Number) -> str:

@@ -52,7 +52,6 @@ IMPORTS = Topic(
     },
 )
 
-TABLE = "device_totals"
 #: Kafka's default. The worker's batches have up to 1,000,000 bytes.
 CHANGELOG_MESSAGE_BYTES = 1_048_588
 _CHANGELOG_CONFIGS = {
@@ -70,11 +69,16 @@ def app_id(view_version: int) -> str:
     return f"energy-v{view_version}"
 
 
+def changelog_topic(view_version: int, view: str) -> Topic:
+    """Return the changelog topic of a view in a view version."""
+    return Topic(
+        f"{app_id(view_version)}-{view}-changelog", dict(_CHANGELOG_CONFIGS), _STAMPED_BY_BROKER
+    )
+
+
 def changelog(view_version: int) -> Topic:
     """Return the changelog topic of a view version."""
-    return Topic(
-        f"{app_id(view_version)}-{TABLE}-changelog", dict(_CHANGELOG_CONFIGS), _STAMPED_BY_BROKER
-    )
+    return changelog_topic(view_version, "device_totals")
 
 
 def transactional_id(view_version: int, partition: int) -> str:

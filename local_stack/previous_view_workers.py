@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
-from contract.fold import RULES_ID
 from contract.view_versions import Views
+from contract.views import RULES_ID
 from kafka_io.cluster import Cluster
 from kafka_io.errors import ClusterError
 from kafka_io.log_reader import read_views

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from faust import SASLCredentials, SSLCredentials
 from faust.types.auth import SASLMechanism
 
-from contract.topics import READINGS, TABLE, app_id, changelog
+from contract.device_totals import DEVICE_TOTALS
+from contract.topics import READINGS, app_id
 from kafka_io.batches.reader import ChunkReader
 from kafka_io.cluster import Cluster
 from stream_app.agent import fold_readings
@@ -70,13 +71,17 @@ def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
         version=1,
     )
     app.settings = settings
+    app.view = view = DEVICE_TOTALS
     app.warnings = list(ground.warnings)
     app.single_batches = ground.single_batches
     app.source_topic = READINGS.name
-    table = app.Table(TABLE, partitions=ground.partitions, key_type=bytes, value_type=bytes)
+    table = app.Table(view.name, partitions=ground.partitions, key_type=bytes, value_type=bytes)
     cluster = Cluster(settings)
     app.recovery = ChangelogRecovery(
-        settings.for_aiokafka(), changelog(ground.view_version).name, table.data.open_partition
+        view,
+        settings.for_aiokafka(),
+        view.changelog(ground.view_version).name,
+        table.data.open_partition,
     )
     app.close_store = table.data.close_partition
 
@@ -144,6 +149,7 @@ def _ownership(
         )
 
     return Ownership(
+        view=DEVICE_TOTALS,
         new_writer=new_writer,
         new_pipe=PartitionPipe,
         recovery=recovery,

@@ -27,8 +27,9 @@ from api.settings import ApiSettings
 from api.view.end_offsets import LagWatch
 from api.view.live_version import LiveView
 from api.view.version_view import ViewState, ViewVersionView
-from contract.changelog import MARKER_KEY, Marker, encode_marker, encode_total
+from contract.changelog import MARKER_KEY, Marker, encode_marker
 from contract.decimals import Number
+from contract.device_totals import encode_total
 from contract.settings import TOKENS_NAME
 from kafka_io.batches.chunk import RecordChunk
 from tests.quarantine_double import MemoryLog

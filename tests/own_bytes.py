@@ -17,7 +17,7 @@ from api.query.formats.writer import Summary
 from api.query.totals import TOTALS, Row
 from contract.decimals import nearest_float
 from contract.decoding import decode_readings
-from contract.fold import PartTotals, add_stored, fold
+from contract.device_totals import PartTotals, add_stored, fold
 from contract.quarantine import ImportedRow, Origin, decode_quarantined, encode_quarantined
 from producer.files.cells import Dialect
 from producer.files.content import Content
@@ -37,7 +37,7 @@ def samples() -> Iterator[tuple[str, bytes]]:
     readings, rejected = decode_readings(made.values)
     totals: PartTotals = {}
     fold(readings, totals)
-    records = add_stored(((device, None) for device in totals), totals)
+    records = add_stored(((device.encode(), None) for device in totals), totals)
     yield "changelog", b"\n".join(key + value for key, value in records)
     for place, error in rejected:
         origin = Origin("energy_consumption", 0, place, 1_751_328_000_000, made.keys[place])

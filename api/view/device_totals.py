@@ -1,6 +1,6 @@
 """From part-totals as the changelog has them to what is served.
 
-A part-total is kept as its bytes (contract.changelog.encode_total) and read when asked for.
+A part-total is kept as its bytes (contract.device_totals.encode_total) and read when asked for.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from math import inf
 
 import msgspec
 
-from contract.changelog import decode_total
-from contract.decimals import canonical, nearest_float
-from contract.fold import sum_exactly
+from contract.decimals import canonical, nearest_float, sum_exactly
+from contract.device_totals import decode_total
 
 #: Exactly what encode_total writes, so that reading a part later cannot fail.
 is_part_total = re.compile(

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from itertools import islice
 
-from api.view.device_totals import Total, is_part_total, total_of
+from api.view.device_totals import Total, total_of
 from api.view.layered_map import SMALL, Layer, LayeredMap
 from api.view.reserved_keys import is_of_a_later_build, reserved_keys
 from api.view.sorted_keys import SortedKeys
@@ -28,6 +28,7 @@ from contract.changelog import (
     decode_birth,
     decode_marker,
 )
+from contract.device_totals import is_part_total
 from contract.errors import CorruptRecord, DoesNotFollow
 from contract.freshness import freshness_seconds
 from kafka_io.batches.chunk import Record, RecordChunk

@@ -6,9 +6,9 @@ a start that was killed in between is finished by the next one.
 
 from __future__ import annotations
 
-from contract.fold import RULES_ID
 from contract.topics import VIEWS, app_id
 from contract.view_versions import ViewVersion
+from contract.views import RULES_ID
 from kafka_io.cluster_changes import ClusterAdmin
 from kafka_io.log_reader import read_views
 from operations.errors import Refused

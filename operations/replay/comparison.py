@@ -16,15 +16,9 @@ from collections.abc import Iterator
 import msgspec
 from confluent_kafka import Consumer, TopicPartition
 
-from contract.changelog import (
-    MARKER_KEY,
-    RESERVED_PREFIX,
-    Marker,
-    check_follows,
-    decode_marker,
-    decode_total,
-)
+from contract.changelog import MARKER_KEY, RESERVED_PREFIX, Marker, check_follows, decode_marker
 from contract.decimals import EXACT, Number, canonical
+from contract.device_totals import decode_total
 from contract.topics import changelog
 from kafka_io.cluster import Cluster
 from kafka_io.log_reader import messages, read_to_end, reader, silent

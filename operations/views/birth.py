@@ -23,9 +23,9 @@ from contract.changelog import (
     encode_birth,
     encode_marker,
 )
-from contract.fold import RULES_ID
 from contract.topics import READINGS, VIEWS, changelog
 from contract.view_versions import Views, ViewState, ViewVersion
+from contract.views import RULES_ID
 from kafka_io.cluster import Cluster
 from kafka_io.log_reader import read_to_end, read_views, reader
 from operations.errors import Refused

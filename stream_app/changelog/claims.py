@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 
 from contract.changelog import MARKER_KEY, encode_marker
 from stream_app.changelog.fence import SETTLED_SECONDS
-from stream_app.changelog.recovery import ChangelogRecovery, Found, Recovered, require_marker
+from stream_app.changelog.recovery import ChangelogRecovery, Found, Recovered
+from stream_app.changelog.store_records import require_marker
 from stream_app.changelog.writer import TransactionWriter, stop_writers
 from stream_app.errors import PartitionRefusal
-from stream_app.partition.fold_state import Transaction
+from stream_app.partition.pending import Transaction
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,8 @@ from contract.topics import READINGS
 from kafka_io.batches.chunk import BatchStamp, RecordChunk
 from kafka_io.batches.reader import ChunkReader
 from stream_app.changelog.origin import cut_off
-from stream_app.changelog.recovery import Found, Recovered, require_marker
+from stream_app.changelog.recovery import Found, Recovered
+from stream_app.changelog.store_records import require_marker
 from stream_app.errors import PartitionRefusal
 from stream_app.partition.fold_state import stamp_of
 

@@ -1,39 +1,28 @@
 """Changelog -> store, before a partition works: by position, to the end seen after the fence.
 
-A store that does not stand on this changelog (ground.py) is set aside and rebuilt.
+A store that does not stand on this changelog (origin.py) is set aside and rebuilt.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from contract.changelog import (
-    BIRTH_KEY,
-    MARKER_KEY,
-    RESERVED_PREFIX,
-    Birth,
-    Marker,
-    check_follows,
-    check_total,
-    decode_birth,
-    decode_marker,
-)
+from contract.changelog import BIRTH_KEY, Birth, decode_birth
 from contract.errors import CorruptRecord, DoesNotFollow
-from kafka_io.batches.chunk import Record, UnreadableBatch
+from contract.view import View
+from kafka_io.batches.chunk import UnreadableBatch
 from kafka_io.batches.reader import ChunkReader
 from stream_app import metrics
 from stream_app.changelog.origin import ChangelogFacts, distrust_of
-from stream_app.errors import PartitionRefusal, RestartNeeded
-from stream_app.store.rocksdb_store import PARTITION_KEY, RECOVERING_KEY, PartitionStore
+from stream_app.changelog.store_records import end_recovery, start_offset, store_records
+from stream_app.errors import PartitionRefusal
+from stream_app.store.rocksdb_store import PartitionStore
 
 log = logging.getLogger(__name__)
-
-#: Changelog records written to the store at once.
-WRITE_RECORDS = 50_000
 
 
 class Recovered(NamedTuple):
@@ -53,11 +42,13 @@ class ChangelogRecovery:
 
     def __init__(
         self,
+        view: View,
         connection: Mapping[str, Any],
         changelog: str,
         open_store: Callable[[int, bool], PartitionStore],
     ) -> None:
         """`open_store(partition, fresh)` opens a store, set aside first when `fresh`."""
+        self._view = view
         self._connection = connection
         self._changelog = changelog
         self._open_store = open_store
@@ -103,7 +94,7 @@ class ChangelogRecovery:
                     continue
                 with self._refusals(chunk.partition, refused):
                     store = recovered[chunk.partition].store
-                    store_records(store, chunk.partition, chunk.records)
+                    store_records(self._view, store, chunk.partition, chunk.records)
                 count += len(chunk.records)
         metrics.RECORDS_RECOVERED.inc(count)
         log.info(
@@ -119,7 +110,7 @@ class ChangelogRecovery:
                 if store.marker() is None:
                     raise self._refusal(partition, "has no marker.")
                 if store.is_recovering():
-                    _end_recovery(store, partition, verify=partition in broken_off)
+                    end_recovery(self._view, store, partition, verify=partition in broken_off)
         return recovered | refused
 
     def _open(
@@ -195,76 +186,3 @@ class ChangelogRecovery:
                 if await reader.position(partition) >= ends[partition]:
                     missing.discard(partition)
         return births
-
-
-def _end_recovery(store: PartitionStore, partition: int, *, verify: bool) -> None:
-    """End a recovery; one that went on where another was broken off must add up.
-
-    Raises: RestartNeeded; the next start begins with an empty store.
-    """
-    try:
-        is_whole = store.end_recovery(verify=verify)
-    except Exception:
-        # Gone on with at the next start, it would end every process.
-        store.mark_damaged()
-        raise
-    if not is_whole:
-        store.mark_damaged()
-        raise RestartNeeded(f"partition {partition}: the local store has lost some of its writes")
-
-
-def start_offset(store: PartitionStore) -> int:
-    """Return the first changelog offset that a trusted store does not have."""
-    offset = store.changelog_offset()
-    return 0 if offset is None else offset + 1
-
-
-def store_records(store: PartitionStore, partition: int, records: Sequence[Record]) -> None:
-    """Write changelog records to a store, with the offset up to which it then has them.
-
-    Ours are never deletions, and none is written beyond the end: the fence has made this worker
-    the only writer. Reserved keys that this build does not know are kept, and read by nobody.
-    Raises: CorruptRecord at a total of an unknown format; DoesNotFollow at a commit of a writer
-    that had lost the partition; RestartNeeded where the store is not of this changelog.
-    """
-    _check(store, partition, records)
-    for at in range(0, len(records), WRITE_RECORDS):
-        some = records[at : at + WRITE_RECORDS]
-        updates = [(record.key or b"", record.value or b"") for record in some]
-        updates += [(PARTITION_KEY, b"%d" % partition), (RECOVERING_KEY, b"1")]
-        store.write(updates, some[-1].offset)
-
-
-def _is_reserved(record: Record) -> bool:
-    return record.key is not None and record.key.startswith(RESERVED_PREFIX)
-
-
-def _check(store: PartitionStore, partition: int, records: Sequence[Record]) -> None:
-    """Look at formats, and at each marker: it must follow the one before it."""
-    before = store.marker()
-    # Where nothing has been read yet, the first marker tells whether the store is of this log.
-    is_own = not store.is_recovering()
-    for record in records:
-        if not _is_reserved(record):
-            check_total(record.value or b"")
-        elif record.key == MARKER_KEY:
-            marker = decode_marker(record.value or b"")
-            try:
-                check_follows(before, marker)
-            except DoesNotFollow as error:
-                if not is_own:
-                    raise
-                store.mark_damaged()
-                raise RestartNeeded(
-                    f"partition {partition}: the local store is not of this changelog: after what"
-                    f" it holds comes {error}"
-                ) from error
-            before, is_own = marker, False
-
-
-def require_marker(store: PartitionStore, partition: int) -> Marker:
-    """Return the marker of a recovered store. Raises: RestartNeeded, which never happens."""
-    marker = store.marker()
-    if marker is None:
-        raise RestartNeeded(f"partition {partition}: no marker after recovery")
-    return marker

@@ -28,7 +28,7 @@ from contract.cluster_rules import enlarge
 from contract.topics import QUARANTINE
 from kafka_io.transactional_producer import send_records
 from stream_app.errors import PartitionRefusal
-from stream_app.partition.fold_state import QuarantineRecord
+from stream_app.partition.pending import QuarantineRecord
 
 #: Quarantine records that are not acknowledged in this part of a transaction's timeout count as
 #: refused. Kafka's client sends them again without end where the topic is gone or too few

@@ -12,8 +12,10 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from contract.changelog import Birth
+from contract.view import View
 from stream_app.changelog.origin import LostOffsets, check_birth, check_position
-from stream_app.changelog.recovery import Found, require_marker
+from stream_app.changelog.recovery import Found
+from stream_app.changelog.store_records import require_marker
 from stream_app.errors import WAITS_FOR_KAFKA, PartitionRefusal, RestartNeeded
 from stream_app.partition.fold_state import PartitionFold
 from stream_app.store.rocksdb_store import PartitionStore
@@ -30,9 +32,13 @@ class Takeover:
     """The partitions of one generation, on their way to this worker."""
 
     def __init__(
-        self, expected_birth: Birth, accepted: Mapping[int, Collection[LostOffsets]] | None = None
+        self,
+        view: View,
+        expected_birth: Birth,
+        accepted: Mapping[int, Collection[LostOffsets]] | None = None,
     ) -> None:
         """Begin with no partition; `accepted` are lost offsets to go on without."""
+        self._view = view
         self._expected_birth = expected_birth
         self._accepted = accepted or {}
         self._fenced: dict[int, tuple[int, int]] = {}
@@ -69,7 +75,8 @@ class Takeover:
         except PartitionRefusal as refusal:
             return self.refuse(refusal)
         self.refused.pop(partition, None)
-        fold = PartitionFold(partition, require_marker(store, partition), self._fenced[partition])
+        marker, writer = require_marker(store, partition), self._fenced[partition]
+        fold = PartitionFold(self._view, partition, marker, writer)
         self.taken[partition] = Taken(store, fold)
 
     def refuse(self, refusal: PartitionRefusal) -> None:

@@ -46,7 +46,7 @@ from stream_app.partition.commit_protocol import (
     perform,
     transaction_steps,
 )
-from stream_app.partition.fold_state import Transaction
+from stream_app.partition.pending import Transaction
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from aiokafka.errors import BrokerResponseError, KafkaError
 
 from contract.changelog import Birth
 from contract.cluster_rules import Finding
-from contract.fold import RULES_ID
 from contract.topics import QUARANTINE, READINGS, VIEWS, changelog
 from contract.view_versions import Views, ViewVersion
+from contract.views import RULES_ID
 from kafka_io.batches.reader import read_all
 from kafka_io.cluster import Cluster, TopicOnBroker, no_broker
 from kafka_io.errors import ClusterRefused

@@ -7,6 +7,7 @@ from typing import Any
 
 import faust
 
+from contract.view import View
 from stream_app.changelog.recovery import ChangelogRecovery
 from stream_app.faust_adapter.consumer import ChunkTransport
 from stream_app.faust_adapter.recovery import FencedTableManager
@@ -59,6 +60,7 @@ class ChunkApp(faust.App):  # type: ignore[misc]
     """A Faust App whose source topic comes in chunks and whose table is recovered in bulk."""
 
     settings: WorkerSettings
+    view: View
     source_topic: str
     #: What is at risk now; `/ready` shows it.
     warnings: list[str]

@@ -13,14 +13,12 @@ from typing import Any, NoReturn
 import faust
 from faust.stores import rocksdb
 
-from contract.changelog import decode_total
 from contract.decimals import Number
-from contract.fold import sum_exactly
 from stream_app.store.rocksdb_store import (
     PartitionStore,
     close_database,
     open_database,
-    part_totals,
+    rows_of,
     set_aside,
 )
 
@@ -36,6 +34,7 @@ class PartitionedStore(rocksdb.Store):  # type: ignore[misc]
     def _open_for_partition(self, partition: int) -> Any:
         settings = self.app.settings
         return open_database(
+            self.app.view,
             self.partition_path(partition),
             block_cache_bytes=settings.block_cache_bytes,
             write_buffer_bytes=settings.write_buffer_bytes,
@@ -72,13 +71,14 @@ class PartitionedStore(rocksdb.Store):  # type: ignore[misc]
         return [part for each in self._databases() if (part := each.get(key)) is not None] or None
 
     def _decode_value(self, parts: list[bytes]) -> Number:
-        return sum_exactly(decode_total(part)[0] for part in parts)
+        view = self.app.view
+        return view.amount(view.merge(parts))[0]  # type: ignore[no-any-return]
 
     def _contains(self, key: bytes) -> bool:
         return self._get(key) is not None
 
     def _iterkeys(self) -> Iterator[bytes]:
-        return iter({key for database in self._databases() for key, _ in part_totals(database)})
+        return iter({key for database in self._databases() for key, _ in rows_of(database)})
 
     def _iteritems(self) -> Iterator[tuple[bytes, Any]]:
         return ((key, self._get(key)) for key in self._iterkeys())

@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from aiokafka.errors import KafkaError
 
 from contract.changelog import Birth
+from contract.view import View
 from stream_app import metrics
 from stream_app.changelog.claims import Claims
 from stream_app.changelog.lineage import Lineage, replaced_among
@@ -48,6 +49,7 @@ class Ownership:
     def __init__(
         self,
         *,
+        view: View,
         new_writer: Callable[[int], TransactionWriter],
         recovery: ChangelogRecovery,
         lineage: Lineage,
@@ -63,6 +65,7 @@ class Ownership:
 
         `nothing_left` is told where a person has to act before it can work on any of them.
         """
+        self._view = view
         self._new_pipe = new_pipe
         self._claims = Claims(new_writer, recovery)
         self._lineage = lineage
@@ -72,7 +75,7 @@ class Ownership:
         self._accepted = accepted or {}
         self._retries = Retries(self._try_again)
         self._backlog = Backlog(target_readings, timeout_seconds)
-        self._takeover = Takeover(expected_birth, accepted)
+        self._takeover = Takeover(view, expected_birth, accepted)
         self._begun: tuple[int, Source] | None = None
         self.pipes: dict[int, PartitionPipe] = {}
         # Not ready before the first assignment either.
@@ -269,7 +272,8 @@ class Ownership:
         await self._retries.cancel()
         pipes, self.pipes = self.pipes, {}
         set_aside.show_none(self._takeover)
-        self._takeover, self._begun = Takeover(self._expected_birth, self._accepted), None
+        self._takeover = Takeover(self._view, self._expected_birth, self._accepted)
+        self._begun = None
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await asyncio.gather(*(asyncio.shield(pipe.close()) for pipe in pipes.values()))

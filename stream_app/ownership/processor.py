@@ -34,7 +34,8 @@ from stream_app.partition.commit_protocol import (
     commit_steps,
     perform,
 )
-from stream_app.partition.fold_state import PartitionFold, Pending
+from stream_app.partition.fold_state import PartitionFold
+from stream_app.partition.pending import Pending
 from stream_app.process.exit import end_process
 from stream_app.store.rocksdb_store import PartitionStore
 
@@ -187,14 +188,14 @@ class PartitionPipe:
         """Commit what is pending."""
         if not self._closed and not self.fold.pending.quarantined:
             # Kafka may still be ending the last one: what comes meanwhile is taken too.
-            await self._writer.begin(len(self.fold.pending.totals))
+            await self._writer.begin(len(self.fold.pending.deltas))
         if self._closed or (in_turn and self.fold.pending.quarantined):
             # Kafka may refuse the quarantine for long: not while others wait for their turn.
             return
         self._work.clear()
         self._taken_offset = self.fold.folded_offset
         taken, began = self.fold.take(), time.monotonic()
-        devices = len(taken.totals)
+        devices = len(taken.deltas)
         self._backlog.changed()
         await self._commit(taken, self._taken_offset)
         if not taken.quarantined:

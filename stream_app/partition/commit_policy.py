@@ -80,7 +80,7 @@ class Backlog:
         """
         return (
             self._makes(1, fold)
-            or waited >= self._longest_wait(behind)
+            or waited >= self._longest_wait(fold, behind)
             or (self._has_too_many_devices() and self._is_largest(fold))
         )
 
@@ -97,25 +97,25 @@ class Backlog:
 
         Not where it has quarantine records, which Kafka may refuse for long.
         """
-        return len(fold.pending.totals) >= LARGE_DEVICES and not fold.pending.quarantined
+        return len(fold.pending.deltas) >= LARGE_DEVICES and not fold.pending.quarantined
 
     def _makes(self, transactions: int, fold: PartitionFold) -> bool:
         pending = fold.pending
         return (
             pending.is_worth(transactions, self._target)
-            or len(pending.totals) >= self._most_devices * transactions
+            or len(pending.deltas) >= self._most_devices * transactions
             or pending.quarantined_bytes >= QUARANTINE_BYTES * transactions
         )
 
     def _has_too_many_devices(self) -> bool:
-        devices = sum(len(fold.pending.totals) for fold in self._folds)
+        devices = sum(len(fold.pending.deltas) for fold in self._folds)
         return devices >= self._target * PENDING_TARGETS
 
     def _is_largest(self, fold: PartitionFold) -> bool:
-        most = max(len(other.pending.totals) for other in self._folds)
-        return len(fold.pending.totals) >= most
+        most = max(len(other.pending.deltas) for other in self._folds)
+        return len(fold.pending.deltas) >= most
 
-    def _longest_wait(self, behind: int) -> float:
+    def _longest_wait(self, fold: PartitionFold, behind: int) -> float:
         if behind < CAUGHT_UP_RECORDS:
-            return 0.0
+            return fold.view.commit_seconds
         return DEEP_WAIT_SECONDS if behind >= self._target else LONGEST_WAIT_SECONDS

@@ -1,11 +1,11 @@
-"""What one partition's worker knows and decides: synchronous, no Kafka, a clock handed in.
+"""What a worker knows of one view's partition, and decides: no Kafka, a clock handed in.
 
 One PartitionFold lives for one partition in one generation, from the marker that the changelog
 holds. The order of calls is the protocol:
 
 1. `accept` each chunk: the next one is folded into `pending`, all else is told apart.
 2. `take` what is pending when a transaction may begin.
-3. `transaction` makes its records: totals (stored + pending), quarantine, and the marker LAST.
+3. `transaction` makes its records: rows (stored + pending), quarantine, and the marker LAST.
 4. after Kafka has committed it and the store has it: `applied`.
 """
 
@@ -15,20 +15,15 @@ import enum
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
 
 from contract.changelog import MARKER_KEY, Marker, encode_marker
 from contract.decoding import Rejected, decode_readings
-from contract.fold import PartTotals, add_stored, fold
 from contract.freshness import is_time
 from contract.quarantine import Origin, encode_quarantined
+from contract.view import View
 from kafka_io.batches.chunk import BatchStamp, Record, RecordChunk, UnreadableBatch
+from stream_app.partition.pending import Pending, QuarantineRecord, Transaction
 
-#: With fewer readings for each device, what a transaction writes costs more than what it reads:
-#: far behind, it is worth waiting for more of them...
-READINGS_PER_DEVICE = 16
-#: ...but not for more than this many times the target.
-LARGEST_TARGETS = 4
 #: So many records are each asked for their time.
 LOOKED_AT = 100
 
@@ -40,63 +35,6 @@ class Verdict(enum.Enum):
     REDELIVERED = "redelivered"
     STRADDLING = "straddling"
     GAP = "gap"
-
-
-class QuarantineRecord(NamedTuple):
-    """A record for the quarantine topic, same partition as its origin."""
-
-    key: bytes | None
-    value: bytes
-
-
-class Transaction(NamedTuple):
-    """What one Kafka transaction holds, and then the store: `updates` end with the marker."""
-
-    updates: list[tuple[bytes, bytes]]
-    quarantined: list[QuarantineRecord]
-    marker: Marker
-
-
-class Pending:
-    """What is folded and not yet in a transaction."""
-
-    __slots__ = (
-        "batch",
-        "counted",
-        "events",
-        "newest_ms",
-        "odd_times",
-        "quarantined",
-        "quarantined_bytes",
-        "totals",
-    )
-
-    def __init__(self) -> None:
-        """Begin empty."""
-        self.totals: PartTotals = {}
-        self.counted = 0
-        self.newest_ms = -1
-        #: Records whose CreateTime is no time.
-        self.odd_times = 0
-        #: The last batch of the readings that is folded.
-        self.batch: BatchStamp | None = None
-        self.quarantined: list[QuarantineRecord] = []
-        self.quarantined_bytes = 0
-        #: What the framework wants acknowledged once this is applied; opaque here.
-        self.events: list[Any] = []
-
-    def is_worth(self, transactions: int, target_readings: int) -> bool:
-        """Tell whether it makes so many transactions, each of the target or worth more.
-
-        Every device touched is a record written, so many devices want larger transactions. Memory
-        goes by devices, not by readings: twice as many devices as the target end the wait.
-        """
-        target = target_readings * transactions
-        devices = len(self.totals)
-        if self.counted < target or devices >= 2 * target:
-            return self.counted >= target
-        wanted = devices * READINGS_PER_DEVICE * transactions
-        return self.counted >= min(wanted, target * LARGEST_TARGETS)
 
 
 def stamp_of(marker: Marker) -> BatchStamp | None:
@@ -123,6 +61,7 @@ class PartitionFold:
 
     def __init__(
         self,
+        view: View,
         partition: int,
         marker: Marker,
         writer: tuple[int, int] | None = None,
@@ -130,6 +69,7 @@ class PartitionFold:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Go on after the marker; `writer` is who commits: producer id and epoch."""
+        self.view = view
         self._clock = clock
         self.partition = partition
         self.marker = marker
@@ -194,16 +134,16 @@ class PartitionFold:
         return verdict
 
     def _fold(self, chunk: RecordChunk) -> None:
-        pending = self.pending
+        pending, fold = self.pending, self.view.fold
         counted = pending.counted
         now_ms = int(self._clock() * 1000)
         try:
             for records in chunk.slices(self.folded_offset + 1):
                 readings, rejected = decode_readings([record.value for record in records])
-                fold(readings, pending.totals)
+                fold(readings, pending.deltas)
                 pending.counted += len(readings)
                 pending.odd_times += _odd_times(records, chunk.max_timestamp_ms, now_ms)
-                if rejected:
+                if rejected and self.view.quarantines:
                     self._quarantine(records, rejected, chunk.topic)
             self.folded_offset = chunk.next_offset - 1
             self.folded_batch = pending.batch = chunk.last_batch
@@ -233,16 +173,16 @@ class PartitionFold:
         return taken
 
     def transaction(
-        self, taken: Pending, applied_offset: int, stored: Iterable[tuple[str, bytes | None]]
+        self, taken: Pending, applied_offset: int, stored: Iterable[tuple[bytes, bytes | None]]
     ) -> Transaction:
-        """Make the records of a transaction, in the order of `stored`; spends `taken.totals`.
+        """Make the records of a transaction, in the order of `stored`; spends `taken.deltas`.
 
-        `stored` are its devices with the store's values of them; `applied_offset` is
+        `stored` are the keys of its rows with the store's values of them; `applied_offset` is
         `folded_offset` as it was when `taken` was taken.
         """
-        updates = add_stored(stored, taken.totals)
+        updates = self.view.rows(stored, taken.deltas)
         # Not one by one while they are added: records in the gaps would be read in leaps.
-        taken.totals.clear()
+        taken.deltas.clear()
         marker = Marker(
             applied_offset=applied_offset,
             counted=self.marker.counted + taken.counted,

@@ -1,4 +1,4 @@
-"""One partition's RocksDB: part-totals, marker, birth record and changelog offset, as one.
+"""One partition of a view in RocksDB: rows, marker, birth record and changelog offset, as one.
 
 Everything a transaction changes is written by one WriteBatch, so the directory is always some
 transaction's end; how old does not matter, the changelog brings it up to date.
@@ -16,6 +16,7 @@ from typing import Any
 import rocksdict
 
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Marker, decode_marker
+from contract.view import View
 from stream_app import metrics
 from stream_app.store.rocksdb_log_check import check_logs
 
@@ -23,25 +24,27 @@ log = logging.getLogger(__name__)
 
 #: Faust's own key for the changelog offset up to which the store is written.
 OFFSET_KEY = b"__faust\0offset__"
-#: Whose totals these are: birth records of partitions can be alike to the byte.
+#: Whose rows these are: birth records of partitions can be alike to the byte.
 PARTITION_KEY = b"\x00partition"
 #: There, and not empty, from the first record that a recovery writes until its last.
 RECOVERING_KEY = b"\x00recovering"
 #: A store whose damage was seen while it was open is marked with this file, and set aside at
 #: the next start.
 DAMAGED_FILE = "DAMAGED"
-_FIRST_DEVICE_KEY = b"\x01"
+_FIRST_ROW_KEY = b"\x01"
 _KEPT_SET_ASIDE = 1
 #: Ends of an "IO error: ..." of RocksDB's, or of Python's own, that say nothing against the files.
 #: Not just "lock": damage is told as "block checksum mismatch", and every message holds the path.
 _NO_DAMAGE = ("/LOCK: ", "No space left on device", "Too many open files")
 
 
-def open_database(path: Path, *, block_cache_bytes: int, write_buffer_bytes: int) -> Any:
-    """Open or create the RocksDB of a partition; one that is damaged is set aside.
+def open_database(
+    view: View, path: Path, *, block_cache_bytes: int, write_buffer_bytes: int
+) -> Any:
+    """Open or create the RocksDB of a view's partition; one that is damaged is set aside.
 
-    Reads all of it, a quarter of a second for 250,000 devices: what is damaged shows now, not
-    when a device is next heard of. Returns a rocksdict.Rdict in raw mode (bytes to bytes).
+    Reads all of it, a quarter of a second for 250,000 rows: what is damaged shows now, not when a
+    row is next touched. Returns a rocksdict.Rdict in raw mode (bytes to bytes).
     """
     if (path / DAMAGED_FILE).exists():
         _distrust(path, "it was found damaged")
@@ -49,9 +52,9 @@ def open_database(path: Path, *, block_cache_bytes: int, write_buffer_bytes: int
     try:
         check_logs(path)
         database = _open(path, block_cache_bytes, write_buffer_bytes)
-        if is_recovering(database) or adds_up(database):
+        if is_recovering(database) or adds_up(view, database):
             return database
-        complaint = "its totals do not add up to what its marker counts"
+        complaint = "its rows do not add up to what its marker counts"
     except Exception as error:
         complaint = str(error)
         if _says_nothing_of_the_files(complaint):
@@ -81,21 +84,21 @@ def is_recovering(database: Any) -> bool:
     return bool(database.get(RECOVERING_KEY))
 
 
-def adds_up(database: Any) -> bool:
-    """Tell whether the totals hold as many readings as the marker counts; reads all of it.
+def adds_up(view: View, database: Any) -> bool:
+    """Tell whether the rows hold as many readings as the marker counts; reads all of it.
 
     RocksDB sees a flipped bit by its checksums. It does not see that a write-ahead log is gone
     whole from before another one: then batches are missing, and their readings with them.
     """
     marker = database.get(MARKER_KEY)
-    readings = sum(int(value.split(b" ", 2)[1]) for _, value in part_totals(database))
+    readings = view.readings(rows_of(database))
     return readings == (0 if marker is None else decode_marker(marker).counted)
 
 
-def part_totals(database: Any) -> Iterator[tuple[bytes, bytes]]:
-    """Go through all devices' part-totals."""
+def rows_of(database: Any) -> Iterator[tuple[bytes, bytes]]:
+    """Go through all rows."""
     # Our own keys are before all others, but for Faust's one.
-    items = database.items(from_key=_FIRST_DEVICE_KEY)
+    items = database.items(from_key=_FIRST_ROW_KEY)
     return (item for item in items if item[0] != OFFSET_KEY)
 
 
@@ -138,7 +141,7 @@ def _open(path: Path, block_cache_bytes: int, write_buffer_bytes: int) -> Any:
 
 
 class PartitionStore:
-    """The totals of one partition on disk."""
+    """The rows of one partition on disk."""
 
     def __init__(self, database: Any, path: Path) -> None:
         """Wrap an open database."""
@@ -181,9 +184,9 @@ class PartitionStore:
         """Tell whether a recovery of it was broken off."""
         return is_recovering(self._database)
 
-    def end_recovery(self, *, verify: bool) -> bool:
-        """Note that it has all of the changelog; False where it was verified and does not."""
-        if verify and not adds_up(self._database):
+    def end_recovery(self, verified_by: View | None) -> bool:
+        """Note that it has all of the changelog; False where the view says that it does not."""
+        if verified_by is not None and not adds_up(verified_by, self._database):
             return False
         self._database.put(RECOVERING_KEY, b"")
         return True

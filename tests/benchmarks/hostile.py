@@ -28,6 +28,7 @@ from statistics import median, quantiles
 from typing import NamedTuple
 
 from contract.changelog import Marker
+from contract.device_totals import DEVICE_TOTALS
 from contract.quarantine import ImportedRow
 from producer.errors import ProducerError
 from producer.files.cells import Dialect
@@ -117,7 +118,7 @@ class Figure(NamedTuple):
 
 async def kafka(value: bytes) -> int:
     """Fold a record as a worker does, up to the bytes of its quarantine record."""
-    fold = PartitionFold(0, Marker(applied_offset=-1))
+    fold = PartitionFold(DEVICE_TOTALS, 0, Marker(applied_offset=-1))
     fold.accept(chunk_of(0, [value]))
     return len(fold.pending.quarantined)
 

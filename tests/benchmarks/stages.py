@@ -24,7 +24,7 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from contract.changelog import Marker
 from contract.decoding import decode_readings
-from contract.fold import fold
+from contract.device_totals import DEVICE_TOTALS, fold
 from kafka_io.batches.chunk import RecordChunk
 from stream_app.changelog.writer import BATCH_BYTES
 from stream_app.partition.fold_state import PartitionFold
@@ -93,12 +93,13 @@ def run(shape: Shape, rounds: int) -> Table:
 async def _round(shape: Shape, directory: Path) -> Measured:
     costs, written = Costs(), 0
     database = open_database(
+        DEVICE_TOTALS,
         directory,
         block_cache_bytes=DEFAULTS.block_cache_bytes,
         write_buffer_bytes=DEFAULTS.write_buffer_bytes,
     )
     store = PartitionStore(database, directory)
-    partition = PartitionFold(0, Marker(applied_offset=-1))
+    partition = PartitionFold(DEVICE_TOTALS, 0, Marker(applied_offset=-1))
     # Never started: only its batches are wanted.
     producer = AIOKafkaProducer(transactional_id="bench", max_batch_size=BATCH_BYTES)
     for chunk in fetches(shape):
@@ -121,7 +122,7 @@ def _fold(costs: Costs, partition: PartitionFold, chunk: RecordChunk) -> None:
     while some := costs.of(ITERATE, lambda: next(slices, None)):
         values = [record.value for record in some]
         readings, _ = costs.of(DECODE, lambda values=values: decode_readings(values))  # type: ignore[misc]
-        costs.of(FOLD, lambda readings=readings: fold(readings, pending.totals))  # type: ignore[misc]
+        costs.of(FOLD, lambda readings=readings: fold(readings, pending.deltas))  # type: ignore[misc]
         pending.counted += len(readings)
     partition.folded_offset = chunk.next_offset - 1
 
@@ -131,9 +132,9 @@ def _commit(
 ) -> int:
     """Do what the pipe and the writer do, but for Kafka; returns the number of records."""
     taken, applied = partition.take(), partition.folded_offset
-    devices = costs.of(READ, lambda: sorted(taken.totals))
-    stored = costs.of(READ, lambda: store.get([device.encode() for device in devices]))
-    found = zip(devices, stored, strict=True)
+    keys = costs.of(READ, lambda: partition.view.keys(taken.deltas))
+    stored = costs.of(READ, lambda: store.get(keys))
+    found = zip(keys, stored, strict=True)
     transaction = costs.of(ADD, lambda: partition.transaction(taken, applied, found))
     costs.of(PACK, lambda: _pack(producer, transaction.updates))
     costs.of(WRITE, lambda: store.write(transaction.updates, applied))

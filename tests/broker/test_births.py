@@ -12,9 +12,9 @@ from contract.changelog import (
     decode_birth,
     decode_marker,
 )
-from contract.fold import RULES_ID
 from contract.topics import READINGS, VIEWS, VIEWS_TRANSACTIONAL_ID, changelog
 from contract.view_versions import ViewVersion
+from contract.views import RULES_ID
 from kafka_io.cluster_changes import ClusterAdmin
 from kafka_io.log_reader import read_views
 from operations.bootstrap import prepare

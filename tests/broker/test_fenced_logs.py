@@ -20,11 +20,11 @@ from contract.changelog import (
     Marker,
     encode_birth,
     encode_marker,
-    encode_total,
 )
+from contract.device_totals import DEVICE_TOTALS, encode_total
 from contract.errors import DoesNotFollow
-from contract.fold import RULES_ID
 from contract.topics import changelog, probe_transactional_id, transactional_id
+from contract.views import RULES_ID
 from kafka_io.batches.reader import ChunkReader
 from stream_app.changelog import claims
 from stream_app.changelog import fence as fence_module
@@ -33,7 +33,7 @@ from stream_app.changelog.probe import probe_log
 from stream_app.changelog.recovery import ChangelogRecovery, Recovered
 from stream_app.changelog.writer import TransactionWriter
 from stream_app.errors import RestartNeeded
-from stream_app.partition.fold_state import Transaction
+from stream_app.partition.pending import Transaction
 from stream_app.store.rocksdb_store import PartitionStore, close_database, open_database
 from tests.kafka import Kafka, wait_until
 from tests.shared_broker import QUICK_PROPERTIES, start_broker
@@ -203,7 +203,9 @@ async def test_c9_a_store_may_hold_a_commit_whose_end_is_not_in_the_log_yet(
     producer = writer._producer
     await producer.begin_transaction()
     metadata = await (await producer.send(CHANGELOG, b"1 1 1", b"a", partition=0))
-    recovery: Any = ChangelogRecovery(connection(changelog_topic), CHANGELOG, lambda *_: None)
+    recovery: Any = ChangelogRecovery(
+        DEVICE_TOTALS, connection(changelog_topic), CHANGELOG, lambda *_: None
+    )
     assert (await recovery.end_offsets([0]))[0] == metadata.offset + 1
     await producer.abort_transaction()
     await writer.stop()
@@ -293,9 +295,11 @@ async def test_f5_a_partition_under_another_id_is_signed_and_goes_on(
     producer.flush()
     monkeypatch.setattr(claims, "SETTLED_SECONDS", 0.0)
     path, size = tmp_path / "store", 1024 * 1024
-    database = open_database(path, block_cache_bytes=size, write_buffer_bytes=size)
+    database = open_database(DEVICE_TOTALS, path, block_cache_bytes=size, write_buffer_bytes=size)
     store, single = PartitionStore(database, path), SingleBatches(None)
-    recovery = ChangelogRecovery(connection(changelog_topic), CHANGELOG, lambda *_: store)
+    recovery = ChangelogRecovery(
+        DEVICE_TOTALS, connection(changelog_topic), CHANGELOG, lambda *_: store
+    )
     owned = claims.Claims(lambda _: writer_of(changelog_topic, single), recovery)
     await owned.fence([0])
     assert isinstance((await owned.recover([0]))[0], Recovered)

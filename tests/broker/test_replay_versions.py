@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer, TopicPartition
 
-from contract.changelog import MARKER_KEY, Marker, encode_marker, encode_total
+from contract.changelog import MARKER_KEY, Marker, encode_marker
+from contract.device_totals import encode_total
 from contract.errors import SettingError
 from contract.topics import READINGS, VIEWS, app_id, changelog, transactional_id
 from contract.view_versions import Views, ViewVersion

@@ -11,7 +11,7 @@ from confluent_kafka import Message
 
 from contract.decimals import canonical
 from contract.decoding import decode_readings
-from contract.fold import PartTotals, fold
+from contract.device_totals import PartTotals, fold
 from contract.topics import READINGS
 from local_stack.broker.process import LocalBroker
 from local_stack.ports import free_port

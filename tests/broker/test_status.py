@@ -3,7 +3,8 @@
 import msgspec
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from contract.changelog import MARKER_KEY, Marker, encode_marker, encode_total
+from contract.changelog import MARKER_KEY, Marker, encode_marker
+from contract.device_totals import encode_total
 from contract.topics import READINGS, app_id, changelog
 from kafka_io.cluster import Cluster
 from operations.bootstrap import prepare

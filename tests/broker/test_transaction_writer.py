@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from aiokafka.errors import ProducerFenced
 
-from contract.changelog import MARKER_KEY, Marker, encode_marker, encode_total
+from contract.changelog import MARKER_KEY, Marker, encode_marker
+from contract.device_totals import encode_total
 from contract.topics import QUARANTINE, changelog
 from stream_app.changelog import fence as fence_module
 from stream_app.changelog import writer as transaction_module
 from stream_app.changelog.fence import SingleBatches
 from stream_app.changelog.writer import TransactionWriter
 from stream_app.errors import PartitionRefusal
-from stream_app.partition.fold_state import QuarantineRecord, Transaction
+from stream_app.partition.pending import QuarantineRecord, Transaction
 from tests.kafka import ANSWER_SECONDS, Kafka
 
 VERSION = 1

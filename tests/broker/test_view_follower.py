@@ -13,15 +13,8 @@ from api.view.changelog_follower import Follower
 from api.view.end_offsets import LagWatch
 from api.view.live_version import LiveView
 from api.view.version_view import ViewState, ViewVersionView
-from contract.changelog import (
-    BIRTH_KEY,
-    MARKER_KEY,
-    Birth,
-    Marker,
-    encode_birth,
-    encode_marker,
-    encode_total,
-)
+from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker, encode_birth, encode_marker
+from contract.device_totals import encode_total
 from contract.kafka import KafkaSettings
 from contract.topics import READINGS, VIEWS, changelog
 from contract.view_versions import ViewVersion, pointer_record, version_record

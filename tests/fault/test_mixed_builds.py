@@ -13,15 +13,15 @@ from tests.fault.pipeline import Pipeline
 from tests.fault.workers import run_to_the_end
 
 OTHER_RULES = """
-import contract.fold
+import contract.views
 
-contract.fold.RULES_ID = "next"
+contract.views.RULES_ID = "next"
 """
 
 NEXT_FORMAT = """
-import contract.changelog as changelog
+import contract.device_totals as rows
 
-write, read = changelog.encode_total, changelog.decode_total
+write, read = rows.encode_total, rows.decode_total
 
 def encode_total(total, readings):
     return b"2" + write(total, readings)[1:]
@@ -29,7 +29,7 @@ def encode_total(total, readings):
 def decode_total(value):
     return read(b"1" + value[1:])
 
-changelog.encode_total, changelog.decode_total = encode_total, decode_total
+rows.encode_total, rows.decode_total = encode_total, decode_total
 """
 
 

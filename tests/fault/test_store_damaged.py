@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.device_totals import DEVICE_TOTALS
 from contract.topics import changelog
 from kafka_io.cluster_changes import ClusterAdmin
 from operations.bootstrap import prepare
@@ -88,7 +89,9 @@ def test_x16_a_store_that_is_ahead_by_one_record_is_set_aside(pipeline: Pipeline
     worker = worked_once(pipeline)
     ends = pipeline.kafka.end_offsets(changelog(1).name)
     ahead = stores_of(worker)[0]
-    database = open_database(ahead, block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20)
+    database = open_database(
+        DEVICE_TOTALS, ahead, block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20
+    )
     PartitionStore(database, ahead).write([], ends[0])
     close_database(database)
     printed = work_again(pipeline, worker)

@@ -10,12 +10,13 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from contract.device_totals import DEVICE_TOTALS
 from contract.topics import transactional_id
 from stream_app.changelog.fence import SingleBatches, WriterFence
 from stream_app.changelog.takeover import Takeover
 from stream_app.errors import PartitionRefusal, RestartNeeded
 from stream_app.partition import commit_protocol as steps
-from stream_app.partition.fold_state import Pending, Transaction
+from stream_app.partition.pending import Pending, Transaction
 from tests.model import succession
 from tests.model.disk import StoreDamaged
 from tests.model.kafka_log import COMMITTED, Producer
@@ -74,7 +75,7 @@ class Committing:
 
     def forget_commits(self) -> None:
         """What is under way ends with the process."""
-        self.takeover = Takeover(self.world.expected_birth)
+        self.takeover = Takeover(DEVICE_TOTALS, self.world.expected_birth)
         self.writers: dict[int, Producer] = {}
         self.single_batches = SingleBatches(None)
         self.fences: dict[int, WriterFence] = {}

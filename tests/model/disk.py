@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.changelog import RESERVED_PREFIX
+from contract.device_totals import DEVICE_TOTALS
 from stream_app.store.rocksdb_store import OFFSET_KEY, PartitionStore, adds_up, is_recovering
 
 _NOWHERE = Path("/nonexistent")
@@ -109,6 +110,6 @@ class Directory:
 
 def _is_sound(disk: Disk) -> bool:
     try:
-        return is_recovering(disk) or adds_up(disk)
+        return is_recovering(disk) or adds_up(DEVICE_TOTALS, disk)
     except StoreDamaged:
         return False

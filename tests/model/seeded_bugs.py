@@ -16,19 +16,21 @@ from unittest import mock
 
 import msgspec
 
-import contract.fold
 from api.view import live_version as live
 from api.view import version_view as view_module
 from api.view.version_view import ViewState
-from contract.changelog import encode_total
+from contract import device_totals
 from contract.decoding import Reading, Rejected, validate
+from contract.device_totals import DEVICE_TOTALS, encode_total
 from contract.errors import InvalidReading
+from contract.view import View
 from kafka_io.batches.chunk import BatchStamp, Record, RecordChunk
-from stream_app.changelog import recovery
+from stream_app.changelog import recovery, store_records
 from stream_app.changelog.fence import SingleBatches, WriterFence
 from stream_app.partition import commit_protocol as steps
 from stream_app.partition import fold_state as partition_module
-from stream_app.partition.fold_state import PartitionFold, Pending, Transaction
+from stream_app.partition.fold_state import PartitionFold
+from stream_app.partition.pending import Pending, Transaction
 from stream_app.store.rocksdb_store import OFFSET_KEY
 from tests.model import checker, disk, succession
 from tests.model.disk import SimStore
@@ -87,7 +89,12 @@ def without_safeguard(bug: Bug) -> Iterator[None]:
     """Have the bug in the product meanwhile."""
     with ExitStack() as stack:
         for target, attribute, replacement in bug.patches:
-            stack.enter_context(mock.patch.object(target, attribute, replacement))
+            patch = (
+                mock.patch.dict(vars(target), {attribute: replacement})
+                if isinstance(target, View)
+                else mock.patch.object(target, attribute, replacement)
+            )
+            stack.enter_context(patch)
         yield
 
 
@@ -111,9 +118,9 @@ def _marker_apart(
 def _store_first(
     fold: PartitionFold, taken: Pending, applied_offset: int
 ) -> Generator[Any, Any, Transaction]:
-    devices = [*taken.totals]
-    stored = yield steps.ReadStore([device_id.encode() for device_id in devices])
-    transaction = fold.transaction(taken, applied_offset, zip(devices, stored, strict=True))
+    keys = fold.view.keys(taken.deltas)
+    stored = yield steps.ReadStore(keys)
+    transaction = fold.transaction(taken, applied_offset, zip(keys, stored, strict=True))
     written = yield steps.ReadStore([OFFSET_KEY])
     yield steps.WriteStore(transaction.updates, int(written[0]))
     last = yield steps.WriteTransaction(transaction)
@@ -155,14 +162,14 @@ def _of_what_is_next(self: PartitionFold, chunk: RecordChunk) -> bool:
 # Sums
 
 
-def _overwritten(_: Any, deltas: contract.fold.PartTotals) -> list[tuple[bytes, bytes]]:
+def _overwritten(_: Any, deltas: device_totals.PartTotals) -> list[tuple[bytes, bytes]]:
     return [
         (device.encode(), encode_total(total, int(readings)))
         for device, (total, readings) in deltas.items()
     ]
 
 
-def _float_fold(readings: Iterable[Reading], into: contract.fold.PartTotals) -> None:
+def _float_fold(readings: Iterable[Reading], into: device_totals.PartTotals) -> None:
     for reading in readings:
         part = into.setdefault(reading.device_id, [decimal.Decimal(0), 0])
         total = float(part[0]) + float(reading.energy_consumed)
@@ -232,10 +239,10 @@ BUGS = [
         ((SimStore, "mark_damaged", _dropped), (disk, "adds_up", _always)),
     ),
     Bug("failed chunk acked", _world(AcknowledgesFailedChunks)),
-    _patched("part-totals overwritten in the worker", partition_module, "add_stored", _overwritten),
+    _patched("part-totals overwritten in the worker", DEVICE_TOTALS, "rows", _overwritten),
     Bug("part-totals overwritten in the reader", _world(reader=OverwritesParts)),
-    _patched("float sum", partition_module, "fold", _float_fold),
-    _patched("28-digit decimals", contract.fold, "EXACT", decimal.Context(prec=28, traps=[])),
+    _patched("float sum", DEVICE_TOTALS, "fold", _float_fold),
+    _patched("28-digit decimals", device_totals, "EXACT", decimal.Context(prec=28, traps=[])),
     _patched("bad record dropped", PartitionFold, "_quarantine", _dropped),
     Bug("quarantine outside the transaction", _world(QuarantinesOutside)),
     _patched("joined decode", partition_module, "decode_readings", _joined_decode),
@@ -253,7 +260,7 @@ GUARDS = [
     _patched("no wait for a changed id", WriterFence, "is_open_to", no),
     Bug("not read again after the wait", _world(ReadsBeforeItWaits)),
 ]
-_FOLLOWS = ((recovery, "check_follows"), (view_module, "check_follows"))
+_FOLLOWS = ((store_records, "check_follows"), (view_module, "check_follows"))
 _STANDS = (WriterFence, "appended", stands_anywhere)
 _PROOF = (PartitionFold, "needs_proof", no)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from contract.changelog import decode_birth, decode_total
+from contract.changelog import decode_birth
 from contract.decimals import canonical
+from contract.device_totals import decode_total
 from kafka_io.batches.chunk import RecordChunk
-from stream_app.changelog.recovery import require_marker
-from stream_app.partition.fold_state import Pending
+from stream_app.changelog.store_records import require_marker
+from stream_app.partition.pending import Pending
 from tests.model.committing import OutcomeUnknown, Steps
 from tests.model.kafka_log import ABORTED, Fenced, Unparsable
 from tests.model.reader import SimReader

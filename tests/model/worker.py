@@ -10,11 +10,18 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from contract.changelog import BIRTH_KEY, decode_birth
+from contract.device_totals import DEVICE_TOTALS
 from kafka_io.batches.chunk import RecordChunk
-from stream_app.changelog import lineage, recovery
+from stream_app.changelog import lineage
 from stream_app.changelog.fence import SETTLED_SECONDS, WriterFence
 from stream_app.changelog.origin import ChangelogFacts, cut_off
-from stream_app.changelog.recovery import ChangelogRecovery, require_marker
+from stream_app.changelog.recovery import ChangelogRecovery
+from stream_app.changelog.store_records import (
+    end_recovery,
+    require_marker,
+    start_offset,
+    store_records,
+)
 from stream_app.changelog.takeover import Takeover
 from stream_app.errors import PartitionRefusal, RestartNeeded
 from stream_app.partition.fold_state import PartitionFold, Verdict
@@ -131,7 +138,7 @@ class SimWorker(Committing):
         yield "sought"
 
     def _forget_partitions(self) -> None:
-        self.takeover = Takeover(self.world.expected_birth)
+        self.takeover = Takeover(DEVICE_TOTALS, self.world.expected_birth)
         self.writers = {}
         self.fences = {}
         self.is_ending = set()
@@ -222,7 +229,7 @@ class SimWorker(Committing):
         yield from self._recover(partition)
 
     def _recover(self, partition: int) -> Steps:
-        bulk = ChangelogRecovery({}, "changelog", self._open_store)
+        bulk = ChangelogRecovery(DEVICE_TOTALS, {}, "changelog", self._open_store)
         log = self.world.changelogs[partition]
         end = log.last_stable_offset()
         if partition in self.writers:
@@ -232,7 +239,7 @@ class SimWorker(Committing):
         self.world.group.unpin(partition)
         trusted_end = self.ends_before.get(partition, end)
         store = bulk._trusted_store(ChangelogFacts(partition, birth, trusted_end))
-        position = recovery.start_offset(store)
+        position = start_offset(store)
         self.last_read[partition] = range(position, end)
         is_broken_off = store.is_recovering()
         refused: dict[int, PartitionRefusal] = {}
@@ -241,14 +248,14 @@ class SimWorker(Committing):
             assert chunk is not None
             if chunk.records:
                 with bulk._refusals(partition, refused):
-                    recovery.store_records(store, partition, chunk.records)
+                    store_records(DEVICE_TOTALS, store, partition, chunk.records)
             position = chunk.next_offset
             yield "some recovered"
         if partition in refused:
             self.takeover.refuse(refused[partition])
             return
         if store.is_recovering():
-            recovery._end_recovery(store, partition, verify=is_broken_off)
+            end_recovery(DEVICE_TOTALS, store, partition, verify=is_broken_off)
         self.takeover.recovered(partition, store, decode_birth(birth))
         if partition in self.fences:
             last_writer = require_marker(store, partition).writer

@@ -20,9 +20,10 @@ from typing import Any
 
 import pytest
 
-from stream_app.changelog import recovery
+from contract.device_totals import DEVICE_TOTALS
 from stream_app.changelog.origin import ChangelogFacts
-from stream_app.changelog.recovery import ChangelogRecovery, store_records
+from stream_app.changelog.recovery import ChangelogRecovery
+from stream_app.changelog.store_records import start_offset, store_records
 from stream_app.store.rocksdb_store import PartitionStore, open_database, set_aside
 from tests.fault.damage import damage
 
@@ -65,7 +66,9 @@ def marker(applied_offset: int, counted: int) -> bytes:
 
 def open_store(path: Path, write_buffer_bytes: int = WRITE_BUFFERS[0]) -> PartitionStore:
     path.parent.mkdir(parents=True, exist_ok=True)
-    database = open_database(path, block_cache_bytes=1 << 20, write_buffer_bytes=write_buffer_bytes)
+    database = open_database(
+        DEVICE_TOTALS, path, block_cache_bytes=1 << 20, write_buffer_bytes=write_buffer_bytes
+    )
     return PartitionStore(database, path)
 
 
@@ -106,11 +109,11 @@ def bring_up_to_date(path: Path, transactions: list[list[Record]]) -> dict[bytes
         opened = open_store(path)
         return opened
 
-    bulk = ChangelogRecovery({}, "changelog", open_partition)
+    bulk = ChangelogRecovery(DEVICE_TOTALS, {}, "changelog", open_partition)
     bulk._trusted_store(ChangelogFacts(0, b"birth", end))
-    start = recovery.start_offset(opened)
+    start = start_offset(opened)
     missing: list[Any] = [record for record in records if record.offset >= start]
-    store_records(opened, 0, missing)
+    store_records(DEVICE_TOTALS, opened, 0, missing)
     held = dict(opened._database.items())
     opened._database.close()
     return {key: value for key, value in held.items() if key not in OURS}

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.changelog import decode_total, encode_total
-from contract.decimals import canonical, from_canonical, nearest_float, parse_number
+from contract.decimals import canonical, from_canonical, nearest_float, parse_number, sum_exactly
 from contract.decoding import Reading
-from contract.fold import PartTotals, add_stored, fold, sum_exactly
+from contract.device_totals import PartTotals, add_stored, decode_total, encode_total, fold
 
 DIGITS = "0123456789"
 CANONICAL = r"-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?"
@@ -73,7 +72,7 @@ def test_a_stored_part_total_and_a_delta_add_exactly(
     fold(readings_of([("a", text) for _, text in before]), stored)
     fold(readings_of([("a", text) for _, text in after]), delta)
     written = encode_total(stored["a"][0], int(stored["a"][1]))
-    ((key, value),) = add_stored([("a", written)], delta)
+    ((key, value),) = add_stored([(b"a", written)], delta)
     assert key == b"a"
     total, count = decode_total(value)
     assert Fraction(total) == sum(Fraction(text) for _, text in before + after)
@@ -107,9 +106,9 @@ def test_equal_numbers_have_one_canonical_text(text: str, zeros: int, shift: int
     assert canonical(padded) == canonical(parse_number(text))
 
 
-@pytest.mark.parametrize("stored", [[], [("a", None)], [("a", None), ("b", None), ("c", None)]])
+@pytest.mark.parametrize("stored", [[], [(b"a", None)], [(b"a", None), (b"b", None), (b"c", None)]])
 def test_a_device_of_which_nothing_is_told_is_not_passed_over(
-    stored: list[tuple[str, None]],
+    stored: list[tuple[bytes, None]],
 ) -> None:
     with pytest.raises((KeyError, ValueError)):
         add_stored(stored, {"a": [1, 1], "b": [2, 1]})

@@ -123,15 +123,16 @@ def _answers(stack: Stack) -> bool:
 
 #: Python runs it before anything else of a process that has it on its path.
 OTHER_RULES = """
-import contract.fold
+import contract.views
+from contract.device_totals import DEVICE_TOTALS
 
-counted = contract.fold.fold
+counted = DEVICE_TOTALS.fold
 
 def fold(readings, into):
     counted([reading for reading in readings if reading.energy_consumed >= 0], into)
 
-contract.fold.fold = fold
-contract.fold.RULES_ID = "negatives-ignored"
+vars(DEVICE_TOTALS)["fold"] = fold
+contract.views.RULES_ID = "negatives-ignored"
 """
 
 

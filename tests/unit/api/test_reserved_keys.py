@@ -12,8 +12,9 @@ from api.query.listing import Query, rows_of
 from api.view.device_totals import total_of
 from api.view.version_view import ViewVersionView
 from contract.changelog import MARKER_KEY, Marker, encode_marker
+from contract.device_totals import DEVICE_TOTALS
 from operations.replay.comparison import ChangelogPart
-from stream_app.changelog.recovery import store_records
+from stream_app.changelog.store_records import store_records
 from stream_app.store.rocksdb_store import PartitionStore, open_database
 from tests.api_doubles import changelog_chunk, transaction
 
@@ -37,7 +38,7 @@ async def test_c12_the_api_passes_over_them(value: bytes | None) -> None:
 @VALUES
 def test_c12_a_recovery_passes_over_them(tmp_path: Path, value: bytes | None) -> None:
     database = open_database(
-        tmp_path / "0.db", block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20
+        DEVICE_TOTALS, tmp_path / "0.db", block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20
     )
     store = PartitionStore(database, tmp_path / "0.db")
     pairs = [
@@ -47,8 +48,8 @@ def test_c12_a_recovery_passes_over_them(tmp_path: Path, value: bytes | None) ->
         (LATER, value),
     ]
     records: Any = [SimpleNamespace(offset=n, key=k, value=v) for n, (k, v) in enumerate(pairs)]
-    store_records(store, 0, records)
-    assert store.end_recovery(verify=True)
+    store_records(DEVICE_TOTALS, store, 0, records)
+    assert store.end_recovery(DEVICE_TOTALS)
     assert store.get([b"a"]) == [b"1 1 5"]
     database.close()
 

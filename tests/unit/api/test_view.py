@@ -7,19 +7,12 @@ from decimal import Decimal
 import pytest
 
 from api.query.listing import Query, rows_of
-from api.view.device_totals import is_part_total, served, total_of
+from api.view.device_totals import served, total_of
 from api.view.layered_map import LayeredMap
 from api.view.snapshot import ViewSnapshot
 from api.view.version_view import WAITERS_SWEPT, ViewState, ViewVersionView
-from contract.changelog import (
-    BIRTH_KEY,
-    MARKER_KEY,
-    Birth,
-    Marker,
-    encode_birth,
-    encode_marker,
-    encode_total,
-)
+from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker, encode_birth, encode_marker
+from contract.device_totals import encode_total, is_part_total
 from contract.errors import CorruptRecord
 from tests.api_doubles import changelog_chunk, filled_view, transaction
 

@@ -11,8 +11,8 @@ import pytest
 
 from contract.decimals import canonical, nearest_float
 from contract.decoding import Reading, decode_readings, validate
+from contract.device_totals import PartTotals, fold
 from contract.errors import InvalidReading
-from contract.fold import PartTotals, fold
 from tests import oracle
 from tests.values import GOOD, value_of
 

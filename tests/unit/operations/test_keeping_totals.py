@@ -16,9 +16,9 @@ from confluent_kafka import KafkaError, KafkaException
 from cli import app as cli
 from cli.commands import replay as command
 from contract.changelog import Birth, Marker
-from contract.fold import RULES_ID
 from contract.topics import READINGS, VIEWS, changelog
 from contract.view_versions import Views, ViewState, ViewVersion
+from contract.views import RULES_ID
 from kafka_io.cluster import TopicOnBroker
 from kafka_io.errors import NoBroker
 from operations.errors import Refused

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from api.view.version_view import ViewVersionView
-from contract.changelog import MARKER_KEY, Marker, check_follows, encode_marker, encode_total
+from contract.changelog import MARKER_KEY, Marker, check_follows, encode_marker
+from contract.device_totals import DEVICE_TOTALS, encode_total
 from contract.errors import DoesNotFollow
 from operations.replay.comparison import ChangelogPart
 from operations.views import markers as markers_module
-from stream_app.changelog.recovery import ChangelogRecovery, store_records
+from stream_app.changelog.recovery import ChangelogRecovery
+from stream_app.changelog.store_records import store_records
 from stream_app.errors import PartitionRefusal, RestartNeeded
 from stream_app.store.rocksdb_store import DAMAGED_FILE, PartitionStore, open_database
 from tests.api_doubles import changelog_chunk
@@ -49,7 +51,9 @@ def records_of(*markers: Marker) -> Any:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[PartitionStore]:
     path = tmp_path / "0.db"
-    database = open_database(path, block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20)
+    database = open_database(
+        DEVICE_TOTALS, path, block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20
+    )
     yield PartitionStore(database, path)
     database.close()
 
@@ -60,7 +64,7 @@ async def test_c4_a_marker_that_follows_is_taken(marker: Marker, store: Partitio
     view = ViewVersionView(1, 1)
     await view.apply(changelog_chunk([*commit(BEFORE), *commit(marker)]))
     assert view.applied_offsets() == [marker.applied_offset]
-    store_records(store, 0, records_of(BEFORE, marker))
+    store_records(DEVICE_TOTALS, store, 0, records_of(BEFORE, marker))
     assert store.marker() == marker
 
 
@@ -84,10 +88,10 @@ async def test_c4_the_api_refuses_one_that_does_not(marker: Marker, words: str) 
 def test_c4_recovery_refuses_one_that_does_not(
     marker: Marker, words: str, store: PartitionStore
 ) -> None:
-    recovery = ChangelogRecovery({}, "the-changelog", lambda partition, fresh: store)
+    recovery = ChangelogRecovery(DEVICE_TOTALS, {}, "the-changelog", lambda partition, fresh: store)
     refused: dict[int, PartitionRefusal] = {}
     with recovery._refusals(0, refused):
-        store_records(store, 0, records_of(BEFORE, marker))
+        store_records(DEVICE_TOTALS, store, 0, records_of(BEFORE, marker))
     found = str(refused[0])
     assert found.startswith("partition 0: the-changelog has a marker that ")
     assert words in found
@@ -101,7 +105,7 @@ def test_c4_a_store_that_the_changelog_does_not_continue_is_rebuilt(
     """Its changelog lost its end and grew again, or the commit is stale: the whole log tells."""
     store.write(commit(BEFORE), 1)
     with pytest.raises(RestartNeeded, match=f"local store is not of this changelog.*{words}"):
-        store_records(store, 0, records_of(marker))
+        store_records(DEVICE_TOTALS, store, 0, records_of(marker))
     assert (store.path / DAMAGED_FILE).exists()
     assert store.marker() == BEFORE
 

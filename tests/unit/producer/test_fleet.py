@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from contract.decimals import sum_exactly
 from contract.decoding import decode_readings
 from contract.errors import SettingError
-from contract.fold import sum_exactly
 from producer.client.reading_producer import ReadingProducer
 from producer.fleet.bad_values import KINDS, bad_value
 from producer.fleet.fleet import Fleet, Simulated

@@ -59,5 +59,5 @@ def test_a_peer_of_the_benchmark_stands_on_its_own(peer: str) -> None:
 
 
 def test_the_check_sees_an_import(tmp_path: Path) -> None:
-    (tmp_path / "judge.py").write_text("def f():\n    from contract.fold import fold\n")
-    assert imported(tmp_path / "judge.py") == {"contract.fold"}
+    (tmp_path / "judge.py").write_text("def f():\n    from contract.device_totals import fold\n")
+    assert imported(tmp_path / "judge.py") == {"contract.device_totals"}

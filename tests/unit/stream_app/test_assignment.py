@@ -11,6 +11,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError, ProducerClosed
 
 from contract.changelog import MARKER_KEY, Birth, Marker, check_follows, encode_marker
+from contract.device_totals import DEVICE_TOTALS
 from kafka_io.batches.chunk import BatchStamp
 from kafka_io.errors import NoBroker
 from stream_app.changelog.fence import SETTLED_SECONDS, SingleBatches, WriterFence
@@ -21,7 +22,7 @@ from stream_app.ownership import assignment as ownership_module
 from stream_app.ownership import set_aside as set_aside_module
 from stream_app.ownership.assignment import Ownership
 from stream_app.ownership.set_aside import Retries, leave_if_alone
-from stream_app.partition.fold_state import Transaction
+from stream_app.partition.pending import Transaction
 
 BIRTH = Birth("cluster", "readings", "readings-id", "changelog-id", 0, "1")
 
@@ -151,6 +152,7 @@ def ownership_of(recovery: Any, nothing_left: Any = None, lineage: Any = None) -
     new_writer: Any = lambda partition: Writer()  # noqa: E731
     new_pipe: Any = Pipe
     return Ownership(
+        view=DEVICE_TOTALS,
         new_writer=new_writer,
         recovery=recovery,
         lineage=lineage or Log(),

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from contract.changelog import Marker
+from contract.device_totals import DEVICE_TOTALS
 from stream_app.partition.commit_policy import (
     CAUGHT_UP_RECORDS,
     DEEP_WAIT_SECONDS,
@@ -17,7 +18,8 @@ from stream_app.partition.commit_policy import (
     QUARANTINE_BYTES,
     Backlog,
 )
-from stream_app.partition.fold_state import PartitionFold, QuarantineRecord
+from stream_app.partition.fold_state import PartitionFold
+from stream_app.partition.pending import QuarantineRecord
 
 TARGET = 10_000
 FAR = TARGET - 1
@@ -25,8 +27,8 @@ FAR = TARGET - 1
 
 def fold_with(backlog: Backlog, *, devices: int = 1, readings: int | None = None) -> PartitionFold:
     """A partition that is counted in, with so much pending."""
-    fold = PartitionFold(0, Marker(applied_offset=-1))
-    fold.pending.totals = {f"device_{number}": [1, 1] for number in range(devices)}
+    fold = PartitionFold(DEVICE_TOTALS, 0, Marker(applied_offset=-1))
+    fold.pending.deltas = {f"device_{number}": [1, 1] for number in range(devices)}
     fold.pending.counted = devices if readings is None else readings
     backlog.join(fold)
     return fold
@@ -99,7 +101,7 @@ def test_a_large_transaction_takes_its_turn_unless_it_quarantines() -> None:
     backlog = Backlog(TARGET)
     fold = fold_with(backlog, devices=LARGE_DEVICES - 1)
     assert not backlog.is_large(fold)
-    fold.pending.totals["another"] = [1, 1]
+    fold.pending.deltas["another"] = [1, 1]
     assert backlog.is_large(fold)
     fold.pending.quarantined.append(QuarantineRecord(None, b"{}"))
     assert not backlog.is_large(fold)
@@ -111,7 +113,7 @@ def most_devices(backlog: Backlog) -> int:
     fold = fold_with(backlog)
     while low < high:
         middle = (low + high) // 2
-        fold.pending.totals = cast(Any, range(middle))
+        fold.pending.deltas = cast(Any, range(middle))
         low, high = (low, middle) if backlog._makes(1, fold) else (middle + 1, high)
     backlog.leave(fold)
     return low

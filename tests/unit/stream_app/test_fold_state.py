@@ -7,11 +7,13 @@ from decimal import Decimal
 
 import pytest
 
-from contract.changelog import MARKER_KEY, Marker, decode_marker, decode_total
+from contract.changelog import MARKER_KEY, Marker, decode_marker
+from contract.device_totals import DEVICE_TOTALS, decode_total
 from contract.freshness import freshness_seconds
 from contract.quarantine import decode_quarantined
 from kafka_io.batches.chunk import RecordChunk
-from stream_app.partition.fold_state import PartitionFold, Pending, Transaction, Verdict
+from stream_app.partition.fold_state import PartitionFold, Verdict
+from stream_app.partition.pending import Pending, Transaction
 from tests.records import HandmadeRecord, chunk_of, reading_value
 
 MARKER = Marker(applied_offset=9, counted=4, quarantined=2, newest_ms=100)
@@ -19,13 +21,13 @@ MARKER = Marker(applied_offset=9, counted=4, quarantined=2, newest_ms=100)
 
 @pytest.fixture
 def fold() -> PartitionFold:
-    return PartitionFold(3, MARKER)
+    return PartitionFold(DEVICE_TOTALS, 3, MARKER)
 
 
 def committed(fold: PartitionFold, stored: dict[str, bytes] | None = None) -> Transaction:
     """Take what is pending through one transaction."""
     taken, applied = fold.take(), fold.folded_offset
-    found = [(device, (stored or {}).get(device)) for device in taken.totals]
+    found = [(device.encode(), (stored or {}).get(device)) for device in taken.deltas]
     transaction = fold.transaction(taken, applied, found)
     fold.applied(transaction)
     return transaction
@@ -110,7 +112,7 @@ def test_what_is_folded_after_take_belongs_to_the_next_transaction(fold: Partiti
     fold.accept(chunk_of(10, [reading_value(energy="1")]))
     taken, applied = fold.take(), fold.folded_offset
     fold.accept(chunk_of(11, [reading_value(energy="2"), b"bad"]))
-    first = fold.transaction(taken, applied, [("device_1", None)])
+    first = fold.transaction(taken, applied, [(b"device_1", None)])
     fold.applied(first)
     assert first.marker == Marker(10, 5, 2, 1_746_000_000_000, previous=9)
     second = committed(fold, {k.decode(): v for k, v in first.updates[:-1]})
@@ -179,7 +181,7 @@ NOW_MS = 1_764_504_000_000
 def test_c11_a_create_time_that_is_no_time_is_told_and_never_newer_than_now(
     stamp: int, newest: int, is_odd: bool
 ) -> None:
-    fold = PartitionFold(3, MARKER, clock=lambda: NOW_MS / 1000)
+    fold = PartitionFold(DEVICE_TOTALS, 3, MARKER, clock=lambda: NOW_MS / 1000)
     records = [HandmadeRecord(10, reading_value(), timestamp=stamp)]
     largest = max(stamp, 50)
     fold.accept(RecordChunk("energy_consumption", 3, 10, 11, [records], largest))
@@ -189,7 +191,7 @@ def test_c11_a_create_time_that_is_no_time_is_told_and_never_newer_than_now(
 
 def test_c11_a_marker_of_the_far_future_heals_with_the_next_commit() -> None:
     marker = Marker(9, counted=1, newest_ms=NOW_MS * 1000)
-    fold = PartitionFold(3, marker, clock=lambda: NOW_MS / 1000)
+    fold = PartitionFold(DEVICE_TOTALS, 3, marker, clock=lambda: NOW_MS / 1000)
     fold.accept(chunk_of(10, [reading_value()]))
     assert committed(fold).marker.newest_ms == NOW_MS
 
@@ -213,7 +215,7 @@ def test_k79_two_broken_halves_are_two_bad_records(fold: PartitionFold) -> None:
 def pending_of(*, readings: int, devices: int) -> Pending:
     pending = Pending()
     pending.counted = readings
-    pending.totals = {f"device_{number}": [1, 1] for number in range(devices)}
+    pending.deltas = {f"device_{number}": [1, 1] for number in range(devices)}
     return pending
 
 

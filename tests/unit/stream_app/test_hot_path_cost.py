@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 from contract.changelog import Marker
+from contract.device_totals import DEVICE_TOTALS
 from stream_app.partition.fold_state import PartitionFold
 from tests.records import chunk_of, reading_value
 
@@ -52,7 +53,7 @@ class StepCounter:
 def steps_of_folding(readings: int) -> StepCounter:
     """Fold a chunk of everyday readings into totals that know their devices."""
     values = [reading_value(f"device_{n % DEVICES}", str(n)) for n in range(readings)]
-    fold = PartitionFold(0, Marker(applied_offset=-1))
+    fold = PartitionFold(DEVICE_TOTALS, 0, Marker(applied_offset=-1))
     fold.accept(chunk_of(0, values[:DEVICES]))
     chunk = chunk_of(DEVICES, values[DEVICES:])
     counter = StepCounter()

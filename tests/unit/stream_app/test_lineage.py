@@ -8,6 +8,7 @@ from typing import Any, Self
 import pytest
 
 from contract.changelog import Marker, decode_marker
+from contract.device_totals import DEVICE_TOTALS
 from kafka_io.batches.chunk import BatchStamp, RecordChunk
 from stream_app.changelog import lineage as lineage_module
 from stream_app.changelog.lineage import Lineage
@@ -106,23 +107,23 @@ async def test_x56_no_answer_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def commit(fold: PartitionFold) -> Marker:
-    transaction = fold.transaction(fold.take(), fold.folded_offset, [("device_1", None)])
+    transaction = fold.transaction(fold.take(), fold.folded_offset, [(b"device_1", None)])
     fold.applied(transaction)
     return decode_marker(transaction.updates[-1][1])
 
 
 def test_x56_a_marker_has_the_batch_that_holds_its_offset() -> None:
-    fold = PartitionFold(0, MARKER)
+    fold = PartitionFold(DEVICE_TOTALS, 0, MARKER)
     fold.accept(chunk_of(10, [reading_value()], stamp=(0xAD, 4)))
     fold.accept(chunk_of(11, [reading_value()], stamp=(0xAE, 5)))
     taken, applied = fold.take(), fold.folded_offset
     fold.accept(chunk_of(12, [reading_value()], stamp=(0xAF, 6)))
-    marker = fold.transaction(taken, applied, [("device_1", None)]).marker
+    marker = fold.transaction(taken, applied, [(b"device_1", None)]).marker
     assert (marker.applied_offset, marker.checksum, marker.leader_epoch) == (11, 0xAE, 5)
 
 
 def test_x56_a_marker_without_a_batch_says_nothing_of_the_log() -> None:
-    fold = PartitionFold(0, Marker(9))
+    fold = PartitionFold(DEVICE_TOTALS, 0, Marker(9))
     assert not fold.needs_proof(chunk_of(10, [reading_value()], stamp=(1, 9)))
     assert fold.accept(chunk_of(5, [b""] * 3, stamp=(1, 9))) is Verdict.REDELIVERED
     fold.accept(chunk_of(10, [reading_value()]))
@@ -137,7 +138,7 @@ def test_x56_a_marker_without_a_batch_says_nothing_of_the_log() -> None:
 def test_x56_what_looks_new_at_counted_offsets_needs_proof(
     start: int, count: int, stamp: tuple[int, int]
 ) -> None:
-    fold = PartitionFold(0, MARKER)
+    fold = PartitionFold(DEVICE_TOTALS, 0, MARKER)
     other = chunk_of(start, [reading_value()] * count, stamp=stamp)
     assert fold.needs_proof(other)
     assert fold.accept(other) is Verdict.REDELIVERED, "by a service that fills in its own epoch"
@@ -152,7 +153,7 @@ def test_x56_what_looks_new_at_counted_offsets_needs_proof(
 def test_x56_what_comes_again_is_redelivered(
     start: int, count: int, stamp: tuple[int, int]
 ) -> None:
-    fold = PartitionFold(0, MARKER)
+    fold = PartitionFold(DEVICE_TOTALS, 0, MARKER)
     again = chunk_of(start, [reading_value()] * count, stamp=stamp)
     assert not fold.needs_proof(again)
     assert fold.accept(again) is Verdict.REDELIVERED
@@ -171,7 +172,7 @@ def test_x56_what_comes_again_is_redelivered(
 def test_x56_a_straddling_chunk_is_held_against_it_too(
     first_batch: BatchStamp, epoch: int, needs: bool
 ) -> None:
-    fold = PartitionFold(0, MARKER)
+    fold = PartitionFold(DEVICE_TOTALS, 0, MARKER)
     chunk = chunk_of(5, [reading_value()] * 10, stamp=(1, epoch))
     chunk.first_batch = first_batch
     assert fold.needs_proof(chunk) is needs
@@ -179,7 +180,7 @@ def test_x56_a_straddling_chunk_is_held_against_it_too(
 
 
 def test_x56_the_first_chunk_of_another_leader_needs_proof_and_the_next_does_not() -> None:
-    fold = PartitionFold(0, MARKER)
+    fold = PartitionFold(DEVICE_TOTALS, 0, MARKER)
     chunk = chunk_of(10, [reading_value()], stamp=(1, 5))
     assert fold.needs_proof(chunk)
     fold.accept(chunk)

@@ -11,6 +11,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from contract.changelog import Marker
+from contract.device_totals import DEVICE_TOTALS
 from kafka_io.batches.chunk import BatchStamp, RecordChunk
 from stream_app.agent import fold_readings
 from stream_app.changelog.lineage import refusal
@@ -21,7 +22,8 @@ from stream_app.ownership import processor as pipe_module
 from stream_app.ownership.processor import PartitionPipe
 from stream_app.partition import commit_policy as backlog_module
 from stream_app.partition.commit_policy import Backlog
-from stream_app.partition.fold_state import PartitionFold, Transaction
+from stream_app.partition.fold_state import PartitionFold
+from stream_app.partition.pending import Transaction
 from stream_app.process.rate_limiter import Pace
 from stream_app.store.rocksdb_store import PartitionStore
 from tests.records import chunk_of, reading_value, records_from
@@ -165,7 +167,7 @@ def pipe_of(
     **options: Any,
 ) -> PartitionPipe:
     return PartitionPipe(
-        PartitionFold(0, Marker(applied_offset=-1)),
+        PartitionFold(DEVICE_TOTALS, 0, Marker(applied_offset=-1)),
         cast(TransactionWriter, writer),
         cast(PartitionStore, store),
         cast(Any, source or CaughtUp()),

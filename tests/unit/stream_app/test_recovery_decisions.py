@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker, encode_birth, encode_marker
+from contract.device_totals import DEVICE_TOTALS
 from contract.errors import CorruptRecord, SettingError
 from stream_app.changelog.origin import (
     ChangelogFacts,
@@ -16,7 +17,8 @@ from stream_app.changelog.origin import (
     check_position,
     distrust_of,
 )
-from stream_app.changelog.recovery import ChangelogRecovery, require_marker
+from stream_app.changelog.recovery import ChangelogRecovery
+from stream_app.changelog.store_records import require_marker
 from stream_app.errors import Refusal, RestartNeeded
 from stream_app.settings import WorkerSettings
 from stream_app.store.rocksdb_store import OFFSET_KEY, PARTITION_KEY, PartitionStore
@@ -82,10 +84,10 @@ def test_an_offset_that_is_no_number_is_an_error_the_caller_takes_for_distrust()
         opened.append(fresh)
         return store() if fresh else store(offset=b"\x00junk", birth=FACTS.birth)
 
-    recovery = ChangelogRecovery({}, "changelog", open_store)
+    recovery = ChangelogRecovery(DEVICE_TOTALS, {}, "changelog", open_store)
     assert recovery._trusted_store(FACTS).changelog_offset() is None
     assert opened == [False, True]
-    trusting = ChangelogRecovery({}, "changelog", lambda partition, fresh: sound)
+    trusting = ChangelogRecovery(DEVICE_TOTALS, {}, "changelog", lambda partition, fresh: sound)
     assert trusting._trusted_store(FACTS) is sound
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Marker, encode_marker
-from stream_app.changelog.recovery import store_records
+from contract.device_totals import DEVICE_TOTALS
+from stream_app.changelog.store_records import store_records
 from stream_app.store.rocksdb_log_check import is_endless
 from stream_app.store.rocksdb_store import (
     DAMAGED_FILE,
@@ -33,7 +34,7 @@ def path(tmp_path: Path) -> Path:
 
 def open_at(path: Path) -> Any:
     path.parent.mkdir(parents=True, exist_ok=True)
-    return open_database(path, block_cache_bytes=MIB, write_buffer_bytes=MIB)
+    return open_database(DEVICE_TOTALS, path, block_cache_bytes=MIB, write_buffer_bytes=MIB)
 
 
 def set_aside_of(path: Path) -> list[Path]:
@@ -203,7 +204,7 @@ def test_a_recovery_that_was_broken_off_goes_on_and_is_verified_at_its_end(path:
         some: Any = [
             SimpleNamespace(offset=first + i, key=k, value=v) for i, (k, v) in enumerate(records)
         ]
-        store_records(store, 0, some)
+        store_records(DEVICE_TOTALS, store, 0, some)
         return store
 
     store = recovered([(b"a", b"1 1 1")], 0)
@@ -211,10 +212,10 @@ def test_a_recovery_that_was_broken_off_goes_on_and_is_verified_at_its_end(path:
     store._database.close()
     store = recovered([(b"b", b"1 2 5"), (MARKER_KEY, encode_marker(Marker(7, counted=4)))], 1)
     assert store.get([b"a"]) == [b"1 1 1"], "what was recovered before is kept"
-    assert not store.end_recovery(verify=True), "one reading is missing"
+    assert not store.end_recovery(DEVICE_TOTALS), "one reading is missing"
     assert store.is_recovering()
     store.write([(b"b", b"1 3 6")], 3)
-    assert store.end_recovery(verify=True)
+    assert store.end_recovery(DEVICE_TOTALS)
     assert not store.is_recovering()
 
 

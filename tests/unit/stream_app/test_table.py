@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from contract.changelog import MARKER_KEY, Marker, encode_marker, encode_total
-from contract.topics import TABLE
+from contract.changelog import MARKER_KEY, Marker, encode_marker
+from contract.device_totals import DEVICE_TOTALS, encode_total
 from stream_app.faust_adapter.app import ChunkApp
 from stream_app.faust_adapter.table import TotalsTable
 
@@ -20,9 +20,10 @@ from stream_app.faust_adapter.table import TotalsTable
 def app(tmp_path: Path) -> Any:
     """A worker that works on partitions 0 and 1; another one has partition 2."""
     app = ChunkApp("test", store="rocksdb://", datadir=str(tmp_path), Table=TotalsTable)
+    app.view = DEVICE_TOTALS
     app.settings = SimpleNamespace(block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20)
     app.ownership = SimpleNamespace(is_recovering=False, pipes={0: None, 1: None})
-    table = app.Table(TABLE, partitions=3, key_type=bytes, value_type=bytes)
+    table = app.Table(DEVICE_TOTALS.name, partitions=3, key_type=bytes, value_type=bytes)
     for partition, updates in (
         (0, [(b"device_7", encode_total(Decimal("1.5"), 2)), (b"device_8", encode_total(4, 1))]),
         (1, [(b"device_7", encode_total(Decimal("0.25"), 1))]),

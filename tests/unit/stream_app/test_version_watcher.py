@@ -10,9 +10,9 @@ import pytest
 from confluent_kafka.admin import ConfigResource, ResourceType
 
 from contract.changelog import Birth
-from contract.fold import RULES_ID
 from contract.topics import QUARANTINE, READINGS, VIEWS, changelog
 from contract.view_versions import Views, ViewVersion
+from contract.views import RULES_ID
 from kafka_io.cluster import Cluster, TopicOnBroker
 from stream_app.changelog.fence import REMEMBERED_MS, SingleBatches
 from stream_app.checks import certainty

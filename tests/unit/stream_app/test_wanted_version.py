@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from contract.changelog import Birth
-from contract.fold import RULES_ID
 from contract.view_versions import Views, ViewState, ViewVersion
+from contract.views import RULES_ID
 from stream_app.checks.preflight import Ground, check_wanted, wanted_version
 from stream_app.errors import Refusal, RestartNeeded, Suspicion, ViewDropped, WorkerError
 
