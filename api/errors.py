@@ -1,4 +1,4 @@
-"""What an HTTP request can run into; `api/app.py` has the status of each.
+"""What an HTTP request can run into, and the status of each answer.
 
 ApiError                  has a text for the client and extra headers
 +-- BadRequest            what was sent cannot be understood
@@ -30,6 +30,8 @@ from typing import Any
 class ApiError(Exception):
     """The request failed; read the text and correct it."""
 
+    #: Of the answer; a class without one has its parent's.
+    status: int
     headers: tuple[tuple[str, str], ...] = ()
 
     def __init__(self, text: str) -> None:
@@ -45,43 +47,62 @@ class ApiError(Exception):
 class BadRequest(ApiError):
     """The request cannot be understood; the text names what and where."""
 
+    status = 400
+
 
 class Forbidden(ApiError):
     """The token is missing, unknown, expired or has no scope for this; use another one."""
+
+    status = 403
 
 
 class NotFound(ApiError):
     """There is nothing under this name."""
 
+    status = 404
+
 
 class MethodNotAllowed(ApiError):
     """No route has this method; the header Allow says which there are."""
 
+    status = 405
     headers = (("Allow", "GET, HEAD, POST, OPTIONS"),)
 
 
 class RequestTimeout(ApiError):
     """Head or body did not come in time; nothing was written, send it again."""
 
+    status = 408
+
 
 class BodyTooLarge(ApiError):
     """The body is over the limit; nothing was written, send it in parts."""
+
+    status = 413
 
 
 class KeyReused(ApiError):
     """The key was used with another body within a day; use a new key for a new body."""
 
+    status = 422
+
 
 class TooLongTarget(ApiError):
     """Path or query are over the limit; ask for less at once."""
+
+    status = 414
 
 
 class TooManyHeaders(ApiError):
     """The headers are over the limit."""
 
+    status = 431
+
 
 class TooManyRequests(ApiError):
     """The token has used up its rate; go on after the seconds in Retry-After."""
+
+    status = 429
 
     def __init__(self, text: str, headers: tuple[tuple[str, str], ...]) -> None:
         """Keep the headers that say how long to wait."""
@@ -92,6 +113,7 @@ class TooManyRequests(ApiError):
 class Unavailable(ApiError):
     """Not now; nothing was done, try again after the seconds in Retry-After."""
 
+    status = 503
     headers = (("Retry-After", "1"),)
 
 
@@ -138,6 +160,8 @@ class RowsWritten(Exception):
 
 class PartlyWritten(RowsWritten, ApiError):
     """Some rows are in the log or may be; sending the body again counts those twice."""
+
+    status = 504
 
 
 class BrokenOff(RowsWritten, BadRequest):

@@ -12,7 +12,6 @@ from unittest.mock import Mock
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from api.app import STATUS
 from api.errors import ClientGone
 from api.http.connection import Bounds, Connection
 from api.http.cors import Cors
@@ -67,7 +66,6 @@ def bounds_of(**bounds: Any) -> Bounds:
         "connections": 100,
         "head_timeout_seconds": 7.0,
         "send_timeout_seconds": 20.0,
-        "statuses": STATUS,
         "metrics": Metrics(),
         "cors": Cors("*"),
     }

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, MutableMapping
 from typing import Any
 
-from api.auth.token_store import ADMIN, Token, TokenStore
+from api.auth.scopes import granting
+from api.auth.token_store import Token, TokenStore
 from api.errors import ApiError, BadRequest, Forbidden
-from api.http.query_parameters import parse_query
-
-APPEND = frozenset({ADMIN, "DATASOURCES:APPEND:energy_consumption"})
-READ_TOTALS = frozenset({ADMIN, "PIPES:READ:*", "PIPES:READ:energy_consumption_by_device"})
-READ_QUARANTINE = frozenset({ADMIN, "PIPES:READ:*", "PIPES:READ:energy_consumption_quarantine"})
-READ_DATASOURCES = frozenset({ADMIN, "DATASOURCES:READ:energy_consumption"})
-READ_METRICS = frozenset({ADMIN, "METRICS:READ"})
+from api.http.parameters import parse_query
 
 _NO_TOKEN = "no valid token: send `Authorization: Bearer TOKEN`, or ?token=TOKEN"
 
@@ -22,15 +17,17 @@ def require(
     store: TokenStore,
     headers: Iterable[tuple[bytes, bytes]],
     token_parameters: list[str] | None,
-    scopes: frozenset[str],
+    needed: Iterable[str] = (),
 ) -> Token:
-    """Let a request pass that has a token with one of the scopes; returns the token.
+    """Let a request pass that has a token with all of these scopes; returns the token.
 
-    Raises: what `admit` raises, and Forbidden for a token without the scope.
+    Raises: what `admit` raises, and Forbidden for a token without a scope.
     """
     token = admit(store, headers, token_parameters)
-    if scopes.isdisjoint(token.scopes):
-        raise Forbidden(f"the token has none of the scopes {', '.join(sorted(scopes))}")
+    for scope in needed:
+        if granting(scope).isdisjoint(token.scopes):
+            one_of = ", ".join(sorted(granting(scope)))
+            raise Forbidden(f"the token has none of the scopes {one_of}")
     return token
 
 

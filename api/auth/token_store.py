@@ -24,6 +24,7 @@ from typing import Literal
 
 import msgspec
 
+from api.auth.scopes import ADMIN, SCOPES
 from contract.errors import echo
 from contract.settings import TOKENS_NAME
 
@@ -33,17 +34,6 @@ ADMIN_TOKEN_NAME = "admin_token"
 #: No secret of ours is longer; what is longer is not even hashed.
 SECRET_CHARACTERS = 512
 _PREFIX = "et_"
-
-ADMIN = "ADMIN"
-SCOPES = (
-    ADMIN,
-    "DATASOURCES:APPEND:energy_consumption",
-    "DATASOURCES:READ:energy_consumption",
-    "PIPES:READ:energy_consumption_by_device",
-    "PIPES:READ:energy_consumption_quarantine",
-    "PIPES:READ:*",
-    "METRICS:READ",
-)
 
 
 class TokenError(Exception):

@@ -16,7 +16,7 @@ their interface are used here.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +26,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from api.errors import ApiError, BadRequest, Busy, ClientGone, MethodNotAllowed, RequestTimeout
 from api.http import framing
 from api.http.cors import Cors
-from api.http.middleware import status_of
 from api.http.responses import Message
 from api.http.write_coalescing import JoinedWrites, Progress
 from api.metrics import Metrics
@@ -47,7 +46,6 @@ class Bounds:
     connections: int
     head_timeout_seconds: float
     send_timeout_seconds: float
-    statuses: Mapping[type[ApiError], int]
     metrics: Metrics
     cors: Cors
     lingering: set[Connection] = field(default_factory=set)
@@ -240,8 +238,7 @@ class Connection(HttpToolsProtocol):
             self.cycle.message_event.set()
         if is_told:
             cors = self._bounds.cors.headers(self.scope["headers"] if self.scope else ())
-            status = status_of(error, self._bounds.statuses)
-            self.transport.write(framing.refusal(error, status, cors))
+            self.transport.write(framing.refusal(error, cors))
         self._linger()
 
     def _linger(self) -> None:

@@ -101,7 +101,7 @@ def _is_host(value: bytes) -> bool:
     return _HOST.fullmatch(value) is not None
 
 
-def refusal(error: ApiError, status: int, cors: Iterable[tuple[bytes, bytes]]) -> bytes:
+def refusal(error: ApiError, cors: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Return a whole answer, after which the connection is closed."""
     body = msgspec.json.encode(error_content(error.text))
     own = ((name.lower().encode(), value.encode()) for name, value in error.headers)
@@ -109,5 +109,5 @@ def refusal(error: ApiError, status: int, cors: Iterable[tuple[bytes, bytes]]) -
     return (
         b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
         b"%bconnection: close\r\n\r\n%b"
-        % (status, HTTPStatus(status).phrase.encode(), len(body), headers, body)
+        % (error.status, HTTPStatus(error.status).phrase.encode(), len(body), headers, body)
     )

@@ -1,8 +1,8 @@
-"""The outermost layer: CORS, the rate of a token, every failure answered, all counted.
+"""Around the routes: CORS, the rate of a token, unforeseen failures answered, all counted.
 
 Guarantees: no failure of a handler becomes a 500 or a traceback for the client, nor does the
-end of the server's patience at a stop. What is refused before there is a request, and a client
-that does not send or read, is connection.py's part and not seen here.
+end of the server's patience at a stop; foreseen ones are error_handlers.py's. What is refused
+before there is a request, and a client that does not send or read, is connection.py's part.
 """
 
 from __future__ import annotations
@@ -10,16 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
 
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.auth.rate_limit import RateLimit
 from api.errors import ApiError, ClientGone, Unavailable
 from api.http.cors import Cors, Headers
-from api.http.responses import JsonAnswer, error_answer, error_content
+from api.http.responses import error_answer
 from api.metrics import Metrics
 from contract.errors import echo
 
@@ -27,19 +25,13 @@ log = logging.getLogger("api.http.middleware")
 
 
 class Front:
-    """What a request meets before the routes."""
+    """The middleware of the app."""
 
     def __init__(
-        self,
-        app: ASGIApp,
-        statuses: Mapping[type[ApiError], int],
-        metrics: Metrics,
-        cors: Cors,
-        rates: RateLimit | None = None,
+        self, app: ASGIApp, metrics: Metrics, cors: Cors, rates: RateLimit | None = None
     ) -> None:
-        """Keep the app, the table error -> status, who may call from a browser and how often."""
+        """Keep the app, who may call from a browser and how often."""
         self._app = app
-        self._statuses = statuses
         self._metrics = metrics
         self._rates = rates
         self._cors = cors
@@ -86,8 +78,6 @@ class Front:
 
     def _failure(self, scope: Scope, error: BaseException) -> Response:
         """Return the answer to a request that failed."""
-        if isinstance(error, HTTPException):
-            return _unrouted(scope, error)
         if isinstance(error, asyncio.CancelledError):
             # Only at the end of a stop; a handler with rows in the log has told their counts.
             error = Unavailable("the server is stopping and did not finish this; try again")
@@ -97,19 +87,4 @@ class Front:
             log.error("unexpected failure of %s %s", scope["method"], path, exc_info=error)
             self._metrics.unexpected_errors.inc()
             error = Unavailable("something failed here that nobody foresaw; try again")
-        return error_answer(error, status_of(error, self._statuses))
-
-
-def status_of(error: ApiError, statuses: Mapping[type[ApiError], int]) -> int:
-    """Return the status of an error; one that is not in the table has its parent's."""
-    return next(statuses[kind] for kind in type(error).__mro__ if kind in statuses)
-
-
-def _unrouted(scope: Scope, error: HTTPException) -> Response:
-    """Answer what has no route, or not with this method."""
-    path = echo(scope["path"])
-    if error.status_code == 405:
-        text = f"{scope['method']} is not for {path}; the header Allow says what is"
-    else:
-        text = f"there is nothing at {path}"
-    return JsonAnswer(error_content(text), error.status_code, dict(error.headers or {}))
+        return error_answer(error)

@@ -16,10 +16,10 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from api.auth.allowance import Budget
-from api.dependencies import Services
 from api.errors import BadRequest, BodyTooLarge, Busy, NotWritten
 from api.http.receiving import pieces_of
 from api.http.spool import Spool, made, unusable
+from api.settings import ApiSettings
 from producer.files.content import write_out
 
 #: Tinybird's clients send every format as `csv`.
@@ -119,13 +119,14 @@ class _Form:
         self.is_whole = True
 
 
-async def receive_upload(request: Request, upload: Upload, services: Services) -> None:
+async def receive_upload(
+    request: Request, upload: Upload, settings: ApiSettings, should_stop: Callable[[], bool]
+) -> None:
     """Receive a request's file.
 
     Raises: BadRequest, BodyTooLarge, Busy, SpoolUnusable, RequestTimeout, ClientGone; NotWritten
     as soon as the server stops.
     """
-    settings = services.settings
     form = _form_of(request, upload)
     write = upload.add if form is None else form.write
     received = 0
@@ -137,7 +138,7 @@ async def receive_upload(request: Request, upload: Upload, services: Services) -
         "file",
         settings.upload_timeout_seconds,
     ):
-        if services.is_stopping:
+        if should_stop():
             raise NotWritten("the server is stopping; nothing was written, try again")
         received += len(piece)
         try:

@@ -34,9 +34,10 @@ def error_content(text: str, details: Mapping[str, Any] | None = None) -> dict[s
     return {"error": text, "documentation": DOCUMENTATION, **(details or {})}
 
 
-def error_answer(error: ApiError, status: int) -> JsonAnswer:
+def error_answer(error: ApiError) -> JsonAnswer:
     """Return the answer to a request that failed."""
-    return JsonAnswer(error_content(error.text, error.details()), status, dict(error.headers))
+    content = error_content(error.text, error.details())
+    return JsonAnswer(content, error.status, dict(error.headers))
 
 
 class StreamedAnswer(Response):

@@ -21,7 +21,6 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-from api.app import STATUS
 from api.dependencies import Services
 from api.errors import StartRefused
 from api.http.connection import LINGERING, Bounds, Connection
@@ -167,7 +166,6 @@ def _bounds(services: Services) -> Bounds:
         connections,
         settings.head_timeout_seconds,
         settings.send_timeout_seconds,
-        STATUS,
         services.metrics,
         Cors(settings.cors_origins),
     )

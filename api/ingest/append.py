@@ -14,33 +14,26 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping
-from typing import cast
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth.allowance import Turns
-from api.dependencies import Services
-from api.errors import BadRequest, BrokenOff, NotFound, NotWritten, echo_all
+from api.errors import BadRequest, BrokenOff, NotWritten, echo_all
 from api.http.multipart import Upload, receive_upload
-from api.http.query_parameters import Parameters, check_names, choice, one
 from api.http.responses import JsonAnswer
 from api.ingest.body_rows import SLICE_ROWS
+from api.ingest.file_parameters import FileParameters
 from api.ingest.idempotency_key import Key, key_of
+from api.ingest.intake import Intake
 from api.ingest.publisher import Delivery, Publisher
 from api.ingest.sending import Sent, finished, note_failure
-from api.ingest.upload_rows import BEGINNING, NO_URL, Places, UploadRows
-from contract.errors import echo
-from contract.topics import READINGS
+from api.ingest.upload_rows import BEGINNING, Places, UploadRows
 from producer.errors import FileBroken
-from producer.files.cells import Dialect
 from producer.files.content import format_of
-from producer.files.rows import FORMATS, Format
+from producer.files.rows import Format
 from producer.judging import Batch
 
-PARAMETERS = frozenset(
-    {"mode", "name", "format", "dialect_delimiter", "dialect_escapechar", "dialect_new_line"}
-)
 #: Files read at the same time, each worth a core; a token has half of them.
 READ_AT_ONCE = 4
 #: How long a received file waits for its turn.
@@ -58,15 +51,14 @@ _FORMATS_OF_TYPES: dict[str, Format] = {
 class Append:
     """Takes in files."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Intake) -> None:
         """Keep the parts of the server."""
         self._services = services
         self._turns = Turns(READ_AT_ONCE, 0.5, "files")
 
-    async def answer(self, request: Request, parameters: Parameters, token_name: str) -> Response:
+    async def answer(self, request: Request, asked: FileParameters, token_name: str) -> Response:
         """Answer POST. Raises: ApiError, ClientGone."""
         services = self._services
-        dialect = _dialect(parameters, is_named=request.scope["path"].startswith("/v1/"))
         key = key_of(request.scope["headers"])
         if services.publisher is None or (key is not None and services.keyed is None):
             raise NotWritten("not connected to Kafka; nothing was written, try again")
@@ -74,10 +66,10 @@ class Append:
             services.uploads.hold(token_name),
             Upload(services.spool, token_name, services.spool_directory) as upload,
         ):
-            await receive_upload(request, upload, services)
+            await receive_upload(request, upload, services.settings, lambda: services.is_stopping)
             most = services.settings.max_inflated_upload_bytes
-            form = _format(parameters, upload, request.headers.get("content-type", ""))
-            file = UploadRows(upload, form, dialect, most)
+            form = _format(asked, upload, request.headers.get("content-type", ""))
+            file = UploadRows(upload, form, asked.dialect, most)
             async with self._turns.turn(token_name, TURN_SECONDS):
                 if services.is_stopping:
                     raise NotWritten("the server is stopping; nothing was written, try again")
@@ -161,33 +153,7 @@ class Append:
         return JsonAnswer({"import_id": import_id, **counts})
 
 
-def _dialect(parameters: Parameters, *, is_named: bool) -> Dialect:
-    """Check the parameters; returns how CSV is to be read."""
-    if "url" in parameters:
-        raise BadRequest(NO_URL)
-    check_names(parameters, PARAMETERS)
-    name = one(parameters, "name")
-    if not name and not is_named:
-        raise BadRequest(f"parameter name: missing; the data source is {READINGS.name}")
-    if name and name != READINGS.name:
-        raise NotFound(f"no data source {echo(name)}; there is {READINGS.name}")
-    choice(parameters, "mode", ("append",))
-    choice(parameters, "format", FORMATS)
-    choice(parameters, "dialect_new_line", ("\n", "\r\n", "\\n", "\\r\\n"))
-    characters = {}
-    for parameter in ("dialect_delimiter", "dialect_escapechar"):
-        text = one(parameters, parameter)
-        if text is not None and (len(text.encode()) != 1 or text in '"\r\n\0'):
-            raise BadRequest(f"parameter {parameter}: must be one ASCII character, no quote")
-        characters[parameter] = text
-    delimiter, escape = characters["dialect_delimiter"] or ",", characters["dialect_escapechar"]
-    if delimiter == escape:
-        raise BadRequest("parameter dialect_escapechar: must not be the delimiter")
-    return Dialect(delimiter, escape)
-
-
-def _format(parameters: Parameters, upload: Upload, content_type: str) -> Format | None:
+def _format(asked: FileParameters, upload: Upload, content_type: str) -> Format | None:
     """Return what the file is said to be; None: it is what its first bytes say."""
-    given = cast("Format | None", one(parameters, "format"))
     media_type = content_type.partition(";")[0].strip().lower()
-    return given or format_of(upload.name) or _FORMATS_OF_TYPES.get(media_type)
+    return asked.format or format_of(upload.name) or _FORMATS_OF_TYPES.get(media_type)

@@ -10,12 +10,6 @@ from contract.key_notes import KeyNote
 from producer.judging import Batch
 
 KEY_CHARACTERS = 255
-KEY_PARAMETER = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "description": "The same key and body within a day count once and are answered alike",
-    "schema": {"type": "string", "minLength": 1, "maxLength": KEY_CHARACTERS},
-}
 
 
 class Step(NamedTuple):

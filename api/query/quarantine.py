@@ -10,30 +10,23 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
-from typing import NamedTuple
+from pathlib import Path
+from typing import Annotated, NamedTuple
 
 from aiokafka.errors import KafkaError
-from starlette.requests import Request
+from pydantic import Field
 from starlette.responses import Response
 
-from api.auth.authorization import READ_QUARANTINE, require
-from api.dependencies import Services
-from api.errors import BadRequest, Unavailable, ViewNotRunning
+from api.auth.allowance import Budget
+from api.errors import Unavailable
 from api.http.long_responses import AnswerFile, LongAnswers
 from api.http.media_types import JSON
-from api.http.query_parameters import Parameters, check_names, parse_query, whole_number
-from api.http.routing import Route
-from api.openapi.operation import (
-    WHOLE_NUMBER,
-    Json,
-    Operation,
-    answer,
-    query,
-    text_header,
-)
-from api.query.formats.envelope import JsonRows, answer_schema
+from api.http.parameters import DIGITS, Parameters
+from api.query.formats.envelope import JsonRows
 from api.query.formats.writer import Summary
+from api.query.quarantine_log import QuarantineLog
 from api.query.table import Table
+from api.view.version_view import ViewVersionView
 
 PIPE = "/v0/pipes/energy_consumption_quarantine"
 LIMIT = 10_000
@@ -67,27 +60,15 @@ ROWS = Table(
 )
 
 
-def _up_to(most: int) -> Json:
-    return {**WHOLE_NUMBER, "maximum": most}
+class Paging(Parameters):
+    """Which rows, of the newest."""
 
-
-READ_ROWS = Operation(
-    "What could not be counted, newest first",
-    READ_QUARANTINE,
-    {
-        200: answer(
-            "One row for each record or row that was refused",
-            answer_schema(ROWS),
-            headers={"X-View-Version": text_header("Rows of this view version and of none")},
-        )
-    },
-    [
-        query("limit", f"At most so many rows; {LIMIT} if not given", _up_to(LIMIT)),
-        query("offset", "Without the newest so many rows", _up_to(OFFSET)),
-    ],
-    description="Read from Kafka when asked for. A page that would be too large has fewer rows "
-    "than asked for; the next one begins at offset + rows.",
-)
+    limit: Annotated[int, Field(ge=0, le=LIMIT), DIGITS] = Field(
+        LIMIT, description="At most so many rows"
+    )
+    offset: Annotated[int, Field(ge=0, le=OFFSET), DIGITS] = Field(
+        0, description="Without the newest so many rows"
+    )
 
 
 class _Asked(NamedTuple):
@@ -96,44 +77,32 @@ class _Asked(NamedTuple):
     limit: int
 
 
-class Quarantine:
+class QuarantinePipe:
     """Answers with pages of the quarantine."""
 
-    def __init__(self, services: Services) -> None:
-        """Keep the parts of the server."""
-        self._services = services
+    def __init__(self, directory: Path, disk: Budget, page_bytes: int) -> None:
+        """Keep where pages are made, the bytes they may take, and a page at most."""
+        self._page_bytes = page_bytes
         self._answers = LongAnswers(
-            services.spool_directory,
-            services.answers,
-            what="quarantine pages",
-            answers=PAGES,
-            makers=AT_ONCE,
+            directory, disk, what="quarantine pages", answers=PAGES, makers=AT_ONCE
         )
 
-    def routes(self) -> list[Route]:
-        """Return what it answers."""
-        return [Route(path, self.answer, {"GET": READ_ROWS}) for path in (f"{PIPE}.json", PIPE)]
-
-    async def answer(self, request: Request) -> Response:
-        """Answer GET and HEAD. Raises: ApiError."""
-        began_at = time.perf_counter()
-        services, scope = self._services, request.scope
-        parameters = parse_query(scope["query_string"])
-        token = require(services.tokens, scope["headers"], parameters.get("token"), READ_QUARANTINE)
-        check_names(parameters, ("limit", "offset"))
-        limit = _bounded(parameters, "limit", LIMIT)
-        offset = _bounded(parameters, "offset", OFFSET)
-        view = services.live.view
-        if view is None:
-            raise ViewNotRunning("the live view version is not known yet; try again in a second")
-        asked = _Asked(
-            view.view_version, 0 if offset is None else offset, LIMIT if limit is None else limit
-        )
+    async def answer(
+        self,
+        token_name: str,
+        paging: Paging,
+        view: ViewVersionView,
+        log: QuarantineLog,
+        *,
+        began_at: float,
+    ) -> Response:
+        """Answer with a page, read from Kafka. Raises: ApiError."""
+        asked = _Asked(view.view_version, paging.offset, paging.limit)
         headers = {"X-View-Version": str(view.view_version), "Cache-Control": "no-cache"}
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                make = partial(self._make, asked, began_at)
-                return await self._answers.answer(token.name, asked, make, headers, JSON)
+                make = partial(self._make, log, asked, began_at)
+                return await self._answers.answer(token_name, asked, make, headers, JSON)
         except TimeoutError:
             raise Unavailable(
                 f"the quarantine could not be read in {ANSWER_SECONDS:g} s; try again with a "
@@ -142,9 +111,10 @@ class Quarantine:
         except (KafkaError, OSError) as error:
             raise Unavailable("Kafka does not give the quarantine; try again") from error
 
-    async def _make(self, asked: _Asked, began_at: float, file: AnswerFile) -> None:
-        most = self._services.settings.quarantine_answer_bytes
-        page = await self._services.quarantine.newest(*asked, most)
+    async def _make(
+        self, log: QuarantineLog, asked: _Asked, began_at: float, file: AnswerFile
+    ) -> None:
+        page = await log.newest(*asked, self._page_bytes)
         writer = JsonRows(ROWS)
         await file.write(writer.head())
         for place, row in enumerate(page.records):
@@ -155,10 +125,3 @@ class Quarantine:
         read = (page.records_read, page.bytes_read)
         summary = Summary(len(page.records), page.matching, *read, elapsed)
         await file.write(writer.tail(summary))
-
-
-def _bounded(parameters: Parameters, name: str, most: int) -> int | None:
-    number = whole_number(parameters, name)
-    if number is not None and number > most:
-        raise BadRequest(f"parameter {name}: at most {most}")
-    return number

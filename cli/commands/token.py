@@ -33,7 +33,7 @@ def create(
     expires_in_days: float | None = typer.Option(None, min=0, help="Not given: never."),
 ) -> None:
     """Make a token; its secret is printed once, alone on the last line."""
-    from api.auth.token_store import SCOPES
+    from api.auth.scopes import SCOPES
 
     for each in scope:
         if each not in SCOPES:

@@ -11,6 +11,7 @@ import pytest
 from starlette.responses import Response
 
 from api.errors import StartRefused
+from api.http.routing import DirectRoute
 from api.http.server import ApiServer, bind
 from api.settings import ApiSettings
 from tests.api_doubles import Caller, ScriptedPublisher, caller_for, filled_view
@@ -217,17 +218,18 @@ async def test_b4_what_a_stop_cuts_short_is_told_so_and_who_does_not_read_is_cut
     monkeypatch.setattr("api.http.server.ANSWER_SECONDS", 0.2)
     begun = asyncio.Event()
 
-    async def never(_: object, request: object) -> Response:
+    async def never(request: object) -> Response:
         begun.set()
         await asyncio.Event().wait()
         raise AssertionError
 
-    async def large(_: object, request: object) -> Response:
+    async def large(request: object) -> Response:
         return Response(bytes(30_000_000))
 
-    monkeypatch.setattr("api.query.health.Health.alive", never)
-    monkeypatch.setattr("api.query.health.Health.ready", large)
-    async with stoppable(caller_for(tmp_path, None)) as (wire, running):
+    caller = caller_for(tmp_path, None)
+    routes = [DirectRoute("/health", never), DirectRoute("/ready", large)]
+    monkeypatch.setattr(caller.app.router, "routes", routes)
+    async with stoppable(caller) as (wire, running):
         incoming, outgoing = await asyncio.open_connection("127.0.0.1", wire.port, limit=1)
         outgoing.write(b"GET /ready HTTP/1.1\r\n" + wire.head + b"\r\n")
         asked = asyncio.ensure_future(ask(wire, b"/health"))

@@ -35,7 +35,7 @@ from api.errors import ApiError, BadRequest
 from api.http.content_encoding import Inflater
 from api.http.framing import check_head
 from api.http.multipart import Upload, _form_of
-from api.http.query_parameters import parse_query, unescape
+from api.http.parameters import parse_query, unescape
 from api.ingest.body_rows import split_rows
 from api.ingest.idempotency_key import key_of
 from api.query.freshness_headers import is_same
@@ -148,7 +148,7 @@ def test_patterns_are_compiled_where_they_are_found() -> None:
                     and node.value.id == "re"
                 ]
     # Of texts of our own.
-    assert set(hidden) <= {"api.openapi.routes", "api.openapi.document"}
+    assert set(hidden) <= {"api.routes.documentation"}
     assert len(USES) > 20
 
 

@@ -1,0 +1,26 @@
+"""The data source that a request names: there is one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, WithJsonSchema
+
+from api.errors import NotFound
+from contract.errors import echo
+from contract.topics import READINGS
+
+
+def _known(name: str) -> str:
+    if not name:
+        raise ValueError(f"missing; the data source is {READINGS.name}")
+    if name != READINGS.name:
+        raise NotFound(f"no data source {echo(name)}; there is {READINGS.name}")
+    return name
+
+
+DataSource = Annotated[
+    str,
+    AfterValidator(_known),
+    WithJsonSchema({"type": "string", "enum": [READINGS.name], "examples": [READINGS.name]}),
+]

@@ -1,0 +1,85 @@
+"""`POST /v0/events`: readings over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Query
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.auth.authorization import require
+from api.auth.scopes import APPEND
+from api.dependencies import Services
+from api.http.media_types import JSON, NDJSON
+from api.http.parameters import parse_query
+from api.http.responses import JsonAnswer
+from api.http.routing import DirectRoute, Router
+from api.ingest.events import EventsParameters
+from api.routes.access import needs
+from api.routes.documented import PARTLY_WRITTEN, WITH_TOKEN, errors
+from api.routes.idempotency_key import IDEMPOTENCY_KEY
+
+router = Router(route_class=DirectRoute, tags=["Writing"], responses=WITH_TOKEN)
+
+
+class Rows(BaseModel):
+    """What became of the rows of a body."""
+
+    successful_rows: int
+    quarantined_rows: int
+
+
+async def _asked(parameters: Annotated[EventsParameters, Query()]) -> None:
+    """Describe the parameters."""
+
+
+_BODY = {
+    "content": {
+        JSON: {
+            "schema": {"description": "A reading, or an array of readings"},
+            "example": '{"timestamp": "2025-04-30 10:11:21", "device_id": "device_7", '
+            '"energy_consumed": 3106278102, "location": "Living Room"}',
+        },
+        NDJSON: {"schema": {"type": "string", "description": "A reading on each line"}},
+    },
+    "required": True,
+}
+
+
+@router.post(
+    "/v0/events",
+    status_code=202,
+    response_model=Rows,
+    responses={
+        200: {"model": Rows, "description": "With `wait=true`: and reads show all rows"},
+        **errors(404, 408, 413, 422),
+        **PARTLY_WRITTEN,
+    },
+    dependencies=[needs(APPEND), Depends(_asked), IDEMPOTENCY_KEY],
+    openapi_extra={"requestBody": _BODY},
+    summary="Send readings",
+    response_description="All rows are acknowledged by Kafka",
+)
+async def send_events(request: Request) -> Response:
+    """Send one object, NDJSON or a JSON array, whatever the Content-Type.
+
+    gzip, zstd or deflate by Content-Encoding. A row that is no reading goes to the quarantine,
+    the others count.
+    """
+    # A direct route: what it depends on it asks for by itself, in the same order.
+    scope = request.scope
+    services: Services = scope["app"].state.services
+    parameters = parse_query(scope["query_string"])
+    token = require(services.tokens, scope["headers"], parameters.get("token"), (APPEND,))
+    asked = EventsParameters.read(parameters)
+    outcome = await services.events.write(request, token.name)
+    is_shown = asked.wait == "true" and await services.events.is_visible(outcome)
+    return JsonAnswer(
+        {
+            "successful_rows": outcome.successful_rows,
+            "quarantined_rows": outcome.quarantined_rows,
+        },
+        200 if is_shown else 202,
+    )
