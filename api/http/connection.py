@@ -10,8 +10,7 @@
 A body that trickles in is a matter of whoever reads it (receiving.py); one that nobody reads is
 the head of the next request that does not come. Guarantees: whenever the server looks, either a
 handler is at work for a connection, or its client has a deadline; what a client can make the
-server keep before a handler sees it is bounded. All names of uvicorn and httptools that are not
-their interface are used here.
+server keep before a handler sees it is bounded. Private names of uvicorn are used here only.
 """
 
 from __future__ import annotations
@@ -150,15 +149,12 @@ class Connection(HttpToolsProtocol):
         is_body = self._in_request and not self._in_head
         try:
             self.parser.feed_data(data if is_body else framing.without_offer(data))
-        except httptools.HttpParserInvalidMethodError:
-            word = data[:20].partition(b" ")[0]
-            if word.isalpha() and word.isupper():
-                raise MethodNotAllowed("no such method") from None
-            raise BadRequest("this is no HTTP") from None
         except httptools.HttpParserCallbackError as error:
             if isinstance(error.__context__, ApiError):
                 raise error.__context__ from None
             raise BadRequest("the target of the request cannot be read") from None
+        except httptools.HttpParserInvalidMethodError:
+            framing.refuse_method(data)
         except httptools.HttpParserError as error:
             raise BadRequest(f"this is no HTTP/1.1: {error}") from None
         if self._in_head:
@@ -191,9 +187,8 @@ class Connection(HttpToolsProtocol):
         """Let a handler's `send` raise ClientGone, and know HTTP/1.0 and who still sends."""
         self._gives_up_at = None
         is_old = cycle.scope["http_version"] == "1.0"
-        if is_old:
-            # To the close instead of in chunks.
-            cycle.chunked_encoding = False
+        # To the close instead of in chunks.
+        cycle.chunked_encoding = False if is_old else None
 
         def send(message: Message) -> Awaitable[None]:
             if cycle.disconnected:
@@ -224,8 +219,7 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, error: ApiError, *, is_told: bool = True) -> None:
         """Answer what is no request of ours, and close.
 
-        Not told is who sent it ahead: whoever reads an answer too many may take it for the one
-        to its next request.
+        Who sent it ahead is not told: it may take an answer too many for that to its next request.
         """
         self._bounds.metrics.refused_connections.labels(type(error).__name__).inc()
         self._is_over = True

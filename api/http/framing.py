@@ -9,10 +9,11 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from http import HTTPStatus
+from typing import NoReturn
 
 import msgspec
 
-from api.errors import ApiError, BadRequest, TooLongTarget, TooManyHeaders
+from api.errors import ApiError, BadRequest, MethodNotAllowed, TooLongTarget, TooManyHeaders
 from api.http.responses import error_content
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -48,6 +49,14 @@ def without_offer(head: bytes) -> bytes:
     request; the parser would take the body for bytes of the other protocol.
     """
     return _OFFER.sub(b"\r\nx-upgrade:", head)
+
+
+def refuse_method(head: bytes) -> NoReturn:
+    """Refuse what does not begin with a method. Raises: MethodNotAllowed, BadRequest."""
+    word = head[:20].partition(b" ")[0]
+    if word.isalpha() and word.isupper():
+        raise MethodNotAllowed("no such method")
+    raise BadRequest("this is no HTTP")
 
 
 def check_part(size: int, headers: Headers) -> None:
