@@ -66,3 +66,23 @@ def test_every_setting_has_a_word_of_explanation() -> None:
     for block in blocks:
         if re.search(r"^#[A-Z_]+=", block, re.MULTILINE):
             assert block.startswith("# "), block
+
+
+def test_the_changelog_is_releases_of_short_lines() -> None:
+    """Figures and reasons are in docs/BENCHMARKS.md, and what was tried."""
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE)[0] == "Unreleased"
+    assert set(re.findall(r"^### (.+)$", text, re.MULTILINE)) <= {
+        "Added",
+        "Changed",
+        "Fixed",
+        "Removed",
+    }
+    for section in text.split("\n## ")[1:]:
+        assert "\n- " not in section.split("\n### ", 1)[0], "below no heading"
+    assert [line for line in text.splitlines() if len(line) > 260] == []
+
+
+def test_each_setting_is_in_the_example_once() -> None:
+    names = re.findall(r"^#([A-Z][A-Z_]+)=", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(names) == len(set(names))
