@@ -16,8 +16,9 @@ from aiokafka.errors import KafkaError
 
 from api.errors import StartRefused
 from api.settings import ApiSettings
+from contract.device_totals import DEVICE_TOTALS
 from contract.errors import CorruptRecord
-from contract.topics import QUARANTINE, READINGS, VIEWS, changelog
+from contract.topics import QUARANTINE, READINGS, VIEWS
 from contract.view_versions import Views
 from kafka_io.batches.reader import read_all
 
@@ -93,7 +94,7 @@ async def _missing(settings: ApiSettings) -> str:
             views.apply(record.key, record.value)
     if views.live is None or views.live not in views.versions:
         return f"{VIEWS.name} names no live view version; make it with `energy topics create`"
-    name = changelog(views.live).name
+    name = DEVICE_TOTALS.changelog(views.live).name
     if name not in topics:
         return f"there is no topic {name}, the changelog of the live view version {views.live}"
     return ""

@@ -76,21 +76,6 @@ def changelog_topic(view_version: int, view: str) -> Topic:
     )
 
 
-def changelog(view_version: int) -> Topic:
-    """Return the changelog topic of a view version."""
-    return changelog_topic(view_version, "device_totals")
-
-
-def transactional_id(view_version: int, partition: int) -> str:
-    """Name the one writer of a view version's partition; never change it without a drain."""
-    return f"{app_id(view_version)}-{partition}"
-
-
-def probe_transactional_id(view_version: int, partition: int) -> str:
-    """Name the scratch writer that asks a partition's log whether it refuses fenced writers."""
-    return f"{app_id(view_version)}-probe-{partition}"
-
-
 #: transactional.id of whoever writes view versions and the pointer.
 VIEWS_TRANSACTIONAL_ID = "energy-views"
 

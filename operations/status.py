@@ -11,9 +11,10 @@ from msgspec.structs import replace
 
 from contract.changelog import Marker
 from contract.cluster_rules import Finding, judge_brokers, judge_leaders
+from contract.device_totals import DEVICE_TOTALS
 from contract.errors import DoesNotFollow
 from contract.freshness import freshness_seconds
-from contract.topics import READINGS, app_id, changelog
+from contract.topics import READINGS, app_id
 from contract.view_versions import Views
 from kafka_io.cluster import Cluster
 from kafka_io.errors import ClusterRefused
@@ -79,7 +80,10 @@ def _differences(cluster: Cluster, settings: TopicSettings) -> list[str]:
 def _unsafe(cluster: Cluster) -> list[Finding]:
     """What a worker would refuse to start on; the other configs are compared as declared."""
     views = current_views(cluster)
-    names = [READINGS.name, *([changelog(views.live).name] if views and views.live else [])]
+    names = [
+        READINGS.name,
+        *([DEVICE_TOTALS.changelog(views.live).name] if views and views.live else []),
+    ]
     try:
         findings = judge_leaders(cluster.configs(cluster.topics(names)))
         return findings + judge_brokers(cluster.broker_configs())
@@ -88,7 +92,7 @@ def _unsafe(cluster: Cluster) -> list[Finding]:
 
 
 def _of_live(cluster: Cluster, views: Views, live: int, now_ms: int, problems: list[str]) -> Status:
-    table = changelog(live).name
+    table = DEVICE_TOTALS.changelog(live).name
     topics = cluster.topics([READINGS.name, table])
     if len(topics) < 2:
         return Status(live, None, [], None, problems)

@@ -131,6 +131,7 @@ def _ownership(
 
     def new_writer(partition: int) -> TransactionWriter:
         return TransactionWriter(
+            DEVICE_TOTALS,
             connection,
             ground.view_version,
             partition,

@@ -17,8 +17,8 @@ from typing import Any
 from aiokafka.errors import CorruptRecordException, KafkaError, OffsetOutOfRangeError
 
 from api.view.version_view import ViewState, ViewVersionView
+from contract.device_totals import DEVICE_TOTALS
 from contract.errors import CorruptRecord
-from contract.topics import changelog
 from contract.view_versions import ViewVersion
 from kafka_io.batches.reader import ChunkReader
 
@@ -59,7 +59,7 @@ class Follower:
         self._connection = connection
         self._version = version
         self._clock = clock
-        self._topic = changelog(version.view_version).name
+        self._topic = DEVICE_TOTALS.changelog(version.view_version).name
         self._positions: dict[int, int] = {}
         #: When the ends were asked for that were reached last, or are being read up to.
         self._ends_asked_at = 0.0

@@ -168,12 +168,12 @@ def _delete_unborn(cluster: ClusterAdmin, views: Views, done: list[str], *, yes:
     One that holds records may be the only copy of totals that `energy_views` has lost. Adds to
     `done`; returns whether one was kept.
     """
-    from contract.topics import changelog
+    from contract.device_totals import DEVICE_TOTALS
     from operations.views.adoption import unknown_versions
 
     kept = False
     for number, is_used in unknown_versions(cluster, views).items():
-        name = changelog(number).name
+        name = DEVICE_TOTALS.changelog(number).name
         if is_used and not _is_wanted(
             f"{name} holds records, and no view version is known that they belong to", yes=yes
         ):

@@ -18,8 +18,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from contract.changelog import MARKER_KEY, RESERVED_PREFIX, Marker, check_follows, decode_marker
 from contract.decimals import EXACT, Number, canonical
-from contract.device_totals import decode_total
-from contract.topics import changelog
+from contract.device_totals import DEVICE_TOTALS, decode_total
 from kafka_io.cluster import Cluster
 from kafka_io.log_reader import messages, read_to_end, reader, silent
 from kafka_io.polling import is_end
@@ -116,8 +115,10 @@ def compare(cluster: Cluster, live: int, following: int, partitions: int) -> Dif
     with reader(cluster.settings) as old_reader, reader(cluster.settings) as new_reader:
         for partition in range(partitions):
             # What is wrong with the live one is no reason not to replace it.
-            old = ChangelogPart(old_reader, changelog(live).name, partition, is_judged=False)
-            new = ChangelogPart(new_reader, changelog(following).name, partition)
+            old = ChangelogPart(
+                old_reader, DEVICE_TOTALS.changelog(live).name, partition, is_judged=False
+            )
+            new = ChangelogPart(new_reader, DEVICE_TOTALS.changelog(following).name, partition)
             old.read_to_end()
             new.read_to_end()
             began = time.monotonic()
@@ -187,7 +188,7 @@ def digest(cluster: Cluster, view_version: int, partitions: int) -> str:
     """
     parts: list[dict[bytes, bytes]] = [{} for _ in range(partitions)]
     with reader(cluster.settings) as consumer:
-        name = changelog(view_version).name
+        name = DEVICE_TOTALS.changelog(view_version).name
         for record in read_to_end(consumer, name, dict.fromkeys(range(partitions), 0)):
             if record.key is not None and not record.key.startswith(RESERVED_PREFIX):
                 parts[record.partition][record.key] = record.value or b""

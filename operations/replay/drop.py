@@ -20,7 +20,8 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from msgspec.structs import replace
 
-from contract.topics import READINGS, app_id, changelog, transactional_id
+from contract.device_totals import DEVICE_TOTALS
+from contract.topics import READINGS, app_id
 from contract.view_versions import Views, ViewVersion
 from kafka_io.cluster import Cluster
 from kafka_io.cluster_changes import ClusterAdmin
@@ -94,7 +95,7 @@ def remove(
         asyncio.run(_fence_all(cluster, view_version, partitions, on_progress))
     except KafkaException as error:
         raise cluster.failure(error) from error
-    cluster.delete_topics([changelog(view_version).name])
+    cluster.delete_topics([DEVICE_TOTALS.changelog(view_version).name])
     cluster.delete_group(group)
     for directory in _directories(home, view_version):
         shutil.rmtree(directory, ignore_errors=True)
@@ -107,7 +108,9 @@ async def _fence_all(
 
     async def fence_one(partition: int) -> None:
         async with turns:
-            await in_thread(lambda: fence(cluster, transactional_id(view_version, partition)))
+            await in_thread(
+                lambda: fence(cluster, DEVICE_TOTALS.transactional_id(view_version, partition))
+            )
 
     ending = [fence_one(partition) for partition in range(partitions)]
     for done, each in enumerate(asyncio.as_completed(ending), start=1):
@@ -128,7 +131,8 @@ def leftovers(cluster: Cluster, home: Path, views: Views) -> list[int]:
     return [
         version.view_version
         for version in views.in_state("dropped")
-        if changelog(version.view_version).name in names or _directories(home, version.view_version)
+        if DEVICE_TOTALS.changelog(version.view_version).name in names
+        or _directories(home, version.view_version)
     ]
 
 
@@ -137,8 +141,8 @@ def counted_only_by(cluster: Cluster, version: ViewVersion, other: ViewVersion) 
 
     Returns: partition:offsets, "" where nothing is lost with `version`.
     """
-    topics = cluster.topics([READINGS.name, changelog(version.view_version).name])
-    if changelog(version.view_version).name not in topics:
+    topics = cluster.topics([READINGS.name, DEVICE_TOTALS.changelog(version.view_version).name])
+    if DEVICE_TOTALS.changelog(version.view_version).name not in topics:
         return ""
     log = topics.get(READINGS.name)
     first = cluster.first_offsets(READINGS.name, log.partitions) if log else []

@@ -12,16 +12,9 @@ from typing import NamedTuple
 
 from confluent_kafka.admin import NewTopic
 
+from contract.device_totals import DEVICE_TOTALS
 from contract.errors import SettingError
-from contract.topics import (
-    IMPORTS,
-    QUARANTINE,
-    READINGS,
-    VIEWS,
-    Topic,
-    changelog,
-    min_insync_replicas,
-)
+from contract.topics import IMPORTS, QUARANTINE, READINGS, VIEWS, Topic, min_insync_replicas
 from contract.view_versions import Views
 from kafka_io.cluster import Cluster, TopicOnBroker
 from kafka_io.cluster_changes import ClusterAdmin
@@ -72,7 +65,7 @@ def declared_topics(
     """Return each topic that must exist, given the view versions there are (else the first)."""
     versions = [v for v in views.versions.values() if v.state != "dropped"] if views else []
     numbers = sorted(v.view_version for v in versions) or [first]
-    tables = [changelog(number) for number in numbers]
+    tables = [DEVICE_TOTALS.changelog(number) for number in numbers]
     return [
         _declare(
             topic,
@@ -139,7 +132,7 @@ def create_changelog(
     cluster: ClusterAdmin, settings: TopicSettings, view_version: int, partitions: int
 ) -> None:
     """Make the changelog of the next view version, unless a start before this one has."""
-    topic = changelog(view_version)
+    topic = DEVICE_TOTALS.changelog(view_version)
     declared = _declare(topic, partitions, settings.replication(cluster.brokers()))
     cluster.create_topics([_new(declared)])
     _wait_until_visible(cluster, [topic.name])
@@ -161,16 +154,17 @@ def _new(topic: Declared) -> NewTopic:
 
 def _refuse_to_replace(missing: list[Declared], live: int) -> None:
     names = {topic.name for topic in missing}
+    changelog = DEVICE_TOTALS.changelog(live).name
     if READINGS.name in names:
         raise Refused(
-            f"{READINGS.name} is gone, and {changelog(live).name} has all that is left of its"
+            f"{READINGS.name} is gone, and {changelog} has all that is left of its"
             f" readings, the totals of view version {live}: keep it, and restore {READINGS.name}"
             " from a copy; to begin with an empty log, use another cluster, or another"
             " ENERGY_HOME where the broker is the local one"
         )
-    if changelog(live).name in names:
+    if changelog in names:
         raise Refused(
-            f"{changelog(live).name} is gone, though view version {live} is live;"
+            f"{changelog} is gone, though view version {live} is live;"
             " `energy replay start` builds its totals anew from the readings log"
         )
 

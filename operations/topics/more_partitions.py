@@ -16,7 +16,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker, encode_birth, encode_marker
-from contract.topics import QUARANTINE, READINGS, VIEWS, changelog
+from contract.device_totals import DEVICE_TOTALS
+from contract.topics import QUARANTINE, READINGS, VIEWS
 from contract.view_versions import Views, ViewVersion
 from kafka_io.cluster_changes import ClusterAdmin
 from kafka_io.log_reader import read_to_end, reader
@@ -40,7 +41,7 @@ def grow(cluster: ClusterAdmin, partitions: int) -> Grown:
     views = current_views(cluster)
     if views is None or views.live is None:
         raise Refused("no view version is live yet; run `energy topics create`")
-    tables = [changelog(version.view_version).name for version in _kept(views)]
+    tables = [DEVICE_TOTALS.changelog(version.view_version).name for version in _kept(views)]
     names = [QUARANTINE.name, *tables, READINGS.name]
     present = cluster.topics(names)
     for name in names:
@@ -85,7 +86,7 @@ def _give_births(cluster: ClusterAdmin, partitions: int) -> list[int]:
 
 def _births(cluster: ClusterAdmin, version: ViewVersion, partitions: int) -> list[NewRecord]:
     """Return birth, then marker, of each added partition, and the version's new number of them."""
-    name = changelog(version.view_version).name
+    name = DEVICE_TOTALS.changelog(version.view_version).name
     added = range(version.partitions, partitions)
     with reader(cluster.settings) as consumer:
         for record in read_to_end(consumer, name, dict.fromkeys(added, 0)):

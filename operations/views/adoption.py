@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 
 from contract.changelog import Birth, Marker
-from contract.topics import READINGS, VIEWS, changelog
+from contract.device_totals import DEVICE_TOTALS
+from contract.topics import READINGS, VIEWS
 from contract.view_versions import Views, ViewVersion
 from kafka_io.cluster import Cluster
 from kafka_io.log_reader import read_to_end, reader
@@ -20,7 +21,9 @@ from operations.views.birth import read_births
 from operations.views.markers import read_markers
 from operations.views.writer import Change, change_views, pointer_to_write, version_to_write
 
-_CHANGELOG = re.compile(re.escape(changelog(0).name).replace("v0", "v([1-9][0-9]{0,8})"))
+_CHANGELOG = re.compile(
+    re.escape(DEVICE_TOTALS.changelog(0).name).replace("v0", "v([1-9][0-9]{0,8})")
+)
 
 
 def version_of(topic: str) -> int | None:
@@ -54,7 +57,8 @@ def refuse_unknown(cluster: Cluster, views: Views) -> None:
     # One that was still being built has counted less.
     best = max(used, key=lambda n: (sum(m.applied_offset for m in found[n].values()), n))
     shown = ", ".join(
-        f"{changelog(number).name} (counted up to partition:offset {_places(markers)})"
+        f"{DEVICE_TOTALS.changelog(number).name} (counted up to partition:offset"
+        f" {_places(markers)})"
         for number, markers in found.items()
     )
     raise Refused(
@@ -69,7 +73,7 @@ def check_whole(cluster: Cluster, view_version: int) -> ViewVersion:
 
     Raises: Refused: it has no birth or no marker in a partition of the readings topic.
     """
-    name = changelog(view_version).name
+    name = DEVICE_TOTALS.changelog(view_version).name
     present = cluster.topics([READINGS.name, name])
     for topic in (name, READINGS.name):
         if topic not in present:
@@ -101,7 +105,7 @@ def adopt(cluster: Cluster, view_version: int) -> None:
 
 
 def _has_records(cluster: Cluster, view_version: int) -> bool:
-    name = changelog(view_version).name
+    name = DEVICE_TOTALS.changelog(view_version).name
     found = cluster.topics([name])
     starts = dict.fromkeys(range(found[name].partitions if found else 0), 0)
     with reader(cluster.settings) as consumer:
@@ -109,7 +113,7 @@ def _has_records(cluster: Cluster, view_version: int) -> bool:
 
 
 def _parts(cluster: Cluster, view_version: int) -> tuple[dict[int, Birth], dict[int, Marker]]:
-    name = changelog(view_version).name
+    name = DEVICE_TOTALS.changelog(view_version).name
     partitions = cluster.topics([name])[name].partitions
     return (
         read_births(cluster, view_version, partitions),

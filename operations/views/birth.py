@@ -23,7 +23,8 @@ from contract.changelog import (
     encode_birth,
     encode_marker,
 )
-from contract.topics import READINGS, VIEWS, changelog
+from contract.device_totals import DEVICE_TOTALS
+from contract.topics import READINGS, VIEWS
 from contract.view_versions import Views, ViewState, ViewVersion
 from contract.views import RULES_ID
 from kafka_io.cluster import Cluster
@@ -93,7 +94,7 @@ def plan(
     cluster: Cluster, view_version: int, start_offsets: Sequence[int], state: ViewState
 ) -> ViewBirth:
     """Put together the births of a view version from the ids the cluster has now."""
-    table = changelog(view_version).name
+    table = DEVICE_TOTALS.changelog(view_version).name
     topics = cluster.topics([READINGS.name, table])
     cluster_id = cluster.cluster_id()
     if topics[table].partitions < len(start_offsets):
@@ -140,7 +141,7 @@ def give_birth(cluster: Cluster, birth: ViewBirth) -> tuple[Views, bool]:
 
 def _changelog_records(birth: ViewBirth) -> list[NewRecord]:
     """Return the records of each partition: birth first, marker last, as in every transaction."""
-    name = changelog(birth.view_version).name
+    name = DEVICE_TOTALS.changelog(birth.view_version).name
     return [
         NewRecord(name, partition, key, value)
         for partition, born in enumerate(birth.births)
@@ -152,7 +153,7 @@ def _changelog_records(birth: ViewBirth) -> list[NewRecord]:
 
 
 def _refuse_used_changelog(cluster: Cluster, birth: ViewBirth) -> None:
-    name = changelog(birth.view_version).name
+    name = DEVICE_TOTALS.changelog(birth.view_version).name
     starts = dict.fromkeys(range(len(birth.births)), 0)
     with reader(cluster.settings) as consumer:
         for record in read_to_end(consumer, name, starts):
@@ -168,7 +169,7 @@ def read_births(cluster: Cluster, view_version: int, partitions: int) -> dict[in
     births: dict[int, Birth] = {}
     starts = dict.fromkeys(range(partitions), 0)
     with reader(cluster.settings) as consumer:
-        for record in read_to_end(consumer, changelog(view_version).name, starts):
+        for record in read_to_end(consumer, DEVICE_TOTALS.changelog(view_version).name, starts):
             # The birth is the first record there is (compaction keeps the order), so this
             # stops early; where there is none, the whole partition is looked through.
             if record.key == BIRTH_KEY and record.value is not None:
@@ -183,7 +184,7 @@ def verify_births(cluster: Cluster, version: ViewVersion) -> None:
 
     Raises: Refused that says what was made again, and what to do.
     """
-    name = changelog(version.view_version).name
+    name = DEVICE_TOTALS.changelog(version.view_version).name
     topics = cluster.topics([READINGS.name, name])
     births = read_births(cluster, version.view_version, version.partitions)
     cure = "`energy replay start` builds a new view version from the readings log"

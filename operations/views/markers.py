@@ -11,8 +11,8 @@ from __future__ import annotations
 from confluent_kafka import Consumer
 
 from contract.changelog import MARKER_KEY, Marker, check_follows, decode_marker
+from contract.device_totals import DEVICE_TOTALS
 from contract.errors import DoesNotFollow
-from contract.topics import changelog
 from kafka_io.cluster import Cluster
 from kafka_io.log_reader import read_to_end, reader
 
@@ -32,7 +32,7 @@ def read_markers(
     version that has one is still to be looked at, and to be replaced. Raises: NotReadable,
     CorruptRecord; DoesNotFollow where `stale` is None.
     """
-    name = changelog(view_version).name
+    name = DEVICE_TOTALS.changelog(view_version).name
     ends = cluster.end_offsets(name, partitions, committed=True)
     found: dict[int, Marker] = {}
     with reader(cluster.settings) as consumer:

@@ -14,7 +14,7 @@ from contract.changelog import MARKER_KEY, encode_marker
 from stream_app.changelog.fence import SETTLED_SECONDS
 from stream_app.changelog.recovery import ChangelogRecovery, Found, Recovered
 from stream_app.changelog.store_records import require_marker
-from stream_app.changelog.writer import TransactionWriter, stop_writers
+from stream_app.changelog.writer import TransactionWriter
 from stream_app.errors import PartitionRefusal
 from stream_app.partition.pending import Transaction
 
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 #: A fence waits for the abort of an open transaction, a broker restart included.
 FENCE_SECONDS = 60.0
+STOP_SECONDS = 10.0
 
 
 class Claims:
@@ -128,3 +129,17 @@ class Claims:
         """Stop the partitions' writers, whatever they answer."""
         given_up = [self.writers.pop(p) for p in partitions if p in self.writers]
         await stop_writers(given_up)
+
+
+async def stop_writers(writers: Iterable[TransactionWriter]) -> None:
+    """Stop writers whatever they answer: they have nothing open that matters."""
+
+    async def stop(writer: TransactionWriter) -> None:
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await writer.stop()
+        except Exception as error:
+            log.info("a writer is dropped with what it had under way: %r", error)
+            await writer.drop()
+
+    await asyncio.gather(*(stop(writer) for writer in writers))

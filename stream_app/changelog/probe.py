@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerFenced
 
 from contract.changelog import PROBE_KEY
-from contract.topics import changelog, probe_transactional_id
+from contract.view import View
 from kafka_io.transactional_producer import append_batch, drop_producer, end_transaction, fence_log
 from stream_app.changelog.fence import NotProven
 
@@ -25,18 +25,20 @@ _PAUSE_SECONDS = 0.002
 _STOP_SECONDS = 2.0
 
 
-async def probe_log(connection: Mapping[str, Any], view_version: int, partition: int) -> None:
+async def probe_log(
+    view: View, connection: Mapping[str, Any], view_version: int, partition: int
+) -> None:
     """Have a newer producer fence an older one in the log, then let both append the same.
 
     Raises: NotProven; what aiokafka raises.
     """
-    topic = changelog(view_version).name
+    topic = view.changelog(view_version).name
 
     def new_producer() -> AIOKafkaProducer:
         return AIOKafkaProducer(
             **connection,
-            client_id=probe_transactional_id(view_version, partition),
-            transactional_id=probe_transactional_id(view_version, partition),
+            client_id=view.probe_transactional_id(view_version, partition),
+            transactional_id=view.probe_transactional_id(view_version, partition),
             transaction_timeout_ms=_TRANSACTION_TIMEOUT_MS,
             acks="all",
             retry_backoff_ms=20,

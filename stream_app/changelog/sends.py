@@ -1,4 +1,4 @@
-"""What a transaction sends, in batches, and which of Kafka's refusals set the partition aside.
+"""What a commit sends, in batches, and which of Kafka's refusals set the partition aside.
 
 A refusal is known for sure: nothing of the transaction will be seen by a reader of committed
 records. All else leaves the outcome open, and is raised as it is.
@@ -7,8 +7,10 @@ records. All else leaves the outcome open, and is raised as it is.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
@@ -16,6 +18,7 @@ from aiokafka.errors import (
     InvalidProducerEpoch,
     InvalidProducerIdMapping,
     InvalidTxnState,
+    KafkaError,
     KafkaTimeoutError,
     MessageSizeTooLargeError,
     OutOfOrderSequenceNumber,
@@ -26,9 +29,12 @@ from aiokafka.errors import (
 
 from contract.cluster_rules import enlarge
 from contract.topics import QUARANTINE
+from kafka_io.batches.reader import are_controls_of
 from kafka_io.transactional_producer import send_records
 from stream_app.errors import PartitionRefusal
 from stream_app.partition.pending import QuarantineRecord
+
+log = logging.getLogger(__name__)
 
 #: Quarantine records that are not acknowledged in this part of a transaction's timeout count as
 #: refused. Kafka's client sends them again without end where the topic is gone or too few
@@ -44,7 +50,60 @@ _LOST_WRITER = (
     UnknownProducerId,
 )
 
+BATCH_BYTES = 1_000_000
+#: A quarantine record can be twice as large as a batch of rows.
+REQUEST_BYTES = 3_000_000
+REQUEST_TIMEOUT_MS = 20_000
+#: The fence waits for the abort of an open transaction; polls this often.
+RETRY_BACKOFF_MS = 20
+#: More take a transaction: they may not fit into a batch, and its requests are not the cost then.
+ONE_BATCH_RECORDS = 8_192
+#: Most bytes that a record takes in a batch besides its key and value, and a batch besides them.
+_RECORD_OVERHEAD, _BATCH_OVERHEAD = 21, 61
+#: So long a commit waits for a look at what stands before it.
+LOOK_SECONDS = 5.0
+
 Headers = list[tuple[str, bytes]]
+
+
+def new_producer(
+    connection: Mapping[str, Any], transactional_id: str, transaction_timeout_ms: int
+) -> AIOKafkaProducer:
+    """Return a writer's producer, not yet connected."""
+    return AIOKafkaProducer(
+        **connection,
+        client_id=f"{transactional_id}-writer",
+        transactional_id=transactional_id,
+        transaction_timeout_ms=transaction_timeout_ms,
+        acks="all",
+        linger_ms=0,
+        max_batch_size=BATCH_BYTES,
+        max_request_size=REQUEST_BYTES,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+        retry_backoff_ms=RETRY_BACKOFF_MS,
+    )
+
+
+def fits_into_one_batch(updates: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Tell whether the records of a commit are at most as large as a batch."""
+    size = sum(len(key) + len(value) for key, value in updates)
+    return size + _RECORD_OVERHEAD * len(updates) + _BATCH_OVERHEAD <= BATCH_BYTES
+
+
+async def are_own_controls(
+    identity: tuple[int, int],
+    connection: Mapping[str, Any],
+    topic: str,
+    partition: int,
+    offsets: range,
+) -> bool:
+    """Read whether these are control records of a writer; False where that is not known."""
+    try:
+        async with asyncio.timeout(LOOK_SECONDS):
+            return await are_controls_of(identity, connection, topic, partition, offsets)
+    except (KafkaError, TimeoutError) as error:
+        log.warning("partition %d: cannot read %s: %r", partition, offsets, error)
+        return False
 
 
 @contextmanager

@@ -10,17 +10,12 @@ or not at all, and the log itself refuses the batch of a writer that was fenced 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
-
 from contract.quarantine import VIEW_VERSION_HEADER
-from contract.topics import changelog, transactional_id
-from kafka_io.batches.reader import are_controls_of
+from contract.view import View
 from kafka_io.transactional_producer import (
     append_batch,
     begin_transaction,
@@ -35,7 +30,16 @@ from kafka_io.transactional_producer import (
 from stream_app import metrics
 from stream_app.changelog.fence import SingleBatches, WriterFence
 from stream_app.changelog.probe import probe_log
-from stream_app.changelog.sends import PATIENCE, refused_when_too_large, send_quarantined
+from stream_app.changelog.sends import (
+    BATCH_BYTES,
+    ONE_BATCH_RECORDS,
+    PATIENCE,
+    are_own_controls,
+    fits_into_one_batch,
+    new_producer,
+    refused_when_too_large,
+    send_quarantined,
+)
 from stream_app.partition.commit_protocol import (
     AppendTotals,
     Begin,
@@ -50,26 +54,13 @@ from stream_app.partition.pending import Transaction
 
 log = logging.getLogger(__name__)
 
-BATCH_BYTES = 1_000_000
-#: A quarantine record can be twice as large as a batch of totals.
-REQUEST_BYTES = 3_000_000
-#: The fence waits for the abort of an open transaction; polls this often.
-RETRY_BACKOFF_MS = 20
-#: More take a transaction: they may not fit into a batch, and its requests are not the cost then.
-ONE_BATCH_RECORDS = 8_192
-#: Most bytes that a record takes in a batch besides its key and value, and a batch besides them.
-_RECORD_OVERHEAD, _BATCH_OVERHEAD = 21, 61
-REQUEST_TIMEOUT_MS = 20_000
-STOP_SECONDS = 10.0
-#: So long a commit waits for a look at what stands before it.
-LOOK_SECONDS = 5.0
-
 
 class TransactionWriter:
-    """Writes the transactions of one partition of one view version."""
+    """Writes the transactions of one partition of a view in one view version."""
 
     def __init__(
         self,
+        view: View,
         connection: Mapping[str, Any],
         view_version: int,
         partition: int,
@@ -82,10 +73,10 @@ class TransactionWriter:
 
         `patience_seconds` is how long quarantine records may take: half of the timeout by default.
         """
-        self._connection, self._view_version = connection, view_version
+        self._view, self._connection, self._view_version = view, connection, view_version
         self._partition = partition
         self._patience_seconds = patience_seconds or transaction_timeout_seconds * PATIENCE
-        self._changelog = changelog(view_version).name
+        self._changelog = view.changelog(view_version).name
         self._single_batches = single_batches
         self.fence = WriterFence(single_batches)
         self._has_begun = False
@@ -93,17 +84,10 @@ class TransactionWriter:
         self._is_ending = False
         self._begun_at = 0.0
         self._headers = [(VIEW_VERSION_HEADER, str(view_version).encode())]
-        self._producer = AIOKafkaProducer(
-            **connection,
-            client_id=f"{transactional_id(view_version, partition)}-writer",
-            transactional_id=transactional_id(view_version, partition),
-            transaction_timeout_ms=int(transaction_timeout_seconds * 1000),
-            acks="all",
-            linger_ms=0,
-            max_batch_size=BATCH_BYTES,
-            max_request_size=REQUEST_BYTES,
-            request_timeout_ms=REQUEST_TIMEOUT_MS,
-            retry_backoff_ms=RETRY_BACKOFF_MS,
+        self._producer = new_producer(
+            connection,
+            view.transactional_id(view_version, partition),
+            int(transaction_timeout_seconds * 1000),
         )
 
     async def start(self) -> None:
@@ -120,7 +104,7 @@ class TransactionWriter:
         self.fence.confirmed(self._begun_at)
         await self._single_batches.prove(
             self._leader(),
-            lambda: probe_log(self._connection, self._view_version, self._partition),
+            lambda: probe_log(self._view, self._connection, self._view_version, self._partition),
         )
 
     @property
@@ -179,20 +163,19 @@ class TransactionWriter:
         """
         if transaction.quarantined:
             await self.abandon()
-        in_one_batch = not self._has_begun and self._fits_into_one_batch(transaction)
+        updates = transaction.updates
+        in_one_batch = (
+            not self._has_begun
+            and not transaction.quarantined
+            and not self._takes_transaction(len(updates))
+            and fits_into_one_batch(updates)
+        )
         if in_one_batch and self._is_ending:
             await self._see_the_end()
         return await perform(transaction_steps(transaction, in_one_batch=in_one_batch), self._do)
 
     def _takes_transaction(self, records: int) -> bool:
         return records > ONE_BATCH_RECORDS or not self.fence.allows_single_batch(self._leader())
-
-    def _fits_into_one_batch(self, transaction: Transaction) -> bool:
-        updates = transaction.updates
-        if transaction.quarantined or self._takes_transaction(len(updates)):
-            return False
-        size = sum(len(key) + len(value) for key, value in updates)
-        return size + _RECORD_OVERHEAD * len(updates) + _BATCH_OVERHEAD <= BATCH_BYTES
 
     async def _see_the_end(self) -> None:
         """Wait until the last transaction has ended: until then the log takes no other batch."""
@@ -256,27 +239,8 @@ class TransactionWriter:
         """
         if offsets := self.fence.not_counted(base_offset):
             place = self._changelog, self._partition, offsets
-            try:
-                async with asyncio.timeout(LOOK_SECONDS):
-                    are_own = await are_controls_of(self.identity, self._connection, *place)
-            except (KafkaError, TimeoutError) as error:
-                log.warning("partition %d: cannot read %s: %r", self._partition, offsets, error)
-                are_own = False
+            are_own = await are_own_controls(self.identity, self._connection, *place)
             if are_own:
                 log.info("partition %d: control records twice in %s", self._partition, offsets)
                 self.fence.control_records_until(base_offset)
         self.fence.appended(base_offset, count, all_written=all_written)
-
-
-async def stop_writers(writers: Iterable[TransactionWriter]) -> None:
-    """Stop writers whatever they answer: they have nothing open that matters."""
-
-    async def stop(writer: TransactionWriter) -> None:
-        try:
-            async with asyncio.timeout(STOP_SECONDS):
-                await writer.stop()
-        except Exception as error:
-            log.info("a writer is dropped with what it had under way: %r", error)
-            await writer.drop()
-
-    await asyncio.gather(*(stop(writer) for writer in writers))

@@ -12,7 +12,8 @@ from aiokafka.errors import BrokerResponseError, KafkaError
 
 from contract.changelog import Birth
 from contract.cluster_rules import Finding
-from contract.topics import QUARANTINE, READINGS, VIEWS, changelog
+from contract.device_totals import DEVICE_TOTALS
+from contract.topics import QUARANTINE, READINGS, VIEWS
 from contract.view_versions import Views, ViewVersion
 from contract.views import RULES_ID
 from kafka_io.batches.reader import read_all
@@ -80,7 +81,7 @@ async def _examine(settings: WorkerSettings, cluster: Cluster) -> Ground:
             raise Suspicion(f"there is no topic {topic.name}{settings.in_sight}; {_CREATE}")
     views = await read_views(settings)
     version = wanted_version(views, settings.view_version)
-    name = changelog(version.view_version).name
+    name = DEVICE_TOTALS.changelog(version.view_version).name
     topics |= cluster.topics([name])
     if name not in topics:
         raise Suspicion(
@@ -120,7 +121,7 @@ def partitions_of(version: ViewVersion, topics: Topics) -> int:
 
     Partitions that somebody has added are not among them until `energy topics grow` has run.
     """
-    name = changelog(version.view_version).name
+    name = DEVICE_TOTALS.changelog(version.view_version).name
     return min(version.partitions, *(topics[each].partitions for each in (READINGS.name, name)))
 
 
@@ -194,7 +195,7 @@ def check_wanted(ground: Ground, views: Views) -> None:
 
 def topics_of(ground: Ground, cluster: Cluster) -> Topics:
     """Ask for the topics that a worker needs."""
-    name = changelog(ground.view_version).name
+    name = DEVICE_TOTALS.changelog(ground.view_version).name
     return cluster.topics([READINGS.name, name, QUARANTINE.name])
 
 
@@ -205,7 +206,10 @@ def check_unchanged(ground: Ground, topics: Topics) -> None:
     """
     for topic, topic_id in (
         (READINGS.name, ground.expected_birth.source_topic_id),
-        (changelog(ground.view_version).name, ground.expected_birth.changelog_topic_id),
+        (
+            DEVICE_TOTALS.changelog(ground.view_version).name,
+            ground.expected_birth.changelog_topic_id,
+        ),
     ):
         found = topics.get(topic)
         if found is None or found.topic_id != topic_id:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from contract.cluster_rules import Finding
-from contract.topics import changelog
+from contract.device_totals import DEVICE_TOTALS
 from kafka_io.cluster import Cluster
 from kafka_io.errors import ClusterRefused, NoBroker
 from stream_app.changelog.fence import refused_by_configs
@@ -100,7 +100,7 @@ class Watch:
             self._tell([*self._configs, *nothing_said, *examine_topics(ground, topics)])
 
     def _judge_configs(self, topics: Topics) -> list[Finding]:
-        name = changelog(self._ground.view_version).name
+        name = DEVICE_TOTALS.changelog(self._ground.view_version).name
         seen = configs_seen(self._cluster, topics)
         refused = refused_by_configs(seen.brokers, seen.topics.get(name, {}))
         self._ground.single_batches.configs_judged(refused)

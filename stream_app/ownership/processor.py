@@ -17,10 +17,11 @@ from typing import Any
 from contract.errors import CorruptRecord
 from kafka_io.batches.chunk import RecordChunk
 from stream_app import metrics
+from stream_app.changelog.claims import stop_writers
 from stream_app.changelog.fence import keep_until
 from stream_app.changelog.lineage import Lineage
 from stream_app.changelog.origin import LostOffsets
-from stream_app.changelog.writer import TransactionWriter, stop_writers
+from stream_app.changelog.writer import TransactionWriter
 from stream_app.errors import PartitionRefusal
 from stream_app.ownership.intake import Intake
 from stream_app.ownership.source import Source

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from contract.topics import changelog
+from contract.device_totals import DEVICE_TOTALS
 from local_stack.broker.java import find_java
 from tests.benchmarks.builds import PEERS, built_java, built_quix
 
@@ -51,7 +51,7 @@ def _of_ours(value: bytes) -> int:
 OURS = Contender(
     "ours",
     lambda run: [sys.executable, "-m", "stream_app"],
-    lambda run: changelog(1).name,
+    lambda run: DEVICE_TOTALS.changelog(1).name,
     "working on",
     str.encode,
     _of_ours,

@@ -35,7 +35,8 @@ import psutil
 from confluent_kafka import Producer
 
 from api.auth.token_store import ensure_admin_token
-from contract.topics import READINGS, changelog
+from contract.device_totals import DEVICE_TOTALS
+from contract.topics import READINGS
 from kafka_io.cluster_changes import ClusterAdmin
 from local_stack.broker.process import LocalBroker
 from local_stack.ports import free_port
@@ -173,7 +174,7 @@ class Stand:
 
     def as_text(self) -> str:
         """Say what the API has read, and what it takes."""
-        changelog_topic = changelog(1).name
+        changelog_topic = DEVICE_TOTALS.changelog(1).name
         settings = TopicSettings.load(self._environ)
         taken = sum(ClusterAdmin(settings).end_offsets(changelog_topic, self._partitions))
         data = self._directory / "broker" / "data"

@@ -26,7 +26,7 @@ from contract.changelog import Marker
 from contract.decoding import decode_readings
 from contract.device_totals import DEVICE_TOTALS, fold
 from kafka_io.batches.chunk import RecordChunk
-from stream_app.changelog.writer import BATCH_BYTES
+from stream_app.changelog.sends import BATCH_BYTES
 from stream_app.partition.fold_state import PartitionFold
 from stream_app.process.gc_tuning import collect_seldom
 from stream_app.settings import WorkerSettings

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from contract.topics import QUARANTINE, READINGS, VIEWS, changelog
+from contract.device_totals import DEVICE_TOTALS
+from contract.topics import QUARANTINE, READINGS, VIEWS
 from kafka_io.cluster_changes import ClusterAdmin
 from kafka_io.quiet import QUIET
 from local_stack.broker.process import LocalBroker
@@ -63,7 +64,7 @@ class Stand(NamedTuple):
 
     def new_view(self) -> None:
         """Begin view version 1 anew: nothing is applied."""
-        self.delete_topics({changelog(1).name, VIEWS.name, QUARANTINE.name})
+        self.delete_topics({DEVICE_TOTALS.changelog(1).name, VIEWS.name, QUARANTINE.name})
         create(self.cluster, self.settings)
         ensure_first_view(self.cluster, 1)
 

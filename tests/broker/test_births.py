@@ -12,7 +12,8 @@ from contract.changelog import (
     decode_birth,
     decode_marker,
 )
-from contract.topics import READINGS, VIEWS, VIEWS_TRANSACTIONAL_ID, changelog
+from contract.device_totals import DEVICE_TOTALS
+from contract.topics import READINGS, VIEWS, VIEWS_TRANSACTIONAL_ID
 from contract.view_versions import ViewVersion
 from contract.views import RULES_ID
 from kafka_io.cluster_changes import ClusterAdmin
@@ -25,7 +26,7 @@ from operations.views.birth import ensure_first_view, plan
 from tests.broker.own_cluster import SettingsFactory
 from tests.kafka import ANSWER_SECONDS, Kafka, wait_until
 
-TABLE = changelog(1).name
+TABLE = DEVICE_TOTALS.changelog(1).name
 
 
 def test_birth_comes_first_and_marker_last_in_each_partition(
@@ -129,7 +130,7 @@ def test_x45_a_topic_made_again_behind_the_view_is_refused(
     cluster: ClusterAdmin, own_kafka: Kafka, settings_factory: SettingsFactory, name: str
 ) -> None:
     prepare(cluster, settings_factory())
-    topic = READINGS if name == READINGS.name else changelog(1)
+    topic = READINGS if name == READINGS.name else DEVICE_TOTALS.changelog(1)
     own_kafka.delete_topic(name)
     wait_until(lambda: name not in cluster.topic_names(), f"{name} is deleted")
     own_kafka.create_topic(name, partitions=2, configs=topic.configs)

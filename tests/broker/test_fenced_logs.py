@@ -23,7 +23,6 @@ from contract.changelog import (
 )
 from contract.device_totals import DEVICE_TOTALS, encode_total
 from contract.errors import DoesNotFollow
-from contract.topics import changelog, probe_transactional_id, transactional_id
 from contract.views import RULES_ID
 from kafka_io.batches.reader import ChunkReader
 from stream_app.changelog import claims
@@ -39,7 +38,7 @@ from tests.kafka import Kafka, wait_until
 from tests.shared_broker import QUICK_PROPERTIES, start_broker
 
 VERSION = 1
-CHANGELOG = changelog(VERSION).name
+CHANGELOG = DEVICE_TOTALS.changelog(VERSION).name
 STAMPED = {"message.timestamp.type": "LogAppendTime"}
 FORGETS_MS = 1_000
 #: Logs forget producers, and the coordinator ids, within a second or two of idleness.
@@ -63,7 +62,12 @@ def connection(kafka: Kafka) -> dict[str, Any]:
 
 def writer_of(kafka: Kafka, single: SingleBatches) -> TransactionWriter:
     return TransactionWriter(
-        connection(kafka), VERSION, 0, transaction_timeout_seconds=10, single_batches=single
+        DEVICE_TOTALS,
+        connection(kafka),
+        VERSION,
+        0,
+        transaction_timeout_seconds=10,
+        single_batches=single,
     )
 
 
@@ -78,7 +82,7 @@ async def started(kafka: Kafka, single: SingleBatches) -> TransactionWriter:
     """A writer that has taken the partition over."""
     writer = writer_of(kafka, single)
     await writer.start()
-    async with ChunkReader(connection(kafka), changelog(VERSION).name) as reader:
+    async with ChunkReader(connection(kafka), DEVICE_TOTALS.changelog(VERSION).name) as reader:
         writer.fence.continues_at((await reader.end_offsets([0]))[0], writer.identity)
     return writer
 
@@ -86,7 +90,7 @@ async def started(kafka: Kafka, single: SingleBatches) -> TransactionWriter:
 async def refused_by_a_reader(kafka: Kafka) -> str:
     """What the API's view says of the changelog; empty where it follows it to its end."""
     view = ViewVersionView(1, 1)
-    async with ChunkReader(connection(kafka), changelog(VERSION).name) as reader:
+    async with ChunkReader(connection(kafka), DEVICE_TOTALS.changelog(VERSION).name) as reader:
         ends = await reader.end_offsets([0])
         reader.assign({0: 0})
         try:
@@ -137,10 +141,10 @@ async def test_c1_two_that_probe_one_log_at_once_prove_nothing_wrong(
     changelog_topic: Kafka,
 ) -> None:
     """Whoever is fenced by the other's probe stays with transactions, and nothing is lost."""
-    await probe_log(connection(changelog_topic), 1, 0)
-    await probe_log(connection(changelog_topic), 1, 0)
-    assert probe_transactional_id(1, 0).startswith("energy-v1-")
-    assert probe_transactional_id(1, 0) != transactional_id(1, 0)
+    await probe_log(DEVICE_TOTALS, connection(changelog_topic), 1, 0)
+    await probe_log(DEVICE_TOTALS, connection(changelog_topic), 1, 0)
+    assert DEVICE_TOTALS.probe_transactional_id(1, 0).startswith("energy-v1-")
+    assert DEVICE_TOTALS.probe_transactional_id(1, 0) != DEVICE_TOTALS.transactional_id(1, 0)
 
 
 async def test_c4_a_foreign_append_ends_the_writer(changelog_topic: Kafka) -> None:
@@ -234,7 +238,7 @@ async def test_x51_x52_a_former_owners_batch_that_a_log_takes_is_believed_by_nob
     """Under way for longer than the log remembers it as fenced, or of an id that was replaced."""
     view_version = 1 if forgotten_by == "the log" else 2
     monkeypatch.setattr(f"{__name__}.VERSION", view_version)
-    forgetful.create_topic(changelog(view_version).name, 1, STAMPED)
+    forgetful.create_topic(DEVICE_TOTALS.changelog(view_version).name, 1, STAMPED)
     single = Trusted(None)
     older = await started(forgetful, single)
     await older.write(commit(older, -1, 0))
@@ -265,13 +269,13 @@ async def test_x51_x52_a_former_owners_batch_that_a_log_takes_is_believed_by_nob
 def knows_ids(kafka: Kafka) -> bool:
     """Whether the coordinator knows the partition's transactional id: the last word on it."""
     last = {record.key(): record.value() for record in kafka.each("__transaction_state")}
-    name = transactional_id(VERSION, 0).encode()
+    name = DEVICE_TOTALS.transactional_id(VERSION, 0).encode()
     return any(value is not None and name in (key or b"") for key, value in last.items())
 
 
 def knows_producers(kafka: Kafka) -> bool:
     """Whether the changelog's log knows of any producer: DescribeProducers, by hand."""
-    name = changelog(VERSION).name.encode()
+    name = DEVICE_TOTALS.changelog(VERSION).name.encode()
     request = struct.pack(">hhih", 61, 0, 1, -1) + b"\0"
     request += b"\2" + bytes([len(name) + 1]) + name + b"\2" + struct.pack(">i", 0) + b"\0\0"
     body = ask(kafka, request)

@@ -10,7 +10,8 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from contract.topics import READINGS, changelog
+from contract.device_totals import DEVICE_TOTALS
+from contract.topics import READINGS
 from kafka_io.cluster import Cluster
 from operations.bootstrap import prepare
 from operations.status import read_status
@@ -46,7 +47,7 @@ def test_a_cluster_as_declared_has_no_finding(worker: WorkerSettings) -> None:
     assert asyncio.run(examine(worker, Cluster(worker))).warnings == ()
 
 
-@pytest.mark.parametrize("topic", [READINGS.name, changelog(1).name])
+@pytest.mark.parametrize("topic", [READINGS.name, DEVICE_TOTALS.changelog(1).name])
 def test_unclean_leader_election_is_refused_and_in_the_status(
     worker: WorkerSettings, own_kafka: Kafka, settings_factory: SettingsFactory, topic: str
 ) -> None:

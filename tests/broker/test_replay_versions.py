@@ -9,9 +9,9 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 
 from contract.changelog import MARKER_KEY, Marker, encode_marker
-from contract.device_totals import encode_total
+from contract.device_totals import DEVICE_TOTALS, encode_total
 from contract.errors import SettingError
-from contract.topics import READINGS, VIEWS, app_id, changelog, transactional_id
+from contract.topics import READINGS, VIEWS, app_id
 from contract.view_versions import Views, ViewVersion
 from kafka_io.cluster_changes import ClusterAdmin
 from kafka_io.log_reader import read_views
@@ -34,10 +34,10 @@ Totals = dict[str, tuple[int, int]]
 
 def apply(kafka: Kafka, version: int, offset: int, totals: Totals, partition: int = 0) -> None:
     """What a worker of that version commits."""
-    producer = kafka.producer(transactional_id=transactional_id(version, partition))
+    producer = kafka.producer(transactional_id=DEVICE_TOTALS.transactional_id(version, partition))
     producer.init_transactions(ANSWER_SECONDS)
     producer.begin_transaction()
-    name = changelog(version).name
+    name = DEVICE_TOTALS.changelog(version).name
     for device, total in totals.items():
         producer.produce(name, encode_total(*total), device.encode(), partition)
     producer.produce(name, encode_marker(Marker(offset)), MARKER_KEY, partition)
@@ -198,7 +198,9 @@ def test_what_was_dropped_or_overtaken_meanwhile_is_not_promoted(
 def test_x34_a_dropped_version_leaves_nothing(
     cluster: ClusterAdmin, own_kafka: Kafka, begun: ViewVersion, tmp_path: Path
 ) -> None:
-    before = own_kafka.admin().list_topics(timeout=10).topics.keys() - {changelog(2).name}
+    before = own_kafka.admin().list_topics(timeout=10).topics.keys() - {
+        DEVICE_TOTALS.changelog(2).name
+    }
     for name in ("replay-v2/worker-0", "worker-0/energy-v2", "worker-0/energy-v1", "kept-v2"):
         (tmp_path / name).mkdir(parents=True)
     group = own_kafka.consumer(group_id=app_id(2))
@@ -207,7 +209,7 @@ def test_x34_a_dropped_version_leaves_nothing(
     open_one = Producer(
         {
             "bootstrap.servers": own_kafka.bootstrap_servers,
-            "transactional.id": transactional_id(2, 0),
+            "transactional.id": DEVICE_TOTALS.transactional_id(2, 0),
         }
     )
     open_one.init_transactions(ANSWER_SECONDS)
@@ -248,8 +250,8 @@ def test_ops_b11_a_topic_that_was_never_born_into_is_told_from_one_with_totals(
     settings_factory: SettingsFactory,
 ) -> None:
     removal.drop(cluster, tmp_path, 2)
-    own_kafka.create_topic(changelog(5).name, 2)
-    own_kafka.create_topic(changelog(4).name)
+    own_kafka.create_topic(DEVICE_TOTALS.changelog(5).name, 2)
+    own_kafka.create_topic(DEVICE_TOTALS.changelog(4).name)
     apply(own_kafka, 4, 7, {"a": (1, 1)})
     views = read_views(cluster.settings)
     assert adoption.unknown_versions(cluster, views) == {4: True, 5: False}

@@ -4,8 +4,8 @@ import msgspec
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from contract.changelog import MARKER_KEY, Marker, encode_marker
-from contract.device_totals import encode_total
-from contract.topics import READINGS, app_id, changelog
+from contract.device_totals import DEVICE_TOTALS, encode_total
+from contract.topics import READINGS, app_id
 from kafka_io.cluster import Cluster
 from operations.bootstrap import prepare
 from operations.status import PartitionStatus, read_status
@@ -13,7 +13,7 @@ from operations.views.markers import read_markers
 from tests.broker.own_cluster import SettingsFactory
 from tests.kafka import ANSWER_SECONDS, Kafka, wait_until
 
-TABLE = changelog(1).name
+TABLE = DEVICE_TOTALS.changelog(1).name
 NOW_MS = 1_746_000_000_000
 
 

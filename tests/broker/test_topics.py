@@ -3,8 +3,9 @@
 import pytest
 from confluent_kafka.admin import ConfigResource, NewPartitions, ResourceType
 
+from contract.device_totals import DEVICE_TOTALS
 from contract.errors import SettingError
-from contract.topics import IMPORTS, QUARANTINE, READINGS, VIEWS, changelog
+from contract.topics import IMPORTS, QUARANTINE, READINGS, VIEWS
 from kafka_io.cluster import Cluster
 from kafka_io.errors import NoBroker
 from local_stack.ports import free_port
@@ -15,7 +16,7 @@ from operations.topics.declared import Difference, check, create
 from tests.broker.own_cluster import SettingsFactory
 from tests.kafka import Kafka
 
-ALL = {READINGS.name, QUARANTINE.name, VIEWS.name, IMPORTS.name, changelog(1).name}
+ALL = {READINGS.name, QUARANTINE.name, VIEWS.name, IMPORTS.name, DEVICE_TOTALS.changelog(1).name}
 
 
 def test_an_empty_cluster_gets_every_topic_as_declared(
@@ -100,7 +101,7 @@ def test_s12_more_copies_than_brokers_are_refused(
         create(cluster, settings_factory(ENERGY_REPLICATION_FACTOR="3"))
 
 
-@pytest.mark.parametrize("name", [READINGS.name, changelog(1).name])
+@pytest.mark.parametrize("name", [READINGS.name, DEVICE_TOTALS.changelog(1).name])
 def test_x45_a_topic_behind_a_live_view_is_not_made_again(
     cluster: Cluster, own_kafka: Kafka, settings_factory: SettingsFactory, name: str
 ) -> None:

@@ -10,9 +10,10 @@ import pytest
 from aiokafka.errors import ProducerFenced
 
 from contract.changelog import MARKER_KEY, Marker, encode_marker
-from contract.device_totals import encode_total
-from contract.topics import QUARANTINE, changelog
+from contract.device_totals import DEVICE_TOTALS, encode_total
+from contract.topics import QUARANTINE
 from stream_app.changelog import fence as fence_module
+from stream_app.changelog import sends as sends_module
 from stream_app.changelog import writer as transaction_module
 from stream_app.changelog.fence import SingleBatches
 from stream_app.changelog.writer import TransactionWriter
@@ -21,7 +22,7 @@ from stream_app.partition.pending import QuarantineRecord, Transaction
 from tests.kafka import ANSWER_SECONDS, Kafka
 
 VERSION = 1
-CHANGELOG = changelog(VERSION).name
+CHANGELOG = DEVICE_TOTALS.changelog(VERSION).name
 PARTITION = 1
 WriterFactory = Callable[..., TransactionWriter]
 #: Control records that a start leaves in the changelog.
@@ -49,6 +50,7 @@ def writer_factory(own_kafka: Kafka) -> WriterFactory:
         partition: int = PARTITION, *, single_batches: bool = True, **options: Any
     ) -> TransactionWriter:
         return TransactionWriter(
+            DEVICE_TOTALS,
             {"bootstrap_servers": own_kafka.bootstrap_servers},
             VERSION,
             partition,
@@ -275,7 +277,7 @@ async def test_totals_that_fit_are_one_batch_outside_of_transactions(
         (fence_module, "CONFIRM_SECONDS", 0.0, 1),
         (transaction_module, "ONE_BATCH_RECORDS", 2, 1),
         # Not known before the totals are: begun as a batch, written as a transaction.
-        (transaction_module, "BATCH_BYTES", 200, 2),
+        (sends_module, "BATCH_BYTES", 200, 2),
     ],
     ids=["confirms", "many", "large"],
 )

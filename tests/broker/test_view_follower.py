@@ -14,9 +14,9 @@ from api.view.end_offsets import LagWatch
 from api.view.live_version import LiveView
 from api.view.version_view import ViewState, ViewVersionView
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker, encode_birth, encode_marker
-from contract.device_totals import encode_total
+from contract.device_totals import DEVICE_TOTALS, encode_total
 from contract.kafka import KafkaSettings
-from contract.topics import READINGS, VIEWS, changelog
+from contract.topics import READINGS, VIEWS
 from contract.view_versions import ViewVersion, pointer_record, version_record
 from tests.kafka import Kafka
 
@@ -76,7 +76,9 @@ def give_birth(kafka: Kafka, topic: str, partitions: int) -> None:
 def version(kafka: Kafka) -> ViewVersion:
     """A view version of the test's own, its changelog made."""
     number = uuid.uuid4().int % 10**9
-    give_birth(kafka, kafka.create_topic(changelog(number).name, 2, QUICK_COMPACTION), 2)
+    give_birth(
+        kafka, kafka.create_topic(DEVICE_TOTALS.changelog(number).name, 2, QUICK_COMPACTION), 2
+    )
     return ViewVersion(number, "live", 2, "1")
 
 
@@ -126,7 +128,7 @@ async def test_an_empty_changelog_is_a_running_view(kafka: Kafka, version: ViewV
 async def test_committed_transactions_are_shown_and_aborted_ones_never(
     kafka: Kafka, version: ViewVersion
 ) -> None:
-    writer = Writer(kafka, changelog(version.view_version).name)
+    writer = Writer(kafka, DEVICE_TOTALS.changelog(version.view_version).name)
     writer.write({"a": (1, 1), "b": (2, 1)}, 1)
     writer.write({"a": (99, 9), "c": (99, 9)}, 5, is_aborted=True)
     writer.write({"a": (5, 2)}, 3, partition=1)
@@ -141,7 +143,7 @@ async def test_committed_transactions_are_shown_and_aborted_ones_never(
 
 
 async def test_an_open_transaction_is_not_shown(kafka: Kafka, version: ViewVersion) -> None:
-    writer = Writer(kafka, changelog(version.view_version).name)
+    writer = Writer(kafka, DEVICE_TOTALS.changelog(version.view_version).name)
     writer.write({"a": (1, 1)}, 1)
     async with following(kafka, version) as follower:
         view = await running(follower)
@@ -160,7 +162,7 @@ async def test_no_reader_sees_half_of_a_large_transaction(
     kafka: Kafka, version: ViewVersion
 ) -> None:
     names = [f"device_{number}" for number in range(20_000)]
-    writer = Writer(kafka, changelog(version.view_version).name)
+    writer = Writer(kafka, DEVICE_TOTALS.changelog(version.view_version).name)
     writer.write(dict.fromkeys(names, (1, 1)), 0)
     async with following(kafka, version) as follower:
         view = await running(follower)
@@ -179,7 +181,7 @@ async def test_no_reader_sees_half_of_a_large_transaction(
 
 
 async def test_a_restart_shows_the_same(kafka: Kafka, version: ViewVersion) -> None:
-    writer = Writer(kafka, changelog(version.view_version).name)
+    writer = Writer(kafka, DEVICE_TOTALS.changelog(version.view_version).name)
     for turn in range(20):
         writer.write({f"device_{turn % 7}": (turn, turn + 1)}, turn, partition=turn % 2)
     seen = []
@@ -192,7 +194,7 @@ async def test_a_restart_shows_the_same(kafka: Kafka, version: ViewVersion) -> N
 
 
 async def test_a_compacted_changelog_shows_the_same(kafka: Kafka, version: ViewVersion) -> None:
-    name = changelog(version.view_version).name
+    name = DEVICE_TOTALS.changelog(version.view_version).name
     writer = Writer(kafka, name)
     for turn in range(30):
         totals = {f"device_{n}": (turn * n, turn + 1) for n in range(5)}
@@ -220,7 +222,7 @@ async def test_a_compacted_changelog_shows_the_same(kafka: Kafka, version: ViewV
 async def test_a_corrupt_record_stops_serving_and_says_so(
     kafka: Kafka, version: ViewVersion
 ) -> None:
-    writer = Writer(kafka, changelog(version.view_version).name)
+    writer = Writer(kafka, DEVICE_TOTALS.changelog(version.view_version).name)
     writer.write({"a": (1, 1)}, 1)
     async with following(kafka, version) as follower:
         served = await running(follower)
@@ -235,7 +237,7 @@ async def test_a_corrupt_record_stops_serving_and_says_so(
 async def test_x18_a_changelog_made_again_is_served_once_it_is_born(
     kafka: Kafka, version: ViewVersion
 ) -> None:
-    name = changelog(version.view_version).name
+    name = DEVICE_TOTALS.changelog(version.view_version).name
     writer = Writer(kafka, name)
     for turn in range(10):
         writer.write({"a": (turn, turn + 1)}, turn)
@@ -261,7 +263,7 @@ async def test_partitions_added_later_are_followed(
     kafka: Kafka, version: ViewVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.view.changelog_follower.CHECK_SECONDS", 0.05)
-    name = changelog(version.view_version).name
+    name = DEVICE_TOTALS.changelog(version.view_version).name
     Writer(kafka, name).write({"a": (1, 1)}, 1)
     async with following(kafka, version) as follower:
         view = await running(follower)
@@ -277,8 +279,8 @@ async def test_the_pointer_switches_to_a_view_that_is_not_behind(own_kafka: Kafk
     own_kafka.create_topic(VIEWS.name, 1, VIEWS.configs)
     writers = []
     for number in (1, 2):
-        give_birth(own_kafka, own_kafka.create_topic(changelog(number).name, 1), 1)
-        writers.append(Writer(own_kafka, changelog(number).name))
+        give_birth(own_kafka, own_kafka.create_topic(DEVICE_TOTALS.changelog(number).name, 1), 1)
+        writers.append(Writer(own_kafka, DEVICE_TOTALS.changelog(number).name))
     producer = own_kafka.producer()
 
     def point_to(number: int) -> None:

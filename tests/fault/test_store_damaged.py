@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from contract.device_totals import DEVICE_TOTALS
-from contract.topics import changelog
 from kafka_io.cluster_changes import ClusterAdmin
 from operations.bootstrap import prepare
 from operations.settings import TopicSettings
@@ -87,7 +86,7 @@ def test_x16_the_store_of_another_partition_is_set_aside(pipeline: Pipeline) -> 
 @pytest.mark.timeout(90)
 def test_x16_a_store_that_is_ahead_by_one_record_is_set_aside(pipeline: Pipeline) -> None:
     worker = worked_once(pipeline)
-    ends = pipeline.kafka.end_offsets(changelog(1).name)
+    ends = pipeline.kafka.end_offsets(DEVICE_TOTALS.changelog(1).name)
     ahead = stores_of(worker)[0]
     database = open_database(
         DEVICE_TOTALS, ahead, block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20

@@ -10,7 +10,7 @@ import pytest
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
-from contract.topics import transactional_id
+from contract.device_totals import DEVICE_TOTALS
 from stream_app.changelog import fence as fence_module
 from stream_app.changelog.fence import MOST_EPOCH, SingleBatches
 from stream_app.errors import RestartNeeded
@@ -102,9 +102,9 @@ async def test_x51_an_owner_whose_id_has_run_out_of_epochs(
 
 async def run_out(producer: Any, producer_id: int, epochs: int | None) -> None:
     """Have other producers start under its transactional id: so often, or until the id changes."""
-    node = await producer.client.coordinator_lookup(1, transactional_id(1, 0))
+    node = await producer.client.coordinator_lookup(1, DEVICE_TOTALS.transactional_id(1, 0))
     while True:
-        request = InitProducerIdRequest(transactional_id(1, 0), 10_000)
+        request = InitProducerIdRequest(DEVICE_TOTALS.transactional_id(1, 0), 10_000)
         answer = await producer.client.send(node, request)
         if answer.error_code == 51:  # the last one is still aborted
             continue

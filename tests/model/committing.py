@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from contract.device_totals import DEVICE_TOTALS
-from contract.topics import transactional_id
 from stream_app.changelog.fence import SingleBatches, WriterFence
 from stream_app.changelog.takeover import Takeover
 from stream_app.errors import PartitionRefusal, RestartNeeded
@@ -93,7 +92,7 @@ class Committing:
         self.next_commit = ""
 
     def transactional_id(self, partition: int) -> str:
-        return transactional_id(1, partition)
+        return DEVICE_TOTALS.transactional_id(1, partition)
 
     def commit(self, partition: int, taken: Pending, applied_offset: int) -> Steps:
         """As PartitionPipe._commit does."""

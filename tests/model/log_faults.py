@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contract.topics import transactional_id
+from contract.device_totals import DEVICE_TOTALS
 from stream_app.changelog.fence import MOST_EPOCH
 from tests.model.committing import AppendRequest
 from tests.model.kafka_log import KAFKA, OTHER_MAKE, Fenced
@@ -58,7 +58,7 @@ def _cut_off(world: World, partition: int, bits: int) -> None:
 def rotate(world: World, bits: int) -> None:
     """The coordinator hands out another producer id: it has lost one, or its epochs end."""
     partition = _worst_moment(world, bits >> 8)
-    name = transactional_id(1, partition)
+    name = DEVICE_TOTALS.transactional_id(1, partition)
     if bits & 12:
         _cut_off(world, partition, bits >> 4)
     if bits & 3 == 2 and 0 <= world.coordinator.identity(name)[1] <= MOST_EPOCH:

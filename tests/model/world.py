@@ -12,7 +12,7 @@ from contract.changelog import (
     encode_birth,
     encode_marker,
 )
-from contract.topics import transactional_id
+from contract.device_totals import DEVICE_TOTALS
 from stream_app.changelog.fence import AGE_SECONDS
 from stream_app.errors import PartitionRefusal
 from tests.model import checker
@@ -80,7 +80,7 @@ class World:
         self.applied = [-1] * PARTITIONS
         for log in self.changelogs:
             born = SimTransaction()
-            name = transactional_id(1, log.partition)
+            name = DEVICE_TOTALS.transactional_id(1, log.partition)
             self.coordinator.init(name)
             if log.partition == 0:
                 self.coordinator.use_up(name)

@@ -13,7 +13,7 @@ from api.view.changelog_follower import (
 )
 from api.view.version_view import ViewState
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker, encode_birth, encode_marker
-from contract.topics import changelog
+from contract.device_totals import DEVICE_TOTALS
 from contract.view_versions import ViewVersion
 from kafka_io.batches.chunk import RecordChunk
 from tests.api_doubles import changelog_chunk, transaction
@@ -85,7 +85,7 @@ def setting(monkeypatch: pytest.MonkeyPatch) -> Setting:
 
 
 def test_whoever_was_at_the_end_lately_has_missed_nothing() -> None:
-    lag_ms = int(changelog(1).configs["min.compaction.lag.ms"])
+    lag_ms = int(DEVICE_TOTALS.changelog(1).configs["min.compaction.lag.ms"])
     assert lag_ms / 2 >= STALE_SECONDS * 1_000
 
 

@@ -11,9 +11,10 @@ from contract.cluster_rules import (
     judge_sizes,
     judge_timeout,
 )
-from contract.topics import QUARANTINE, READINGS, changelog
+from contract.device_totals import DEVICE_TOTALS
+from contract.topics import QUARANTINE, READINGS
 
-TABLE = changelog(1).name
+TABLE = DEVICE_TOTALS.changelog(1).name
 GOOD = {
     READINGS.name: {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"},
     QUARANTINE.name: {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"},

@@ -14,6 +14,7 @@ import pytest
 from contract import changelog, device_totals, topics, view_versions
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker
 from contract.decoding import validate
+from contract.device_totals import DEVICE_TOTALS
 from contract.errors import CorruptRecord, InvalidReading
 from contract.import_positions import (
     Position,
@@ -322,9 +323,9 @@ def test_the_document_shows_the_golden_bytes():
 
 
 def test_names_of_topics_and_writers_are_those_of_the_contract():
-    assert topics.changelog(1).name == "energy-v1-device_totals-changelog"
+    assert DEVICE_TOTALS.changelog(1).name == "energy-v1-device_totals-changelog"
     assert topics.app_id(2) == "energy-v2"
-    assert topics.transactional_id(3, 7) == "energy-v3-7"
+    assert DEVICE_TOTALS.transactional_id(3, 7) == "energy-v3-7"
     assert [topic.name for topic in (topics.READINGS, topics.QUARANTINE)] == [
         "energy_consumption",
         "energy_consumption_quarantine",

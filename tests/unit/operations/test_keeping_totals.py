@@ -16,7 +16,8 @@ from confluent_kafka import KafkaError, KafkaException
 from cli import app as cli
 from cli.commands import replay as command
 from contract.changelog import Birth, Marker
-from contract.topics import READINGS, VIEWS, changelog
+from contract.device_totals import DEVICE_TOTALS
+from contract.topics import READINGS, VIEWS
 from contract.view_versions import Views, ViewState, ViewVersion
 from contract.views import RULES_ID
 from kafka_io.cluster import TopicOnBroker
@@ -54,7 +55,10 @@ class FakeCluster:
         return 1
 
     def topic_names(self) -> set[str]:
-        names = {changelog(number).name for number in self.used} | {"energy-vx", "energy-v1-store"}
+        names = {DEVICE_TOTALS.changelog(number).name for number in self.used} | {
+            "energy-vx",
+            "energy-v1-store",
+        }
         return names | ({READINGS.name} if self.log_id else set())
 
     def topics(self, names: list[str]) -> dict[str, TopicOnBroker]:
@@ -311,7 +315,7 @@ def aborting(
 
     def run(views: Views, cluster: Any, *arguments: str) -> int:
         def drop(cluster: Any, home: Path, number: int, on_progress: object) -> None:
-            cluster.delete_topics([changelog(number).name])
+            cluster.delete_topics([DEVICE_TOTALS.changelog(number).name])
 
         monkeypatch.setattr(command, "_connect", lambda environ: (cluster, tmp_path))
         monkeypatch.setattr(command, "_views", lambda cluster: views)
@@ -329,8 +333,8 @@ def test_ops_b11_abort_deletes_what_is_empty_and_says_so(
 ) -> None:
     cluster = cluster_factory({1: [born(0)]}, [0], {2: False})
     assert aborting(LIVE, cluster, "abort") == 0
-    assert cluster.deleted == [changelog(2).name]
-    assert capsys.readouterr().out == f"dropped: {changelog(2).name} (empty)\n"
+    assert cluster.deleted == [DEVICE_TOTALS.changelog(2).name]
+    assert capsys.readouterr().out == f"dropped: {DEVICE_TOTALS.changelog(2).name} (empty)\n"
     cluster = cluster_factory({1: [born(0)]}, [0])
     assert aborting(LIVE, cluster, "abort") == 0
     assert capsys.readouterr().out == "nothing is being built; nothing is done\n"
@@ -346,15 +350,17 @@ def test_ops_b11_abort_keeps_totals_that_the_views_have_lost(
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     assert aborting(LIVE, cluster, "abort") == 3
     assert capsys.readouterr().out == (
-        f"kept: {changelog(2).name} holds records, and no view version is known that they belong"
-        " to; --yes deletes it\n"
+        f"kept: {DEVICE_TOTALS.changelog(2).name} holds records, and no view version is known"
+        " that they belong to; --yes deletes it\n"
     )
     assert cluster.deleted == []
     assert aborting(LIVE, cluster, "abort", "--yes") == 0
-    assert cluster.deleted == [changelog(2).name]
+    assert cluster.deleted == [DEVICE_TOTALS.changelog(2).name]
 
 
-@pytest.mark.parametrize(("answer", "deleted"), [("y", [changelog(1).name]), ("n", []), ("", [])])
+@pytest.mark.parametrize(
+    ("answer", "deleted"), [("y", [DEVICE_TOTALS.changelog(1).name]), ("n", []), ("", [])]
+)
 def test_ops_b11_a_person_is_asked_before_the_only_copy_goes(
     answer: str,
     deleted: list[str],
@@ -389,7 +395,7 @@ def test_ops_b11_a_version_whose_readings_are_in_the_log_is_dropped_unasked(
     cluster = cluster_factory({1: [born(0)], 2: [born(0)]}, [0])
     views = Views(2, {1: version(1, "previous"), 2: version(2, "live")})
     assert aborting(views, cluster, "drop-old") == 0
-    assert cluster.deleted == [changelog(1).name]
+    assert cluster.deleted == [DEVICE_TOTALS.changelog(1).name]
 
 
 def test_ops_b15_writers_are_fenced_many_at_a_time_with_progress(
@@ -415,7 +421,7 @@ def test_ops_b15_writers_are_fenced_many_at_a_time_with_progress(
     removal.remove(cluster, tmp_path, 2, 16, lambda *far: seen.append(far))
     assert sorted(fenced) == sorted(f"energy-v2-{partition}" for partition in range(16))
     assert seen == [(done, 16) for done in range(1, 17)]
-    assert cluster.deleted == [changelog(2).name, "energy-v2"]
+    assert cluster.deleted == [DEVICE_TOTALS.changelog(2).name, "energy-v2"]
 
 
 def test_ops_b15_a_writer_that_cannot_be_fenced_keeps_the_topic(

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from contract.changelog import Marker
-from contract.topics import READINGS, changelog
+from contract.device_totals import DEVICE_TOTALS
+from contract.topics import READINGS
 from contract.view_versions import Views, ViewVersion
 from kafka_io.cluster import TopicOnBroker
 from kafka_io.errors import ClusterRefused
@@ -91,7 +92,7 @@ def test_ops_k9_copies_are_judged_wherever_there_could_be_some(
     servers: str, brokers: int, is_judged: bool
 ) -> None:
     settings = WorkerSettings.load({"KAFKA_BOOTSTRAP_SERVERS": servers})
-    name = changelog(1).name
+    name = DEVICE_TOTALS.changelog(1).name
     there = {each: TopicOnBroker(each, "id", 1, 1) for each in (READINGS.name, name)}
     configs: dict[str, dict[str, str]] = {each: {} for each in there}
     seen = examination.Seen({str(number): {} for number in range(brokers)}, configs, [])

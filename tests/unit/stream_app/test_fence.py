@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
+from contract.device_totals import DEVICE_TOTALS
 from stream_app.changelog import fence as fence_module
-from stream_app.changelog import writer as transaction
+from stream_app.changelog import sends
 from stream_app.changelog.fence import (
     AGE_SECONDS,
     CONFIRM_SECONDS,
@@ -337,10 +338,12 @@ async def test_f4_only_a_look_at_own_control_records_lets_a_batch_stand_further(
             raise answer
         return bool(answer)
 
-    monkeypatch.setattr(transaction, "are_controls_of", are_controls_of)
-    monkeypatch.setattr(transaction, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(sends, "are_controls_of", are_controls_of)
+    monkeypatch.setattr(sends, "LOOK_SECONDS", 0.01)
     single = SingleBatches(None)
-    writer: Any = TransactionWriter({}, 1, 0, transaction_timeout_seconds=10, single_batches=single)
+    writer: Any = TransactionWriter(
+        DEVICE_TOTALS, {}, 1, 0, transaction_timeout_seconds=10, single_batches=single
+    )
     writer._producer._closed = True
     writer.fence.continues_at(10, None)
     await writer._appended(11, 2, all_written=False)

@@ -10,7 +10,8 @@ import pytest
 from confluent_kafka.admin import ConfigResource, ResourceType
 
 from contract.changelog import Birth
-from contract.topics import QUARANTINE, READINGS, VIEWS, changelog
+from contract.device_totals import DEVICE_TOTALS
+from contract.topics import QUARANTINE, READINGS, VIEWS
 from contract.view_versions import Views, ViewVersion
 from contract.views import RULES_ID
 from kafka_io.cluster import Cluster, TopicOnBroker
@@ -24,7 +25,7 @@ from stream_app.checks.version_watcher import Watch, watch
 from stream_app.errors import Refusal, RestartNeeded, Suspicion
 from stream_app.settings import WorkerSettings
 
-CHANGELOG = changelog(1).name
+CHANGELOG = DEVICE_TOTALS.changelog(1).name
 BIRTH = Birth("cluster", READINGS.name, "id-1", "id-2", -1, RULES_ID)
 GROUND = Ground(1, 2, BIRTH, quarantine_id="id-3")
 SETTINGS = WorkerSettings.load({})
