@@ -69,7 +69,9 @@ class Turns(Budget):
         self._waiting: dict[asyncio.Future[None], str] = {}
 
     @asynccontextmanager
-    async def turn(self, token_name: str, patience_seconds: float) -> AsyncIterator[None]:
+    async def turn(
+        self, token_name: str, patience_seconds: float | None = None
+    ) -> AsyncIterator[None]:
         """Hold a unit for as long as the block lasts. Raises: Busy if none comes in time."""
         if self._is_free(token_name):
             self.take(token_name)
@@ -91,7 +93,7 @@ class Turns(Budget):
     def _is_free(self, token_name: str) -> bool:
         return self.taken < self.total and self._by_token.get(token_name, 0) < self.most
 
-    async def _wait(self, token_name: str, patience_seconds: float) -> None:
+    async def _wait(self, token_name: str, patience_seconds: float | None) -> None:
         waiting = asyncio.get_running_loop().create_future()
         self._waiting[waiting] = token_name
         try:

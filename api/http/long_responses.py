@@ -17,8 +17,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mappi
 from contextlib import ExitStack
 from pathlib import Path
 
-from api.auth.allowance import Budget, Slices
-from api.auth.turns import Turns
+from api.auth.allowance import Budget, Slices, Turns
 from api.http.responses import StreamedAnswer
 from api.http.spool import Spool
 
@@ -60,7 +59,7 @@ class LongAnswers:
         self._directory = directory
         self._disk = disk
         self._answers = Budget(answers, SHARE, what)
-        self._turns = Turns(makers, max(1, int(makers * SHARE)))
+        self._turns = Turns(makers, SHARE)
         #: Lets others run; of all answers that are made, one goes on in each turn of the loop.
         self.pause = Slices().turn
         #: Those not begun, by token and by what is asked for.

@@ -9,8 +9,7 @@ import pytest
 
 import api.query.by_device
 import api.query.listing
-from api.auth.allowance import Budget
-from api.auth.turns import Turns
+from api.auth.allowance import Budget, Turns
 from api.errors import Busy, NotFound
 from api.http.long_responses import PIECE_BYTES, AnswerFile, LongAnswers
 from tests.api_doubles import Caller, caller_for, changelog_chunk, filled_view, transaction
@@ -265,8 +264,8 @@ async def test_what_fails_while_it_is_made_fails_for_all_who_wait(tmp_path: Path
 
 
 async def test_turns_of_tokens_that_are_gone_are_forgotten() -> None:
-    turns = Turns(2, 1)
+    turns = Turns(2, 0.5)
     for name in "abc":
         async with turns.turn(name):
             pass
-    assert turns._own == {}
+    assert turns._by_token == {}
