@@ -9,12 +9,9 @@ import os
 import shutil
 import signal
 import sys
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, NoReturn
-
-import faust
 
 from contract import build
 from contract.command_line import is_debug
@@ -28,15 +25,13 @@ from stream_app.changelog.prefill import has_to_warm_up, warm_up
 from stream_app.checks.preflight import examine
 from stream_app.errors import DirectoryInUse, WorkerError
 from stream_app.faust_adapter.app import ChunkApp
+from stream_app.faust_adapter.worker import Worker
 from stream_app.process.gc_tuning import collect_seldom
 from stream_app.process.health import serve
 from stream_app.process.logging_setup import set_up_logging
 from stream_app.settings import WorkerSettings
 
 log = logging.getLogger("stream_app")
-
-#: The contract gives a stop 10 s, 30 s with the broker gone; a restart is safe at every point.
-STOP_SECONDS = 8.5
 
 
 def main(environ: Mapping[str, str] = os.environ, *, debug: bool = False) -> int:
@@ -85,36 +80,6 @@ def lock_directory(path: Path) -> IO[str]:
             f"another worker runs on {path.parent}; give each its own STREAM_APP_DATADIR"
         ) from None
     return handle
-
-
-class Worker(faust.Worker):  # type: ignore[misc]
-    """Faust's worker, which remembers the signal that stopped it."""
-
-    stopped_by: int | None = None
-
-    def _schedule_shutdown(self, signal: signal.Signals) -> None:
-        if self.stopped_by is None:
-            self.stopped_by = signal
-            log.info("stopping: finishing the transaction that runs")
-            threading.Thread(target=self._end_late, daemon=True).start()
-        super()._schedule_shutdown(signal)
-
-    def _on_sigint(self) -> None:
-        self._flag_as_shutdown_by_signal()
-        self._schedule_shutdown(signal.SIGINT)
-
-    def _end_late(self) -> NoReturn:
-        """End the process when stopping takes too long, as without a broker it does."""
-        threading.Event().wait(STOP_SECONDS)
-        log.warning("stopped without waiting longer; what was not committed is folded again")
-        os._exit(self.exit_code)
-
-    @property
-    def exit_code(self) -> int:
-        """Return 130 after Ctrl-C, what it left with by itself, else 0."""
-        if self.app.left_with is not None:
-            return int(self.app.left_with)
-        return INTERRUPTED if self.stopped_by == signal.SIGINT else 0
 
 
 def run(app: ChunkApp) -> int:

@@ -167,3 +167,10 @@ def deliver_chunks(consumer: AIOKafkaConsumer, spacings: Spacings) -> None:
     if not isinstance(fetcher, ChunkFetcher):
         fetcher.__class__ = ChunkFetcher
         fetcher.spacing = Spacing(spacings)
+
+
+def read_committed(consumer: AIOKafkaConsumer, fetch_max_wait_ms: int) -> AIOKafkaConsumer:
+    """Set up a consumer that somebody else has made, before it starts; returns it."""
+    consumer._isolation_level = "read_committed"
+    consumer._fetch_max_wait_ms = fetch_max_wait_ms
+    return consumer

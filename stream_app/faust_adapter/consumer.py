@@ -9,7 +9,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from kafka_io.batches.chunk import RecordChunk
-from kafka_io.batches.fetcher import deliver_chunks
+from kafka_io.batches.fetcher import deliver_chunks, read_committed
 from stream_app.process.exit import end_process
 
 #: A poll that is under way ends within this time after a seek or resume; Faust says 1500.
@@ -24,27 +24,22 @@ _COMMIT_SECONDS = 10.0
 class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """The thread that owns the aiokafka consumer."""
 
+    source: Any = None
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         """Read committed records only: Faust does so only with its own exactly_once."""
         consumer = super()._create_worker_consumer(transport)
-        consumer._isolation_level = "read_committed"
-        consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
-        return consumer
+        self.source = read_committed(consumer, FETCH_MAX_WAIT_MS)
+        return self.source
+
+    async def on_start(self) -> None:
+        """Have the started consumer deliver chunks, before it has a partition."""
+        await super().on_start()
+        deliver_chunks(self.source, SPACINGS)
 
     def stable_offset(self, tp: Any) -> int | None:
         """Return what the last fetch brought, None before any."""
-        return self._ensure_consumer().last_stable_offset(tp)  # type: ignore[no-any-return]
-
-    async def _fetch_records(
-        self,
-        consumer: Any,
-        active_partitions: Any,
-        timeout: float | None = None,
-        max_records: int | None = None,
-    ) -> Any:
-        """Make the fetcher deliver chunks; `max_records` is of records."""
-        deliver_chunks(consumer, SPACINGS)
-        return await super()._fetch_records(consumer, active_partitions, timeout, None)
+        return None if self.source is None else self.source.last_stable_offset(tp)
 
 
 class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
@@ -126,7 +121,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     async def _drain_messages(self, fetcher: Any) -> None:
         """Deliver each chunk as one message, in place of Faust's loop over records."""
         try:
-            while not (self._stopped.is_set() or fetcher._stopped.is_set()):
+            while not (self.should_stop or fetcher.should_stop):
                 await self._drain_once()
         except self.consumer_stopped_errors:
             if not self.transport.app.should_stop:

@@ -21,8 +21,8 @@ APP = "stream_app/faust_adapter/app.py"
 CONSUMER = "stream_app/faust_adapter/consumer.py"
 
 
-def test_the_transport_is_made_by_our_method_and_makes_our_consumer() -> None:
-    check_source(App.transport.fget, APP, "self._transport = self._new_transport()")
+def test_the_transport_is_ours_and_makes_our_consumer() -> None:
+    check_source(App.transport.fset, APP, "self._transport = transport")
     assert driver.Transport.Consumer is driver.Consumer
     check_source(
         driver.Consumer._new_consumer_thread,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import inspect
+import re
+from pathlib import Path
 from typing import Any
 
 import mode.worker
@@ -19,33 +21,31 @@ from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport.drivers import aiokafka as driver
 
-from stream_app.__main__ import Worker
 from stream_app.faust_adapter.app import ChunkApp, ChunkSchema
 from stream_app.faust_adapter.assignor import KnownTopicsAssignor
 from stream_app.faust_adapter.consumer import ChunkConsumer, ChunkThread, ChunkTransport
 from stream_app.faust_adapter.recovery import FencedRecovery, FencedTableManager
 from stream_app.faust_adapter.table import PartitionedStore, TotalsTable
+from stream_app.faust_adapter.worker import Worker
 from tests.broker.private_names import Method, check_method, check_source, plain
 
+ROOT = Path(__file__).parents[2] / "stream_app"
 APP = "stream_app/faust_adapter/app.py"
 ASSIGNOR = "stream_app/faust_adapter/assignor.py"
 CONSUMER = "stream_app/faust_adapter/consumer.py"
 RECOVERY = "stream_app/faust_adapter/recovery.py"
 TABLE = "stream_app/faust_adapter/table.py"
-MAIN = "stream_app/__main__.py"
+WORKER = "stream_app/faust_adapter/worker.py"
 BUILD = ("consumer", "tps", "destination", "title")
 COMPILE = ("app", "on_key_decode_error", "on_value_decode_error", "default_propagate")
-FETCH = ("consumer", "active_partitions", "timeout", "max_records")
 
 #: What we override or call; an override that Faust no longer calls is found by its source below.
 METHODS = [
-    Method(App, "_new_transport", (), APP),
     Method(Schema, "compile", COMPILE, APP),
     Method(PartitionAssignor, "assign", ("cluster", "member_metadata"), ASSIGNOR),
     Method(driver.AIOKafkaConsumerThread, "_create_worker_consumer", ("transport",), CONSUMER),
-    Method(driver.AIOKafkaConsumerThread, "_fetch_records", FETCH, CONSUMER, is_coroutine=True),
+    Method(driver.AIOKafkaConsumerThread, "on_start", (), CONSUMER, is_coroutine=True),
     Method(driver.Consumer, "_new_consumer_thread", (), CONSUMER),
-    Method(driver.Consumer, "_to_message", ("tp", "record"), CONSUMER),
     Method(driver.Consumer, "_drain_messages", ("fetcher",), CONSUMER, is_coroutine=True),
     Method(driver.Consumer, "_wait_next_records", ("timeout",), CONSUMER, is_coroutine=True),
     Method(driver.Consumer, "_new_offset", ("tp",), CONSUMER),
@@ -73,8 +73,7 @@ METHODS = [
     Method(rocksdb.Store, "_clear", (), TABLE),
     Method(rocksdb.Store, "_decode_value", ("value",), TABLE),
     Method(Table, "_new_store_by_url", ("url",), TABLE),
-    Method(mode.worker.Worker, "_schedule_shutdown", ("signal",), MAIN),
-    Method(mode.worker.Worker, "_on_sigint", (), MAIN),
+    Method(mode.worker.Worker, "_schedule_shutdown", ("signal",), WORKER),
 ]
 
 
@@ -111,6 +110,7 @@ OURS = {
     "is_chunked",
     "settings",
     "single_batches",
+    "source",
     "source_topic",
     "close_partition",
     "left_with",
@@ -240,15 +240,16 @@ def test_a_table_tells_of_a_write_before_it_is_made() -> None:
 
 def test_a_worker_is_stopped_through_the_method_we_override() -> None:
     worker = mode.worker.Worker
-    check_source(worker._on_sigterm, MAIN, "self._schedule_shutdown(signal.SIGTERM)")
-    check_source(worker._on_sigint, MAIN, "self._schedule_shutdown(signal.SIGINT)")
+    check_source(worker._on_sigterm, WORKER, "self._schedule_shutdown(signal.SIGTERM)")
+    check_source(worker._on_sigint, WORKER, "self._schedule_shutdown(signal.SIGINT)")
     check_source(
         worker._install_signal_handlers_unix,
-        MAIN,
+        WORKER,
         "add_signal_handler(signal.SIGINT, self._on_sigint)",
         "add_signal_handler(signal.SIGTERM, self._on_sigterm)",
     )
-    assert hasattr(Worker, "_flag_as_shutdown_by_signal"), f"{MAIN} calls it"
+    check_source(worker.carp, WORKER, "self._say(msg, file=self.stderr)")
+    check_source(worker._say, WORKER, "if not self.quiet:")
 
 
 @pytest.mark.parametrize(
@@ -258,3 +259,14 @@ def test_the_version_is_the_one_this_was_read_from(package: str, version: str) -
     assert importlib.metadata.version(package) == version, (
         f"read {package} again where these tests point, then change this line"
     )
+
+
+def test_no_other_file_uses_private_names_of_faust() -> None:
+    private = re.compile(r"(?:app|consumer|event|message|self|stream|super\(\)|table|worker)\._\w+")
+    for path in ROOT.rglob("*.py"):
+        text = path.read_text()
+        if path.parent.name == "faust_adapter" or not re.search(
+            r"^(from|import) (faust|mode)\b", text, re.M
+        ):
+            continue
+        assert not private.findall(text), f"{path}: private names belong into faust_adapter/"

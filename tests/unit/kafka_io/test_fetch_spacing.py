@@ -151,11 +151,10 @@ async def test_worker_and_view_space_their_fetches(monkeypatch: pytest.MonkeyPat
     async def started() -> None:
         pass
 
-    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", nothing)
+    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "on_start", nothing)
     thread: Any = object.__new__(ChunkThread)
-    thread.app = SimpleNamespace(is_chunked=lambda _topic: True)
-    of_worker = SimpleNamespace(_fetcher=object.__new__(Fetcher))
-    await thread._fetch_records(of_worker, None)
+    of_worker = thread.source = SimpleNamespace(_fetcher=object.__new__(Fetcher))
+    await thread.on_start()
 
     view: Any = ChunkReader({"bootstrap_servers": "127.0.0.1:1"}, "changelog")
     await view._consumer.stop()

@@ -93,7 +93,7 @@ def test_c21_what_can_be_read_ends_at_the_last_stable_offset(consumer: Any) -> N
         highwater=lambda _: asked["high"], last_stable_offset=lambda _: asked["stable"]
     )
     thread: Any = object.__new__(ChunkThread)
-    thread._consumer = theirs
+    thread.source = theirs
     consumer._thread, consumer.app.source_topic = thread, "readings"
     source = SourceOfConsumer(SimpleNamespace(consumer=consumer))  # type: ignore[arg-type]
     assert source.end_offset(0) == 40, "behind a foreign open transaction nothing comes"
