@@ -9,14 +9,13 @@ probed (probe.py), the second bounded, the third compared with the offset of eve
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
-from stream_app import metrics
+from stream_app.changelog.sends import BATCH_BYTES
+from stream_app.changelog.single_batches import REMEMBERED_MS, SingleBatches
 from stream_app.errors import RestartNeeded
-
-log = logging.getLogger(__name__)
+from stream_app.partition.pending import Transaction
 
 #: Producer id and epoch of a writer.
 Identity = tuple[int, int]
@@ -31,114 +30,18 @@ AGE_SECONDS = 30.0
 CONFIRM_SECONDS = 5.0
 #: A former owner that runs has written its last single batch by then.
 SETTLED_SECONDS = AGE_SECONDS + CONFIRM_SECONDS
-#: For so long Kafka must remember an idle producer, far longer than a batch is under way.
-REMEMBERED_MS = 3_600_000
 #: An idle owner has Kafka see its id again after so long.
 KEEP_SECONDS = REMEMBERED_MS / 1000 / 4
-PROBE_SECONDS = 10.0
-_EXPIRATIONS = ("producer.id.expiration.ms", "transactional.id.expiration.ms")
-_STAMPS = "message.timestamp.type"
+#: More rows take a transaction: they may not fit into a batch, and its requests are not the cost.
+ONE_BATCH_ROWS = 8_192
+#: Most bytes that a record takes in a batch besides its key and value, and a batch besides them.
+_RECORD_OVERHEAD, _BATCH_OVERHEAD = 21, 61
 
 
 def boot_seconds() -> float:
     """Return a clock that also runs while the machine is suspended, where there is one."""
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boot is None else time.clock_gettime(boot)
-
-
-def refused_by_configs(
-    brokers: Mapping[str, Mapping[str, str]], changelog: Mapping[str, str]
-) -> str | None:
-    """Say which config does not allow single batches, or does not show that it does; else None.
-
-    A log that forgets a producer takes its old batches; it forgets by the stamps of batches,
-    which must be its own and not of a worker's clock.
-    """
-    if not brokers:
-        return "the brokers do not show their configs to this login"
-    for broker, found in sorted(brokers.items()):
-        for name in _EXPIRATIONS:
-            value = found.get(name, "")
-            if not value.isdecimal():
-                return f"broker {broker} does not show {name}"
-            if int(value) < REMEMBERED_MS:
-                return f"broker {broker}: {name} is {value}, less than {REMEMBERED_MS}"
-    if changelog.get(_STAMPS) != "LogAppendTime":
-        return (
-            f"the changelog's {_STAMPS} is {changelog.get(_STAMPS, 'not shown')}; set it to"
-            " LogAppendTime (kafka-configs.sh --alter)"
-        )
-    return None
-
-
-class NotProven(Exception):
-    """A log does not do what single batches need."""
-
-
-class SingleBatches:
-    """What this process knows of single batches: refused, or proven broker by broker."""
-
-    def __init__(self, refused_because: str | None, *, is_off: bool = False) -> None:
-        """Nothing is proven yet; `refused_because` is what the configs say."""
-        self._refused = "STREAM_APP_SINGLE_BATCHES is off" if is_off else refused_because
-        #: Whether a worker with another setting could have written single batches.
-        self.are_possible = refused_because is None
-        #: By broker: None where its logs have proven to refuse fenced writers, else why not.
-        self._verdicts: dict[int, str | None] = {}
-        self._being_probed: set[int] = set()
-
-    def __str__(self) -> str:
-        """Say for people whether they are used, and if not, why."""
-        if self._refused is not None:
-            return f"not used: {self._refused}"
-        if not self._verdicts:
-            return "not used: not probed yet"
-        bad = [f"broker {b}: {why}" for b, why in sorted(self._verdicts.items()) if why is not None]
-        return "not used: " + "; ".join(bad) if bad else "used"
-
-    def configs_judged(self, refused_because: str | None) -> None:
-        """Take in what the configs say now: they may refuse single batches, until a restart."""
-        self.are_possible = self.are_possible or refused_because is None
-        if refused_because is None or self._refused is not None:
-            return
-        self._refused = refused_because
-        for leader in list(self._verdicts):
-            metrics.SINGLE_BATCHES_PROVEN.labels(str(leader)).set(False)
-        log.warning("single batches: %s", self)
-
-    def is_proven(self, leader: int | None) -> bool:
-        """Tell whether the logs of this broker refuse fenced writers."""
-        return self._refused is None and self._verdicts.get(leader, "") is None  # type: ignore[arg-type]
-
-    async def prove(self, leader: int | None, probe: Callable[[], Awaitable[None]]) -> None:
-        """Probe a broker that is not known yet; whatever is not proven stays with transactions.
-
-        A broker that has not proven it is asked again at the next takeover. A fence that is
-        cancelled waits for its probe: cut off, that would leave a transaction to be aborted later.
-        """
-        if self._refused is not None or leader is None or leader < 0 or self.is_proven(leader):
-            return
-        if leader in self._being_probed:
-            return
-        self._being_probed.add(leader)
-        probing = asyncio.create_task(self._probe(leader, probe))
-        try:
-            await asyncio.shield(probing)
-        except asyncio.CancelledError:
-            await asyncio.wait([probing])
-            raise
-
-    async def _probe(self, leader: int, probe: Callable[[], Awaitable[None]]) -> None:
-        try:
-            async with asyncio.timeout(PROBE_SECONDS):
-                await probe()
-            self._verdicts[leader] = None
-        except Exception as error:
-            self._verdicts[leader] = str(error) or f"no answer in {PROBE_SECONDS:g} s"
-        finally:
-            self._being_probed.discard(leader)
-        metrics.SINGLE_BATCHES_PROVEN.labels(str(leader)).set(self.is_proven(leader))
-        log.info("single batches on logs of broker %d: %s", leader, self)
 
 
 class WriterFence:
@@ -169,15 +72,24 @@ class WriterFence:
         """Note that the coordinator took a transaction of this writer, asked for at that time."""
         self._confirmed_at = asked_at
 
-    def allows_single_batch(self, leader: int | None) -> bool:
-        """Decide whether the next commit, if it fits, may be a single batch."""
+    def allows_single_batch(self, leader: int | None, rows: int = 0) -> bool:
+        """Decide whether the next commit, of about so many rows, may be a single batch."""
         self._decided_at = self._clock()
         return (
-            self._single_batches.is_proven(leader)
+            rows <= ONE_BATCH_ROWS
+            and self._single_batches.is_proven(leader)
             and self._is_named
             and 0 <= self._identity[1] <= MOST_EPOCH
             and self._decided_at - self._confirmed_at < CONFIRM_SECONDS
         )
+
+    def makes_single_batch(self, leader: int | None, transaction: Transaction) -> bool:
+        """Decide whether this commit is a single batch: it may be, and it fits."""
+        updates = transaction.updates
+        if transaction.quarantined or not self.allows_single_batch(leader, len(updates)):
+            return False
+        size = sum(len(key) + len(value) for key, value in updates)
+        return size + _RECORD_OVERHEAD * len(updates) + _BATCH_OVERHEAD <= BATCH_BYTES
 
     def check_age(self) -> None:
         """Check that the batch decided on may still be under way. Raises: RestartNeeded."""

@@ -17,7 +17,7 @@ from aiokafka.errors import ProducerFenced
 from contract.changelog import PROBE_KEY
 from contract.view import View
 from kafka_io.transactional_producer import append_batch, drop_producer, end_transaction, fence_log
-from stream_app.changelog.fence import NotProven
+from stream_app.changelog.single_batches import NotProven
 
 _BATCH_BYTES = 1_000
 _TRANSACTION_TIMEOUT_MS = 10_000

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,10 +56,6 @@ REQUEST_BYTES = 3_000_000
 REQUEST_TIMEOUT_MS = 20_000
 #: The fence waits for the abort of an open transaction; polls this often.
 RETRY_BACKOFF_MS = 20
-#: More take a transaction: they may not fit into a batch, and its requests are not the cost then.
-ONE_BATCH_RECORDS = 8_192
-#: Most bytes that a record takes in a batch besides its key and value, and a batch besides them.
-_RECORD_OVERHEAD, _BATCH_OVERHEAD = 21, 61
 #: So long a commit waits for a look at what stands before it.
 LOOK_SECONDS = 5.0
 
@@ -82,12 +78,6 @@ def new_producer(
         request_timeout_ms=REQUEST_TIMEOUT_MS,
         retry_backoff_ms=RETRY_BACKOFF_MS,
     )
-
-
-def fits_into_one_batch(updates: Sequence[tuple[bytes, bytes]]) -> bool:
-    """Tell whether the records of a commit are at most as large as a batch."""
-    size = sum(len(key) + len(value) for key, value in updates)
-    return size + _RECORD_OVERHEAD * len(updates) + _BATCH_OVERHEAD <= BATCH_BYTES
 
 
 async def are_own_controls(

@@ -10,6 +10,7 @@ or not at all, and the log itself refuses the batch of a writer that was fenced 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -28,18 +29,17 @@ from kafka_io.transactional_producer import (
     shorten_backoff,
 )
 from stream_app import metrics
-from stream_app.changelog.fence import SingleBatches, WriterFence
+from stream_app.changelog.fence import WriterFence, keep_until
 from stream_app.changelog.probe import probe_log
 from stream_app.changelog.sends import (
     BATCH_BYTES,
-    ONE_BATCH_RECORDS,
     PATIENCE,
     are_own_controls,
-    fits_into_one_batch,
     new_producer,
     refused_when_too_large,
     send_quarantined,
 )
+from stream_app.changelog.single_batches import SingleBatches
 from stream_app.partition.commit_protocol import (
     AppendTotals,
     Begin,
@@ -123,6 +123,10 @@ class TransactionWriter:
         if not self._has_begun:
             await self._see_the_end()
 
+    async def keep_until(self, work: asyncio.Event) -> None:
+        """Wait for work, and be seen meanwhile before Kafka forgets who was fenced."""
+        await keep_until(work, self.keep)
+
     async def stop(self) -> None:
         """Close the connections; safe to call more than once."""
         await self._producer.stop()
@@ -140,7 +144,7 @@ class TransactionWriter:
         """
         if self._has_begun:
             return
-        if self._takes_transaction(devices):
+        if not self.fence.allows_single_batch(self._leader(), devices):
             self._begun_at = self.fence.now()
             await begin_transaction(self._producer, self._changelog, self._partition)
             self._has_begun = True
@@ -163,19 +167,12 @@ class TransactionWriter:
         """
         if transaction.quarantined:
             await self.abandon()
-        updates = transaction.updates
-        in_one_batch = (
-            not self._has_begun
-            and not transaction.quarantined
-            and not self._takes_transaction(len(updates))
-            and fits_into_one_batch(updates)
+        in_one_batch = not self._has_begun and self.fence.makes_single_batch(
+            self._leader(), transaction
         )
         if in_one_batch and self._is_ending:
             await self._see_the_end()
         return await perform(transaction_steps(transaction, in_one_batch=in_one_batch), self._do)
-
-    def _takes_transaction(self, records: int) -> bool:
-        return records > ONE_BATCH_RECORDS or not self.fence.allows_single_batch(self._leader())
 
     async def _see_the_end(self) -> None:
         """Wait until the last transaction has ended: until then the log takes no other batch."""

@@ -19,7 +19,7 @@ from contract.views import RULES_ID
 from kafka_io.batches.reader import read_all
 from kafka_io.cluster import Cluster, TopicOnBroker, no_broker
 from kafka_io.errors import ClusterRefused
-from stream_app.changelog.fence import SingleBatches, refused_by_configs
+from stream_app.changelog.single_batches import SingleBatches, refused_by_configs
 from stream_app.checks.certainty import certainly
 from stream_app.checks.examination import Topics, configs_seen, examine_configs, refuse_or_warn
 from stream_app.errors import Refusal, RestartNeeded, Suspicion, ViewDropped

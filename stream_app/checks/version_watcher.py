@@ -15,7 +15,7 @@ from contract.cluster_rules import Finding
 from contract.device_totals import DEVICE_TOTALS
 from kafka_io.cluster import Cluster
 from kafka_io.errors import ClusterRefused, NoBroker
-from stream_app.changelog.fence import refused_by_configs
+from stream_app.changelog.single_batches import refused_by_configs
 from stream_app.checks.certainty import certainly
 from stream_app.checks.examination import Topics, configs_seen, examine_configs, refuse_or_warn
 from stream_app.checks.preflight import (

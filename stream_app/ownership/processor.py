@@ -18,7 +18,6 @@ from contract.errors import CorruptRecord
 from kafka_io.batches.chunk import RecordChunk
 from stream_app import metrics
 from stream_app.changelog.claims import stop_writers
-from stream_app.changelog.fence import keep_until
 from stream_app.changelog.lineage import Lineage
 from stream_app.changelog.origin import LostOffsets
 from stream_app.changelog.writer import TransactionWriter
@@ -158,7 +157,7 @@ class PartitionPipe:
     async def _run(self) -> None:
         try:
             while not self._closed:
-                await keep_until(self._work, self._writer.keep)
+                await self._writer.keep_until(self._work)
                 if self.refusal is not None and self.fold.folded_offset == self.applied_offset:
                     self._work.clear()
                     self._on_refusal(self.refusal)

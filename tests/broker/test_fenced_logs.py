@@ -27,9 +27,9 @@ from contract.views import RULES_ID
 from kafka_io.batches.reader import ChunkReader
 from stream_app.changelog import claims
 from stream_app.changelog import fence as fence_module
-from stream_app.changelog.fence import SingleBatches
 from stream_app.changelog.probe import probe_log
 from stream_app.changelog.recovery import ChangelogRecovery, Recovered
+from stream_app.changelog.single_batches import SingleBatches
 from stream_app.changelog.writer import TransactionWriter
 from stream_app.errors import RestartNeeded
 from stream_app.partition.pending import Transaction

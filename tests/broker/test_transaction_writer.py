@@ -13,9 +13,7 @@ from contract.changelog import MARKER_KEY, Marker, encode_marker
 from contract.device_totals import DEVICE_TOTALS, encode_total
 from contract.topics import QUARANTINE
 from stream_app.changelog import fence as fence_module
-from stream_app.changelog import sends as sends_module
-from stream_app.changelog import writer as transaction_module
-from stream_app.changelog.fence import SingleBatches
+from stream_app.changelog.single_batches import SingleBatches
 from stream_app.changelog.writer import TransactionWriter
 from stream_app.errors import PartitionRefusal
 from stream_app.partition.pending import QuarantineRecord, Transaction
@@ -275,9 +273,9 @@ async def test_totals_that_fit_are_one_batch_outside_of_transactions(
     ("module", "constant", "value", "empty"),
     [
         (fence_module, "CONFIRM_SECONDS", 0.0, 1),
-        (transaction_module, "ONE_BATCH_RECORDS", 2, 1),
+        (fence_module, "ONE_BATCH_ROWS", 2, 1),
         # Not known before the totals are: begun as a batch, written as a transaction.
-        (sends_module, "BATCH_BYTES", 200, 2),
+        (fence_module, "BATCH_BYTES", 200, 2),
     ],
     ids=["confirms", "many", "large"],
 )

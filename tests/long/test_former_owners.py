@@ -12,7 +12,8 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from contract.device_totals import DEVICE_TOTALS
 from stream_app.changelog import fence as fence_module
-from stream_app.changelog.fence import MOST_EPOCH, SingleBatches
+from stream_app.changelog.fence import MOST_EPOCH
+from stream_app.changelog.single_batches import SingleBatches
 from stream_app.errors import RestartNeeded
 from tests.broker.test_fenced_logs import (
     CHANGELOG,

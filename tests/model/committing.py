@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from contract.device_totals import DEVICE_TOTALS
-from stream_app.changelog.fence import SingleBatches, WriterFence
+from stream_app.changelog.fence import WriterFence
+from stream_app.changelog.single_batches import SingleBatches
 from stream_app.changelog.takeover import Takeover
 from stream_app.errors import PartitionRefusal, RestartNeeded
 from stream_app.partition import commit_protocol as steps

@@ -26,7 +26,8 @@ from contract.errors import InvalidReading
 from contract.view import View
 from kafka_io.batches.chunk import BatchStamp, Record, RecordChunk
 from stream_app.changelog import recovery, store_records
-from stream_app.changelog.fence import SingleBatches, WriterFence
+from stream_app.changelog.fence import WriterFence
+from stream_app.changelog.single_batches import SingleBatches
 from stream_app.partition import commit_protocol as steps
 from stream_app.partition import fold_state as partition_module
 from stream_app.partition.fold_state import PartitionFold

@@ -14,9 +14,10 @@ from contract.changelog import MARKER_KEY, Birth, Marker, check_follows, encode_
 from contract.device_totals import DEVICE_TOTALS
 from kafka_io.batches.chunk import BatchStamp
 from kafka_io.errors import NoBroker
-from stream_app.changelog.fence import SETTLED_SECONDS, SingleBatches, WriterFence
+from stream_app.changelog.fence import SETTLED_SECONDS, WriterFence
 from stream_app.changelog.lineage import refusal
 from stream_app.changelog.recovery import Recovered
+from stream_app.changelog.single_batches import SingleBatches
 from stream_app.errors import PartitionRefusal, Refusal, RestartNeeded
 from stream_app.ownership import assignment as ownership_module
 from stream_app.ownership import set_aside as set_aside_module

@@ -9,24 +9,28 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
+from contract.changelog import Marker
 from contract.device_totals import DEVICE_TOTALS
 from stream_app.changelog import fence as fence_module
-from stream_app.changelog import sends
+from stream_app.changelog import sends, single_batches
 from stream_app.changelog.fence import (
     AGE_SECONDS,
     CONFIRM_SECONDS,
     MOST_EPOCH,
-    REMEMBERED_MS,
     SETTLED_SECONDS,
-    NotProven,
-    SingleBatches,
     WriterFence,
     boot_seconds,
     keep_until,
+)
+from stream_app.changelog.single_batches import (
+    REMEMBERED_MS,
+    NotProven,
+    SingleBatches,
     refused_by_configs,
 )
 from stream_app.changelog.writer import TransactionWriter
 from stream_app.errors import RestartNeeded
+from stream_app.partition.pending import QuarantineRecord, Transaction
 
 LEADER = 7
 SHOWN = {
@@ -105,10 +109,30 @@ async def test_c1_only_a_broker_that_has_proven_it_gets_single_batches() -> None
         assert not fence.allows_single_batch(other), "the partition has moved, or nobody knows"
 
 
+@pytest.mark.parametrize(
+    ("rows", "bytes_each", "quarantined", "fits"),
+    [
+        (8_192, 90, 0, True),
+        (8_193, 1, 0, False),
+        (10, 99_000, 0, True),
+        (10, 100_000, 0, False),
+        (10, 10, 1, False),
+    ],
+)
+async def test_what_fits_into_one_batch_is_one(
+    rows: int, bytes_each: int, quarantined: int, fits: bool
+) -> None:
+    marker = Marker(applied_offset=1)
+    refused = [QuarantineRecord(None, b"no reading")] * quarantined
+    commit = Transaction([(b"device_7", b"1" * bytes_each)] * rows, refused, marker)
+    assert started(await proven()).makes_single_batch(LEADER, commit) is fits
+    assert not started(await proven()).makes_single_batch(LEADER + 1, commit)
+
+
 async def test_c1_a_probe_without_an_answer_proves_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(fence_module, "PROBE_SECONDS", 0.01)
+    monkeypatch.setattr(single_batches, "PROBE_SECONDS", 0.01)
     single = SingleBatches(None)
 
     async def never() -> None:

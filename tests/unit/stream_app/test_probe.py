@@ -11,7 +11,7 @@ from aiokafka.errors import CoordinatorNotAvailableError
 from aiokafka.producer.transaction_manager import TransactionState
 
 from stream_app.changelog import probe as probe_module
-from stream_app.changelog.fence import SingleBatches
+from stream_app.changelog.single_batches import SingleBatches
 
 LEADER = 7
 

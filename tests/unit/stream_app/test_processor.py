@@ -42,8 +42,8 @@ class RefusingWriter:
         self.tried.set()
         raise PartitionRefusal(0, "quarantine", "not authorised")
 
-    async def keep(self) -> None:
-        pass
+    async def keep_until(self, work: asyncio.Event) -> None:
+        await work.wait()
 
     async def stop(self) -> None:
         pass
@@ -71,8 +71,8 @@ class BusyWriter:
     async def abandon(self) -> None:
         self.abandoned += 1
 
-    async def keep(self) -> None:
-        pass
+    async def keep_until(self, work: asyncio.Event) -> None:
+        await work.wait()
 
     async def stop(self) -> None:
         pass

@@ -15,7 +15,7 @@ from contract.topics import QUARANTINE, READINGS, VIEWS
 from contract.view_versions import Views, ViewVersion
 from contract.views import RULES_ID
 from kafka_io.cluster import Cluster, TopicOnBroker
-from stream_app.changelog.fence import REMEMBERED_MS, SingleBatches
+from stream_app.changelog.single_batches import REMEMBERED_MS, SingleBatches
 from stream_app.checks import certainty
 from stream_app.checks import preflight as doctor
 from stream_app.checks import version_watcher as watch_module
