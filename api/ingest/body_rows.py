@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from api.errors import BadRequest, BodyTooLarge
-from api.ingest.arrays import Cut, Text, cut_element, flat_element
+from api.ingest.arrays import COMMA, Cut, Text, cut_elements
 from contract.decoding import BYTE_ORDER_MARK
 from producer.files.lines import BLANKS, LineSplitter, rows_of
 from producer.files.rows import Start
@@ -31,10 +31,10 @@ from producer.judging import Rows
 WINDOW_BYTES = 128 * 1024
 #: The elements of an array that is not larger are kept until its end is seen.
 KEPT_BYTES = 1024 * 1024
-#: Rows handed out at once, so that a slice of the worst rows takes some 10 ms to judge.
-SLICE_ROWS = 1_000
 #: A longer element of an array is refused, and a longer object over several lines not looked for.
 ELEMENT_BYTES = 8 * 1024 * 1024
+#: Rows handed out at once, so that a slice of the worst rows takes some 10 ms to judge.
+SLICE_ROWS = 1_000
 
 _CLOSE = ord("]")
 _first_in = re.compile(rb"[^ \t\r\n]").search
@@ -112,10 +112,10 @@ async def _single_object(body: Text, start: int) -> bytes | None:
             # Too deep for the parser. On one line it is that line; else its brackets say.
             if b"\n" not in row:
                 return None
-    cut = await _cut(body, start)
-    if not cut.is_whole or await _not_blank(body, cut.end) is not None:
+    end = await _end_of_object(body, start)
+    if end is None or await _not_blank(body, end) is not None:
         return None
-    row = body[start : cut.end].rstrip(BLANKS)
+    row = body[start:end]
     return row if is_object(row) else None
 
 
@@ -150,52 +150,39 @@ async def _line_slices(body: Text, start: int) -> AsyncIterator[Rows]:
 
 
 async def _array_slices(body: Text, start: int) -> AsyncIterator[Rows]:
-    """Cut an array into its elements. Raises: BadRequest where it is none."""
-    position, number, size = start + 1, 1, len(body)
+    """Cut an array into its elements. Raises: BadRequest where it is none, BodyTooLarge."""
+    position, number, mark = start + 1, 1, COMMA
     first = await _not_blank(body, position)
     if first is not None and body[first] == _CLOSE:
-        position = first + 1
-    else:
-        is_last = False
-        while not is_last:
-            values: list[bytes] = []
-            judged: list[bytes] = []
-            end = min(position + WINDOW_BYTES, size)
-            while not is_last and len(values) < SLICE_ROWS and (position < end or not values):
-                if flat := flat_element(body, position, position + ELEMENT_BYTES):
-                    value, cut_at, is_deep = flat[1], flat.end() - 1, False
-                else:
-                    cut = await _cut(body, position)
-                    value, cut_at, is_deep = (
-                        body[position : cut.end].strip(BLANKS),
-                        cut.end,
-                        cut.is_deep,
-                    )
-                    if cut_at == position + ELEMENT_BYTES:
-                        raise _too_long(number + len(values))
-                    if not cut.is_whole or cut_at >= size or body[cut_at] not in b",]":
-                        raise _no_array(number + len(values))
-                values.append(value)
-                if not is_deep:
-                    judged.append(value)
-                is_last = body[cut_at] == _CLOSE
-                position = cut_at + 1
-            _refuse_bad_grammar(judged, number)
-            yield Rows.numbered(values, number)
-            number += len(values)
-            await asyncio.sleep(0)
-    if await _not_blank(body, position) is not None:
+        position, mark = first + 1, _CLOSE
+    while mark == COMMA:
+        values, mark, end = await _cut(body, position)
+        if not values and position + ELEMENT_BYTES <= len(body):
+            raise BodyTooLarge(
+                f"element {number} of the array is longer than {ELEMENT_BYTES} bytes; nothing was"
+                " written: send lines, where such a row costs only itself"
+            )
+        if not values or not _are_elements(values):
+            raise _no_array(number)
+        yield Rows.numbered(values, number)
+        position, number = end, number + len(values)
+        await asyncio.sleep(0)
+    if mark != _CLOSE or await _not_blank(body, position) is not None:
         raise _no_array(number)
 
 
-def _refuse_bad_grammar(values: list[bytes], number: int) -> None:
-    """Refuse an array of which these elements, in a row, are not JSON.
+def _are_elements(values: list[bytes]) -> bool:
+    """Whether these elements of an array, in a row, are JSON.
 
     Joined they are the text of the array itself, so what stands beside an element cannot hide
-    what is wrong with it. Elements nested too deep for a parser are left to the validator.
+    what is wrong with it. One that is nested too deep for a parser is left to the validator.
     """
-    if _elements(b",".join(values)) != len(values):
-        raise _no_array(number)
+    try:
+        return _elements(b",".join(values)) == len(values)
+    except RecursionError:
+        if len(values) > 1:
+            return all(_are_elements([value]) for value in values)
+        return values[0][:1] in (b"[", b"{") and values[0][-1:] in (b"]", b"}")
 
 
 def _no_array(number: int) -> BadRequest:
@@ -205,16 +192,20 @@ def _no_array(number: int) -> BadRequest:
     )
 
 
-def _too_long(number: int) -> BodyTooLarge:
-    return BodyTooLarge(
-        f"element {number} of the array is longer than {ELEMENT_BYTES} bytes; nothing was written: "
-        "send lines, where such a row costs only itself"
-    )
+async def _end_of_object(body: Text, start: int) -> int | None:
+    """Return where the object that begins at `start` ends, None if it is too long or never."""
+    position, mark = start + 1, COMMA
+    while mark == COMMA:
+        values, mark, position = await _cut(body, position)
+        if not values or position > start + ELEMENT_BYTES:
+            return None
+    return position
 
 
 async def _cut(body: Text, start: int) -> Cut:
-    for cut in cut_element(body, start, start + ELEMENT_BYTES):
+    window, end = start + WINDOW_BYTES, start + ELEMENT_BYTES
+    for cut in cut_elements(body, start, window, end, SLICE_ROWS):
         if cut is not None:
             return cut
         await asyncio.sleep(0)
-    raise AssertionError("cut_element ends with a Cut")
+    raise AssertionError("cut_elements ends with a Cut")

@@ -110,6 +110,12 @@ async def test_b4_b5_b9_b17_a_monstrous_row_is_quarantined_alone(
     assert counts(await caller.events(body)) == (202, 2, 1)
 
 
+async def test_b4_what_is_too_deep_for_a_parser_is_an_element_alone(caller: Caller) -> None:
+    deep = b"[" * 9_000 + b'{"x": 1}' + b"]" * 9_000
+    body = b"[" + b" , ".join([ROW, deep, ROW, b'{"x":' * 9_000 + b"1" + b"}" * 9_000]) + b"]"
+    assert counts(await caller.events(body)) == (202, 2, 2)
+
+
 async def test_b4_a_deep_row_before_others_is_a_row_alone(caller: Caller) -> None:
     deep = b'{"x":' * 10_000 + b"1" + b"}" * 10_000
     assert counts(await caller.events(deep + b"\n" + ROW)) == (202, 1, 1)
@@ -332,6 +338,9 @@ async def test_several_lines_without_an_object_write_nothing(
         b"[" + ROW + ROW + b"]",
         b"[01]",
         b'[{"a":[1}]}]',
+        b"[" + b"[" * 70 + b"01" + b"]" * 70 + b"," + ROW + b"]",
+        b"[" + b"[" * 9_000 + b"]" * 9_000 + b" 5," + ROW + b"]",
+        b"[" + b"[" * 9_000 + b"]" * 9_000 + b",01," + ROW + b"]",
     ],
 )
 async def test_what_begins_as_an_array_and_is_none_writes_nothing(
