@@ -20,3 +20,13 @@ VIEWS_OF_RULES: dict[str, tuple[View, ...]] = {
 def views_of(rules_id: str) -> tuple[View, ...]:
     """Return the views of a version; of another build's rules, those that this build makes."""
     return VIEWS_OF_RULES.get(rules_id) or next(reversed(VIEWS_OF_RULES.values()))
+
+
+def all_views() -> list[View]:
+    """Return every view that some version may have, each once."""
+    return list(dict.fromkeys(view for views in VIEWS_OF_RULES.values() for view in views))
+
+
+def views_of_both(rules_id: str, other: str) -> tuple[View, ...]:
+    """Return the views that versions under either rules have: what can be compared."""
+    return tuple(view for view in views_of(rules_id) if view in views_of(other))

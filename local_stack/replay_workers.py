@@ -121,9 +121,7 @@ class Replay:
         others = await in_thread(self._lingering)
         refuse_a_second(self._cluster, self._version, others)
         supervisor.keep(self._workers, may_finish=True)
-        positions = await in_thread(
-            lambda: Positions(self._cluster, self._number, self._version.partitions)
-        )
+        positions = await in_thread(lambda: Positions(self._cluster, self._version))
         while not supervisor.gave_up.is_set():
             try:
                 views = await in_thread(lambda: read_views(self._cluster.settings))
@@ -153,7 +151,9 @@ class Replay:
                 return
             if done.was_written:
                 self._watched.say(f"view version {number} is live; {live} is kept for --back")
-        elif not await in_thread(lambda: behind(self._cluster, live, number)):
+        elif not await in_thread(
+            lambda: behind(self._cluster, views.versions[live], self._version)
+        ):
             self._watched.once(
                 "the gate is open: `energy replay status` compares, `energy replay promote` serves"
             )

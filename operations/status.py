@@ -104,7 +104,9 @@ def _of_live(cluster: Cluster, views: Views, live: int, now_ms: int, problems: l
     # Asked for before the markers: what is removed after it was counted is no problem.
     firsts = cluster.first_offsets(READINGS.name, count)
     stale: dict[int, DoesNotFollow] = {}
-    markers = read_markers(cluster, live, min(count, topics[table].partitions), stale)
+    markers = read_markers(
+        cluster, DEVICE_TOTALS, live, min(count, topics[table].partitions), stale
+    )
     problems += [f"partition {p}: {table} has {error}" for p, error in sorted(stale.items())]
     # Asked for after the markers: an end can only have grown, so no lag is ever negative.
     ends = cluster.end_offsets(READINGS.name, count)

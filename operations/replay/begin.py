@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from contract.topics import VIEWS, app_id
 from contract.view_versions import ViewVersion
-from contract.views import RULES_ID
+from contract.views import RULES_ID, views_of
 from kafka_io.cluster_changes import ClusterAdmin
 from kafka_io.log_reader import read_views
 from operations.errors import Refused
 from operations.named_offsets import EARLIEST, start_offsets
 from operations.settings import TopicSettings
-from operations.topics.declared import create_changelog
+from operations.topics.declared import create_changelogs
 from operations.views.adoption import next_number
 from operations.views.birth import give_birth, plan, read_births, verify_births
 
@@ -38,7 +38,7 @@ def begin(
             return version, False
         starts = start_offsets(cluster, begin_at or EARLIEST, accept_partial=accept_partial)
         number = next_number(cluster, views)
-        create_changelog(cluster, settings, number, len(starts))
+        create_changelogs(cluster, settings, number, len(starts))
         born, was_written = give_birth(cluster, plan(cluster, number, starts, "building"))
         if was_written:
             return born.versions[number], True
@@ -58,7 +58,7 @@ def _verify(
     verify_births(cluster, version)
     if begin_at is None:
         return
-    births = read_births(cluster, number, version.partitions)
+    births = read_births(cluster, views_of(version.rules_id)[0], number, version.partitions)
     began = [births[partition].start_offset for partition in range(version.partitions)]
     asked = start_offsets(cluster, begin_at, accept_partial=accept_partial)
     if asked != began:

@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from contract.changelog import MARKER_KEY, RESERVED_PREFIX, Marker, check_follows, decode_marker
 from contract.decimals import EXACT, Number, canonical
-from contract.device_totals import DEVICE_TOTALS, decode_total
+from contract.view import View
 from kafka_io.cluster import Cluster
 from kafka_io.log_reader import messages, read_to_end, reader, silent
 from kafka_io.polling import is_end
@@ -54,7 +54,7 @@ class ChangelogPart:
     def __init__(
         self, consumer: Consumer, topic: str, partition: int, *, is_judged: bool = True
     ) -> None:
-        self.totals: dict[bytes, bytes] = {}
+        self.rows: dict[bytes, bytes] = {}
         self.applied_offset = -1
         self._is_judged = is_judged
         self._marker = Marker(applied_offset=-1)
@@ -88,7 +88,7 @@ class ChangelogPart:
                 marker = decode_marker(value)
                 if self._is_judged:
                     check_follows(self._marker, marker)
-                self.totals |= self._held
+                self.rows |= self._held
                 self._held = {}
                 self._marker = marker
                 self.applied_offset = max(self.applied_offset, marker.applied_offset)
@@ -107,18 +107,18 @@ class ChangelogPart:
         return bool(come)
 
 
-def compare(cluster: Cluster, live: int, following: int, partitions: int) -> Differences:
-    """Compare two versions; the live one's total counts as the one before."""
-    changed: dict[bytes, list[tuple[Number, int] | None]] = {}
+def compare(
+    cluster: Cluster, view: View, live: int, following: int, partitions: int
+) -> Differences:
+    """Compare a view in two versions; the live one's total counts as the one before."""
+    changed: dict[bytes, tuple[list[bytes], list[bytes]]] = {}
     apart: list[int] = []
     left = _MEET_SECONDS
     with reader(cluster.settings) as old_reader, reader(cluster.settings) as new_reader:
         for partition in range(partitions):
             # What is wrong with the live one is no reason not to replace it.
-            old = ChangelogPart(
-                old_reader, DEVICE_TOTALS.changelog(live).name, partition, is_judged=False
-            )
-            new = ChangelogPart(new_reader, DEVICE_TOTALS.changelog(following).name, partition)
+            old = ChangelogPart(old_reader, view.changelog(live).name, partition, is_judged=False)
+            new = ChangelogPart(new_reader, view.changelog(following).name, partition)
             old.read_to_end()
             new.read_to_end()
             began = time.monotonic()
@@ -127,11 +127,12 @@ def compare(cluster: Cluster, live: int, following: int, partitions: int) -> Dif
             if not have_met:
                 apart.append(partition)
                 continue
-            for key in differing(old.totals, new.totals):
-                sides = changed.setdefault(key, [None, None])
-                for side, part in enumerate((old, new)):
-                    sides[side] = _added(sides[side], part.totals.get(key))
-    return _summed(changed, apart)
+            for key in differing(old.rows, new.rows):
+                sides = changed.setdefault(key, ([], []))
+                for side, part in zip(sides, (old, new), strict=True):
+                    if (value := part.rows.get(key)) is not None:
+                        side.append(value)
+    return _summed(view, changed, apart)
 
 
 def meet(old: ChangelogPart, new: ChangelogPart, deadline: float) -> bool:
@@ -156,18 +157,19 @@ def differing(old: dict[bytes, bytes], new: dict[bytes, bytes]) -> Iterator[byte
             yield key
 
 
-def _added(side: tuple[Number, int] | None, value: bytes | None) -> tuple[Number, int] | None:
-    if value is None:
-        return side
-    total, readings = decode_total(value)
-    before, count = side or _NOTHING
-    with decimal.localcontext(EXACT):
-        return before + total, count + readings
-
-
-def _summed(changed: dict[bytes, list[tuple[Number, int] | None]], apart: list[int]) -> Differences:
+def _summed(
+    view: View, changed: dict[bytes, tuple[list[bytes], list[bytes]]], apart: list[int]
+) -> Differences:
     # Parts may differ and add up to the same.
-    differing = {key: sides for key, sides in changed.items() if sides[0] != sides[1]}
+    merged = {
+        key: (view.merge(old) if old else None, view.merge(new) if new else None)
+        for key, (old, new) in changed.items()
+    }
+    differing = {
+        key: (_amount(view, old), _amount(view, new))
+        for key, (old, new) in merged.items()
+        if old != new
+    }
     by: Number = 0
     readings = 0
     with decimal.localcontext(EXACT):
@@ -181,22 +183,23 @@ def _summed(changed: dict[bytes, list[tuple[Number, int] | None]], apart: list[i
     return Differences(len(differing), canonical(by), readings, examples, apart)
 
 
-def digest(cluster: Cluster, view_version: int, partitions: int) -> str:
+def _amount(view: View, row: bytes | None) -> tuple[Number, int] | None:
+    return None if row is None else view.amount(row)
+
+
+def digest(cluster: Cluster, view: View, view_version: int, partitions: int) -> str:
     """Return the SHA-256 of all (device, exact total, readings) of a version, as it is now.
 
     One line for each device in the order of its bytes, split by tabs.
     """
     parts: list[dict[bytes, bytes]] = [{} for _ in range(partitions)]
     with reader(cluster.settings) as consumer:
-        name = DEVICE_TOTALS.changelog(view_version).name
+        name = view.changelog(view_version).name
         for record in read_to_end(consumer, name, dict.fromkeys(range(partitions), 0)):
             if record.key is not None and not record.key.startswith(RESERVED_PREFIX):
                 parts[record.partition][record.key] = record.value or b""
     hashed = hashlib.sha256()
     for key in sorted(set().union(*parts)):
-        side: tuple[Number, int] | None = None
-        for part in parts:
-            side = _added(side, part.get(key))
-        total, readings = side or _NOTHING
+        total, readings = view.amount(view.merge([part[key] for part in parts if key in part]))
         hashed.update(b"%b\t%b\t%d\n" % (key, canonical(total).encode(), readings))
     return hashed.hexdigest()

@@ -20,9 +20,9 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from msgspec.structs import replace
 
-from contract.device_totals import DEVICE_TOTALS
 from contract.topics import READINGS, app_id
 from contract.view_versions import Views, ViewVersion
+from contract.views import all_views, views_of
 from kafka_io.cluster import Cluster
 from kafka_io.cluster_changes import ClusterAdmin
 from kafka_io.threads import in_thread
@@ -80,7 +80,7 @@ def remove(
 ) -> None:
     """Remove what a dropped version left; may be called again.
 
-    `on_progress` is told how many partitions have no writer any more.
+    `on_progress` is told how many writers there are no more, and of how many.
     """
     group = app_id(view_version)
     deadline = time.monotonic() + _LEAVE_SECONDS
@@ -95,7 +95,7 @@ def remove(
         asyncio.run(_fence_all(cluster, view_version, partitions, on_progress))
     except KafkaException as error:
         raise cluster.failure(error) from error
-    cluster.delete_topics([DEVICE_TOTALS.changelog(view_version).name])
+    cluster.delete_topics([view.changelog(view_version).name for view in all_views()])
     cluster.delete_group(group)
     for directory in _directories(home, view_version):
         shutil.rmtree(directory, ignore_errors=True)
@@ -106,16 +106,18 @@ async def _fence_all(
 ) -> None:
     turns = asyncio.Semaphore(_AT_ONCE)
 
-    async def fence_one(partition: int) -> None:
+    async def fence_one(writer: str) -> None:
         async with turns:
-            await in_thread(
-                lambda: fence(cluster, DEVICE_TOTALS.transactional_id(view_version, partition))
-            )
+            await in_thread(lambda: fence(cluster, writer))
 
-    ending = [fence_one(partition) for partition in range(partitions)]
+    ending = [
+        fence_one(view.transactional_id(view_version, partition))
+        for view in all_views()
+        for partition in range(partitions)
+    ]
     for done, each in enumerate(asyncio.as_completed(ending), start=1):
         await each
-        on_progress(done, partitions)
+        on_progress(done, len(ending))
 
 
 def _directories(home: Path, view_version: int) -> list[Path]:
@@ -131,7 +133,7 @@ def leftovers(cluster: Cluster, home: Path, views: Views) -> list[int]:
     return [
         version.view_version
         for version in views.in_state("dropped")
-        if DEVICE_TOTALS.changelog(version.view_version).name in names
+        if any(view.changelog(version.view_version).name in names for view in all_views())
         or _directories(home, version.view_version)
     ]
 
@@ -141,14 +143,18 @@ def counted_only_by(cluster: Cluster, version: ViewVersion, other: ViewVersion) 
 
     Returns: partition:offsets, "" where nothing is lost with `version`.
     """
-    topics = cluster.topics([READINGS.name, DEVICE_TOTALS.changelog(version.view_version).name])
-    if DEVICE_TOTALS.changelog(version.view_version).name not in topics:
+    # All views of a version begin at the same offsets.
+    view = views_of(version.rules_id)[0]
+    changelog = view.changelog(version.view_version).name
+    topics = cluster.topics([READINGS.name, changelog])
+    if changelog not in topics:
         return ""
     log = topics.get(READINGS.name)
     first = cluster.first_offsets(READINGS.name, log.partitions) if log else []
-    others = read_births(cluster, other.view_version, other.partitions)
+    others = read_births(cluster, view, other.view_version, other.partitions)
     lost = []
-    for partition, born in read_births(cluster, version.view_version, version.partitions).items():
+    births = read_births(cluster, view, version.view_version, version.partitions)
+    for partition, born in births.items():
         # What the log and the other version have from here on; inf: nothing of it.
         kept = [math.inf, math.inf]
         if log is not None and log.topic_id == born.source_topic_id and partition < len(first):

@@ -7,7 +7,9 @@ from typing import Any
 
 import msgspec
 
+from contract.device_totals import DEVICE_TOTALS
 from contract.topics import READINGS
+from contract.view_versions import ViewVersion
 from kafka_io.cluster import Cluster
 from operations.errors import Refused
 from operations.replay.comparison import Differences, compare, digest
@@ -64,11 +66,13 @@ def read_overview(cluster: Cluster, *, with_digests: bool = False) -> Overview:
         # The one being built, if there is one: it has the higher number.
         other = next((v for v in others if v.state == "building"), others[-1])
         partitions = cluster.topics([READINGS.name])[READINGS.name].partitions
-        if not _is_far(cluster, views.live, other.view_version):
+        if not _is_far(cluster, kept[views.live], other):
             found.compared = (views.live, other.view_version)
-            found.differences = compare(cluster, *found.compared, partitions)
+            found.differences = compare(cluster, DEVICE_TOTALS, *found.compared, partitions)
     if with_digests:
-        found.digests = {n: digest(cluster, n, v.partitions) for n, v in kept.items()}
+        found.digests = {
+            n: digest(cluster, DEVICE_TOTALS, n, v.partitions) for n, v in kept.items()
+        }
     return found
 
 
@@ -76,6 +80,6 @@ def read_overview(cluster: Cluster, *, with_digests: bool = False) -> Overview:
 FAR_RECORDS = 100_000
 
 
-def _is_far(cluster: Cluster, live: int, following: int) -> bool:
+def _is_far(cluster: Cluster, live: ViewVersion, following: ViewVersion) -> bool:
     far = behind(cluster, live, following)
     return sum(b.live_offset - b.applied_offset for b in far) > FAR_RECORDS

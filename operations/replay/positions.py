@@ -12,7 +12,8 @@ from collections.abc import Callable
 import msgspec
 
 from contract.topics import READINGS
-from contract.view_versions import Views
+from contract.view_versions import Views, ViewVersion
+from contract.views import views_of
 from kafka_io.cluster import Cluster
 from operations.views.birth import read_births
 from operations.views.markers import read_markers
@@ -56,23 +57,28 @@ class ReplayStatus(msgspec.Struct, frozen=True):
 class Positions:
     """Follows one version that is being built."""
 
-    def __init__(self, cluster: Cluster, view_version: int, partitions: int) -> None:
+    def __init__(self, cluster: Cluster, version: ViewVersion) -> None:
         self._cluster = cluster
-        self._view_version = view_version
-        births = read_births(cluster, view_version, partitions)
+        self._view_version = version.view_version
+        self._views = views_of(version.rules_id)
+        births = read_births(cluster, self._views[0], version.view_version, version.partitions)
         self._starts = {p: birth.start_offset for p, birth in births.items()}
 
     def now(self) -> list[ReplayPartition]:
         """Return how far each partition is."""
         count = self._cluster.topics([READINGS.name])[READINGS.name].partitions
-        markers = read_markers(self._cluster, self._view_version, len(self._starts))
+        markers = [
+            read_markers(self._cluster, view, self._view_version, len(self._starts))
+            for view in self._views
+        ]
         # Asked for after the markers: nothing is ever beyond its target.
         ends = self._cluster.end_offsets(READINGS.name, count)
         return [
             ReplayPartition(
                 partition,
                 start := self._starts.get(partition, 0),
-                markers[partition].applied_offset + 1 if partition in markers else start,
+                # Of the view that is behind the others.
+                min(m[partition].applied_offset + 1 if partition in m else start for m in markers),
                 end,
             )
             for partition, end in enumerate(ends)
@@ -91,7 +97,7 @@ def read_replay(
     if not building:
         return None
     version = building[-1]
-    positions = Positions(cluster, version.view_version, version.partitions)
+    positions = Positions(cluster, version)
     before, began = positions.now(), clock()
     if any(p.at < p.target for p in before):
         sleep(_SAMPLE_SECONDS)

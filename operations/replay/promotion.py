@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from contract.topics import READINGS
 from contract.view_versions import Views, ViewVersion
+from contract.views import views_of_both
 from kafka_io.cluster import Cluster
 from kafka_io.log_reader import read_views
 from operations.errors import OperationError, Refused
@@ -71,21 +72,24 @@ def version_before(views: Views) -> ViewVersion | None:
     return next(reversed(before), None)
 
 
-def behind(cluster: Cluster, live: int, following: int) -> list[Behind]:
-    """Return the partitions in which `following` has applied less than `live`; empty: it may go.
+def behind(cluster: Cluster, live: ViewVersion, following: ViewVersion) -> list[Behind]:
+    """Return where `following` has applied less than `live`; empty: it may go.
+
+    Judges each view that both have.
 
     Raises: NoBroker, ClusterRefused, NotReadable.
     """
     partitions = cluster.topics([READINGS.name])[READINGS.name].partitions
-    # What is wrong with the live one is no reason not to replace it.
-    served = read_markers(cluster, live, partitions, {})
-    reached = read_markers(cluster, following, partitions)
     found = []
-    for partition, marker in sorted(served.items()):
-        own = reached.get(partition)
-        applied = own.applied_offset if own is not None else -1
-        if applied < marker.applied_offset:
-            found.append(Behind(partition, applied, marker.applied_offset))
+    for view in views_of_both(live.rules_id, following.rules_id):
+        # What is wrong with the live one is no reason not to replace it.
+        served = read_markers(cluster, view, live.view_version, partitions, {})
+        reached = read_markers(cluster, view, following.view_version, partitions)
+        for partition, marker in sorted(served.items()):
+            own = reached.get(partition)
+            applied = own.applied_offset if own is not None else -1
+            if applied < marker.applied_offset:
+                found.append(Behind(partition, applied, marker.applied_offset))
     return found
 
 
@@ -98,7 +102,7 @@ def promote(cluster: Cluster, live: int, following: int, wait_seconds: float) ->
         if views.live == following:
             return Promoted(following, live, False, [], [])
         _refuse_changed(views, live, following)
-        if not (far := behind(cluster, live, following)):
+        if not (far := behind(cluster, views.versions[live], views.versions[following])):
             break
         if time.monotonic() >= deadline:
             raise GateShut(_how_far(following, far))

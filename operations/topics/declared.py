@@ -16,6 +16,7 @@ from contract.device_totals import DEVICE_TOTALS
 from contract.errors import SettingError
 from contract.topics import IMPORTS, QUARANTINE, READINGS, VIEWS, Topic, min_insync_replicas
 from contract.view_versions import Views
+from contract.views import RULES_ID, views_of
 from kafka_io.cluster import Cluster, TopicOnBroker
 from kafka_io.cluster_changes import ClusterAdmin
 from kafka_io.errors import ClusterRefused
@@ -64,8 +65,8 @@ def declared_topics(
 ) -> list[Declared]:
     """Return each topic that must exist, given the view versions there are (else the first)."""
     versions = [v for v in views.versions.values() if v.state != "dropped"] if views else []
-    numbers = sorted(v.view_version for v in versions) or [first]
-    tables = [DEVICE_TOTALS.changelog(number) for number in numbers]
+    rules = {v.view_version: v.rules_id for v in versions} or {first: RULES_ID}
+    tables = [view.changelog(n) for n in sorted(rules) for view in views_of(rules[n])]
     return [
         _declare(
             topic,
@@ -128,14 +129,14 @@ def create(
     return Outcome(sorted(made), differences)
 
 
-def create_changelog(
+def create_changelogs(
     cluster: ClusterAdmin, settings: TopicSettings, view_version: int, partitions: int
 ) -> None:
-    """Make the changelog of the next view version, unless a start before this one has."""
-    topic = DEVICE_TOTALS.changelog(view_version)
-    declared = _declare(topic, partitions, settings.replication(cluster.brokers()))
-    cluster.create_topics([_new(declared)])
-    _wait_until_visible(cluster, [topic.name])
+    """Make the changelogs of the next view version, unless a start before this one has."""
+    topics = [view.changelog(view_version) for view in views_of(RULES_ID)]
+    replication = settings.replication(cluster.brokers())
+    cluster.create_topics([_new(_declare(topic, partitions, replication)) for topic in topics])
+    _wait_until_visible(cluster, [topic.name for topic in topics])
 
 
 def has_other_partitions(differences: list[Difference]) -> bool:

@@ -15,10 +15,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker, encode_birth, encode_marker
-from contract.device_totals import DEVICE_TOTALS
 from contract.topics import QUARANTINE, READINGS, VIEWS
+from contract.view import View
 from contract.view_versions import Views, ViewVersion
+from contract.views import views_of
 from kafka_io.cluster_changes import ClusterAdmin
 from kafka_io.log_reader import read_to_end, reader
 from operations.errors import Refused
@@ -41,7 +44,11 @@ def grow(cluster: ClusterAdmin, partitions: int) -> Grown:
     views = current_views(cluster)
     if views is None or views.live is None:
         raise Refused("no view version is live yet; run `energy topics create`")
-    tables = [DEVICE_TOTALS.changelog(version.view_version).name for version in _kept(views)]
+    tables = [
+        view.changelog(version.view_version).name
+        for version in _kept(views)
+        for view in views_of(version.rules_id)
+    ]
     names = [QUARANTINE.name, *tables, READINGS.name]
     present = cluster.topics(names)
     for name in names:
@@ -86,7 +93,18 @@ def _give_births(cluster: ClusterAdmin, partitions: int) -> list[int]:
 
 def _births(cluster: ClusterAdmin, version: ViewVersion, partitions: int) -> list[NewRecord]:
     """Return birth, then marker, of each added partition, and the version's new number of them."""
-    name = DEVICE_TOTALS.changelog(version.view_version).name
+    written = [
+        record
+        for view in views_of(version.rules_id)
+        for record in _births_of(cluster, view, version, partitions)
+    ]
+    return [*written, version_to_write(replace(version, partitions=partitions))]
+
+
+def _births_of(
+    cluster: ClusterAdmin, view: View, version: ViewVersion, partitions: int
+) -> list[NewRecord]:
+    name = view.changelog(version.view_version).name
     added = range(version.partitions, partitions)
     with reader(cluster.settings) as consumer:
         for record in read_to_end(consumer, name, dict.fromkeys(added, 0)):
@@ -104,7 +122,6 @@ def _births(cluster: ClusterAdmin, version: ViewVersion, partitions: int) -> lis
         start_offset=0,
         rules_id=version.rules_id,
     )
-    grown = ViewVersion(version.view_version, version.state, partitions, version.rules_id)
     return [
         NewRecord(name, partition, key, value)
         for partition in added
@@ -112,4 +129,4 @@ def _births(cluster: ClusterAdmin, version: ViewVersion, partitions: int) -> lis
             (BIRTH_KEY, encode_birth(birth)),
             (MARKER_KEY, encode_marker(Marker(-1))),
         )
-    ] + [version_to_write(grown)]
+    ]

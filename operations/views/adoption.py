@@ -116,8 +116,8 @@ def _parts(cluster: Cluster, view_version: int) -> tuple[dict[int, Birth], dict[
     name = DEVICE_TOTALS.changelog(view_version).name
     partitions = cluster.topics([name])[name].partitions
     return (
-        read_births(cluster, view_version, partitions),
-        read_markers(cluster, view_version, partitions),
+        read_births(cluster, DEVICE_TOTALS, view_version, partitions),
+        read_markers(cluster, DEVICE_TOTALS, view_version, partitions),
     )
 
 

@@ -11,7 +11,7 @@ is begun a changelog that is not empty is refused.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from contract.changelog import (
@@ -23,10 +23,10 @@ from contract.changelog import (
     encode_birth,
     encode_marker,
 )
-from contract.device_totals import DEVICE_TOTALS
 from contract.topics import READINGS, VIEWS
+from contract.view import View
 from contract.view_versions import Views, ViewState, ViewVersion
-from contract.views import RULES_ID
+from contract.views import RULES_ID, views_of
 from kafka_io.cluster import Cluster
 from kafka_io.log_reader import read_to_end, read_views, reader
 from operations.errors import Refused
@@ -45,7 +45,8 @@ class ViewBirth(NamedTuple):
     view_version: int
     start_offsets: Sequence[int]
     state: ViewState
-    births: list[Birth]
+    #: For each of its views one birth for each partition.
+    births: Mapping[View, list[Birth]]
 
     def version(self) -> ViewVersion:
         """Its record in `energy_views`."""
@@ -94,25 +95,29 @@ def plan(
     cluster: Cluster, view_version: int, start_offsets: Sequence[int], state: ViewState
 ) -> ViewBirth:
     """Put together the births of a view version from the ids the cluster has now."""
-    table = DEVICE_TOTALS.changelog(view_version).name
-    topics = cluster.topics([READINGS.name, table])
+    tables = {view: view.changelog(view_version).name for view in views_of(RULES_ID)}
+    topics = cluster.topics([READINGS.name, *tables.values()])
     cluster_id = cluster.cluster_id()
-    if topics[table].partitions < len(start_offsets):
-        raise Refused(
-            f"{table} has {topics[table].partitions} partitions, {READINGS.name} has"
-            f" {len(start_offsets)}: add partitions to it until both have the same number"
-        )
-    births = [
-        Birth(
-            cluster_id=cluster_id,
-            source_topic=READINGS.name,
-            source_topic_id=topics[READINGS.name].topic_id,
-            changelog_topic_id=topics[table].topic_id,
-            start_offset=start_offset,
-            rules_id=RULES_ID,
-        )
-        for start_offset in start_offsets
-    ]
+    for table in tables.values():
+        if topics[table].partitions < len(start_offsets):
+            raise Refused(
+                f"{table} has {topics[table].partitions} partitions, {READINGS.name} has"
+                f" {len(start_offsets)}: add partitions to it until both have the same number"
+            )
+    births = {
+        view: [
+            Birth(
+                cluster_id=cluster_id,
+                source_topic=READINGS.name,
+                source_topic_id=topics[READINGS.name].topic_id,
+                changelog_topic_id=topics[table].topic_id,
+                start_offset=start_offset,
+                rules_id=RULES_ID,
+            )
+            for start_offset in start_offsets
+        ]
+        for view, table in tables.items()
+    }
     return ViewBirth(view_version, start_offsets, state, births)
 
 
@@ -141,10 +146,10 @@ def give_birth(cluster: Cluster, birth: ViewBirth) -> tuple[Views, bool]:
 
 def _changelog_records(birth: ViewBirth) -> list[NewRecord]:
     """Return the records of each partition: birth first, marker last, as in every transaction."""
-    name = DEVICE_TOTALS.changelog(birth.view_version).name
     return [
-        NewRecord(name, partition, key, value)
-        for partition, born in enumerate(birth.births)
+        NewRecord(view.changelog(birth.view_version).name, partition, key, value)
+        for view, births in birth.births.items()
+        for partition, born in enumerate(births)
         for key, value in (
             (BIRTH_KEY, encode_birth(born)),
             (MARKER_KEY, encode_marker(Marker(born.start_offset - 1))),
@@ -153,23 +158,26 @@ def _changelog_records(birth: ViewBirth) -> list[NewRecord]:
 
 
 def _refuse_used_changelog(cluster: Cluster, birth: ViewBirth) -> None:
-    name = DEVICE_TOTALS.changelog(birth.view_version).name
-    starts = dict.fromkeys(range(len(birth.births)), 0)
-    with reader(cluster.settings) as consumer:
-        for record in read_to_end(consumer, name, starts):
-            raise Refused(
-                f"{name}, partition {record.partition} holds records already, but {VIEWS.name}"
-                f" does not know view version {birth.view_version}; keep the topic and run it"
-                " again, which says how to go on with its totals"
-            )
+    for view, births in birth.births.items():
+        name = view.changelog(birth.view_version).name
+        starts = dict.fromkeys(range(len(births)), 0)
+        with reader(cluster.settings) as consumer:
+            for record in read_to_end(consumer, name, starts):
+                raise Refused(
+                    f"{name}, partition {record.partition} holds records already, but {VIEWS.name}"
+                    f" does not know view version {birth.view_version}; keep the topic and run it"
+                    " again, which says how to go on with its totals"
+                )
 
 
-def read_births(cluster: Cluster, view_version: int, partitions: int) -> dict[int, Birth]:
+def read_births(
+    cluster: Cluster, view: View, view_version: int, partitions: int
+) -> dict[int, Birth]:
     """Return the birth record of each changelog partition that has one."""
     births: dict[int, Birth] = {}
     starts = dict.fromkeys(range(partitions), 0)
     with reader(cluster.settings) as consumer:
-        for record in read_to_end(consumer, DEVICE_TOTALS.changelog(view_version).name, starts):
+        for record in read_to_end(consumer, view.changelog(view_version).name, starts):
             # The birth is the first record there is (compaction keeps the order), so this
             # stops early; where there is none, the whole partition is looked through.
             if record.key == BIRTH_KEY and record.value is not None:
@@ -184,9 +192,14 @@ def verify_births(cluster: Cluster, version: ViewVersion) -> None:
 
     Raises: Refused that says what was made again, and what to do.
     """
-    name = DEVICE_TOTALS.changelog(version.view_version).name
+    for view in views_of(version.rules_id):
+        _verify_births(cluster, view, version)
+
+
+def _verify_births(cluster: Cluster, view: View, version: ViewVersion) -> None:
+    name = view.changelog(version.view_version).name
     topics = cluster.topics([READINGS.name, name])
-    births = read_births(cluster, version.view_version, version.partitions)
+    births = read_births(cluster, view, version.view_version, version.partitions)
     cure = "`energy replay start` builds a new view version from the readings log"
     for partition in range(version.partitions):
         born = births.get(partition)

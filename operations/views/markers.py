@@ -11,8 +11,8 @@ from __future__ import annotations
 from confluent_kafka import Consumer
 
 from contract.changelog import MARKER_KEY, Marker, check_follows, decode_marker
-from contract.device_totals import DEVICE_TOTALS
 from contract.errors import DoesNotFollow
+from contract.view import View
 from kafka_io.cluster import Cluster
 from kafka_io.log_reader import read_to_end, reader
 
@@ -22,17 +22,18 @@ _STEPS_BACK = (2, 64, 4_096, None)
 
 def read_markers(
     cluster: Cluster,
+    view: View,
     view_version: int,
     partitions: int,
     stale: dict[int, DoesNotFollow] | None = None,
 ) -> dict[int, Marker]:
-    """Return the marker of each partition that has one.
+    """Return the marker of each partition of a view that has one.
 
     One that does not follow the one before it is noted in `stale`, and passed over: a view
     version that has one is still to be looked at, and to be replaced. Raises: NotReadable,
     CorruptRecord; DoesNotFollow where `stale` is None.
     """
-    name = DEVICE_TOTALS.changelog(view_version).name
+    name = view.changelog(view_version).name
     ends = cluster.end_offsets(name, partitions, committed=True)
     found: dict[int, Marker] = {}
     with reader(cluster.settings) as consumer:

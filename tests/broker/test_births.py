@@ -20,7 +20,7 @@ from kafka_io.cluster_changes import ClusterAdmin
 from kafka_io.log_reader import read_views
 from operations.bootstrap import prepare
 from operations.errors import Refused
-from operations.topics.declared import create, create_changelog
+from operations.topics.declared import create, create_changelogs
 from operations.views import birth as births
 from operations.views.birth import ensure_first_view, plan
 from tests.broker.own_cluster import SettingsFactory
@@ -151,7 +151,9 @@ def test_a_log_without_its_head_is_refused_unless_accepted(
         ensure_first_view(cluster, 1)
     _, written = ensure_first_view(cluster, 1, accept_partial=True)
     assert written
-    starts = {p: born.start_offset for p, born in births.read_births(cluster, 1, 2).items()}
+    starts = {
+        p: born.start_offset for p, born in births.read_births(cluster, DEVICE_TOTALS, 1, 2).items()
+    }
     assert starts == {0: 0, 1: 2}
     markers = [r for r in own_kafka.read(TABLE) if r.key() == MARKER_KEY and r.partition() == 1]
     assert [decode_marker(record.value() or b"") for record in markers] == [Marker(1)]
@@ -161,7 +163,7 @@ def test_a_building_version_leaves_the_pointer_alone(
     cluster: ClusterAdmin, settings_factory: SettingsFactory
 ) -> None:
     prepare(cluster, settings_factory())
-    create_changelog(cluster, settings_factory(), 2, 2)
+    create_changelogs(cluster, settings_factory(), 2, 2)
     views, written = births.give_birth(cluster, plan(cluster, 2, [3, 4], "building"))
     assert written
     assert views.live == 1

@@ -13,6 +13,7 @@ from contract.device_totals import DEVICE_TOTALS, encode_total
 from contract.errors import SettingError
 from contract.topics import READINGS, VIEWS, app_id
 from contract.view_versions import Views, ViewVersion
+from contract.views import RULES_ID
 from kafka_io.cluster_changes import ClusterAdmin
 from kafka_io.log_reader import read_views
 from operations.bootstrap import prepare
@@ -98,7 +99,7 @@ def test_a_later_start_says_what_it_leaves_out_and_must_be_accepted(
             begin(cluster, settings, begin_at, accept_partial=False)
     assert states(cluster) == {1: "live"}, "nothing was begun"
     version, _ = begin(cluster, settings, "2030-01-01", accept_partial=True)
-    births = read_births(cluster, version.view_version, 2)
+    births = read_births(cluster, DEVICE_TOTALS, version.view_version, 2)
     assert {p: birth.start_offset for p, birth in births.items()} == {0: 3, 1: 0}
     with pytest.raises(Refused, match="being built from 0:3,1:0; `energy replay abort`"):
         begin(cluster, settings, "earliest", accept_partial=False)
@@ -133,7 +134,10 @@ def test_the_gate_is_shut_while_a_partition_is_behind(
     apply(own_kafka, 1, 9, {"a": (1, 1)})
     apply(own_kafka, 1, 4, {"b": (1, 1)}, partition=1)
     apply(own_kafka, 2, 9, {"a": (1, 1)})
-    assert [far.partition for far in behind(cluster, 1, 2)] == [1]
+    assert [
+        far.partition
+        for far in behind(cluster, *(ViewVersion(n, "live", 2, RULES_ID) for n in (1, 2)))
+    ] == [1]
     with pytest.raises(GateShut, match=r"5 records behind .*partition 1 is at -1, live at 4"):
         promote(cluster, 1, 2, 0)
     assert states(cluster) == {1: "live", 2: "building"}
@@ -277,14 +281,14 @@ def test_differences_are_those_at_one_offset(
     for version in (1, 2):
         apply(own_kafka, version, 5, {"a": (10, 2), "b": (7, 1)})
         apply(own_kafka, version, 5, {"a": (1, 1)}, partition=1)
-    assert compare(cluster, 1, 2, 2).devices == 0
-    assert digest(cluster, 1, 2) == digest(cluster, 2, 2)
+    assert compare(cluster, DEVICE_TOTALS, 1, 2, 2).devices == 0
+    assert digest(cluster, DEVICE_TOTALS, 1, 2) == digest(cluster, DEVICE_TOTALS, 2, 2)
     apply(own_kafka, 1, 8, {"a": (12, 3)})
     apply(own_kafka, 1, 9, {"a": (20, 4)})
     apply(own_kafka, 2, 8, {"a": (11, 3), "c": (5, 1)})
     later = threading.Timer(0.3, apply, (own_kafka, 2, 9, {"a": (19, 4), "b": (6, 1)}))
     later.start()
-    found = compare(cluster, 1, 2, 2)
+    found = compare(cluster, DEVICE_TOTALS, 1, 2, 2)
     later.join()
     assert (found.devices, found.sum, found.readings) == (3, "3", 1)
     assert [(e.device_id, e.live, e.following) for e in found.examples] == [
@@ -292,4 +296,4 @@ def test_differences_are_those_at_one_offset(
         ("b", "7", "6"),
         ("c", None, "5"),
     ]
-    assert digest(cluster, 1, 2) != digest(cluster, 2, 2)
+    assert digest(cluster, DEVICE_TOTALS, 1, 2) != digest(cluster, DEVICE_TOTALS, 2, 2)

@@ -88,7 +88,7 @@ def test_an_aborted_transaction_at_the_end_is_looked_behind(
     commit(own_kafka, 0, Marker(6))
     for behind_the_end in (3, 100):
         commit(own_kafka, 0, *[Marker(999)] * behind_the_end, finally_abort=True)
-    assert read_markers(cluster, 1, 2) == {0: Marker(6), 1: Marker(-1)}
+    assert read_markers(cluster, DEVICE_TOTALS, 1, 2) == {0: Marker(6), 1: Marker(-1)}
 
 
 def test_an_open_transaction_is_not_seen(
@@ -101,7 +101,7 @@ def test_an_open_transaction_is_not_seen(
     producer.begin_transaction()
     producer.produce(TABLE, encode_marker(Marker(99)), MARKER_KEY, 0)
     producer.flush(ANSWER_SECONDS)
-    assert read_markers(cluster, 1, 2)[0] == Marker(6)
+    assert read_markers(cluster, DEVICE_TOTALS, 1, 2)[0] == Marker(6)
     producer.abort_transaction(ANSWER_SECONDS)
 
 

@@ -80,4 +80,4 @@ def test_c12_a_replays_comparison_passes_over_them(value: bytes | None) -> None:
     consumer: Any = OneFetch(pairs)
     part = ChangelogPart(consumer, "changelog", 0)
     assert part.step(time.monotonic() + 5)
-    assert (part.totals, part.applied_offset) == ({b"a": b"1 1 5"}, 7)
+    assert (part.rows, part.applied_offset) == ({b"a": b"1 1 5"}, 7)

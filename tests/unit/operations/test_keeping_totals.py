@@ -84,10 +84,12 @@ def cluster_factory(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     def create(*arguments: Any, **options: Any) -> FakeCluster:
         made = FakeCluster(*arguments, **options)
 
-        def read_births(cluster: object, number: int, partitions: int) -> dict[int, Birth]:
+        def read_births(_: object, view: object, number: int, partitions: int) -> dict[int, Birth]:
             return dict(enumerate(made.births.get(number, [])))
 
-        def read_markers(cluster: object, number: int, partitions: int) -> dict[int, Marker]:
+        def read_markers(
+            _: object, view: object, number: int, partitions: int
+        ) -> dict[int, Marker]:
             return {p: Marker(10 * number + p) for p, _ in enumerate(made.births.get(number, []))}
 
         def read_to_end(consumer: object, name: str, starts: object) -> Iterator[str]:
@@ -134,7 +136,7 @@ def test_ops_b6_a_version_that_was_still_being_built_is_not_proposed(
 ) -> None:
     cluster = cluster_factory({1: [born(0)] * 2, 2: [born(0)] * 2, 3: [born(0)] * 2}, [0, 0])
     far = {1: Marker(9), 2: Marker(9), 3: Marker(8)}
-    monkeypatch.setattr(adoption, "read_markers", lambda _, number, __: {0: far[number]})
+    monkeypatch.setattr(adoption, "read_markers", lambda _, view, number, __: {0: far[number]})
     with pytest.raises(Refused, match=r"--adopt 2$"):
         adoption.refuse_unknown(cluster, Views())
 
@@ -229,7 +231,9 @@ def test_ops_b6_a_birth_never_tells_to_delete(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(births, "read_to_end", lambda *_: iter([Record]))
     cluster: Any = FakeCluster({}, [0])
     with pytest.raises(Refused, match="keep the topic") as told:
-        births._refuse_used_changelog(cluster, births.ViewBirth(1, [0], "live", [born(0)]))
+        births._refuse_used_changelog(
+            cluster, births.ViewBirth(1, [0], "live", {DEVICE_TOTALS: [born(0)]})
+        )
     assert "delete" not in str(told.value)
 
 

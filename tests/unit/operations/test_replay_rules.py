@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from contract.device_totals import DEVICE_TOTALS
 from contract.view_versions import Views, ViewState, ViewVersion
 from local_stack.parts import ModulePart, Part
 from local_stack.previous_view_workers import KeptVersions
@@ -148,7 +149,7 @@ class FakePart(ChangelogPart):
     """A changelog partition whose transactions are known."""
 
     def __init__(self, *applied: int) -> None:
-        self.totals = {}
+        self.rows = {}
         self.applied_offset = applied[0]
         self._left = list(applied[1:])
 
@@ -156,7 +157,7 @@ class FakePart(ChangelogPart):
         if not self._left:
             return False
         self.applied_offset = self._left.pop(0)
-        self.totals[b"a"] = b"1 1 %d" % self.applied_offset
+        self.rows[b"a"] = b"1 1 %d" % self.applied_offset
         return True
 
 
@@ -177,12 +178,12 @@ def test_keys_of_either_side_differ() -> None:
 
 def test_differences_are_added_over_the_partitions() -> None:
     changed = {
-        b"same": [(5, 2), (5, 2)],
-        b"less": [(5, 2), (3, 1)],
-        b"new": [None, (1, 1)],
-        b"gone": [(7, 1), None],
+        b"same": ([b"1 2 5"], [b"1 1 2", b"1 1 3"]),
+        b"less": ([b"1 1 4", b"1 1 1"], [b"1 1 3"]),
+        b"new": ([], [b"1 1 1"]),
+        b"gone": ([b"1 1 7"], []),
     }
-    found = comparison._summed(changed, [3])  # type: ignore[arg-type]
+    found = comparison._summed(DEVICE_TOTALS, changed, [3])
     assert (found.devices, found.sum, found.readings) == (3, "-8", -1)
     assert [(each.device_id, each.live, each.following) for each in found.examples] == [
         ("gone", "7", None),
