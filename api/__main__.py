@@ -15,9 +15,9 @@ import uvloop
 from api.app import create_app
 from api.errors import StartRefused
 from api.home_directory import prepare_home, prepare_spool, spool_directory
-from api.http.server import ApiServer, bind
 from api.logging_setup import set_up_logging
 from api.preflight import check_ground
+from api.server import ApiServer, bind
 from api.settings import ApiSettings
 from contract.command_line import is_debug
 from contract.errors import SettingError

@@ -18,10 +18,10 @@ from api.dependencies import Services
 from api.home_directory import spool_directory
 from api.http import error_handlers
 from api.http.cors import Cors
-from api.http.middleware import Front
 from api.ingest.idempotency import KeyedWrites
 from api.ingest.kafka_publisher import KafkaPublisher
 from api.ingest.publisher import Publisher
+from api.middleware import Front
 from api.query.quarantine_log import QuarantineLog
 from api.routes import datasources, devices, documentation, events, health, pipes
 from api.settings import ApiSettings

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from api.auth.allowance import Budget
 from api.auth.token_store import TokenStore
+from api.http.allowance import Budget
 from api.ingest.append import Append
 from api.ingest.events import Events
 from api.ingest.intake import SHARE, Intake

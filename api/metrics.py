@@ -18,7 +18,7 @@ from prometheus_client import (
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from api.auth.allowance import Budget
+from api.http.allowance import Budget
 from api.view.end_offsets import LagWatch
 from api.view.live_version import LiveView
 from api.view.version_view import ViewState

@@ -15,8 +15,7 @@ from uvicorn.server import ServerState
 from api.errors import ClientGone
 from api.http.connection import Bounds, Connection
 from api.http.cors import Cors
-from api.http.server import ApiServer
-from api.metrics import Metrics
+from api.server import ApiServer
 from tests.api_doubles import Caller
 
 
@@ -66,7 +65,7 @@ def bounds_of(**bounds: Any) -> Bounds:
         "connections": 100,
         "head_timeout_seconds": 7.0,
         "send_timeout_seconds": 20.0,
-        "metrics": Metrics(),
+        "refused": lambda reason: None,
         "cors": Cors("*"),
     }
     return Bounds(**{**wide, **bounds})

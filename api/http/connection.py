@@ -15,7 +15,7 @@ server keep before a handler sees it is bounded. Private names of uvicorn are us
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,6 @@ from api.http import framing
 from api.http.cors import Cors
 from api.http.responses import Message
 from api.http.write_coalescing import JoinedWrites, Progress
-from api.metrics import Metrics
 
 #: Parsed in one turn of the event loop, of all but a body of known length: short lines, headers
 #: and chunks cost up to 1 us a byte.
@@ -45,7 +44,8 @@ class Bounds:
     connections: int
     head_timeout_seconds: float
     send_timeout_seconds: float
-    metrics: Metrics
+    #: Told the reason of each connection that is closed without an answer of a route.
+    refused: Callable[[str], None]
     cors: Cors
     lingering: set[Connection] = field(default_factory=set)
 
@@ -101,7 +101,7 @@ class Connection(HttpToolsProtocol):
         elif now >= self._gives_up_at and self._in_head:
             self._refuse(RequestTimeout("the head of the request did not come in time"))
         elif now >= self._gives_up_at:
-            self._bounds.metrics.refused_connections.labels("Silent").inc()
+            self._bounds.refused("Silent")
             self.transport.close()
 
     def data_received(self, data: bytes) -> None:
@@ -221,7 +221,7 @@ class Connection(HttpToolsProtocol):
 
         Who sent it ahead is not told: it may take an answer too many for that to its next request.
         """
-        self._bounds.metrics.refused_connections.labels(type(error).__name__).inc()
+        self._bounds.refused(type(error).__name__)
         self._is_over = True
         if self.is_at_work:
             if self.cycle.response_started:

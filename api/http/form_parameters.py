@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
-from api.auth.allowance import Slices
 from api.errors import BadRequest
+from api.http.allowance import Slices
 from api.http.media_types import URLENCODED
 from api.http.parameters import Given, parse_query
 from api.http.request_body import Body, Limits, receive_into
 
-#: Four times the longest query; the devices of a larger one are better asked for in two.
+#: Four times the longest query; what takes more is better asked for in two.
 FORM_BYTES = 256 * 1024
 _OTHER_FORMS = (b"multipart/", b"application/json")
 

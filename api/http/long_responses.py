@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mappi
 from contextlib import ExitStack
 from pathlib import Path
 
-from api.auth.allowance import Budget, Slices, Turns
+from api.http.allowance import Budget, Slices, Turns
 from api.http.responses import StreamedAnswer
 from api.http.spool import Spool
 

@@ -15,8 +15,8 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from api.auth.allowance import Budget
 from api.errors import BadRequest, BodyTooLarge, Busy, NotWritten
+from api.http.allowance import Budget
 from api.http.receiving import pieces_of
 from api.http.spool import Spool, made, unusable
 from api.settings import ApiSettings

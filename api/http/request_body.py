@@ -13,8 +13,8 @@ import mmap
 from pathlib import Path
 from typing import NamedTuple
 
-from api.auth.allowance import Budget, Slices
 from api.errors import BadRequest, BodyTooLarge
+from api.http.allowance import Budget, Slices
 from api.http.content_encoding import Inflater
 from api.http.receiving import Headers, Receive, pieces_of
 from api.http.spool import Spool

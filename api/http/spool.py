@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import IO, BinaryIO, ClassVar, Self, cast
 
-from api.auth.allowance import Budget
 from api.errors import SpoolUnusable
+from api.http.allowance import Budget
 
 log = logging.getLogger("api.http.spool")
 

@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth.allowance import Turns
 from api.errors import BadRequest, BrokenOff, NotWritten, echo_all
+from api.http.allowance import Turns
 from api.http.multipart import Upload, receive_upload
 from api.http.responses import JsonAnswer
 from api.ingest.body_rows import SLICE_ROWS

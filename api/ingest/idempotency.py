@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from confluent_kafka import KafkaException
 
-from api.auth.allowance import Turns
+from api.http.allowance import Turns
 from api.ingest.idempotency_key import Bounds, Content, Key, Written
 from api.ingest.keyed_body import KEPT_SECONDS, KeyedBody
 from contract.key_notes import KIND, KeyNote

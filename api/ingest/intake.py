@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from api.auth.allowance import Budget, Slices
+from api.http.allowance import Budget, Slices
 from api.ingest.idempotency import KeyedWrites
 from api.ingest.publisher import Publisher
 from api.metrics import Metrics

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from api.auth.allowance import Slices
+from api.http.allowance import Slices
 from api.ingest.arrays import Text
 from api.ingest.body_rows import SLICE_ROWS, split_rows
 from api.ingest.idempotency_key import Step

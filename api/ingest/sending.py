@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from api.auth.allowance import Slices
 from api.errors import ApiError, BadRequest, ClientGone
+from api.http.allowance import Slices
 from api.ingest.arrays import Text
 from api.ingest.body_rows import SLICE_ROWS, split_rows
 from api.ingest.publisher import Delivery, Outcome

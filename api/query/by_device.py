@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field
 from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
-from api.auth.allowance import Budget
+from api.http.allowance import Budget
 from api.http.long_responses import AnswerFile, LongAnswers
 from api.http.parameters import Parameters, WholeNumber
 from api.http.responses import StreamedAnswer

@@ -17,8 +17,8 @@ from aiokafka.errors import KafkaError
 from pydantic import Field
 from starlette.responses import Response
 
-from api.auth.allowance import Budget
 from api.errors import Unavailable
+from api.http.allowance import Budget
 from api.http.long_responses import AnswerFile, LongAnswers
 from api.http.media_types import JSON
 from api.http.parameters import DIGITS, Parameters

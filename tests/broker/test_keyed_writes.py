@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from api.auth.allowance import Slices
 from api.errors import NotWritten, PartlyWritten
+from api.http.allowance import Slices
 from api.ingest.idempotency import KeyedWrites
 from api.ingest.idempotency_key import Key, Written
 from api.ingest.keyed_batches import BodyRows

@@ -19,11 +19,11 @@ import uvloop
 from api.app import create_app
 from api.auth.token_store import ensure_admin_token
 from api.home_directory import prepare_home
-from api.http.server import ApiServer, bind
 from api.ingest.idempotency import KeyedWrites
 from api.ingest.publisher import Outcome
 from api.logging_setup import set_up_logging
 from api.query.quarantine_log import QuarantineLog
+from api.server import ApiServer, bind
 from api.settings import ApiSettings
 from api.view.end_offsets import LagWatch
 from tests.api_doubles import HandmadeLive, filled_view

@@ -2,8 +2,8 @@
 
 import pytest
 
-from api.auth.allowance import Budget
 from api.errors import Busy
+from api.http.allowance import Budget
 
 
 def test_a_token_takes_its_share_and_leaves_the_rest_to_others() -> None:

@@ -23,8 +23,8 @@ import api.http.spool
 import api.ingest.sending
 import api.ingest.upload_rows
 import producer.judging
-from api.auth.allowance import Budget
 from api.auth.token_store import TokenStore
+from api.http.allowance import Budget
 from api.http.form_parameters import FORM_BYTES
 from api.http.spool import Spool
 from api.ingest.intake import UPLOADS, UPLOADS_SHARE

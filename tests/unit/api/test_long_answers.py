@@ -9,8 +9,8 @@ import pytest
 
 import api.query.by_device
 import api.query.listing
-from api.auth.allowance import Budget, Turns
 from api.errors import Busy, NotFound
+from api.http.allowance import Budget, Turns
 from api.http.long_responses import PIECE_BYTES, AnswerFile, LongAnswers
 from tests.api_doubles import Caller, caller_for, changelog_chunk, filled_view, transaction
 

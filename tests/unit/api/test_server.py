@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from api.errors import StartRefused
 from api.http.routing import DirectRoute
-from api.http.server import ApiServer, bind
+from api.server import ApiServer, bind
 from api.settings import ApiSettings
 from tests.api_doubles import Caller, ScriptedPublisher, caller_for, filled_view
 from tests.records import reading_value
@@ -214,8 +214,8 @@ async def test_b11_ctrl_c_waits_for_no_drain(tmp_path: Path) -> None:
 async def test_b4_what_a_stop_cuts_short_is_told_so_and_who_does_not_read_is_cut_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.http.server.GRACE_SECONDS", 0.1)
-    monkeypatch.setattr("api.http.server.ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr("api.server.GRACE_SECONDS", 0.1)
+    monkeypatch.setattr("api.server.ANSWER_SECONDS", 0.2)
     begun = asyncio.Event()
 
     async def never(request: object) -> Response:

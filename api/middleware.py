@@ -21,7 +21,7 @@ from api.http.responses import error_answer
 from api.metrics import Metrics
 from contract.errors import echo
 
-log = logging.getLogger("api.http.middleware")
+log = logging.getLogger("api.middleware")
 
 
 class Front:

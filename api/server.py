@@ -27,7 +27,7 @@ from api.http.connection import LINGERING, Bounds, Connection
 from api.http.cors import Cors
 from api.settings import ApiSettings
 
-log = logging.getLogger("api.http.server")
+log = logging.getLogger("api.server")
 
 EXIT_INTERRUPTED = 130
 #: Requests under way may go on for so long after a signal.
@@ -166,6 +166,6 @@ def _bounds(services: Services) -> Bounds:
         connections,
         settings.head_timeout_seconds,
         settings.send_timeout_seconds,
-        services.metrics,
+        lambda reason: services.metrics.refused_connections.labels(reason).inc(),
         Cors(settings.cors_origins),
     )
