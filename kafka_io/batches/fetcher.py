@@ -130,14 +130,14 @@ class ChunkFetcher(Fetcher):
 
     async def _proc_fetch_request(self, assignment: Any, node_id: int, request: Any) -> bool:
         """Send a fetch and take its answer in, at some distance from the answer before."""
-        if wait := self.spacing.wait_seconds():
-            try:
+        try:
+            if wait := self.spacing.wait_seconds():
                 await asyncio.sleep(wait)
-            except asyncio.CancelledError:
-                # As aiokafka does: the assignment has changed, nobody wants the answer.
-                return False
-        receive_whole(self._client._conns.get((node_id, ConnectionGroup.DEFAULT)))
-        found: bool = await super()._proc_fetch_request(assignment, node_id, request)  # type: ignore[no-untyped-call]
+            receive_whole(self._client._conns.get((node_id, ConnectionGroup.DEFAULT)))
+            found: bool = await super()._proc_fetch_request(assignment, node_id, request)  # type: ignore[no-untyped-call]
+        except asyncio.CancelledError:
+            # As aiokafka does, but in its own pause after an error: nobody wants the answer.
+            return False
         self.spacing.answered(self._fetched_bytes())
         return found
 

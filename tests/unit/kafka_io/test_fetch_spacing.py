@@ -88,6 +88,18 @@ async def test_who_is_behind_fetches_on_at_once(fetcher: Any, sent: list[float])
     assert fetcher.spacing.wait_seconds() == 0.0
 
 
+async def test_a_fetch_that_is_called_off_after_an_error_has_no_answer(
+    fetcher: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Aiokafka pauses where it does not expect that; closing it would print a traceback."""
+
+    async def called_off(*_: Any) -> bool:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(Fetcher, "_proc_fetch_request", called_off)
+    assert await fetcher._proc_fetch_request(None, 0, None) is False
+
+
 class Clock:
     """Seconds that a test lets pass."""
 
