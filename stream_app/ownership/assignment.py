@@ -31,6 +31,7 @@ from stream_app.changelog.takeover import Takeover
 from stream_app.changelog.writer import TransactionWriter
 from stream_app.errors import TRIED_AGAIN, WAITS_FOR_KAFKA, PartitionRefusal, Refusal
 from stream_app.ownership import set_aside
+from stream_app.ownership.holdings import Holdings
 from stream_app.ownership.processor import PartitionPipe
 from stream_app.ownership.set_aside import Retries
 from stream_app.ownership.source import Source
@@ -43,8 +44,8 @@ log = logging.getLogger(__name__)
 RELEASE_SECONDS = 30.0
 
 
-class Ownership:
-    """The partitions of this worker in the current generation."""
+class Ownership(Holdings):
+    """Takes partitions over, sets them aside, tries them again and lets them go."""
 
     def __init__(
         self,
@@ -75,11 +76,8 @@ class Ownership:
         self._accepted = accepted or {}
         self._retries = Retries(self._try_again)
         self._backlog = Backlog(target_readings, timeout_seconds)
-        self._takeover = Takeover(view, expected_birth, accepted)
+        super().__init__(Takeover(view, expected_birth, accepted))
         self._begun: tuple[int, Source] | None = None
-        self.pipes: dict[int, PartitionPipe] = {}
-        # Not ready before the first assignment either.
-        self.is_recovering = True
 
     async def fence(self, partitions: Iterable[int]) -> None:
         """Start a new writer for each partition, also for those kept over the rebalance."""
@@ -123,10 +121,6 @@ class Ownership:
         if not self._takeover.taken:
             self._open_pipes([])
 
-    def positions(self) -> dict[int, int]:
-        """Return the next source offset of each partition that is worked on."""
-        return self._takeover.next_offsets()
-
     def check_positions(self, first: dict[int, int], end: dict[int, int]) -> None:
         """Compare the markers with the source, and open the pipes of those that fit."""
         self._takeover.check_positions(first, end)
@@ -157,27 +151,6 @@ class Ownership:
         self.is_recovering = False
         log.info("working on %s", {p: pipe.applied_offset for p, pipe in self.pipes.items()})
         self._tell_refused()
-
-    def refuses_all(self) -> bool:
-        """Tell whether a person has to act before this worker can work on any of its partitions."""
-        return self._takeover.refuses_all()
-
-    def refusals(self) -> dict[int, PartitionRefusal]:
-        """Return why partitions are set aside, those of this worker."""
-        return dict(self._takeover.refused)
-
-    def forgotten(self) -> list[int]:
-        """Return partitions that are neither worked on nor set aside: there must be none."""
-        return sorted(self._takeover.partitions - self.pipes.keys() - self.refusals().keys())
-
-    def not_ready_because(self) -> list[str]:
-        """Return why this worker does not work on all it should, for people; empty: ready."""
-        if self.is_recovering:
-            return ["recovering from the changelog"]
-        return [
-            f"partition {partition} waits: {refusal.what}"
-            for partition, refusal in sorted(self.refusals().items())
-        ] + [f"partition {p} is not worked on, and nobody knows why" for p in self.forgotten()]
 
     def _set_aside(self, refusal: PartitionRefusal) -> None:
         """Work no more on a partition; its pipe has nothing under way."""
@@ -240,19 +213,6 @@ class Ownership:
         if pipe := self.pipes.get(partition):
             await asyncio.shield(pipe.finish())
             del self.pipes[partition]
-
-    def next_offset(self, partition: int) -> int | None:
-        """Return what the group may show as committed: everything before it is applied."""
-        pipe = self.pipes.get(partition)
-        return None if pipe is None else pipe.applied_offset + 1
-
-    def partition(self, partition: int, generation: int) -> PartitionPipe | None:
-        """Return a partition that is worked on; None for what was fetched before a rebalance."""
-        pipe = self.pipes.get(partition)
-        if pipe is None or pipe.generation != generation:
-            metrics.CHUNKS_STALE.inc()
-            return None
-        return pipe
 
     async def release_after(self, commit: Callable[[], Awaitable[None]]) -> None:
         """Finish what runs, let the group see how far it came, then let all partitions go."""
