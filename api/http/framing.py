@@ -11,10 +11,8 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import NoReturn
 
-import msgspec
-
 from api.errors import ApiError, BadRequest, MethodNotAllowed, TooLongTarget, TooManyHeaders
-from api.http.responses import error_content
+from api.http.responses import error_answer
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -112,11 +110,7 @@ def _is_host(value: bytes) -> bool:
 
 def refusal(error: ApiError, cors: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Return a whole answer, after which the connection is closed."""
-    body = msgspec.json.encode(error_content(error.text))
-    own = ((name.lower().encode(), value.encode()) for name, value in error.headers)
-    headers = b"".join(b"%b: %b\r\n" % header for header in (*own, *cors))
-    return (
-        b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
-        b"%bconnection: close\r\n\r\n%b"
-        % (error.status, HTTPStatus(error.status).phrase.encode(), len(body), headers, body)
-    )
+    answer = error_answer(error)
+    line = b"HTTP/1.1 %d %b\r\n" % (error.status, HTTPStatus(error.status).phrase.encode())
+    headers = (*answer.raw_headers, *cors, (b"connection", b"close"))
+    return line + b"".join(b"%b: %b\r\n" % each for each in headers) + b"\r\n" + answer.body
