@@ -16,7 +16,7 @@ from tests.unit.api.test_connection import GET, echo
 from tests.wire import Line
 
 CONNECTION = "api/http/connection.py"
-SERVER = "api/http/server.py"
+SERVER = "api/server.py"
 METHODS = [
     Method(HttpToolsProtocol, "_start_asgi_task", ("cycle", "app"), CONNECTION),
     Method(HttpToolsProtocol, "_unset_keepalive_if_required", (), CONNECTION),
