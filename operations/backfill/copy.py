@@ -11,18 +11,16 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from confluent_kafka import Message
 
-from contract.decoding import decode_readings
-from contract.quarantine import ImportedRow, encode_quarantined
+from contract.quarantine import ImportedRow
 from kafka_io.cluster import Cluster
 from operations.backfill.source import copied, look_at, refuse_another, spans_to_copy
 from operations.progress import OnProgress
 from producer.errors import ProducerStopped
 from producer.imports.importer import Advance, Importer
-from producer.judging import BATCH_ROWS, Batch
+from producer.judging import BATCH_ROWS, Batch, Rows, judge, quarantine
 from producer.pacing import Limit
 from producer.settings import ProducerSettings
 
@@ -108,36 +106,25 @@ def judged(
     messages: list[Message], ends: dict[int, int], import_id: str, note: dict[str, str]
 ) -> tuple[Batch, dict[str, Advance]]:
     """Tell readings from what is none; a bad record says which import, partition and offset."""
-    values = [message.value() for message in messages]
-    readings, rejected = decode_readings(values)
-    bad = {place for place, _ in rejected}
-    now = datetime.now(UTC)
-    quarantined = [
-        encode_quarantined(
-            values[place],
-            error,
-            ImportedRow(
-                f"{KIND}/{import_id}",
-                f"{note['topic']}/{messages[place].partition()}",
-                messages[place].offset(),
-            ),
-            now,
-        )
-        for place, error in rejected
-    ]
-    counts = {partition: [0, 0] for partition in ends}
-    for place, message in enumerate(messages):
-        counts[message.partition() or 0][place in bad] += 1
-    batch = Batch(
-        [reading.device_id.encode() for reading in readings],
-        [value for place, value in enumerate(values) if place not in bad and value is not None],
-        quarantined,
-    )
-    advances = {
-        str(partition): Advance(end, counts[partition][0], counts[partition][1], note)
-        for partition, end in ends.items()
-    }
-    return batch, advances
+    keys: list[bytes] = []
+    values: list[bytes] = []
+    quarantined: list[bytes] = []
+    advances: dict[str, Advance] = {}
+    of_partition: dict[int, list[Message]] = {partition: [] for partition in ends}
+    for message in messages:
+        of_partition[message.partition() or 0].append(message)
+    for partition, some in of_partition.items():
+        end = ends[partition]
+        offsets = [message.offset() or 0 for message in some]
+        # A record without a value is refused like any other that is no reading.
+        received: list[bytes] = [message.value() for message in some]  # type: ignore[misc]
+        found = judge(Rows(received, offsets, (), end, end))
+        source = ImportedRow(f"{KIND}/{import_id}", f"{note['topic']}/{partition}")
+        keys += found.keys
+        values += found.values
+        quarantined += quarantine(found.refused, source)
+        advances[str(partition)] = Advance(end, len(found.values), len(found.refused), note)
+    return Batch(keys, values, quarantined), advances
 
 
 def _rows_at_once(max_rate: int | None) -> int:
