@@ -20,8 +20,8 @@ from prometheus_client.registry import Collector
 
 from api.http.allowance import Budget
 from api.view.end_offsets import LagWatch
+from api.view.followed_view import ViewState
 from api.view.live_version import LiveView
-from api.view.version_view import ViewState
 from contract import build
 
 # A second line for each number, with the time it was begun, is read by nobody.

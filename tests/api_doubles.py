@@ -25,8 +25,9 @@ from api.ingest.publisher import Outcome
 from api.query.quarantine_log import QuarantineLog
 from api.settings import ApiSettings
 from api.view.end_offsets import LagWatch
+from api.view.followed_view import ViewState
 from api.view.live_version import LiveView
-from api.view.version_view import ViewState, ViewVersionView
+from api.view.version_view import ViewVersionView
 from contract.changelog import MARKER_KEY, Marker, encode_marker
 from contract.decimals import Number
 from contract.device_totals import encode_total

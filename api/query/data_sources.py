@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from api.errors import ViewNotRunning
-from api.view.version_view import ViewState, ViewVersionView
+from api.view.followed_view import ViewState
+from api.view.version_view import ViewVersionView
 from contract.decoding import COLUMNS
 from contract.topics import READINGS
 

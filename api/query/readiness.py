@@ -7,8 +7,9 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from api.view.end_offsets import LagWatch
+from api.view.followed_view import ViewState
 from api.view.live_version import LiveView
-from api.view.version_view import ViewState, ViewVersionView
+from api.view.version_view import ViewVersionView
 
 
 class Readiness(BaseModel):

@@ -1,4 +1,4 @@
-"""Follows the changelog of one view version into a ViewVersionView, for ever.
+"""Follows the changelog of a view in one version into a FollowedView, for ever.
 
 Reads the changelog, read_committed, all partitions from the start. Guarantees: the view is
 RUNNING only after it reached ends that were asked for lately, and goes back to CATCHING_UP when
@@ -12,12 +12,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from aiokafka.errors import CorruptRecordException, KafkaError, OffsetOutOfRangeError
 
-from api.view.version_view import ViewState, ViewVersionView
-from contract.device_totals import DEVICE_TOTALS
+from api.view.followed_view import FollowedView, ViewState
 from contract.errors import CorruptRecord
 from contract.view_versions import ViewVersion
 from kafka_io.batches.reader import ChunkReader
@@ -45,28 +44,36 @@ class PartitionsChanged(Exception):
     """The changelog has more partitions than were followed; go on with all of them."""
 
 
-class Follower:
-    """One view version's view, and the task that feeds it."""
+Followed = TypeVar("Followed", bound=FollowedView)
+
+
+class Follower(Generic[Followed]):
+    """What readers see of a view in one version, and the task that feeds it."""
 
     def __init__(
         self,
+        new_view: Callable[[int, int], Followed],
         connection: Mapping[str, Any],
         version: ViewVersion,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Only keep the arguments; `run` reads."""
+        """Only keep the arguments; `run` reads.
+
+        `new_view(view_version, partitions)` makes an empty one.
+        """
+        self._new_view = new_view
         self._connection = connection
         self._version = version
         self._clock = clock
-        self._topic = DEVICE_TOTALS.changelog(version.view_version).name
         self._positions: dict[int, int] = {}
         #: When the ends were asked for that were reached last, or are being read up to.
         self._ends_asked_at = 0.0
         self.view = self._empty()
+        self._topic = self.view.kind.changelog(version.view_version).name
 
-    def _empty(self) -> ViewVersionView:
-        return ViewVersionView(self._version.view_version, self._version.partitions)
+    def _empty(self) -> Followed:
+        return self._new_view(self._version.view_version, self._version.partitions)
 
     async def run(self) -> None:
         """Load the view and follow it until cancelled; failures are logged and retried."""

@@ -17,7 +17,8 @@ from aiokafka.errors import KafkaError
 
 from api.errors import ViewNotRunning
 from api.view.changelog_follower import Follower
-from api.view.version_view import ViewState, ViewVersionView
+from api.view.followed_view import ViewState
+from api.view.version_view import ViewVersionView
 from contract.errors import CorruptRecord
 from contract.topics import VIEWS
 from contract.view_versions import Views, ViewVersion
@@ -36,10 +37,10 @@ class LiveView:
     def __init__(self, connection: Mapping[str, Any]) -> None:
         """Only keep the arguments; `run` reads."""
         self._connection = connection
-        self._serving: Follower | None = None
+        self._serving: Follower[ViewVersionView] | None = None
         #: What a reader was shown last; its offsets stay when its follower begins anew.
         self._shown: ViewVersionView | None = None
-        self._followers: dict[int, Follower] = {}
+        self._followers: dict[int, Follower[ViewVersionView]] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._switching: asyncio.Task[None] | None = None
         self._keeping: asyncio.Task[None] | None = None
@@ -123,11 +124,13 @@ class LiveView:
             self._switching = asyncio.create_task(self._switch(following, views))
         self._keep(views)
 
-    def _follow(self, version: ViewVersion) -> Follower:
+    def _follow(self, version: ViewVersion) -> Follower[ViewVersionView]:
         """Return the follower of a version, from now on loaded or being loaded."""
         number = version.view_version
         if number not in self._followers:
-            self._followers[number] = follower = Follower(self._connection, version)
+            self._followers[number] = follower = Follower(
+                ViewVersionView, self._connection, version
+            )
             self._tasks[number] = asyncio.create_task(follower.run())
         return self._followers[number]
 
@@ -151,7 +154,7 @@ class LiveView:
         for version in views.in_state("previous"):
             self._follow(version)
 
-    async def _switch(self, following: Follower, views: Views) -> None:
+    async def _switch(self, following: Follower[ViewVersionView], views: Views) -> None:
         """Wait until the next view shows no less than readers were shown, then serve it."""
         assert self._serving is not None
         while not _may_follow(following.view, self._serving.view, self._shown):  # noqa: ASYNC110

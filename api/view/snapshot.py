@@ -15,7 +15,7 @@ class ViewSnapshot:
     def __init__(self, view: ViewVersionView) -> None:
         """Hold the view as it is now."""
         self._view = view
-        self._held = [(each.totals, each.totals.snapshot()) for each in view.partitions]
+        self._held = [(each.rows, each.rows.snapshot()) for each in view.partitions]
         self.keys = view.keys
         self.devices = view.devices
         self._had_exact_keys = view.has_exact_keys
@@ -40,6 +40,6 @@ class ViewSnapshot:
         trace: TracebackType | None,
     ) -> None:
         """Let the view change again what this moment needed."""
-        for totals, held in self._held:
-            totals.release(held)
+        for rows, held in self._held:
+            rows.release(held)
         self._held = []

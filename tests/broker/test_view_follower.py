@@ -11,8 +11,9 @@ from confluent_kafka.admin import NewPartitions
 
 from api.view.changelog_follower import Follower
 from api.view.end_offsets import LagWatch
+from api.view.followed_view import ViewState
 from api.view.live_version import LiveView
-from api.view.version_view import ViewState, ViewVersionView
+from api.view.version_view import ViewVersionView
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker, encode_birth, encode_marker
 from contract.device_totals import DEVICE_TOTALS, encode_total
 from contract.kafka import KafkaSettings
@@ -84,7 +85,7 @@ def version(kafka: Kafka) -> ViewVersion:
 
 @asynccontextmanager
 async def following(kafka: Kafka, version: ViewVersion) -> AsyncIterator[Follower]:
-    follower = Follower(connection(kafka), version)
+    follower = Follower(ViewVersionView, connection(kafka), version)
     task = asyncio.create_task(follower.run())
     try:
         yield follower

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from api.view import live_version as live
-from api.view.version_view import ViewState, ViewVersionView
+from api.view.followed_view import ViewState
+from api.view.version_view import ViewVersionView
 from contract.errors import DoesNotFollow
 from tests.model.checker import applied_offset
 from tests.model.oracle import DEVICES, PrefixTotals
@@ -147,11 +148,11 @@ class SimReader:
         for each in reversed(expected):
             each.advance(applied)
             totals = each.expected()
-            wrong = next((k for k, total in totals.items() if part.totals.get(k) != total), None)
+            wrong = next((k for k, total in totals.items() if part.rows.get(k) != total), None)
             if wrong is None:
                 break
         if wrong is not None:
-            shown = part.totals.get(wrong)
+            shown = part.rows.get(wrong)
             raise Violation("I11", f"partition {partition} at {applied}: {wrong!r} {shown!r}")
         for key in totals:
             device = view.total(key.decode())

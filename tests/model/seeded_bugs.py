@@ -16,9 +16,9 @@ from unittest import mock
 
 import msgspec
 
+from api.view import followed_view as view_module
 from api.view import live_version as live
-from api.view import version_view as view_module
-from api.view.version_view import ViewState
+from api.view.followed_view import ViewState
 from contract import device_totals
 from contract.decoding import Reading, Rejected, validate
 from contract.device_totals import DEVICE_TOTALS, encode_total

@@ -163,7 +163,7 @@ class OverwritesParts(SimReader):
         found = super().totals()
         for part in self.served.view.partitions:
             for device in found:
-                value = part.totals.get(device.encode())
+                value = part.rows.get(device.encode())
                 if value is not None:
                     total, readings = decode_total(value)
                     found[device] = (canonical(total), readings)

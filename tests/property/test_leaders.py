@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from api.query.listing import Query, leading, rows_of
 from api.query.totals import Row
+from api.view.followed_view import ViewState
 from api.view.top_n import Leaders
-from api.view.version_view import ViewState, ViewVersionView
+from api.view.version_view import ViewVersionView
 from tests.api_doubles import Totals, changelog_chunk, transaction
 from tests.property.test_listing_order import NUMBERS, slow_rows
 

@@ -13,7 +13,7 @@ import zstandard
 
 from api.http.content_encoding import Inflater
 from api.ingest.body_rows import SLICE_ROWS, WINDOW_BYTES, split_rows
-from api.view.version_view import ViewState
+from api.view.followed_view import ViewState
 from producer.files.compression import INPUT_BYTES
 from tests.api_doubles import (
     Answer,

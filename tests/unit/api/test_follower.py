@@ -11,7 +11,8 @@ from api.view.changelog_follower import (
     Follower,
     PartitionsChanged,
 )
-from api.view.version_view import ViewState
+from api.view.followed_view import ViewState
+from api.view.version_view import ViewVersionView
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker, encode_birth, encode_marker
 from contract.device_totals import DEVICE_TOTALS
 from contract.view_versions import ViewVersion
@@ -67,7 +68,9 @@ class Setting:
     def __init__(self) -> None:
         self.now = 0.0
         self.reader = ScriptedReader()
-        self.follower = Follower({}, ViewVersion(1, "live", 1, "1"), clock=lambda: self.now)
+        self.follower = Follower(
+            ViewVersionView, {}, ViewVersion(1, "live", 1, "1"), clock=lambda: self.now
+        )
         self.follower.view.partitions[0].birth = BIRTH  # as if read before
 
     def follow(self) -> asyncio.Task[None]:

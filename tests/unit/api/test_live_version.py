@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from api.view import live_version as module
+from api.view.followed_view import ViewState
 from api.view.live_version import LiveView
-from api.view.version_view import ViewState, ViewVersionView
+from api.view.version_view import ViewVersionView
 from contract.changelog import Marker
 from contract.view_versions import Views, ViewVersion
 from contract.view_versions import ViewState as VersionState
@@ -21,7 +22,7 @@ class FakeFollower:
 
     made: list[FakeFollower]
 
-    def __init__(self, connection: object, version: ViewVersion) -> None:
+    def __init__(self, _: object, connection: object, version: ViewVersion) -> None:
         self.view = ViewVersionView(version.view_version, 1)
         self.is_over = False
         self.made.append(self)

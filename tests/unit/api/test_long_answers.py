@@ -55,7 +55,7 @@ async def test_b15_a_slow_reader_of_a_listing_holds_nothing_of_the_view(tmp_path
         change = transaction(dict.fromkeys([*NAMES, f"new_{turn}"], (turn, 2)), turn)
         await view.apply(changelog_chunk(change, start=turn * 10_000))
         await view.merge()
-    assert [each.totals.depth for each in view.partitions] == [1]
+    assert [each.rows.depth for each in view.partitions] == [1]
     assert caller.services.answers.taken > 100_000
     gate.may_read.set()
     answer = await reading

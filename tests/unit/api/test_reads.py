@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from api.query.listing import Query, leading, rows_of
+from api.view.followed_view import ViewState
 from api.view.top_n import UNASKED_SECONDS, Orders
-from api.view.version_view import ViewState, ViewVersionView
+from api.view.version_view import ViewVersionView
 from contract.changelog import BIRTH_KEY, Birth, encode_birth
 from tests.api_doubles import (
     Answer,
@@ -363,7 +364,7 @@ async def test_a_streamed_head_leaves_the_view_free(tmp_path: Path) -> None:
     answer = await caller.request("HEAD", PIPE)
     assert (answer.status, answer.body) == (200, b"")
     await view.apply(changelog_chunk(transaction({"device_1": (1, 5)}, 10), start=9))
-    assert view.partitions[0].totals.depth == 1
+    assert view.partitions[0].rows.depth == 1
 
 
 async def test_a_total_with_a_fraction_is_a_number_of_its_own(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ import pytest
 
 from api.query.listing import Query, rows_of
 from api.view.device_totals import served, total_of
+from api.view.followed_view import WAITERS_SWEPT, ViewState
 from api.view.layered_map import LayeredMap
 from api.view.snapshot import ViewSnapshot
-from api.view.version_view import WAITERS_SWEPT, ViewState, ViewVersionView
+from api.view.version_view import ViewVersionView
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker, encode_birth, encode_marker
 from contract.device_totals import encode_total, is_part_total
 from contract.errors import CorruptRecord
@@ -78,7 +79,7 @@ async def test_a_listing_that_is_read_slowly_shows_one_moment() -> None:
         assert {row.total_energy_consumed for row in rows} == {1}
     for _ in range(5):
         await view.merge()
-    assert view.partitions[0].totals.depth == 1
+    assert view.partitions[0].rows.depth == 1
     assert view.total(names[0]).readings == 2  # type: ignore[union-attr]
 
 
