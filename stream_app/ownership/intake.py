@@ -37,7 +37,7 @@ class Intake:
         """Fold a chunk; tells whether it has folded its last record now.
 
         Right after a change of the leader Kafka may not answer about the log: the chunk is fetched
-        again and judged anew. Where it never answers, stuck.py sees no progress.
+        again and judged anew. Where it never answers, the progress watchdog ends the worker.
         Raises: PartitionRefusal.
         """
         try:

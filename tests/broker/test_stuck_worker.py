@@ -17,9 +17,9 @@ from tests.kafka import Kafka, wait_until
 #: The real worker, but its pipes never take what is pending.
 WEDGED = """
 import asyncio, sys
-from stream_app.partition import processor
+from stream_app.ownership import processor
 async def never(self):
-    await self._closing.wait()
+    await asyncio.Event().wait()
 processor.PartitionPipe._run = never
 from stream_app.__main__ import main
 sys.exit(main())
