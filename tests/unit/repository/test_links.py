@@ -63,6 +63,12 @@ def test_each_link_leads_to_a_file_and_a_section(document: Path) -> None:
         assert not anchor or anchor in anchors(file), target
 
 
+def test_readme_leads_to_every_document() -> None:
+    readme = ROOT / "README.md"
+    targets = {target.partition("#")[0] for target in LINK.findall(text_of(readme))}
+    assert {name_of(each) for each in DOCUMENTS} - targets == {"README.md"}
+
+
 @pytest.mark.parametrize("document", [d for d in DOCUMENTS if d != HISTORY], ids=name_of)
 def test_each_path_that_is_named_exists(document: Path) -> None:
     text = re.sub(r"https?://\S+", "", text_of(document))
