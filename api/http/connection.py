@@ -65,7 +65,7 @@ class Connection(HttpToolsProtocol):
         self._in_head = self._in_request = False
         self._head_bytes = self._body_bytes = 0
         #: It ends with the answer under way; nothing that comes is looked at any more.
-        self._is_last = self._is_over = False
+        self._is_over = False
         self._gives_up_at: float | None = None
         self._progress = Progress(bounds.send_timeout_seconds)
 
@@ -205,12 +205,12 @@ class Connection(HttpToolsProtocol):
         """Say close, and do it: uvicorn would while the client still sends."""
         cycle.keep_alive = False
         await cycle.send(message)
-        self._is_last = cycle.keep_alive = True
+        self._is_over = cycle.keep_alive = True
 
     def on_response_complete(self) -> None:
         """Go on with what the client has sent meanwhile."""
         super().on_response_complete()
-        if self._is_last:
+        if self._is_over:
             self._linger()
         elif self.ahead and not self.transport.is_closing():
             self._unset_keepalive_if_required()
@@ -225,7 +225,6 @@ class Connection(HttpToolsProtocol):
         self._is_over = True
         if self.is_at_work:
             if self.cycle.response_started:
-                self._is_last = True
                 return
             # The body is broken: it has not been and will not be handled.
             self.cycle.disconnected = True
