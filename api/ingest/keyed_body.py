@@ -178,12 +178,11 @@ class KeyedBody:
             quarantined=note.quarantined + len(step.batch.quarantined),
             is_done=step.is_last,
         )
-        before = {self._name: self._before}
         changed = {self._name: encode_note(after, self._bounds.owner)}
         rows = step.batch.rows
 
         def check(offsets: Sequence[int]) -> None:
-            self._keys.check(offsets, before)
+            self._keys.check(offsets, {self._name: self._before})
             # That it passed also says that the transaction before was aborted.
             self._offset, self._doubtful_rows = max(offsets), rows
 
