@@ -102,6 +102,7 @@ class Connection(HttpToolsProtocol):
             self._refuse(RequestTimeout("the head of the request did not come in time"))
         elif now >= self._gives_up_at:
             self._bounds.refused("Silent")
+            self._is_over = True
             self.transport.close()
 
     def data_received(self, data: bytes) -> None:
