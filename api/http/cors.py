@@ -1,4 +1,8 @@
-"""Which pages may call the server from a browser: CORS by API_CORS_ORIGINS, no credentials."""
+"""Which pages may call the server from a browser: CORS by API_CORS_ORIGINS, no credentials.
+
+Not Starlette's CORSMiddleware: every OPTIONS is 204 here (there 200, 400 or 405), and a refusal
+from before there is a request has the headers too.
+"""
 
 from __future__ import annotations
 
