@@ -21,9 +21,10 @@ PartTotals = dict[str, list[Number]]
 
 _VERSION = b"1"
 
-#: Exactly what `encode_total` writes.
+#: Exactly what `encode_total` writes. Possessive: each row that is recovered or followed is held
+#: to it, and looking back at the digits took half of that.
 is_part_total = re.compile(
-    rb"1 [1-9][0-9]{0,18} (?:0|-?(?:[1-9][0-9]*|(?:0|[1-9][0-9]*)\.[0-9]*[1-9]))"
+    rb"1 [1-9][0-9]{0,18}+ (?!-0\Z)-?(?:0|[1-9][0-9]*+)(?:\.[0-9]*[1-9])?"
 ).fullmatch
 
 
