@@ -22,12 +22,14 @@ from api.settings import ApiSettings
 from contract.command_line import is_debug
 from contract.errors import SettingError
 from contract.exit_codes import INTERRUPTED, end_with
+from contract.prefix import use_prefix
 
 
 def main(environ: Mapping[str, str] = os.environ, *, debug: bool = False) -> int:
     """Run the server until it is stopped; returns the exit code of the contract."""
     set_up_logging(debug=debug)
     try:
+        use_prefix(environ)
         settings = ApiSettings.load(environ)
         settings = _with_directories(settings)
         server = ApiServer(create_app(settings), bind(settings))

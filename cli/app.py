@@ -30,6 +30,7 @@ from cli.error_line import one_line
 from cli.invocation import Invocation
 from contract import exit_codes
 from contract.exit_codes import DONE, INTERRUPTED, RESTART_ME
+from contract.prefix import use_prefix
 from local_stack.signals import end_at_sigterm
 
 #: Commands that are never unfinished: SIGTERM is how they end.
@@ -89,6 +90,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     debug = "--debug" in arguments
     rest = [argument for argument in arguments if argument != "--debug"]
     try:
+        use_prefix(environ)
         app(rest, prog_name="energy", obj=Invocation(environ, debug))
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)

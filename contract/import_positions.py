@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from contract.errors import CorruptRecord
+from contract.prefix import prefixed
 
 IMPORTS_PARTITION = 0
 
@@ -45,7 +46,7 @@ def import_prefix(kind: str, import_id: str) -> bytes:
 
 def import_transactional_id(kind: str, import_id: str) -> str:
     """Name the one writer of an import; whoever takes it over fences the one before."""
-    return f"energy-import-{kind}-{import_id}"
+    return prefixed(f"energy-import-{kind}-{import_id}")
 
 
 def encode_position(position: Position) -> bytes:

@@ -6,17 +6,25 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from contract.prefix import prefixed
+
 
 class Topic(NamedTuple):
     """A topic as it must be on the broker.
 
-    Shape: `configs` are Kafka's names and values; partitions and replication are settings.
-    `made_with` is set too when the topic is made, and not held against one that was made before.
+    Shape: `base` is the name without ENERGY_PREFIX; `configs` are Kafka's names and values;
+    partitions and replication are settings. `made_with` is set too when the topic is made, and not
+    held against one that was made before.
     """
 
-    name: str
+    base: str
     configs: dict[str, str]
     made_with: Mapping[str, str] = MappingProxyType({})
+
+    @property
+    def name(self) -> str:
+        """Return the name in Kafka."""
+        return prefixed(self.base)
 
 
 #: The broker stamps the records: what is stamped more than an hour ahead Kafka refuses, so that a
@@ -24,8 +32,11 @@ class Topic(NamedTuple):
 _STAMPED_BY_BROKER = {"message.timestamp.type": "LogAppendTime"}
 
 
+#: What the API calls the readings, whatever their topic is called.
+DATA_SOURCE = "energy_consumption"
+
 READINGS = Topic(
-    "energy_consumption",
+    DATA_SOURCE,
     {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"},
 )
 QUARANTINE = Topic(
@@ -66,18 +77,23 @@ _CHANGELOG_CONFIGS = {
 
 def app_id(view_version: int) -> str:
     """Name the Faust app and consumer group of a view version."""
+    return prefixed(_app_base(view_version))
+
+
+def _app_base(view_version: int) -> str:
     return f"energy-v{view_version}"
 
 
 def changelog_topic(view_version: int, view: str) -> Topic:
     """Return the changelog topic of a view in a view version."""
     return Topic(
-        f"{app_id(view_version)}-{view}-changelog", dict(_CHANGELOG_CONFIGS), _STAMPED_BY_BROKER
+        f"{_app_base(view_version)}-{view}-changelog", dict(_CHANGELOG_CONFIGS), _STAMPED_BY_BROKER
     )
 
 
-#: transactional.id of whoever writes view versions and the pointer.
-VIEWS_TRANSACTIONAL_ID = "energy-views"
+def views_transactional_id() -> str:
+    """Name the one writer of view versions and the pointer."""
+    return prefixed("energy-views")
 
 
 def min_insync_replicas(replication_factor: int) -> int:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
 from contract.kafka import KafkaSettings
+from contract.prefix import prefixed
 from contract.topics import VIEWS
 from contract.view_versions import Views
 from kafka_io.errors import NotReadable
@@ -46,7 +47,7 @@ def reader(settings: KafkaSettings, where_removed: str = "earliest") -> Iterator
         settings.for_confluent()
         | {
             # Never joined: librdkafka wants a name all the same.
-            "group.id": "energy-reader",
+            "group.id": prefixed("energy-reader"),
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "isolation.level": "read_committed",

@@ -17,6 +17,7 @@ from contract import build
 from contract.command_line import is_debug
 from contract.errors import CorruptRecord, SettingError
 from contract.exit_codes import INTERRUPTED, RESTART_ME, end_with
+from contract.prefix import use_prefix
 from kafka_io.cluster import Cluster
 from kafka_io.errors import ClusterError
 from stream_app import metrics
@@ -40,6 +41,7 @@ def main(environ: Mapping[str, str] = os.environ, *, debug: bool = False) -> int
     # Until Faust's own handler is there: nothing runs yet, so nothing has to be finished.
     signal.signal(signal.SIGTERM, _end_early)
     try:
+        use_prefix(environ)
         settings = WorkerSettings.load(environ)
         make_directory(settings.state_directory())
         cluster = Cluster(settings)

@@ -8,19 +8,19 @@ from pydantic import AfterValidator, WithJsonSchema
 
 from api.errors import NotFound
 from contract.errors import echo
-from contract.topics import READINGS
+from contract.topics import DATA_SOURCE
 
 
 def _known(name: str) -> str:
     if not name:
-        raise ValueError(f"missing; the data source is {READINGS.name}")
-    if name != READINGS.name:
-        raise NotFound(f"no data source {echo(name)}; there is {READINGS.name}")
+        raise ValueError(f"missing; the data source is {DATA_SOURCE}")
+    if name != DATA_SOURCE:
+        raise NotFound(f"no data source {echo(name)}; there is {DATA_SOURCE}")
     return name
 
 
 DataSource = Annotated[
     str,
     AfterValidator(_known),
-    WithJsonSchema({"type": "string", "enum": [READINGS.name], "examples": [READINGS.name]}),
+    WithJsonSchema({"type": "string", "enum": [DATA_SOURCE], "examples": [DATA_SOURCE]}),
 ]

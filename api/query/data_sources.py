@@ -10,7 +10,7 @@ from api.errors import ViewNotRunning
 from api.view.followed_view import ViewState
 from api.view.version_view import ViewVersionView
 from contract.decoding import COLUMNS
-from contract.topics import READINGS
+from contract.topics import DATA_SOURCE
 
 _TYPES = dict(zip(COLUMNS, ("DateTime64(9)", "String", "Float64", "String"), strict=True))
 
@@ -44,7 +44,7 @@ def described(view: ViewVersionView | None) -> dict[str, Any]:
         raise ViewNotRunning("the totals are being loaded; try again in a second")
     markers = [partition.marker for partition in view.partitions]
     return {
-        "name": READINGS.name,
+        "name": DATA_SOURCE,
         "columns": [
             {"name": name, "type": kind, "nullable": False} for name, kind in _TYPES.items()
         ],

@@ -19,7 +19,7 @@ from api.routes.access import NO_PARAMETERS, Parts, needs
 from api.routes.documented import PARTLY_WRITTEN, WITH_TOKEN, errors
 from api.routes.idempotency_key import IDEMPOTENCY_KEY
 from contract.decoding import COLUMNS
-from contract.topics import READINGS
+from contract.topics import DATA_SOURCE
 
 router = Router(tags=["Data sources"], responses=WITH_TOKEN)
 
@@ -50,7 +50,7 @@ async def list_datasources(services: Parts) -> Response:
 
 
 @router.get(
-    f"/v0/datasources/{READINGS.name}",
+    f"/v0/datasources/{DATA_SOURCE}",
     response_model=DataSourceSchema,
     summary="Schema and row counts",
     **_READ,
@@ -88,7 +88,7 @@ async def append(
     return await services.append.answer(request, asked, token.name)
 
 
-@router.post(f"/v1/datasources/{READINGS.name}/append", **_APPEND)
+@router.post(f"/v1/datasources/{DATA_SOURCE}/append", **_APPEND)
 async def append_to_named(
     request: Request,
     services: Parts,

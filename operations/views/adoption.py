@@ -21,14 +21,11 @@ from operations.views.birth import read_births
 from operations.views.markers import read_markers
 from operations.views.writer import Change, change_views, pointer_to_write, version_to_write
 
-_CHANGELOG = re.compile(
-    re.escape(DEVICE_TOTALS.changelog(0).name).replace("v0", "v([1-9][0-9]{0,8})")
-)
-
 
 def version_of(topic: str) -> int | None:
     """Return the view version whose changelog this is, None if it is no changelog."""
-    found = _CHANGELOG.fullmatch(topic)
+    before, after = DEVICE_TOTALS.changelog(0).name.rsplit("v0", 1)
+    found = re.fullmatch(f"{re.escape(before)}v([1-9][0-9]{{0,8}}){re.escape(after)}", topic)
     return int(found[1]) if found else None
 
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from contract.topics import VIEWS, VIEWS_TRANSACTIONAL_ID
+from contract.topics import VIEWS, views_transactional_id
 from contract.view_versions import Views, ViewVersion, pointer_record, version_record
 from kafka_io.cluster import PAUSE_SECONDS, Cluster
 from kafka_io.errors import ClusterRefused
@@ -83,7 +83,7 @@ def change_views(cluster: Cluster, change: Change) -> tuple[Views, bool]:
 
 
 def _attempt(cluster: Cluster, change: Change) -> tuple[Views, bool]:
-    producer = fence(cluster, VIEWS_TRANSACTIONAL_ID)
+    producer = fence(cluster, views_transactional_id())
     views = read_views(cluster.settings)
     if change.is_done(views):
         return views, False

@@ -18,6 +18,7 @@ from contract.errors import CorruptRecord
 from contract.import_positions import IMPORTS_PARTITION
 from contract.kafka import KafkaSettings
 from contract.key_notes import PREFIXES, KeyNote
+from contract.prefix import prefixed
 from contract.topics import IMPORTS
 from kafka_io.polling import poll
 from kafka_io.quiet import QUIET
@@ -202,7 +203,7 @@ class KeyLog:
             self._settings.for_confluent()
             | {
                 # Never joined: librdkafka wants a name all the same.
-                "group.id": "energy-keys-reader",
+                "group.id": prefixed("energy-keys-reader"),
                 "enable.auto.commit": False,
                 "isolation.level": isolation,
                 "auto.offset.reset": "earliest",

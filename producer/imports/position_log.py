@@ -20,6 +20,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from contract.errors import CorruptRecord
 from contract.import_positions import IMPORTS_PARTITION, Position, decode_position
 from contract.kafka import KafkaSettings
+from contract.prefix import prefixed
 from contract.topics import IMPORTS
 from kafka_io.polling import poll
 from kafka_io.quiet import QUIET
@@ -132,7 +133,7 @@ class PositionLog:
                 self._settings.for_confluent()
                 | {
                     # Never joined: librdkafka wants a name all the same.
-                    "group.id": "energy-imports-reader",
+                    "group.id": prefixed("energy-imports-reader"),
                     "enable.auto.commit": False,
                     "isolation.level": "read_committed",
                     "auto.offset.reset": "earliest",

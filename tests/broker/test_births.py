@@ -13,7 +13,7 @@ from contract.changelog import (
     decode_marker,
 )
 from contract.device_totals import DEVICE_TOTALS
-from contract.topics import READINGS, VIEWS, VIEWS_TRANSACTIONAL_ID
+from contract.topics import READINGS, VIEWS, views_transactional_id
 from contract.view_versions import ViewVersion
 from contract.views import RULES_ID
 from kafka_io.cluster_changes import ClusterAdmin
@@ -91,7 +91,7 @@ def test_a_terminal_that_died_in_its_transaction_is_fenced(
     dead = Producer(
         {
             "bootstrap.servers": own_kafka.bootstrap_servers,
-            "transactional.id": VIEWS_TRANSACTIONAL_ID,
+            "transactional.id": views_transactional_id(),
         }
     )
     dead.init_transactions(ANSWER_SECONDS)

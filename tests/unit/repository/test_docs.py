@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[3]
 ROOMS = sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))
 EXAMPLE = ROOT / "deploy" / ".env.example"
 #: Read where the jars are looked for, by local_stack/broker/java.py; no setting of a role.
-NO_FIELDS = {"ENERGY_BROKER_LIBS"}
+NO_FIELDS = {"ENERGY_BROKER_LIBS", "ENERGY_PREFIX"}
 
 
 def documented() -> dict[str, str]:
