@@ -22,6 +22,7 @@ from tests.shared_broker import QUICK_PROPERTIES
 
 __all__ = ["own_broker", "own_kafka"]
 
+HERE = Path(__file__).parent
 #: A small disk is mounted, which not everybody may: tried, and not guessed.
 collect_ignore = [] if may_mount() else ["test_disk_full.py"]
 
@@ -30,6 +31,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what was left out: it is neither passed nor skipped."""
     for name in collect_ignore:
         terminalreporter.write_line(f"left out: {name}, because no small disk may be mounted here")
+
+
+#: Begun first: the tier ends with its last test.
+LONGEST = (
+    "test_failpoints.py",
+    "test_compaction.py",
+    "test_broker_killed.py",
+    "test_anything.py",
+    "test_one_partition_refuses.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest tests of this tier before the others."""
+    items.sort(key=lambda item: item.path.parent != HERE or item.path.name not in LONGEST)
 
 
 PipelineFactory = Callable[..., Pipeline]
