@@ -81,6 +81,6 @@ def test_x41_a_downgrade_below_a_format_it_does_not_know_is_refused(
             if ended.returncode == 75:
                 ended, _ = run_to_the_end(environ)
     assert ended.returncode == 3, ended.stderr
-    assert "no part-total of ours: b'2 " in ended.stderr
+    assert "no row of device_totals: b'2 " in ended.stderr
     assert "another build of this program" in ended.stderr
     assert "Traceback" not in ended.stderr
