@@ -77,11 +77,13 @@ def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
     app.source_topic = READINGS.name
     table = app.Table(view.name, partitions=ground.partitions, key_type=bytes, value_type=bytes)
     cluster = Cluster(settings)
+    lineage = _lineage(settings)
     app.recovery = ChangelogRecovery(
         view,
         settings.for_aiokafka(),
         view.changelog(ground.view_version).name,
         table.data.open_partition,
+        lineage.refusals,
     )
     app.close_store = table.data.close_partition
 
@@ -101,7 +103,7 @@ def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
 
         app.add_future(leave_if_alone(is_so, members, lambda: leave(reason)))
 
-    app.ownership = _ownership(settings, ground, cluster, app.recovery, nothing_left)
+    app.ownership = _ownership(settings, ground, cluster, app.recovery, lineage, nothing_left)
     readings = app.topic(READINGS.name, schema=ChunkSchema(), partitions=ground.partitions)
     app.agent(readings, name="fold_readings")(fold_readings(app.ownership, Pace(settings.max_rate)))
 
@@ -120,11 +122,26 @@ def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
     return app
 
 
+def _lineage(settings: WorkerSettings) -> Lineage:
+    def new_reader() -> ChunkReader:
+        # At least one batch is given, however large; more are not wanted.
+        return ChunkReader(
+            settings.for_aiokafka(),
+            READINGS.name,
+            read_committed=False,
+            fetch_bytes=1,
+            client_id="energy-lineage",
+        )
+
+    return Lineage(new_reader)
+
+
 def _ownership(
     settings: WorkerSettings,
     ground: Ground,
     cluster: Cluster,
     recovery: ChangelogRecovery,
+    lineage: Lineage,
     nothing_left: Callable[[Refusal], None],
 ) -> Ownership:
     connection = settings.for_aiokafka()
@@ -139,22 +156,12 @@ def _ownership(
             single_batches=ground.single_batches,
         )
 
-    def new_reader() -> ChunkReader:
-        # At least one batch is given, however large; more are not wanted.
-        return ChunkReader(
-            connection,
-            READINGS.name,
-            read_committed=False,
-            fetch_bytes=1,
-            client_id="energy-lineage",
-        )
-
     return Ownership(
         view=DEVICE_TOTALS,
         new_writer=new_writer,
         new_pipe=PartitionPipe,
         recovery=recovery,
-        lineage=Lineage(new_reader),
+        lineage=lineage,
         confirm_ground=lambda: confirm(cluster, ground),
         nothing_left=nothing_left,
         expected_birth=ground.expected_birth,

@@ -26,7 +26,7 @@ STOP_SECONDS = 10.0
 
 
 class Claims:
-    """The partitions that this worker has fenced, and where their changelogs ended before."""
+    """The partitions that this worker has fenced."""
 
     def __init__(
         self, new_writer: Callable[[int], TransactionWriter], recovery: ChangelogRecovery
@@ -34,7 +34,6 @@ class Claims:
         """Begin with no partition."""
         self._new_writer = new_writer
         self._recovery = recovery
-        self._ends_before: dict[int, int] = {}
         self.writers: dict[int, TransactionWriter] = {}
 
     async def fence(self, partitions: list[int]) -> None:
@@ -42,8 +41,6 @@ class Claims:
         writers = {partition: self._new_writer(partition) for partition in partitions}
         try:
             async with asyncio.timeout(FENCE_SECONDS):
-                if writers:
-                    self._ends_before |= await self._recovery.end_offsets(partitions)
                 await asyncio.gather(*(writer.start() for writer in writers.values()))
         except BaseException:
             # Another rebalance began, or Kafka refuses. One left open would only be a leak.
@@ -63,7 +60,7 @@ class Claims:
         if not partitions:
             return {}
         writers = {p: self.writers[p] for p in partitions if p in self.writers}
-        recovered = await self._recovery.recover(partitions, self._ends_before)
+        recovered = await self._recovery.recover(partitions)
         open_to = [p for p, found in recovered.items() if self._is_open_to_a_former(p, found)]
         if open_to:
             log.warning(
@@ -96,8 +93,7 @@ class Claims:
 
         Each rebalance before their next commit, which may be far, would wait once more.
         """
-        ends = await self._recovery.end_offsets(list(writers))
-        recovered = await self._recovery.recover(list(writers), ends)
+        recovered = await self._recovery.recover(list(writers))
         signed = []
         for partition, writer in writers.items():
             found = recovered[partition]
@@ -115,7 +111,7 @@ class Claims:
             await writer.keep()
             signed.append(partition)
         if signed:
-            recovered |= await self._recovery.recover(signed, ends)
+            recovered |= await self._recovery.recover(signed)
         return recovered
 
     def _is_open_to_a_former(self, partition: int, found: Found) -> bool:

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class ChangelogFacts(NamedTuple):
-    """What stands in a changelog partition: its birth record's bytes, its end before a fence."""
+    """What stands in a changelog partition: its birth record's bytes, and where it ends."""
 
     partition: int
     birth: bytes

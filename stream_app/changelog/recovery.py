@@ -1,25 +1,26 @@
 """Changelog -> store, before a partition works: by position, to the end seen after the fence.
 
-A store that does not stand on this changelog (origin.py) is set aside and rebuilt.
+A store that is not of this changelog (origin.py, continuation.py) is set aside and rebuilt.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from contract.changelog import BIRTH_KEY, Birth, decode_birth
+from contract.changelog import BIRTH_KEY, Birth, Marker, decode_birth
 from contract.errors import CorruptRecord, DoesNotFollow
 from contract.view import View
-from kafka_io.batches.chunk import UnreadableBatch
+from kafka_io.batches.chunk import BatchStamp, UnreadableBatch
 from kafka_io.batches.reader import ChunkReader
 from stream_app import metrics
+from stream_app.changelog.continuation import Continuation, StoreDiffers
 from stream_app.changelog.origin import ChangelogFacts, distrust_of
-from stream_app.changelog.store_records import end_recovery, start_offset, store_records
 from stream_app.errors import PartitionRefusal
+from stream_app.partition.fold_state import stamp_of
 from stream_app.store.rocksdb_store import PartitionStore
 
 log = logging.getLogger(__name__)
@@ -46,28 +47,20 @@ class ChangelogRecovery:
         connection: Mapping[str, Any],
         changelog: str,
         open_store: Callable[[int, bool], PartitionStore],
+        replaced: Callable[[Mapping[int, BatchStamp]], Awaitable[Mapping[int, object]]],
     ) -> None:
-        """`open_store(partition, fresh)` opens a store, set aside first when `fresh`."""
+        """`open_store(partition, fresh)` opens a store, set aside first when `fresh`.
+
+        `replaced` tells of which partitions these readings are not in the log any more.
+        """
+        self._replaced = replaced
         self._view = view
         self._connection = connection
         self._changelog = changelog
         self._open_store = open_store
 
-    async def end_offsets(self, partitions: list[int]) -> dict[int, int]:
-        """Return where the changelogs end now, what is not readable yet included.
-
-        A store may rightly hold a commit whose control record is not in the log yet (C9).
-        """
-        async with ChunkReader(self._connection, self._changelog, read_committed=False) as reader:
-            return await reader.end_offsets(partitions)
-
-    async def recover(
-        self, partitions: list[int], ends_before: Mapping[int, int] | None = None
-    ) -> dict[int, Recovered | PartitionRefusal]:
+    async def recover(self, partitions: list[int]) -> dict[int, Found]:
         """Recover each partition; returns its store and what it was born from, or why not.
-
-        A store is trusted up to where its changelog ended before this worker's fence, which has
-        written to it too: one that is ahead by a record or two would not be seen behind it.
 
         A partition is refused alone: where its changelog has no birth record, no marker, a damaged
         batch, or records of another build.
@@ -75,26 +68,27 @@ class ChangelogRecovery:
         began, count = time.monotonic(), 0
         recovered: dict[int, Recovered] = {}
         refused: dict[int, PartitionRefusal] = {}
+        differing: dict[int, str] = {}
         async with ChunkReader(self._connection, self._changelog) as reader:
             ends = await reader.end_offsets(partitions)
             births = await self._births(reader, partitions, ends, refused)
-            starts: dict[int, int] = {}
+            readings: dict[int, Continuation] = {}
             for partition in partitions:
                 if partition in refused:
                     continue
                 with self._refusals(partition, refused):
-                    trusted_end = (ends_before or ends)[partition]
-                    found = self._open(partition, births.get(partition), trusted_end)
+                    found = self._open(partition, births.get(partition), ends[partition])
                     recovered[partition] = Recovered(*found, ends[partition])
-                    starts[partition] = start_offset(recovered[partition].store)
-            broken_off = {p for p in starts if recovered[p].store.is_recovering()}
-            reader.assign(starts)
-            async for chunk in reader.read_until({p: ends[p] for p in starts}):
-                if chunk.partition in refused:
+                    readings[partition] = Continuation(self._view, found[0], partition)
+            reader.assign({p: reading.start for p, reading in readings.items()})
+            async for chunk in reader.read_until({p: ends[p] for p in readings}):
+                if chunk.partition in refused or chunk.partition in differing:
                     continue
-                with self._refusals(chunk.partition, refused):
-                    store = recovered[chunk.partition].store
-                    store_records(self._view, store, chunk.partition, chunk.records)
+                with self._refusals(chunk.partition, refused), _noted(chunk.partition, differing):
+                    reading = readings[chunk.partition]
+                    if held := reading.unproven(chunk.records):
+                        await self._require_readings(chunk.partition, held)
+                    reading.write(chunk.records)
                 count += len(chunk.records)
         metrics.RECORDS_RECOVERED.inc(count)
         log.info(
@@ -104,21 +98,29 @@ class ChangelogRecovery:
             time.monotonic() - began,
         )
         for partition, (store, _, _) in recovered.items():
-            if partition in refused:
+            if partition in refused or partition in differing:
                 continue
-            with self._refusals(partition, refused):
+            with self._refusals(partition, refused), _noted(partition, differing):
                 if store.marker() is None:
                     raise self._refusal(partition, "has no marker.")
-                if store.is_recovering():
-                    end_recovery(self._view, store, partition, verify=partition in broken_off)
-        return recovered | refused
+                readings[partition].end()
+        for partition, why in differing.items():
+            self._set_aside(partition, why)
+        anew = await self.recover(list(differing)) if differing else {}
+        return recovered | refused | anew
+
+    async def _require_readings(self, partition: int, held: Marker) -> None:
+        """Check that what a store counts is still in the readings log. Raises: StoreDiffers."""
+        stamp = stamp_of(held)
+        if held.applied_offset >= 0 and (stamp is None or await self._replaced({partition: stamp})):
+            raise StoreDiffers("it may count readings that are gone")
 
     def _open(
-        self, partition: int, birth: bytes | None, trusted_end: int
+        self, partition: int, birth: bytes | None, end_offset: int
     ) -> tuple[PartitionStore, Birth]:
         if birth is None:
             raise self._refusal(partition, "has no birth record; was it deleted and created again?")
-        store = self._trusted_store(ChangelogFacts(partition, birth, trusted_end))
+        store = self._trusted_store(ChangelogFacts(partition, birth, end_offset))
         return store, decode_birth(birth)
 
     def _refusal(self, partition: int, what: str) -> PartitionRefusal:
@@ -155,11 +157,12 @@ class ChangelogRecovery:
             distrust = distrust_of(store, facts)
         except Exception as error:
             distrust = f"it cannot be read ({error})"
-        if distrust is None:
-            return store
-        log.warning("partition %d: the local store is set aside: %s", facts.partition, distrust)
+        return store if distrust is None else self._set_aside(facts.partition, distrust)
+
+    def _set_aside(self, partition: int, why: str) -> PartitionStore:
+        log.warning("partition %d: the local store is set aside: %s", partition, why)
         metrics.STORES_SET_ASIDE.inc()
-        return self._open_store(facts.partition, True)
+        return self._open_store(partition, True)
 
     async def _births(
         self,
@@ -186,3 +189,12 @@ class ChangelogRecovery:
                 if await reader.position(partition) >= ends[partition]:
                     missing.discard(partition)
         return births
+
+
+@contextmanager
+def _noted(partition: int, differing: dict[int, str]) -> Iterator[None]:
+    """Note that a store is to be made anew, and why."""
+    try:
+        yield
+    except StoreDiffers as error:
+        differing[partition] = str(error)

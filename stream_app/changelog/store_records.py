@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from contract.changelog import MARKER_KEY, RESERVED_PREFIX, Marker, check_follows, decode_marker
-from contract.errors import CorruptRecord, DoesNotFollow
+from contract.changelog import (
+    MARKER_KEY,
+    PROBE_KEY,
+    RESERVED_PREFIX,
+    Marker,
+    check_follows,
+    decode_marker,
+)
+from contract.errors import CorruptRecord
 from contract.view import View
 from kafka_io.batches.chunk import Record
 from stream_app.errors import RestartNeeded
@@ -15,73 +22,43 @@ from stream_app.store.rocksdb_store import PARTITION_KEY, RECOVERING_KEY, Partit
 WRITE_RECORDS = 50_000
 
 
-def start_offset(store: PartitionStore) -> int:
-    """Return the first changelog offset that a trusted store does not have."""
-    offset = store.changelog_offset()
-    return 0 if offset is None else offset + 1
-
-
 def store_records(
     view: View, store: PartitionStore, partition: int, records: Sequence[Record]
 ) -> None:
-    """Write changelog records to a store, with the offset up to which it then has them.
+    """Write changelog records to a store, with the offset of the last one but probes.
 
     Ours are never deletions, and none is written beyond the end: the fence has made this worker
     the only writer. Reserved keys that this build does not know are kept, and read by nobody.
     Raises: CorruptRecord at what is no row of the view; DoesNotFollow at a commit of a writer
-    that had lost the partition; RestartNeeded where the store is not of this changelog.
+    that had lost the partition, or where the store is not of this changelog.
     """
-    _check(view, store, partition, records)
+    _check(view, store, records)
+    offset = store.changelog_offset() or 0
     for at in range(0, len(records), WRITE_RECORDS):
         some = records[at : at + WRITE_RECORDS]
         updates = [(record.key or b"", record.value or b"") for record in some]
         updates += [(PARTITION_KEY, b"%d" % partition), (RECOVERING_KEY, b"1")]
-        store.write(updates, some[-1].offset)
+        # A probe would not tell later that the changelog goes on where the store ended.
+        offset = next((r.offset for r in reversed(some) if r.key != PROBE_KEY), offset)
+        store.write(updates, offset)
 
 
 def _is_reserved(record: Record) -> bool:
     return record.key is not None and record.key.startswith(RESERVED_PREFIX)
 
 
-def _check(view: View, store: PartitionStore, partition: int, records: Sequence[Record]) -> None:
+def _check(view: View, store: PartitionStore, records: Sequence[Record]) -> None:
     """Look at each row, and at each marker: it must follow the one before it."""
     is_row = view.is_row
     before = store.marker()
-    # Where nothing has been read yet, the first marker tells whether the store is of this log.
-    is_own = not store.is_recovering()
     for record in records:
         if not _is_reserved(record):
             if not is_row(record.value or b""):
                 raise CorruptRecord(f"no row of {view.name}: {(record.value or b'')[:64]!r}")
         elif record.key == MARKER_KEY:
             marker = decode_marker(record.value or b"")
-            try:
-                check_follows(before, marker)
-            except DoesNotFollow as error:
-                if not is_own:
-                    raise
-                store.mark_damaged()
-                raise RestartNeeded(
-                    f"partition {partition}: the local store is not of this changelog: after what"
-                    f" it holds comes {error}"
-                ) from error
-            before, is_own = marker, False
-
-
-def end_recovery(view: View, store: PartitionStore, partition: int, *, verify: bool) -> None:
-    """End a recovery; one that went on where another was broken off must add up.
-
-    Raises: RestartNeeded; the next start begins with an empty store.
-    """
-    try:
-        is_whole = store.end_recovery(view if verify else None)
-    except Exception:
-        # Gone on with at the next start, it would end every process.
-        store.mark_damaged()
-        raise
-    if not is_whole:
-        store.mark_damaged()
-        raise RestartNeeded(f"partition {partition}: the local store has lost some of its writes")
+            check_follows(before, marker)
+            before = marker
 
 
 def require_marker(store: PartitionStore, partition: int) -> Marker:

@@ -2,8 +2,7 @@
 
 Taking over, in this order, because each step stands on the one before:
 
-1. `fence`: a new transactional writer for each partition; nobody else can commit any more. The
-   changelog's end before that is noted, as the fence writes to it.
+1. `fence`: a new transactional writer for each partition; nobody else can commit any more.
 2. `recover`: the changelog's end is final now; bring the stores up to it.
 3. `begin`, `check_positions`: go on after the marker; the source is sought to marker + 1.
 

@@ -35,10 +35,12 @@ from stream_app.errors import RestartNeeded
 from stream_app.partition.pending import Transaction
 from stream_app.store.rocksdb_store import PartitionStore, close_database, open_database
 from tests.kafka import Kafka, wait_until
+from tests.records import none_replaced
 from tests.shared_broker import QUICK_PROPERTIES, start_broker
 
 VERSION = 1
 CHANGELOG = DEVICE_TOTALS.changelog(VERSION).name
+BIRTH = Birth("cluster", "readings", "id-1", "id-2", 0, RULES_ID)
 STAMPED = {"message.timestamp.type": "LogAppendTime"}
 FORGETS_MS = 1_000
 #: Logs forget producers, and the coordinator ids, within a second or two of idleness.
@@ -69,6 +71,14 @@ def writer_of(kafka: Kafka, single: SingleBatches) -> TransactionWriter:
         transaction_timeout_seconds=10,
         single_batches=single,
     )
+
+
+def open_at(path: Path) -> Any:
+    return open_database(DEVICE_TOTALS, path, block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20)
+
+
+def recovery_of(kafka: Kafka, open_store: Any) -> ChangelogRecovery:
+    return ChangelogRecovery(DEVICE_TOTALS, connection(kafka), CHANGELOG, open_store, none_replaced)
 
 
 def commit(writer: TransactionWriter, previous: int, applied: int) -> Transaction:
@@ -201,18 +211,32 @@ def ask(kafka: Kafka, request: bytes) -> bytes:
 
 
 async def test_c9_a_store_may_hold_a_commit_whose_end_is_not_in_the_log_yet(
-    changelog_topic: Kafka,
+    changelog_topic: Kafka, tmp_path: Path
 ) -> None:
-    writer = await started(changelog_topic, SingleBatches(None, is_off=True))
-    producer = writer._producer
-    await producer.begin_transaction()
-    metadata = await (await producer.send(CHANGELOG, b"1 1 1", b"a", partition=0))
-    recovery: Any = ChangelogRecovery(
-        DEVICE_TOTALS, connection(changelog_topic), CHANGELOG, lambda *_: None
+    """A commit is answered before its control record is written; the next fence waits for it."""
+    producer = changelog_topic.producer()
+    producer.produce(CHANGELOG, encode_birth(BIRTH), BIRTH_KEY, 0)
+    producer.produce(CHANGELOG, encode_marker(Marker(-1)), MARKER_KEY, 0)
+    producer.flush()
+    store = PartitionStore(open_at(tmp_path / "store"), tmp_path / "store")
+    opened: list[bool] = []
+
+    def open_store(_: int, fresh: bool) -> PartitionStore:
+        opened.append(fresh)
+        return store
+
+    owned = claims.Claims(
+        lambda _: writer_of(changelog_topic, SingleBatches(None, is_off=True)),
+        recovery_of(changelog_topic, open_store),
     )
-    assert (await recovery.end_offsets([0]))[0] == metadata.offset + 1
-    await producer.abort_transaction()
-    await writer.stop()
+    for applied in range(5):
+        await owned.fence([0])
+        assert isinstance((await owned.recover([0]))[0], Recovered)
+        made = commit(owned.writers[0], applied - 1, applied)
+        store.write(made.updates, await owned.writers[0].write(made))
+        await owned.give_up([0])
+    close_database(store._database)
+    assert opened == [False] * 5
 
 
 class Trusted(SingleBatches):
@@ -292,19 +316,17 @@ async def test_f5_a_partition_under_another_id_is_signed_and_goes_on(
 ) -> None:
     """Waited for once: the marker names the new owner, whose commits stand where they must."""
     producer = changelog_topic.producer()
-    birth = Birth("cluster", "readings", "id-1", "id-2", 0, RULES_ID)
     former = Marker(9, writer=(99_999, 2))
-    producer.produce(CHANGELOG, encode_birth(birth), BIRTH_KEY, 0)
+    producer.produce(CHANGELOG, encode_birth(BIRTH), BIRTH_KEY, 0)
     producer.produce(CHANGELOG, encode_marker(former), MARKER_KEY, 0)
     producer.flush()
     monkeypatch.setattr(claims, "SETTLED_SECONDS", 0.0)
-    path, size = tmp_path / "store", 1024 * 1024
-    database = open_database(DEVICE_TOTALS, path, block_cache_bytes=size, write_buffer_bytes=size)
-    store, single = PartitionStore(database, path), SingleBatches(None)
-    recovery = ChangelogRecovery(
-        DEVICE_TOTALS, connection(changelog_topic), CHANGELOG, lambda *_: store
+    path, single = tmp_path / "store", SingleBatches(None)
+    store = PartitionStore(open_at(path), path)
+    owned = claims.Claims(
+        lambda _: writer_of(changelog_topic, single),
+        recovery_of(changelog_topic, lambda *_: store),
     )
-    owned = claims.Claims(lambda _: writer_of(changelog_topic, single), recovery)
     await owned.fence([0])
     assert isinstance((await owned.recover([0]))[0], Recovered)
     writer = owned.writers[0]
@@ -313,5 +335,5 @@ async def test_f5_a_partition_under_another_id_is_signed_and_goes_on(
     for applied in (10, 11):
         await writer.write(commit(writer, applied - 1, applied))
     await owned.give_up([0])
-    close_database(database)
+    close_database(store._database)
     assert await refused_by_a_reader(changelog_topic) == ""

@@ -55,9 +55,11 @@ def check_progress(world: World) -> None:
 
 
 def check_set_aside(world: World, partition: int, disk: Disk) -> None:
-    """I13: a sound store of this changelog is trusted."""
+    """I13: a sound store of a changelog that is sound itself is trusted."""
     is_own = disk.data.get(STORE_PARTITION) == b"%d" % partition
-    if is_own and disk.health == "sound" and partition not in world.were_set_back:
+    lost_nothing = partition not in world.were_set_back | world.stale.keys()
+    lost_nothing &= len(world.histories[partition]) == 1
+    if is_own and disk.health == "sound" and lost_nothing:
         raise Violation("I13", f"the sound store of partition {partition} is set aside")
 
 

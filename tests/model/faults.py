@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from tests.model import checker
 from tests.model.disk import NOTHING_READABLE, TOTALS_UNREADABLE
+from tests.model.oracle import GOOD
 from tests.model.world import World
+
+_ALONE_STEPS = 80
 
 
 def kill(world: World, bits: int) -> None:
@@ -27,10 +30,10 @@ def damage(world: World, bits: int) -> None:
 
 
 def copy_store(world: World, bits: int) -> None:
-    """Somebody keeps a copy of a store, but not of one that is ahead: see `set_back`."""
+    """Somebody keeps a copy of a store."""
     partition = bits >> 1 & 1
     disk = world.workers[bits & 1].directory.disks.get(partition)
-    if disk is not None and partition not in world.group.pins:
+    if disk is not None:
         world.copies.append((partition, disk.copy()))
 
 
@@ -52,19 +55,15 @@ def compact(world: World, bits: int) -> None:
         return
     log = world.changelogs[partition]
     before = min(log.last_stable_offset(), world.reader.safe_to_compact(partition))
+    # Nor what stands below the end that a recovery reads to, for what stands behind it.
+    before = min([before, *(worker.recovers_to(partition, before) for worker in world.workers)])
     before = before * (1 + (bits >> 1 & 3)) // 4
     log.compact(before, drop_controls=bool(bits & 8))
     world.compacted_to[partition] = max(before, world.compacted_to[partition])
 
 
-def _written(world: World, number: int, partition: int) -> int:
-    """Up to which changelog offset a worker's store is written."""
-    disk = world.workers[number].directory.disks.get(partition)
-    return int(disk.data.get(checker.STORE_OFFSET, b"-1")) if disk else -1
-
-
 def set_back(world: World, bits: int) -> None:
-    """The cluster comes back from an old backup, and one worker's store is ahead of it."""
+    """The cluster comes back from an old backup, and stores may be ahead of it."""
     partition = bits & 1
     log = world.changelogs[partition]
     for worker in world.workers:
@@ -81,20 +80,25 @@ def set_back(world: World, bits: int) -> None:
     ]
     if not ends:
         return
-    log.end_offset = ends[max(0, len(ends) - 2 - (bits >> 2 & 1))]
+    log.end_offset = ends[max(0, len(ends) - 2 - (bits >> 2 & 7))]
     gone = {b.transaction for b in log.batches if b.next_offset > log.end_offset and b.transaction}
     log.batches = [b for b in log.batches if b.next_offset <= log.end_offset]
     quarantine = world.quarantines[partition]
     quarantine.batches = [b for b in quarantine.batches if b.transaction not in gone]
     world.applied[partition] = applied = checker.applied_offset(log)
     world.group.offsets[partition] = min(world.group.offsets[partition], applied + 1)
-    # Written to by another first, the log would reach the store's offset again, and nothing
-    # could tell: only the worker whose store is ahead may have the partition first.
-    ahead = max((0, 1), key=lambda number: _written(world, number, partition))
-    world.group.pins[partition] = ahead
-    world.workers[1 - ahead].directory.disks.pop(partition, None)
-    world.copies = [copy for copy in world.copies if copy[0] != partition]
     world.were_set_back.add(partition)
     if partition in world.stale and world.stale[partition][1] >= log.end_offset:
         del world.stale[partition]
     world.reader = world.reader_class(world)
+    if bits & 32:
+        _go_on_alone(world, bits >> 6 & 1, partition, bits >> 7)
+
+
+def _go_on_alone(world: World, number: int, partition: int, bits: int) -> None:
+    """One worker works alone for a while: the log grows again, beyond what stores may be ahead."""
+    world.group.expel(1 - number)
+    for at in range(_ALONE_STEPS):
+        if at % 16 == 0:
+            world.append(partition, [GOOD[(bits + at) % len(GOOD)]])
+        world.step(number, 2 + at)

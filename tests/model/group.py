@@ -10,8 +10,6 @@ class Group:
         self._partitions = partitions
         self.members: list[int] = []
         self.generation = 0
-        #: Partition -> the only worker that may get it.
-        self.pins: dict[int, int] = {}
         self.offsets: dict[int, int] = dict.fromkeys(range(partitions), 0)
 
     def join(self, member: int) -> None:
@@ -26,18 +24,11 @@ class Group:
             self.members.remove(member)
             self.generation += 1
 
-    def unpin(self, partition: int) -> None:
-        """Any worker may get the partition from now on."""
-        if self.pins.pop(partition, None) is not None:
-            self.generation += 1
-
     def assigned(self, member: int) -> tuple[int, list[int]]:
         """Return the generation, and the partitions that it gives the member."""
         return self.generation, [p for p in range(self._partitions) if self._owner(p) == member]
 
     def _owner(self, partition: int) -> int | None:
-        if partition in self.pins:
-            return self.pins[partition]
         if not self.members:
             return None
         # Turns with each generation, so that partitions move a lot.

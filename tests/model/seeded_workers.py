@@ -36,21 +36,6 @@ class FencesNobody(SimWorker):
         return f"{super().transactional_id(partition)}-{self.number}-{self.lives}"
 
 
-class TrustsUpToItsFence(SimWorker):
-    """Compares the store with the end that the fence itself has moved."""
-
-    def fence(self, partitions: list[int]) -> Steps:
-        yield from super().fence(partitions)
-        self.ends_before = {}
-
-
-class TrustsUpToTheStable(SimWorker):
-    """Compares the store with the last stable offset, which a late control record holds back."""
-
-    def trusted_end(self, partition: int) -> int:
-        return self.world.changelogs[partition].last_stable_offset()
-
-
 class ReadsBeforeItWaits(SimWorker):
     """Waits for a former owner, and works on what it had read before."""
 

@@ -69,7 +69,7 @@ def test_schedules_reach_every_action_and_every_way_a_process_ends() -> None:
             seen[what[1] if len(what) == 2 else line.split()[0]] += 1
     wanted = {
         *ACTIONS,
-        *("started", "joined", "end before read", "fenced", "log fenced", "end and birth read"),
+        *("started", "joined", "fenced", "log fenced", "end and birth read"),
         *("some recovered", "sought"),
         *("fetched", "folded", "store read", "begun", "quarantine sent", "changelog sent"),
         *("end sent", "batch made", "batch sent", "committed", "store written", "acknowledged"),

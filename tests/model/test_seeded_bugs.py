@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from tests.model.schedule import failure_of, first_failure, is_same, schedule_of, shrunk
-from tests.model.seeded_bugs import BUGS, GUARDS, NETS, Bug, without_safeguard
+from tests.model.schedule import (
+    KEPT,
+    failure_of,
+    first_failure,
+    is_same,
+    kept,
+    schedule_of,
+    shrunk,
+)
+from tests.model.seeded_bugs import BUGS, GUARDS, NETS, SELDOM, Bug, without_safeguard
+from tests.model.violations import Violation
 
 WITHIN_SCHEDULES = 1_000
 #: A row of schedules that the search for violations does not use.
@@ -21,6 +30,15 @@ def test_a_missing_safeguard_is_seen(bug: Bug) -> None:
     seed, _ = found
     print(f"{bug.name}: schedule {seed - FIRST_SEED + 1}: {found[1]!r}")
     assert failure_of(schedule_of(seed)) is None, "the schedule itself breaks nothing"
+
+
+@pytest.mark.parametrize("name", SELDOM)
+def test_a_safeguard_that_is_seldom_needed_is_needed_by_the_schedule_that_is_kept(
+    name: str,
+) -> None:
+    assert failure_of(kept(KEPT / name)) is None
+    with without_safeguard(SELDOM[name]):
+        assert isinstance(failure_of(kept(KEPT / name)), Violation)
 
 
 def test_a_failing_schedule_shrinks_to_what_it_needs() -> None:

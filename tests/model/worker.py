@@ -6,31 +6,29 @@ Each task is a generator that stops after every effect. What is decided is the p
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from contract.changelog import BIRTH_KEY, decode_birth
 from contract.device_totals import DEVICE_TOTALS
-from kafka_io.batches.chunk import RecordChunk
+from kafka_io.batches.chunk import BatchStamp, RecordChunk
 from stream_app.changelog import lineage
+from stream_app.changelog.continuation import Continuation, StoreDiffers
 from stream_app.changelog.fence import SETTLED_SECONDS, WriterFence
 from stream_app.changelog.origin import ChangelogFacts, cut_off
 from stream_app.changelog.recovery import ChangelogRecovery
-from stream_app.changelog.store_records import (
-    end_recovery,
-    require_marker,
-    start_offset,
-    store_records,
-)
+from stream_app.changelog.store_records import require_marker
 from stream_app.changelog.takeover import Takeover
 from stream_app.errors import PartitionRefusal, RestartNeeded
-from stream_app.partition.fold_state import PartitionFold, Verdict
+from stream_app.partition.fold_state import Verdict
 from tests.model import checker, succession
 from tests.model.committing import Committing, Steps
 from tests.model.disk import Directory, SimStore, StoreDamaged
 from tests.model.kafka_log import KAFKA, Fenced, Unparsable, unparsable
 
 if TYPE_CHECKING:
+    from stream_app.store.rocksdb_store import PartitionStore
     from tests.model.world import World
 
 #: What ends the process with 75; anything else is a violation of its own.
@@ -57,6 +55,8 @@ class SimWorker(Committing):
         self.fails_next_fold = False
         #: How far from its position the next fetches of a partition begin, by mistake.
         self.next_shifts: dict[int, list[int]] = {}
+        #: The end of the changelog that is read just now.
+        self._recovers_to: dict[int, int] = {}
         self._main: Steps | None = None
         self._tasks: list[Steps] = []
 
@@ -71,9 +71,6 @@ class SimWorker(Committing):
     def die(self) -> None:
         """End at once; only the directory stays."""
         self.world.late += self.in_flight.values()
-        for partition in self.writers.keys() & self.world.group.pins.keys():
-            # Its fence has made the log longer: nothing tells any more that the store is ahead.
-            self.directory.disks.pop(partition, None)
         self.is_alive = self.is_paused = False
         self._forget()
 
@@ -142,7 +139,6 @@ class SimWorker(Committing):
         self.writers = {}
         self.fences = {}
         self.is_ending = set()
-        self.ends_before: dict[int, int] = {}
         #: Which offsets the last reading of each changelog was to read.
         self.last_read: dict[int, range] = {}
         self._tasks = []
@@ -160,8 +156,6 @@ class SimWorker(Committing):
         """As Claims.fence and TransactionWriter.start do."""
         world = self.world
         for partition in partitions:
-            self.ends_before[partition] = self.trusted_end(partition)
-            yield "end before read"
             writer = world.coordinator.init(self.transactional_id(partition))
             self.writers[partition] = writer
             fence = WriterFence(self.single_batches, clock=world.now)
@@ -177,9 +171,6 @@ class SimWorker(Committing):
         self.takeover.fenced(
             {p: (self.writers[p].producer_id, self.writers[p].epoch) for p in partitions}
         )
-
-    def trusted_end(self, partition: int) -> int:
-        return self.world.changelogs[partition].end_offset
 
     def fence_log(self, partition: int) -> None:
         for _ in range(2):
@@ -225,41 +216,63 @@ class SimWorker(Committing):
 
     def recover_again(self, partition: int) -> Steps:
         """Read what a former owner has written meanwhile."""
-        self.ends_before[partition] = self.trusted_end(partition)
         yield from self._recover(partition)
 
     def _recover(self, partition: int) -> Steps:
-        bulk = ChangelogRecovery(DEVICE_TOTALS, {}, "changelog", self._open_store)
+        bulk = ChangelogRecovery(
+            DEVICE_TOTALS, {}, "changelog", self._open_store, self._replaced_among
+        )
         log = self.world.changelogs[partition]
         end = log.last_stable_offset()
         if partition in self.writers:
             self.world.reading[self.writers[partition].order, partition] = []
         birth = next(r.value or b"" for b in log.batches for r in b.records if r.key == BIRTH_KEY)
+        self._recovers_to = {partition: end}
         yield "end and birth read"
-        self.world.group.unpin(partition)
-        trusted_end = self.ends_before.get(partition, end)
-        store = bulk._trusted_store(ChangelogFacts(partition, birth, trusted_end))
-        position = start_offset(store)
-        self.last_read[partition] = range(position, end)
-        is_broken_off = store.is_recovering()
+        store = bulk._trusted_store(ChangelogFacts(partition, birth, end))
         refused: dict[int, PartitionRefusal] = {}
-        while position < end and partition not in refused:
-            chunk = log.fetch(position, 2, read_committed=self.reads_committed)
-            assert chunk is not None
-            if chunk.records:
-                with bulk._refusals(partition, refused):
-                    store_records(DEVICE_TOTALS, store, partition, chunk.records)
-            position = chunk.next_offset
-            yield "some recovered"
+        with bulk._refusals(partition, refused):
+            try:
+                yield from self._read(bulk, store, partition, end)
+            except StoreDiffers:
+                store = self._open_store(partition, True)
+                yield from self._read(bulk, store, partition, end)
+        self._recovers_to = {}
         if partition in refused:
             self.takeover.refuse(refused[partition])
             return
-        if store.is_recovering():
-            end_recovery(DEVICE_TOTALS, store, partition, verify=is_broken_off)
         self.takeover.recovered(partition, store, decode_birth(birth))
         if partition in self.fences:
             last_writer = require_marker(store, partition).writer
             self.fences[partition].continues_at(end, last_writer)
+
+    def _read(
+        self, bulk: ChangelogRecovery, store: PartitionStore, partition: int, end: int
+    ) -> Steps:
+        """Read a changelog into a store."""
+        reading = Continuation(DEVICE_TOTALS, store, partition)
+        position = reading.start
+        self.last_read[partition] = range(position + bool(position), end)
+        while position < end:
+            chunk = self.world.changelogs[partition].fetch(
+                position, 2, read_committed=self.reads_committed
+            )
+            assert chunk is not None
+            if held := reading.unproven(chunk.records):
+                with suppress(StopIteration):
+                    bulk._require_readings(partition, held).send(None)
+            reading.write(chunk.records)
+            position = chunk.next_offset
+            yield "some recovered"
+        reading.end()
+
+    async def _replaced_among(self, counted: Mapping[int, BatchStamp]) -> Mapping[int, object]:
+        found = {p: self.replaced(p, stamp) for p, stamp in counted.items()}
+        return {p: refusal for p, refusal in found.items() if refusal is not None}
+
+    def recovers_to(self, partition: int, otherwise: int) -> int:
+        """Return up to where it reads a changelog just now."""
+        return self._recovers_to.get(partition, otherwise)
 
     def _open_store(self, partition: int, fresh: bool) -> SimStore:
         if fresh:
@@ -279,13 +292,12 @@ class SimWorker(Committing):
 
     def compare_readings(self, partition: int) -> None:
         """Refuse a partition whose readings are others than were counted."""
-        refusal = self.replaced(partition, self.takeover.taken[partition].fold)
+        refusal = self.replaced(partition, self.takeover.taken[partition].fold.folded_batch)
         if refusal is not None:
             self.takeover.refuse(refusal)
 
-    def replaced(self, partition: int, fold: PartitionFold) -> PartitionRefusal | None:
+    def replaced(self, partition: int, counted: BatchStamp | None) -> PartitionRefusal | None:
         """As Lineage.refusals does."""
-        counted = fold.folded_batch
         log = self.world.readings[partition]
         if counted is not None and counted.last_offset >= log.end_offset:
             return cut_off(partition, counted.last_offset, log.end_offset)
@@ -363,7 +375,7 @@ class SimWorker(Committing):
             return
         fold = self.takeover.taken[partition].fold
         if fold.needs_proof(chunk):
-            refusal = self.replaced(partition, fold)
+            refusal = self.replaced(partition, fold.folded_batch)
             if refusal is not None:
                 self.refusals[partition] = refusal
                 return

@@ -21,11 +21,12 @@ from typing import Any
 import pytest
 
 from contract.device_totals import DEVICE_TOTALS
+from stream_app.changelog.continuation import Continuation
 from stream_app.changelog.origin import ChangelogFacts
 from stream_app.changelog.recovery import ChangelogRecovery
-from stream_app.changelog.store_records import start_offset, store_records
 from stream_app.store.rocksdb_store import PartitionStore, open_database, set_aside
 from tests.fault.damage import damage
+from tests.records import none_replaced
 
 DAMAGES = 200
 TRANSACTIONS = 120
@@ -109,11 +110,13 @@ def bring_up_to_date(path: Path, transactions: list[list[Record]]) -> dict[bytes
         opened = open_store(path)
         return opened
 
-    bulk = ChangelogRecovery(DEVICE_TOTALS, {}, "changelog", open_partition)
+    bulk = ChangelogRecovery(DEVICE_TOTALS, {}, "changelog", open_partition, none_replaced)
     bulk._trusted_store(ChangelogFacts(0, b"birth", end))
-    start = start_offset(opened)
-    missing: list[Any] = [record for record in records if record.offset >= start]
-    store_records(DEVICE_TOTALS, opened, 0, missing)
+    reading = Continuation(DEVICE_TOTALS, opened, 0)
+    missing: list[Any] = [record for record in records if record.offset >= reading.start]
+    assert reading.unproven(missing) is None
+    reading.write(missing)
+    reading.end()
     held = dict(opened._database.items())
     opened._database.close()
     return {key: value for key, value in held.items() if key not in OURS}

@@ -15,11 +15,13 @@ from contract.device_totals import DEVICE_TOTALS, encode_total
 from contract.errors import DoesNotFollow
 from operations.replay.comparison import ChangelogPart
 from operations.views import markers as markers_module
+from stream_app.changelog.continuation import Continuation, StoreDiffers
 from stream_app.changelog.recovery import ChangelogRecovery
 from stream_app.changelog.store_records import store_records
-from stream_app.errors import PartitionRefusal, RestartNeeded
-from stream_app.store.rocksdb_store import DAMAGED_FILE, PartitionStore, open_database
+from stream_app.errors import PartitionRefusal
+from stream_app.store.rocksdb_store import PartitionStore, open_database
 from tests.api_doubles import changelog_chunk
+from tests.records import none_replaced
 
 BEFORE = Marker(9, counted=1, previous=4, writer=(4_000, 2))
 FOLLOWS = [
@@ -88,7 +90,9 @@ async def test_c4_the_api_refuses_one_that_does_not(marker: Marker, words: str) 
 def test_c4_recovery_refuses_one_that_does_not(
     marker: Marker, words: str, store: PartitionStore
 ) -> None:
-    recovery = ChangelogRecovery(DEVICE_TOTALS, {}, "the-changelog", lambda partition, fresh: store)
+    recovery = ChangelogRecovery(
+        DEVICE_TOTALS, {}, "the-changelog", lambda *_: store, none_replaced
+    )
     refused: dict[int, PartitionRefusal] = {}
     with recovery._refusals(0, refused):
         store_records(DEVICE_TOTALS, store, 0, records_of(BEFORE, marker))
@@ -104,9 +108,8 @@ def test_c4_a_store_that_the_changelog_does_not_continue_is_rebuilt(
 ) -> None:
     """Its changelog lost its end and grew again, or the commit is stale: the whole log tells."""
     store.write(commit(BEFORE), 1)
-    with pytest.raises(RestartNeeded, match=f"local store is not of this changelog.*{words}"):
-        store_records(DEVICE_TOTALS, store, 0, records_of(marker))
-    assert (store.path / DAMAGED_FILE).exists()
+    with pytest.raises(StoreDiffers, match=f"after what it holds comes .*{words}"):
+        Continuation(DEVICE_TOTALS, store, 0).write(records_of(marker))
     assert store.marker() == BEFORE
 
 

@@ -75,13 +75,8 @@ class SlowRecovery:
 
     def __init__(self) -> None:
         self.may_end = asyncio.Event()
-        self.ends_before: dict[int, int] = {}
 
-    async def end_offsets(self, partitions: list[int]) -> dict[int, int]:
-        return dict.fromkeys(partitions, 7)
-
-    async def recover(self, partitions: list[int], ends_before: dict[int, int]) -> dict[int, Any]:
-        self.ends_before = ends_before
+    async def recover(self, partitions: list[int]) -> dict[int, Any]:
         await self.may_end.wait()
         return {partition: recovered(BIRTH) for partition in partitions}
 
@@ -92,10 +87,10 @@ class Recovery(SlowRecovery):
     def __init__(self, found: dict[int, Any]) -> None:
         super().__init__()
         self.found = found
-        self.asked: list[tuple[list[int], dict[int, int]]] = []
+        self.asked: list[list[int]] = []
 
-    async def recover(self, partitions: list[int], ends_before: dict[int, int]) -> dict[int, Any]:
-        self.asked.append((partitions, ends_before))
+    async def recover(self, partitions: list[int]) -> dict[int, Any]:
+        self.asked.append(partitions)
         return {partition: self.found[partition] for partition in partitions}
 
 
@@ -331,7 +326,6 @@ async def test_partitions_let_go_while_they_are_recovered_are_not_taken_over(
     recovery.may_end.set()
     await recovering
     assert owned.positions() == {}
-    assert recovery.ends_before == {0: 7}, "read before the fence"
 
 
 async def test_c2_what_a_former_owner_under_another_id_may_still_write_is_waited_for(
@@ -351,7 +345,7 @@ async def test_c2_what_a_former_owner_under_another_id_may_still_write_is_waited
     await owned.recover([0, 1])
     assert endings == []
     assert slept == [SETTLED_SECONDS]
-    assert recovery.asked == [([0, 1], {0: 7, 1: 7}), ([1], {1: 7})]
+    assert recovery.asked == [[0, 1], [1]]
     assert owned.positions() == {0: 10, 1: 10}
 
 
@@ -392,7 +386,7 @@ async def test_f5_what_a_former_owner_may_still_write_is_waited_for_once(
         "its end is seen",
     ]
     check_follows(Marker(9, writer=(3_999, 2)), marker)
-    assert [asked for asked, _ in recovery.asked] == [[0, 1, 2], [1], [1], [0, 1, 2]]
+    assert recovery.asked == [[0, 1, 2], [1], [1], [0, 1, 2]]
     assert owned.positions() == {0: 10, 1: 10}
     writer: Any = owned._claims.writers[1]
     with pytest.raises(RestartNeeded, match="not at 33-34"):

@@ -22,6 +22,7 @@ from stream_app.changelog.store_records import require_marker
 from stream_app.errors import Refusal, RestartNeeded
 from stream_app.settings import WorkerSettings
 from stream_app.store.rocksdb_store import OFFSET_KEY, PARTITION_KEY, PartitionStore
+from tests.records import none_replaced
 
 BIRTH = Birth("cluster", "energy_consumption", "topic-id", "changelog-id", 0, "1")
 FACTS = ChangelogFacts(3, encode_birth(BIRTH), end_offset=100)
@@ -84,10 +85,10 @@ def test_an_offset_that_is_no_number_is_an_error_the_caller_takes_for_distrust()
         opened.append(fresh)
         return store() if fresh else store(offset=b"\x00junk", birth=FACTS.birth)
 
-    recovery = ChangelogRecovery(DEVICE_TOTALS, {}, "changelog", open_store)
+    recovery = ChangelogRecovery(DEVICE_TOTALS, {}, "changelog", open_store, none_replaced)
     assert recovery._trusted_store(FACTS).changelog_offset() is None
     assert opened == [False, True]
-    trusting = ChangelogRecovery(DEVICE_TOTALS, {}, "changelog", lambda partition, fresh: sound)
+    trusting = ChangelogRecovery(DEVICE_TOTALS, {}, "changelog", lambda *_: sound, none_replaced)
     assert trusting._trusted_store(FACTS) is sound
 
 
