@@ -1,6 +1,6 @@
 """The `energy` command: wires the groups of commands and decides the exit code.
 
-Exit codes: CONTRACT section 2. Guarantees: an error is one line on standard error; a traceback
+Exit codes: contract/exit_codes.py. Guarantees: an error is one line on standard error; a traceback
 is shown only with --debug.
 """
 

@@ -33,7 +33,7 @@ from kafka_io.quiet import QUIET
 
 Answer = TypeVar("Answer")
 
-#: CONTRACT: no broker at start ends a command within 15 s; `status` within 10 s.
+#: Promised: no broker at start ends a command within 15 s; `status` within 10 s.
 DEADLINE_SECONDS = 9.0
 _AWAY = {
     KafkaError._TRANSPORT,

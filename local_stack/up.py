@@ -34,7 +34,7 @@ from operations.errors import OperationError
 from operations.settings import BrokerSettings, TopicSettings
 from stream_app.settings import WorkerSettings
 
-#: CONTRACT: all within 10 s; the rest is for this process to end.
+#: Promised: all within 10 s; the rest is for this process to end.
 STOP_SECONDS = 9.0
 DEMO_READINGS_PER_SECOND = 100
 _LOCAL_HOSTS = ("127.0.0.1", "localhost", "0.0.0.0", "::", "::1")

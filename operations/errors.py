@@ -1,7 +1,7 @@
 """What can go wrong in an operation on a running installation.
 
 Each class docstring is the default message and ends with what to do next; `exit_code` is what
-the `energy` command ends with (CONTRACT: 1 failed, 2 wrong use, setting or missing part).
+the `energy` command ends with (contract/exit_codes.py).
 
     OperationError
     +-- Refused          3  what was found there must be looked at by a person

@@ -1,7 +1,7 @@
 """Tells how far the live view has come, who works on it, and what is wrong.
 
 Reads: Kafka alone, no worker and no API is asked, so it is right when they are dead. Writes:
-nothing. Shape: CONTRACT section 2.
+nothing. Shape: what `energy status --json` prints.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From a body to its rows: one object, lines of objects, or an array of them.
 
 Rows are bytes as received, in slices; each row is judged alone afterwards. What the body is, is
-decided before its first row is handed out (CONTRACT section 5, BAD_INPUT section 4):
+decided before its first row is handed out:
 
     [ ...        a JSON array, or BadRequest
     { ... }      one object over all lines: one row

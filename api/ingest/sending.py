@@ -24,7 +24,7 @@ from producer.judging import BadRow, Judged, judge, quarantine
 
 log = logging.getLogger("api.ingest.sending")
 
-#: Records that one request may put into the quarantine (CONTRACT section 5, Fairness).
+#: Records that one request may put into the quarantine, so that no token fills it alone.
 MOST_REFUSED = 10_000
 #: Refused rows written down in one go: some 5 ms.
 REFUSED_AT_ONCE = 200

@@ -1,4 +1,4 @@
-"""Tokens and scopes at each route, and what a request's head may be."""
+"""Where a token may stand, and what a request's head may be; scopes by route: test_routes.py."""
 
 import asyncio
 import logging
