@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 Format = Literal["ndjson", "csv", "parquet"]
-FORMATS: tuple[Format, ...] = ("ndjson", "csv", "parquet")
 
 #: Rows handed on at once: what fits into one transaction of an import.
 SLICE_ROWS = 5_000
