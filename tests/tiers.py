@@ -21,8 +21,9 @@ import psutil
 TESTS = Path(__file__).parent
 #: No time-out of pytest reaches a test that waits in C code: the tier is killed this long after.
 HANGING_SECONDS = 60
-#: Longer than nearly every test: then it says where it is, which needs no help of Python's.
-WHERE_SECONDS = 90
+#: Longer than any test's own time-out: then it says where it is, which needs no help of Python's.
+#: Not sooner: to look at threads that run may end the process, as was seen on a crowded machine.
+WHERE_SECONDS = 310
 #: A broker lives for a minute here: compiled in one step it takes half the processor time.
 QUICK_JAVA = {"JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1"}
 
