@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
+from local_stack.ports import free_port
 from tests.fault.workers import Workers
 from tests.kafka import ANSWER_SECONDS, Kafka, wait_until
 
@@ -59,8 +61,11 @@ class Installation:
         """A worker that is started again whenever it asks for it."""
         workers = Workers(self.home, self._environ)
         try:
-            running = workers.add()
+            port = free_port()
+            running = workers.add(STREAM_APP_HTTP_HOST="127.0.0.2", STREAM_APP_HTTP_PORT=str(port))
             yield
+            with urllib.request.urlopen(f"http://127.0.0.2:{port}/metrics", timeout=5) as shown:
+                assert b'energy_build_info{commit="' in shown.read()
             assert running.stop() == 0
         finally:
             print(running.log)  # shown where the test fails

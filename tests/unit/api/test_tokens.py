@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from api.app import create_app
 from api.auth.token_store import (
     ADMIN_TOKEN_NAME,
     TokenError,
     TokenStore,
     ensure_admin_token,
 )
+from api.settings import ApiSettings
+from cli import app as cli
 from contract.settings import TOKENS_NAME, HomeSettings
 from tests.unit.stream_app.test_hot_path_cost import StepCounter
 
@@ -192,3 +195,19 @@ def test_ops_k2_a_mounted_secret_that_is_renewed_is_read_again(tmp_path: Path) -
     (tmp_path / "..data.new").rename(tmp_path / "..data")
     assert served.find(first) is None
     assert served.find(second) is not None
+
+
+def test_ops_k2_server_and_command_take_the_tokens_from_where_they_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    elsewhere = tmp_path / "secret" / "tokens.json"
+    elsewhere.parent.mkdir()
+    environ = {"API_TOKENS_FILE": str(elsewhere), "ENERGY_HOME": str(tmp_path / "home")}
+    arguments = ["token", "create", "--name", "fleet", "--scope", "METRICS:READ"]
+    assert cli.run(arguments, environ) == 0
+    secret = capsys.readouterr().out.split()[-1]
+    assert elsewhere.exists()
+    assert not (tmp_path / "home").exists()
+    services = create_app(ApiSettings.load(environ)).state.services
+    assert services.tokens.find(secret) is not None
+    assert b'energy_build_info{commit="' in services.metrics.text()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +22,8 @@ from contract.topics import (
     views_transactional_id,
 )
 from operations.views.adoption import version_of
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -60,3 +64,11 @@ def test_ops_k8_only_changelogs_of_the_same_prefix_are_its_own() -> None:
 def test_ops_k8_what_kafka_would_refuse_is_refused_by_name(text: str) -> None:
     with pytest.raises(SettingError, match=r"^ENERGY_PREFIX: "):
         use_prefix({"ENERGY_PREFIX": text})
+
+
+def test_ops_k8_no_module_names_a_group_or_writer_without_it() -> None:
+    named = re.compile(r'"(?:group|transactional)\.id": f?"')
+    rooms = ("api", "kafka_io", "operations", "producer", "stream_app")
+    paths = [path for room in rooms for path in (ROOT / room).rglob("*.py")]
+    assert len(paths) > 100
+    assert [str(path) for path in paths if named.search(path.read_text())] == []
