@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Self
 
 from api.view.version_view import ViewVersionView
@@ -33,12 +32,7 @@ class ViewSnapshot:
         """Return itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Let the view change again what this moment needed."""
         for rows, held in self._held:
             rows.release(held)

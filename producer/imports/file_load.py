@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from threading import Event
-from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
 from contract.import_positions import Position
@@ -94,12 +93,7 @@ class Loads:
         """Return itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Let go of all connections."""
         for importer in self._importers.values():
             importer.close()

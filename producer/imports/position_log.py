@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from threading import Lock
-from types import TracebackType
 from typing import Self
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
@@ -81,12 +80,7 @@ class PositionLog:
         """Return itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Let go of the connection."""
         self.close()
 
