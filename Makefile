@@ -6,34 +6,24 @@
 PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,\
 	$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))) python3)
 BIN := .venv/bin
-JARS := local_stack/broker/libs
+# Without it only the tests that need it fail, and say so.
+CHROMIUM := tools/chromium.sh || true
 
 # Before anything else: one line that says what is missing and how to install it, exit 2.
-NEED_BROKER := $(filter run test faults jars,$(MAKECMDGOALS))
-ifneq (,$(NEED_BROKER)$(filter check format model fuzz venv lock audit promtool,$(MAKECMDGOALS)))
-MISSING := $(shell tools/prerequisites.sh "$(PYTHON)" $(if $(NEED_BROKER),broker))
-# Containers bring their own Java: `make run` takes them where only Java or Maven is missing.
-ifeq (run,$(MAKECMDGOALS)$(filter Python%,$(MISSING)))
-COMPOSE := $(if $(MISSING),$(shell docker compose version >/dev/null 2>&1 && echo docker compose))
-endif
-ifneq (,$(if $(COMPOSE),,$(MISSING)))
+ifneq (,$(filter run test faults jars dist check format acls model fuzz venv lock audit promtool nginx deploy-check,$(MAKECMDGOALS)))
+MISSING := $(shell tools/prerequisites.sh "$(PYTHON)")
+ifneq (,$(MISSING))
 $(error $(MISSING))
 endif
 endif
 
-.PHONY: run test model faults fuzz check format venv jars promtool lock audit help
+.PHONY: run test model faults fuzz check format acls venv jars dist promtool nginx deploy-check chromium vendor-ui lock audit help
 
-ifneq (,$(COMPOSE))
-run:
-	@echo "$(MISSING)"
-	@echo "Using containers instead: $(COMPOSE) up"
-	@exec $(COMPOSE) up
-else
 run: venv jars ## Start everything with a simulated fleet; prints the URL, a token, two curl lines
 	@exec $(BIN)/energy up --demo
-endif
 
 test: venv jars ## Run the suite against a real broker, tier by tier; TIERS="unit broker" picks
+	@$(if $(TIERS),$(if $(filter e2e ui,$(TIERS)),$(CHROMIUM)),$(CHROMIUM))
 	@$(BIN)/python -m tests.tiers $(TIERS)
 
 model: venv ## Run random schedules of the simulated protocol; SCHEDULES=1000000 SEED=7
@@ -47,16 +37,20 @@ fuzz: venv ## Hostile and generated requests and records, many of them; CASES=50
 	@FUZZ_CASES=$(or $(CASES),50000) FUZZ_RECORDS=$(or $(RECORDS),1000000) FUZZ_SEED=$(or $(SEED),1) FUZZ_LISTINGS=$(or $(LISTINGS),50) \
 		$(BIN)/python -m pytest tests/fuzz -q -s --timeout-method=thread
 
-check: venv ## Lint, formatting, types, imports, scripts, alert rules, in seconds
+check: venv ## Lint, formatting, types, imports, scripts, alert rules, manifests, in seconds
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy $(wildcard contract kafka_io producer stream_app api operations local_stack cli tests/benchmarks)
+	@$(BIN)/mypy --config-file tests/mypy.ini tests
 	@$(BIN)/lint-imports --no-logo
 	@tools/lint.sh
 
 format: venv ## Let ruff format the code and mend what it safely can
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format --quiet .
+
+acls: venv ## Write from deploy/kafka/acls.yaml what is made of it: page, script, users for Strimzi
+	@$(BIN)/python tools/acls.py
 
 venv: .venv/installed ## Make .venv from the lock file
 
@@ -70,22 +64,32 @@ venv: .venv/installed ## Make .venv from the lock file
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-jars: $(JARS)/fetched ## Fetch Apache Kafka's jars with Maven
-
-# Into an empty directory first: two versions of Kafka on one class path would be neither, and a
-# download that fails leaves the jars there were.
-$(JARS)/fetched: local_stack/broker/pom.xml | .venv/installed
-	@echo "Fetching Apache Kafka's jars with Maven"
-	@rm -rf $(JARS).new
-	@mvn -q -B -ntp -Dstyle.color=never -f local_stack/broker/pom.xml -Dlibs="$(CURDIR)/$(JARS).new"
-	@rm -rf $(JARS) && mv $(JARS).new $(JARS)
+# Into the user's cache, once for all clones.
+jars: venv ## Fetch Apache Kafka's jars, as pinned in local_stack/broker/jars.lock
+	@$(BIN)/python -m local_stack.broker.jars
 	@$(BIN)/python -m local_stack.broker.class_archive
-	@touch $@
+
+dist: venv ## Build wheel and sdist into dist/
+	@$(BIN)/python tools/make_dist.py
 
 promtool: $(BIN)/promtool ## Fetch what `make check` tests the alert rules with, from Debian
 
 $(BIN)/promtool: | .venv/installed
-	@tools/fetch_promtool.sh $@
+	@tools/fetch_from_debian.sh prometheus usr/bin/promtool $@
+
+nginx: $(BIN)/nginx ## Fetch what `make check` tests the reverse proxy's file with, from Debian
+
+$(BIN)/nginx: | .venv/installed
+	@tools/fetch_from_debian.sh nginx usr/sbin/nginx $@
+
+deploy-check: venv ## List the files of deploy/ and what checks each, then check them
+	@$(BIN)/python -m tests.deploy_files
+
+chromium: ## Install the browser in which the page is tested, from Debian
+	@tools/chromium.sh
+
+vendor-ui: ## Fetch the page's chart library again, from its npm package
+	@tools/vendor_ui.sh api/ui/vendor/uplot
 
 # Settings of the machine that runs this (another index, local wheels) must not get into the files.
 UV_COMPILE = UV_NO_CONFIG=1 UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet \
@@ -93,7 +97,7 @@ UV_COMPILE = UV_NO_CONFIG=1 UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip 
 
 lock: venv ## Renew the lock files from what is pinned; UPGRADE=1 takes newest indirect packages
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
-	@$(UV_COMPILE) pyproject.toml --extra build --extra dev $(if $(UPGRADE),--upgrade) \
+	@$(UV_COMPILE) pyproject.toml --extra local --extra build --extra dev $(if $(UPGRADE),--upgrade) \
 		-o requirements.lock
 	@$(UV_COMPILE) pyproject.toml --extra build --constraint requirements.lock \
 		-o deploy/requirements.lock
@@ -107,4 +111,4 @@ audit: venv ## Ask the package index about known holes in each locked package
 	@$(BIN)/uvx pip-audit==2.10.1 --disable-pip --require-hashes -r requirements.lock
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1@\2/p' Makefile | awk -F@ '{printf "%-14s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | awk -F@ '{printf "%-14s %s\n", $$1, $$2}'

@@ -6,27 +6,45 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from itertools import chain
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
 from fastapi.telemetry import TelemetryConfig
 
 from api.auth.rate_limit import RateLimit
 from api.auth.token_store import TokenStore
 from api.dependencies import Services
-from api.home_directory import spool_directory
+from api.home_directory import spool_directory, view_directory
 from api.http import error_handlers
 from api.http.cors import Cors
 from api.ingest.idempotency import KeyedWrites
 from api.ingest.kafka_publisher import KafkaPublisher
 from api.ingest.publisher import Publisher
+from api.metrics import Metrics
 from api.middleware import Front
 from api.query.quarantine_log import QuarantineLog
-from api.routes import datasources, devices, documentation, events, health, pipes
+from api.routes import (
+    datasources,
+    devices,
+    documentation,
+    events,
+    health,
+    pipes,
+    places_and_time,
+    streams,
+    ui,
+)
 from api.settings import ApiSettings
+from api.view.books import Books
+from api.view.copy.copies import Copies
 from api.view.end_offsets import LagWatch
+from api.view.fed_view import FedView
 from api.view.live_version import LiveView
+from contract.topics import READINGS
+from kafka_io.lag_seconds import LagSeconds
 from producer.client.reading_producer import ReadingProducer
 
 #: Its spans would have the query of each request, and with it a token, in clear.
@@ -37,15 +55,24 @@ _NO_TELEMETRY: TelemetryConfig = {
     "auto_configure": False,
 }
 
+_TITLE, _VERSION = "Energy totals", "0"
+_DESCRIPTION = (
+    "Readings in, exact totals by device out. A token goes into the header "
+    "`Authorization: Bearer TOKEN`, or into the parameter `token`."
+)
+
 #: A request is held against one route after the other: what is asked most comes first.
 ROUTERS = (
     devices.router,
     events.router,
     pipes.listings,
     pipes.router,
+    places_and_time.router,
+    streams.router,
     datasources.router,
     documentation.router,
     health.router,
+    ui.router,
 )
 #: How long a thread that reads a file may keep Python from the event loop (5 ms otherwise).
 SWITCH_SECONDS = 0.001
@@ -53,23 +80,37 @@ SWITCH_SECONDS = 0.001
 STOP_SECONDS = 1.0
 
 
+@cache
+def _document() -> dict[str, Any]:
+    """Describe all routes: the same in each app, and a quarter of a second to make."""
+    whole = get_openapi(
+        title=_TITLE,
+        version=_VERSION,
+        description=_DESCRIPTION,
+        routes=[route for router in ROUTERS for route in router.routes],
+    )
+    # What it does not take is 400 here, and not FastAPI's 422.
+    for operation in chain(*(methods.values() for methods in whole["paths"].values())):
+        if "HTTPValidationError" in str(operation["responses"].get("422")):
+            del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        whole["components"]["schemas"].pop(name, None)
+    return whole
+
+
 class _Api(FastAPI):
-    """The app, whose document has no 422 of FastAPI's: what it does not take is 400 here."""
+    """The app, with our document."""
 
     def openapi(self) -> dict[str, Any]:
-        """Return the document, made once."""
-        whole = super().openapi()
-        for operation in chain(*(methods.values() for methods in whole["paths"].values())):
-            if "HTTPValidationError" in str(operation["responses"].get("422")):
-                del operation["responses"]["422"]
-        for name in ("HTTPValidationError", "ValidationError"):
-            whole["components"]["schemas"].pop(name, None)
-        return whole
+        """Return the document, for nobody to change; made once for the process."""
+        return _document()
 
 
 def create_app(
     settings: ApiSettings,
     *,
+    fed: FedView | None = None,
+    metrics: Metrics | None = None,
     publisher: Publisher | None = None,
     live: LiveView | None = None,
     lag: LagWatch | None = None,
@@ -78,21 +119,28 @@ def create_app(
 ) -> FastAPI:
     """Build the server; nothing is read, connected or started before its lifespan begins.
 
-    Tests hand in their doubles; what is handed in is neither run nor closed here.
+    `fed`: views that another process follows; else this one does. Tests hand in their doubles;
+    what is handed in as `live`, or after it, is neither run nor closed here.
     """
     connection = settings.for_aiokafka()
+    view_dir = settings.view_dir or view_directory(settings.home)
+    copies = Copies(view_dir, settings.view_max_bytes)
     services = Services(
         settings=settings,
         tokens=TokenStore(settings.tokens_path(settings.home)),
-        live=live or LiveView(connection),
+        live=live or fed or LiveView(connection, copies),
         lag=lag or LagWatch(connection),
         spool_directory=settings.spool_dir or spool_directory(settings.home),
         quarantine=quarantine or QuarantineLog(connection),
+        metrics=metrics or Metrics(),
         publisher=publisher,
         keyed=keyed,
     )
     budgets = (services.bodies, services.spool, services.answers)
-    services.metrics.watch(services.live, services.lag, budgets)
+    waiting = LagSeconds(
+        connection, READINGS.name, services.live.applied_offsets, client_id="energy-api-waiting"
+    )
+    services.metrics.watch(services.live, services.lag, waiting, budgets, services.books)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -100,8 +148,13 @@ def create_app(
         beside = []
         if live is None:
             beside.append(asyncio.create_task(services.live.run()))
+            if isinstance(services.books, Books):
+                beside.append(asyncio.create_task(services.books.run()))
         if lag is None:
             beside.append(asyncio.create_task(services.lag.run()))
+            beside.append(asyncio.create_task(waiting.run()))
+        if metrics is not None:
+            beside.append(asyncio.create_task(metrics.keep_noted()))
         if publisher is None:
             services.publisher = KafkaPublisher(
                 ReadingProducer(
@@ -131,10 +184,9 @@ def create_app(
                 await asyncio.wait(beside, timeout=STOP_SECONDS)
 
     app = _Api(
-        title="Energy totals",
-        version="0",
-        description="Readings in, exact totals by device out. A token goes into the header "
-        "`Authorization: Bearer TOKEN`, or into the parameter `token`.",
+        title=_TITLE,
+        version=_VERSION,
+        description=_DESCRIPTION,
         lifespan=lifespan,
         # Both need a token: routes/documentation.py.
         openapi_url=None,
@@ -144,7 +196,7 @@ def create_app(
     )
     app.state.services = services
     for router in ROUTERS:
-        # Not with include_router: FastAPI then makes each route anew for each app (3 ms), and
+        # Not with include_router: FastAPI then makes each route again for each app (3 ms), and
         # holds a request against each twice.
         app.router.routes += router.routes
     error_handlers.register(app)

@@ -5,6 +5,7 @@ ApiError                  has a text for the client and extra headers
 |   +-- BrokenOff         a file cannot be read to its end, rows before are written (RowsWritten)
 +-- Forbidden             no token, a bad one, or one without the scope
 +-- NotFound
+|   +-- NoSeries          the view version served has totals only
 +-- MethodNotAllowed
 +-- RequestTimeout        head or body do not come
 +-- BodyTooLarge
@@ -60,6 +61,17 @@ class NotFound(ApiError):
     """There is nothing under this name."""
 
     status = 404
+
+
+class NoSeries(NotFound):
+    """The view version has totals only; a replay builds one that has a series too."""
+
+    def __init__(self, view_version: int) -> None:
+        """Name the version, and the command."""
+        super().__init__(
+            f"view version {view_version} has totals only, no series by place and time;"
+            " `energy replay start --series on` builds a version with a series"
+        )
 
 
 class MethodNotAllowed(ApiError):
@@ -171,7 +183,8 @@ class BrokenOff(RowsWritten, BadRequest):
 class StartRefused(Exception):
     """The server cannot start with what it found; the text says what to do.
 
-    `exit_code` is 1 for what may pass (no broker), 2 for wrong use (a port in use).
+    `exit_code` is 1 for what may pass (no broker), 2 for wrong use (a port in use), 3 where a
+    person must act first.
     """
 
     def __init__(self, text: str, *, exit_code: int = 1) -> None:

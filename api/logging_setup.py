@@ -24,7 +24,7 @@ class Moderation(logging.Filter):
         self._seen: dict[tuple[str, int], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether the line is written."""
+        """Return whether the line is written."""
         kind, now = (record.pathname, record.lineno), time.monotonic()
         began, count = self._seen.get(kind, (-INTERVAL_SECONDS, 0))
         if now - began >= INTERVAL_SECONDS:
@@ -36,10 +36,16 @@ class Moderation(logging.Filter):
         return count < LINES
 
 
-def set_up_logging(*, debug: bool) -> None:
-    """Write our lines at INFO and the libraries' at WARNING to stderr."""
+def set_up_logging(*, debug: bool, process: str | None = None) -> None:
+    """Write our lines at INFO and the libraries' at WARNING to stderr.
+
+    Where the server has several processes, each line names its `process`.
+    """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    named = "" if process is None else f" [{process}]"
+    handler.setFormatter(
+        logging.Formatter(f"%(asctime)s %(levelname)s{named} %(name)s: %(message)s")
+    )
     handler.addFilter(Moderation(with_tracebacks=debug))
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -1,28 +1,39 @@
 """The metrics of the HTTP server, each explained by its help text.
 
-Counted as things happen: requests, rows. Read when asked for: what the view says.
+Counted as things happen: requests, rows. Read when asked for: what the view says. Where the
+server has several processes, a scrape of one has the counts and gauges of all (shared_metrics.py),
+and what it says about the view is the same in each.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
-    Info,
+    ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import (
+    InfoMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from api.http.allowance import Budget
+from api.shared_metrics import numbers_of_all
 from api.view.end_offsets import LagWatch
-from api.view.followed_view import ViewState
-from api.view.live_version import LiveView
+from api.view.serving import Balance, Serving
+from api.view_metrics import is_running, of_series, of_totals
 from contract import build
+from kafka_io.lag_seconds import LagSeconds
 
 # A second line for each number, with the time it was begun, is read by nobody.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -30,15 +41,22 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
+#: How old what one process says about itself may be in a scrape of another.
+NOTED_SECONDS = 0.25
+
+
 class Metrics:
     """The metrics of one server."""
 
-    def __init__(self) -> None:
-        """Begin at zero, in a registry of their own."""
+    def __init__(self, shared: Path | None = None, process: str = "") -> None:
+        """Begin at zero, in a registry of their own; `shared`: with those of other processes."""
         self.registry = CollectorRegistry()
-        Info(
-            "energy_build", "Version, rules and commit of this process.", registry=self.registry
-        ).info(build.labels())
+        self._shared = shared
+        self._budgets: tuple[Budget, ...] = ()
+        # Memory, processor time, open files: as a worker's default registry has them. Of several
+        # processes those of their parent, whichever answers.
+        pid = os.getpid if shared is None else os.getppid
+        self._process = ProcessCollector(pid=pid, registry=None)
         self.requests = Counter(
             "api_requests",
             "Requests answered, by route and status.",
@@ -82,19 +100,85 @@ class Metrics:
             ("reason",),
             registry=self.registry,
         )
+        self.streams = self._gauge("api_streams", "Live streams that are open.")
+        self._bodies = self._gauge("api_bodies_bytes", "Bytes of bodies in flight.")
+        self._uploads = self._gauge("api_uploads_bytes", "Bytes of files in flight, on disk.")
+        self._answers = self._gauge(
+            "api_answers_bytes", "Bytes of long answers that are being read."
+        )
+        if shared is not None:
+            self._serving = self._gauge(
+                "api_process_serving",
+                "1 while an HTTP process serves reads, else 0; absent while it is away.",
+                ("process",),
+            ).labels(process)
+        self.stream_events = Counter(
+            "api_stream_events",
+            "Events sent to live streams: snapshot, change, progress.",
+            ("event",),
+            registry=self.registry,
+        )
+        self.stream_changes_coalesced = Counter(
+            "api_stream_changes_coalesced",
+            "Changes of a row that a stream was not sent, because a newer one took their place.",
+            registry=self.registry,
+        )
         self.unexpected_errors = Counter(
             "api_unexpected_errors",
             "Requests that failed for a reason nobody foresaw; the log has each.",
             registry=self.registry,
         )
 
-    def watch(self, live: LiveView, lag: LagWatch, budgets: tuple[Budget, Budget, Budget]) -> None:
+    def _gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+        """Make a gauge that is the sum over all processes."""
+        return Gauge(name, text, labels, registry=self.registry, multiprocess_mode="livesum")
+
+    def watch(
+        self,
+        live: Serving,
+        lag: LagWatch,
+        waiting: LagSeconds[str],
+        budgets: tuple[Budget, Budget, Budget],
+        books: Balance,
+    ) -> None:
         """Show what these say at the moment somebody asks."""
-        self.registry.register(_Watched(lambda: _watched(live, lag, *budgets)))
+        self._live, self._budgets = live, budgets
+
+        def watched() -> Iterator[Metric]:
+            told = InfoMetricFamily("energy_build", "Version, rules and commit of this process.")
+            told.add_metric([], build.labels())
+            yield told
+            yield from self._process.collect()
+            seconds = waiting.seconds()
+            yield from of_totals(live, lag, seconds.get("totals", {}))
+            yield from of_series(live, lag, seconds.get("series", {}), books)
+
+        self._watched = _Watched(watched)
+        if self._shared is None:
+            self.registry.register(self._watched)
+
+    def note(self) -> None:
+        """Say what this process holds now."""
+        gauges = (self._bodies, self._uploads, self._answers)
+        for gauge, budget in zip(gauges, self._budgets, strict=False):
+            gauge.set(budget.taken)
+        if self._shared is not None:
+            self._serving.set(int(is_running(self._live)))
+
+    async def keep_noted(self) -> None:
+        """Say it to other processes, until cancelled."""
+        while True:
+            self.note()
+            await asyncio.sleep(NOTED_SECONDS)
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
-        return generate_latest(self.registry)
+        self.note()
+        if self._shared is None:
+            return generate_latest(self.registry)
+        registry = numbers_of_all(self._shared)
+        registry.register(self._watched)
+        return generate_latest(registry)
 
 
 class _Watched(Collector):
@@ -106,38 +190,3 @@ class _Watched(Collector):
 
     def collect(self) -> Iterator[Metric]:
         return self._collect()
-
-
-def _watched(
-    live: LiveView, lag: LagWatch, bodies: Budget, spool: Budget, answers: Budget
-) -> Iterator[Metric]:
-    yield _gauge("api_bodies_bytes", "Bytes of bodies in flight.", bodies.taken)
-    yield _gauge("api_uploads_bytes", "Bytes of files in flight, on disk.", spool.taken)
-    yield _gauge("api_answers_bytes", "Bytes of long answers that are being read.", answers.taken)
-    view = live.view
-    is_running = view is not None and view.state is ViewState.RUNNING
-    yield _gauge("api_view_running", "1 while reads are served, else 0.", int(is_running))
-    if view is None:
-        return
-    yield _gauge("api_view_version", "The view version served.", view.view_version)
-    yield _gauge("api_view_devices", "Devices in the view.", view.devices)
-    yield _gauge("api_view_transactions", "Transactions applied by the view.", view.transactions)
-    freshness = view.freshness_seconds()
-    if freshness is not None:
-        yield _gauge("api_view_freshness_seconds", "Age of the newest counted reading.", freshness)
-    offsets = view.applied_offsets()
-    applied = GaugeMetricFamily(
-        "api_view_applied_offset", "The applied offset, by partition.", labels=["partition"]
-    )
-    for partition, offset in enumerate(offsets):
-        applied.add_metric([str(partition)], offset)
-    yield applied
-    records = lag.lag_records(offsets)
-    if records is not None:
-        yield _gauge("api_view_lag_records", "Records of the log not applied yet.", records)
-
-
-def _gauge(name: str, text: str, number: float) -> Metric:
-    gauge = GaugeMetricFamily(name, text)
-    gauge.add_metric([], number)
-    return gauge

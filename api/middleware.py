@@ -80,11 +80,11 @@ class Front:
         """Return the answer to a request that failed."""
         if isinstance(error, asyncio.CancelledError):
             # Only at the end of a stop; a handler with rows in the log has told their counts.
-            error = Unavailable("the server is stopping and did not finish this; try again")
+            error = Unavailable("the server is stopping and did not finish this request; try again")
         elif not isinstance(error, ApiError):
             # Never a 500, and nothing of the reason to the client.
             path = echo(scope["path"])
             log.error("unexpected failure of %s %s", scope["method"], path, exc_info=error)
             self._metrics.unexpected_errors.inc()
-            error = Unavailable("something failed here that nobody foresaw; try again")
+            error = Unavailable("an unexpected error occurred; try again")
         return error_answer(error)

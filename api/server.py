@@ -6,6 +6,7 @@ What uvicorn has no limit for is in connection.py.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import resource
@@ -19,20 +20,19 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 
 from api.dependencies import Services
-from api.errors import StartRefused
 from api.http.connection import LINGERING, Bounds, Connection
 from api.http.cors import Cors
-from api.settings import ApiSettings
 
 log = logging.getLogger("api.server")
 
 EXIT_INTERRUPTED = 130
-#: Requests under way may go on for so long after a signal.
+#: Requests under way may continue for so long after a signal.
 GRACE_SECONDS = 6.0
-#: Who is cancelled then answers within this time, with the counts of what is in the log.
+#: Requests cancelled then answer within this time, with the counts of what is in the log.
 ANSWER_SECONDS = 1.5
 #: The contract gives a stop 10 s; a restart is safe at every point.
 STOP_SECONDS = 9.0
@@ -43,25 +43,14 @@ LOOK_TICKS = 5
 OTHER_FILES = 300
 
 
-def bind(settings: ApiSettings) -> socket.socket:
-    """Take the port. Raises: StartRefused, exit code 2."""
-    listener = None
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as error:
-        if listener is not None:
-            listener.close()
-        raise StartRefused(
-            f"cannot listen on API_HOST {settings.host}, API_PORT {settings.port}: "
-            f"{error.strerror}",
-            exit_code=2,
-        ) from None
-    return listener
+def serve(app: FastAPI, listener: socket.socket, first: Coroutine[Any, Any, None]) -> int:
+    """Do what comes first, then serve until a signal; returns the exit code."""
+    server = ApiServer(app, listener)
+    # A million devices are not searched for cycles again and again: there are none.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1_000)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(server.run_until_stopped(first))
 
 
 class ApiServer(uvicorn.Server):

@@ -21,6 +21,8 @@ class ApiSettings(ProducerSettings, HomeSettings):
 
     host: str = Field("127.0.0.1", alias="API_HOST", min_length=1)
     port: Port = Field(8000, alias="API_PORT")
+    #: HTTP processes, which read one copy of the views with one follower; 1: all in one process.
+    processes: Annotated[Integer, Field(ge=1, le=64)] = Field(1, alias="API_PROCESSES")
     #: How long `wait=true` waits for reads to show the rows.
     wait_timeout_seconds: Annotated[Seconds, Field(ge=0.1, le=300)] = Field(
         10.0, alias="API_WAIT_TIMEOUT_SECONDS"
@@ -53,6 +55,12 @@ class ApiSettings(ProducerSettings, HomeSettings):
     )
     #: Where bodies and files are kept while they are in flight; not set: $ENERGY_HOME/spool.
     spool_dir: Path | None = Field(None, alias="API_SPOOL_DIR")
+    #: Where copies of what is read are kept, each server below it; not set: $ENERGY_HOME/view.
+    view_dir: Path | None = Field(None, alias="API_VIEW_DIR")
+    #: What each copy of a view may take on disk; it grows as it is filled.
+    view_max_bytes: Annotated[Integer, Field(ge=10 * _MEGABYTE, le=16_000_000 * _MEGABYTE)] = Field(
+        1_000_000 * _MEGABYTE, alias="API_VIEW_MAX_BYTES"
+    )
     #: All bodies together, in memory and spooled; a token holds half of it; beyond: 503.
     max_bodies_bytes: Annotated[Integer, Field(ge=1, le=100_000 * _MEGABYTE)] = Field(
         1_000 * _MEGABYTE, alias="API_MAX_BODIES_BYTES"
@@ -88,6 +96,8 @@ class ApiSettings(ProducerSettings, HomeSettings):
     send_timeout_seconds: Annotated[Seconds, Field(ge=0.1, le=300)] = Field(
         20.0, alias="API_SEND_TIMEOUT_SECONDS"
     )
+    #: Live streams of one token; all other tokens together have half as many more; beyond: 503.
+    max_streams: Annotated[Integer, Field(ge=1, le=100_000)] = Field(1_000, alias="API_MAX_STREAMS")
     #: Requests of one token; 0: no limit.
     rate_limit_per_second: Annotated[Integer, Field(ge=0, le=1_000_000)] = Field(
         0, alias="API_RATE_LIMIT_PER_SECOND"
@@ -107,5 +117,5 @@ class ApiSettings(ProducerSettings, HomeSettings):
     def _origins(cls, text: str) -> str:
         origins = [origin.strip() for origin in text.split(",")]
         if origins != ["*"] and not all(_ORIGIN.fullmatch(origin) for origin in origins):
-            raise ValueError("must be * or origins like https://example.org, split by commas")
+            raise ValueError("must be * or origins like https://example.org, separated by commas")
         return ",".join(origins)

@@ -34,7 +34,7 @@ def environ_of(context: typer.Context) -> Mapping[str, str]:
 
 
 def is_debug(context: typer.Context) -> bool:
-    """Tell whether the call asks where errors come from."""
+    """Return whether the call asks where errors come from."""
     return _of(context).debug
 
 

@@ -20,6 +20,16 @@ PROBE_KEY = b"\x00probe"
 RESERVED_PREFIX = b"\x00"
 
 
+class RolledUp(msgspec.Struct, frozen=True):
+    """What retention has done in a view that adds up what is old.
+
+    Rows of hours (since 1970) before `cutoff` are removed and added up, `rows` is how many were.
+    """
+
+    cutoff: int
+    rows: int = 0
+
+
 class Marker(msgspec.Struct, frozen=True):
     """How far a partition of the readings topic is applied; the last record of each commit.
 
@@ -39,13 +49,22 @@ class Marker(msgspec.Struct, frozen=True):
     writer: tuple[int, int] | None = None
     checksum: int | None = None
     leader_epoch: int | None = None
-    #: Builds that know only version 1 refuse this one: they must not take over, see
-    #: docs/SINGLE_BATCHES.md.
-    v: Literal[1, 2] = 2
+    #: A build refuses a version that it does not know, for it must not take over: 2 is that of
+    #: docs/SINGLE_BATCHES.md, 3 says what is rolled up, which the next owner must not take back.
+    v: Literal[1, 2, 3] = 2
+    #: In version 3 alone.
+    rolled_up: RolledUp | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def cutoff(self) -> int:
+        """The hour since 1970 before which all is added up; 0: none."""
+        return self.rolled_up.cutoff if self.rolled_up else 0
 
     def signed_by(self, writer: tuple[int, int]) -> Marker:
         """Return the marker of an empty commit by another writer, which continues from this."""
-        return msgspec.structs.replace(self, previous=self.applied_offset, writer=writer, v=2)
+        return msgspec.structs.replace(
+            self, previous=self.applied_offset, writer=writer, v=max(2, self.v)
+        )
 
 
 class Birth(msgspec.Struct, frozen=True):
@@ -82,7 +101,7 @@ def check_follows(before: Marker | None, marker: Marker) -> None:
     """Check that a marker comes after the one that the reader saw last, if it saw one.
 
     A marker that goes back, or continues from an offset that is behind, is of a writer that had
-    lost the partition: what it wrote is not on top of what stands before it. One that continues
+    lost the partition: what it wrote is not on top of what precedes it. One that continues
     from an offset ahead is right: compaction has removed the markers between. Version 1 does not
     say what it continues from. Raises: DoesNotFollow.
     """

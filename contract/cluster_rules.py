@@ -1,6 +1,6 @@
-"""Judges what the worker stands on: configs of topics and brokers that could cost readings.
+"""Judges what the worker relies on: configs of topics and brokers that could cost readings.
 
-Pure; the doctor asks the cluster. A finding that must be mended first refuses the start, the
+Pure; the doctor asks the cluster. A finding that must be repaired first refuses the start, the
 others are said in one line each: totals are right, something else is at risk.
 """
 
@@ -9,11 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from contract.topics import CHANGELOG_MESSAGE_BYTES, QUARANTINE, READINGS
+from contract.topics import (
+    CHANGELOG_MESSAGE_BYTES,
+    MIN_COMPACTION_LAG_MS,
+    QUARANTINE,
+    READINGS,
+)
 
 Configs = Mapping[str, Mapping[str, str]]
 
 _SIZE, _LONGEST = "max.message.bytes", "transaction.max.timeout.ms"
+_COMPACTION_LAG = "min.compaction.lag.ms"
 _AUTO_CREATE = "auto.create.topics.enable"
 UNCLEAN = "unclean.leader.election.enable"
 VERIFICATION = "transaction.partition.verification.enable"
@@ -129,6 +135,16 @@ def judge_keeping(configs: Configs, changelog: str) -> list[Finding]:
                 refuses=True,
             )
         )
+    findings += judge_compaction(configs, changelog)
+    if "compact" in configs.get(QUARANTINE.name, {}).get("cleanup.policy", ""):
+        findings.append(
+            Finding(
+                f"{QUARANTINE.name}: cleanup.policy is"
+                f" {configs[QUARANTINE.name]['cleanup.policy']}: compaction removes quarantined"
+                f" records; {_alter(QUARANTINE.name, 'cleanup.policy=delete')}",
+                refuses=False,
+            )
+        )
     for topic, what in (
         (READINGS.name, "readings not yet counted, and replays"),
         (QUARANTINE.name, "quarantined records"),
@@ -144,6 +160,24 @@ def judge_keeping(configs: Configs, changelog: str) -> list[Finding]:
                     )
                 )
     return findings
+
+
+def judge_compaction(configs: Configs, changelog: str) -> list[Finding]:
+    """Refuse a changelog that is compacted before a reader who is behind has read it.
+
+    Of a commit whose older rows are removed for newer ones a reader shows what is left.
+    """
+    lag = configs.get(changelog, {}).get(_COMPACTION_LAG)
+    if lag is None or int(lag) >= MIN_COMPACTION_LAG_MS:
+        return []
+    return [
+        Finding(
+            f"{changelog}: {_COMPACTION_LAG} is {lag}: a reader that is behind would show commits"
+            " in part, and totals would be wrong;"
+            f" {_alter(changelog, f'{_COMPACTION_LAG}={MIN_COMPACTION_LAG_MS}')}",
+            refuses=True,
+        )
+    ]
 
 
 def judge_copies(copies: Mapping[str, int], configs: Configs) -> list[Finding]:

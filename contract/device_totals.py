@@ -14,7 +14,8 @@ from collections.abc import Iterable, Sequence
 from contract.decimals import EXACT, Number, canonical, from_canonical, sum_exactly
 from contract.decoding import Reading
 from contract.errors import CorruptRecord
-from contract.view import Row, View
+from contract.quarter_sums import QuarterSums
+from contract.view import Row, Update, View
 
 #: Device -> [exact sum, number of readings]. A list, because folding changes it in place.
 PartTotals = dict[str, list[Number]]
@@ -46,19 +47,31 @@ def fold(readings: Iterable[Reading], into: PartTotals) -> None:
                 part[1] += 1
 
 
+def add_cells(cells: QuarterSums, into: PartTotals) -> None:
+    """Add readings that are folded by device, location and quarter; as `fold` adds them."""
+    with decimal.localcontext(EXACT):
+        for device_id, (_, total, readings, _, _) in cells.cells():
+            part = into.get(device_id)
+            if part is None:
+                into[device_id] = [total, readings]
+            else:
+                part[0] += total
+                part[1] += readings
+
+
 def keys_of(deltas: PartTotals) -> list[bytes]:
     """Return the devices' keys in the store's order: code points sort as their bytes do."""
     return [device_id.encode() for device_id in sorted(deltas)]
 
 
-def add_stored(stored: Iterable[tuple[bytes, bytes | None]], deltas: PartTotals) -> list[Row]:
+def add_stored(stored: Iterable[tuple[bytes, bytes | None]], deltas: PartTotals) -> list[Update]:
     """Add deltas to the stored part-totals, exactly; returns the new rows.
 
     Shape: `stored` has every device of `deltas` once with its value, None for a new one; the
     rows have its order.
     Raises: CorruptRecord; KeyError or ValueError where the devices are not the same.
     """
-    rows: list[Row] = []
+    rows: list[Update] = []
     with decimal.localcontext(EXACT):
         for key, value in stored:
             total, readings = deltas[key.decode()]
@@ -111,6 +124,11 @@ def merge(parts: Sequence[bytes]) -> bytes:
     )
 
 
+def name_row(key: bytes) -> dict[str, str]:
+    """Name the device of a row."""
+    return {"device_id": key.decode()}
+
+
 DEVICE_TOTALS = View(
     name="device_totals",
     fold=fold,
@@ -120,6 +138,8 @@ DEVICE_TOTALS = View(
     readings=readings_of,
     merge=merge,
     amount=decode_total,
+    name_row=name_row,
+    add_cells=add_cells,
     quarantines=True,
     has_bare_ids=True,
 )

@@ -2,6 +2,7 @@
 
 ContractError
 +-- InvalidReading    a value that is no reading: quarantine it
+|   +-- NotPermitted      a reading that its sender may not write: quarantine it too
 +-- CorruptRecord     bytes in one of our own topics that we did not write: exit code 3
 |   +-- DoesNotFollow     a commit by a writer that had lost its partition
 +-- SettingError      a setting that is missing or out of range: exit code 2
@@ -48,6 +49,10 @@ class InvalidReading(ContractError):
         return "; ".join(f"{fault.column or 'value'}: {fault.reason}" for fault in self.faults)
 
 
+class NotPermitted(InvalidReading):
+    """The value is a reading, of another device or place than its sender may write for."""
+
+
 class CorruptRecord(ContractError):
     """A record in one of our own topics has bytes we did not write; do not go on from it."""
 
@@ -75,3 +80,8 @@ def echo(text: str) -> str:
     """Escape and cut hostile text so that it can stand in a message or a log line."""
     cut = text if len(text) <= ECHO_CHARACTERS else text[:ECHO_CHARACTERS] + "..."
     return ascii(cut)
+
+
+def text_of(error: BaseException) -> str:
+    """Return what an error says; where it says nothing, what it is."""
+    return str(error) or type(error).__name__

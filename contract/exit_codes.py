@@ -1,4 +1,4 @@
-"""What every program here ends with, also where the machine refuses something.
+"""What every program here ends with, even where the machine refuses something.
 
     0 done    2 wrong use, setting, missing part    75 start me again
     1 failed  3 a person must act                   130 Ctrl-C
@@ -11,6 +11,8 @@ from __future__ import annotations
 import errno
 import signal
 import sys
+
+from contract.errors import text_of
 
 DONE = 0
 FAILED = 1
@@ -77,7 +79,7 @@ def end_with(error: Exception, command: str) -> int:
 
 def os_error_line(error: OSError) -> str:
     """Tell it in one line: which file, and what the system says."""
-    said = error.strerror or str(error) or type(error).__name__
+    said = error.strerror or text_of(error)
     return f"{error.filename}: {said}" if error.filename is not None else said
 
 

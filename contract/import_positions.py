@@ -22,7 +22,7 @@ IMPORTS_PARTITION = 0
 class Position(msgspec.Struct, frozen=True):
     """How far one source of an import has come.
 
-    `next_position` is where it goes on, in a unit of the import's own (bytes, rows, offsets).
+    `next_position` is where it continues, in a unit of the import's own (bytes, rows, offsets).
     `readings` and `quarantined` are numbers of rows since the beginning of the import. `owner`
     names the process that wrote it. `note` is the import's own.
     """

@@ -11,12 +11,13 @@ from typing import Any, Literal, Self
 from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from contract.errors import SettingError
+from contract.login_files import ClientContext, FilePassword, TokenFile, fingerprint
 from contract.settings import Settings
 
 #: Hosts on which the one local broker is expected, which cannot keep three copies.
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 
-Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
 _SERVER = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
 
 
@@ -31,9 +32,11 @@ class KafkaSettings(Settings):
     sasl_username: str | None = Field(None, alias="KAFKA_SASL_USERNAME")
     sasl_password: SecretStr | None = Field(None, alias="KAFKA_SASL_PASSWORD")
     sasl_password_file: Path | None = Field(None, alias="KAFKA_SASL_PASSWORD_FILE")
+    sasl_oauth_token_file: Path | None = Field(None, alias="KAFKA_SASL_OAUTH_TOKEN_FILE")
     ssl_ca_file: Path | None = Field(None, alias="KAFKA_SSL_CA_FILE")
     ssl_cert_file: Path | None = Field(None, alias="KAFKA_SSL_CERT_FILE")
     ssl_key_file: Path | None = Field(None, alias="KAFKA_SSL_KEY_FILE")
+    ssl_key_password: SecretStr | None = Field(None, alias="KAFKA_SSL_KEY_PASSWORD")
     _living: tuple[str, ...] = PrivateAttr(())
 
     @field_validator("bootstrap_servers")
@@ -45,7 +48,13 @@ class KafkaSettings(Settings):
                 raise ValueError("must be host:port[,host:port...] with ports from 1 to 65535")
         return ",".join(servers)
 
-    @field_validator("ssl_ca_file", "ssl_cert_file", "ssl_key_file", "sasl_password_file")
+    @field_validator(
+        "ssl_ca_file",
+        "ssl_cert_file",
+        "ssl_key_file",
+        "sasl_password_file",
+        "sasl_oauth_token_file",
+    )
     @classmethod
     def _file(cls, path: Path | None) -> Path | None:
         if path is not None and not path.is_file():
@@ -59,18 +68,28 @@ class KafkaSettings(Settings):
                 "KAFKA_SASL_PASSWORD_FILE", "must not be set together with KAFKA_SASL_PASSWORD"
             )
         if self.security_protocol.startswith("SASL_"):
-            for variable, value in (
-                ("KAFKA_SASL_MECHANISM", self.sasl_mechanism),
-                ("KAFKA_SASL_USERNAME", self.sasl_username),
-                ("KAFKA_SASL_PASSWORD", self.sasl_password or self.sasl_password_file),
-            ):
+            for variable, value in self._needed():
                 if value is None:
-                    raise SettingError(variable, f"must be set with {self.security_protocol}")
+                    raise SettingError(variable, f"must be set with {self._login}")
         if (self.ssl_cert_file is None) != (self.ssl_key_file is None):
             raise SettingError(
                 "KAFKA_SSL_KEY_FILE", "must be set together with KAFKA_SSL_CERT_FILE"
             )
         return self
+
+    @property
+    def _login(self) -> str:
+        return "OAUTHBEARER" if self.sasl_mechanism == "OAUTHBEARER" else self.security_protocol
+
+    def _needed(self) -> tuple[tuple[str, object], ...]:
+        mechanism = ("KAFKA_SASL_MECHANISM", self.sasl_mechanism)
+        if self.sasl_mechanism == "OAUTHBEARER":
+            return mechanism, ("KAFKA_SASL_OAUTH_TOKEN_FILE", self.sasl_oauth_token_file)
+        return (
+            mechanism,
+            ("KAFKA_SASL_USERNAME", self.sasl_username),
+            ("KAFKA_SASL_PASSWORD", self.sasl_password or self.sasl_password_file),
+        )
 
     @property
     def is_local(self) -> bool:
@@ -81,6 +100,8 @@ class KafkaSettings(Settings):
     @property
     def in_sight(self) -> str:
         """Return what to add where a topic is missing: Kafka hides those one has no right to."""
+        if self.token is not None:
+            return " that our token may see"
         if self.security_protocol.startswith("SASL_"):
             return f" that user {self.sasl_username} may see"
         return " that our certificate may see" if self.ssl_cert_file is not None else ""
@@ -100,10 +121,23 @@ class KafkaSettings(Settings):
         settings._living = tuple(servers)
         return settings
 
+    @property
+    def token(self) -> TokenFile | None:
+        """Return where the bearer token is, with OAUTHBEARER."""
+        is_used = self.security_protocol.startswith("SASL_") and self._login == "OAUTHBEARER"
+        file = self.sasl_oauth_token_file if is_used else None
+        return None if file is None else TokenFile(file)
+
+    def fingerprint(self) -> tuple[object, ...]:
+        """Return what changes when a file of the login is replaced, the token's aside."""
+        return fingerprint(
+            (self.sasl_password_file, self.ssl_ca_file, self.ssl_cert_file, self.ssl_key_file)
+        )
+
     def password(self) -> str | None:
         """Return the SASL password, from its variable or its file (without a final LF)."""
         if self.sasl_password_file is not None:
-            return self.sasl_password_file.read_text(encoding="utf-8").rstrip("\r\n")
+            return FilePassword.of(self.sasl_password_file)
         return self.sasl_password.get_secret_value() if self.sasl_password else None
 
     def for_confluent(self) -> dict[str, Any]:
@@ -112,7 +146,9 @@ class KafkaSettings(Settings):
             "bootstrap.servers": self.bootstrap_servers,
             "security.protocol": self.security_protocol,
         }
-        if self.security_protocol.startswith("SASL_"):
+        if self.token is not None:
+            config |= {"sasl.mechanism": self.sasl_mechanism, "oauth_cb": self.token}
+        elif self.security_protocol.startswith("SASL_"):
             config |= {
                 "sasl.mechanism": self.sasl_mechanism,
                 "sasl.username": self.sasl_username,
@@ -125,6 +161,8 @@ class KafkaSettings(Settings):
         ):
             if path is not None:
                 config[name] = str(path)
+        if self.ssl_key_password is not None:
+            config["ssl.key.password"] = self.ssl_key_password.get_secret_value()
         return config
 
     def for_aiokafka(self) -> dict[str, Any]:
@@ -133,7 +171,12 @@ class KafkaSettings(Settings):
             "bootstrap_servers": ",".join(self.first_servers),
             "security_protocol": self.security_protocol,
         }
-        if self.security_protocol.startswith("SASL_"):
+        if self.token is not None:
+            config |= {
+                "sasl_mechanism": self.sasl_mechanism,
+                "sasl_oauth_token_provider": self.token,
+            }
+        elif self.security_protocol.startswith("SASL_"):
             config |= {
                 "sasl_mechanism": self.sasl_mechanism,
                 "sasl_plain_username": self.sasl_username,
@@ -145,9 +188,10 @@ class KafkaSettings(Settings):
 
     def ssl_context(self) -> ssl.SSLContext:
         """Return a context that verifies the broker, and shows our certificate if we have one."""
-        context = ssl.create_default_context(
-            cafile=str(self.ssl_ca_file) if self.ssl_ca_file else None
+        password = self.ssl_key_password
+        return ClientContext.of(
+            self.ssl_ca_file,
+            self.ssl_cert_file,
+            self.ssl_key_file,
+            password.get_secret_value() if password is not None else None,
         )
-        if self.ssl_cert_file is not None and self.ssl_key_file is not None:
-            context.load_cert_chain(self.ssl_cert_file, self.ssl_key_file)
-        return context

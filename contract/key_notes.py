@@ -26,7 +26,7 @@ class KeyNote(NamedTuple):
     """What is kept of a key.
 
     `body` is a digest, `at` when the first request came (seconds since 1970); rows are counted
-    since then. `next_position` and `line` are where the body goes on, in a unit of its own.
+    since then. `next_position` and `line` are where the body continues, in a unit of its own.
     """
 
     body: bytes

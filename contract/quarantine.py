@@ -22,11 +22,16 @@ VALUE_BYTES_KEPT = 64 * 1024
 KEY_BYTES_KEPT = 1024
 #: Header of records that a view version quarantined; rows refused on the way in have none.
 VIEW_VERSION_HEADER = "view_version"
+#: The faults of a row whose sender may not write it: of a column, what is said about it.
+NOT_PERMITTED = {
+    "device_id": "the token may not write for this device",
+    "location": "the token may not write for this location",
+}
 _COLUMN_CHARACTERS_KEPT = 1024
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Where a quarantined Kafka record stands; `timestamp` is Kafka's, in milliseconds."""
+    """Where a quarantined Kafka record is; `timestamp` is Kafka's, in milliseconds."""
 
     topic: str
     partition: int

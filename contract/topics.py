@@ -51,7 +51,7 @@ QUARANTINE = Topic(
 )
 #: One partition: the pointer and the versions have one order.
 VIEWS = Topic("energy_views", {"cleanup.policy": "compact"})
-#: One partition: where a position stands never depends on how many there are. Small segments,
+#: One partition: where a position is never depends on how many there are. Small segments,
 #: because an import reads all of it when it begins.
 IMPORTS = Topic(
     "energy_imports",
@@ -65,12 +65,14 @@ IMPORTS = Topic(
 
 #: Kafka's default. The worker's batches have up to 1,000,000 bytes.
 CHANGELOG_MESSAGE_BYTES = 1_048_588
+#: So long a reader may be behind and is shown every commit whole: required, and what readers go by.
+MIN_COMPACTION_LAG_MS = 300_000
 _CHANGELOG_CONFIGS = {
     "cleanup.policy": "compact",
     "segment.bytes": "67108864",
     "segment.ms": "600000",
     "min.cleanable.dirty.ratio": "0.1",
-    "min.compaction.lag.ms": "300000",
+    "min.compaction.lag.ms": str(MIN_COMPACTION_LAG_MS),
     "max.message.bytes": str(CHANGELOG_MESSAGE_BYTES),
 }
 

@@ -113,6 +113,18 @@ def judge(value: bytes | None) -> Reading | InvalidReading:
     return Reading(timestamp, device_id, number, location)  # type: ignore[arg-type]
 
 
+def received(value: bytes) -> dict[str, str | None]:
+    """Return the text of each column of a value that is a reading, as an InvalidReading has it."""
+    fields = _decode_fields(value)
+    texts = (
+        _text(fields.timestamp),
+        _text(fields.device_id),
+        _number_text(fields.energy_consumed),
+        _text(fields.location),
+    )
+    return _received(texts, fields)
+
+
 def device_id_fault(device_id: str) -> str | None:
     """Say why the text is no device_id, or None when it is one."""
     if not device_id:
@@ -197,7 +209,7 @@ def _what_is_wrong(value: bytes, error: str) -> str:
 
 
 def _is_too_deep(value: bytes) -> bool:
-    """Tell whether it is nested too deep, before a recursive parser sees it.
+    """Return whether it is nested too deep, before a recursive parser sees it.
 
     Unit: 3 ms for the worst 64 KiB; every byte is looked at a fixed number of times.
     """

@@ -6,54 +6,22 @@ Kafka's own words in it. What changes a cluster is in kafka_io/cluster_changes.p
 
 from __future__ import annotations
 
-import re
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
-from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from confluent_kafka import (
     IsolationLevel,
-    KafkaError,
-    KafkaException,
     TopicCollection,
     TopicPartition,
 )
 from confluent_kafka.admin import (
-    AdminClient,
     ConfigResource,
     OffsetSpec,
     ResourceType,
 )
 
-from contract.kafka import KafkaSettings
-from kafka_io.errors import ClusterRefused, NoBroker
-from kafka_io.quiet import QUIET
-
-Answer = TypeVar("Answer")
-
-#: Promised: no broker at start ends a command within 15 s; `status` within 10 s.
-DEADLINE_SECONDS = 9.0
-_AWAY = {
-    KafkaError._TRANSPORT,
-    KafkaError._ALL_BROKERS_DOWN,
-    KafkaError._TIMED_OUT,
-    KafkaError._RESOLVE,
-    KafkaError.REQUEST_TIMED_OUT,
-}
-#: Right after a topic is made, brokers may not have heard of it yet.
-_NOT_YET = {
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.NOT_COORDINATOR,
-}
-PAUSE_SECONDS = 0.1
-#: What librdkafka adds to a reason, for its own developers.
-_HOW_LONG = re.compile(r"^\S+/bootstrap: |ipv[46]#| \(after \d+ms in state \w+\).*$")
+from kafka_io.questions import Questions
+from kafka_io.rights import Right
 
 
 class TopicOnBroker(NamedTuple):
@@ -65,18 +33,8 @@ class TopicOnBroker(NamedTuple):
     replication: int
 
 
-class Cluster:
+class Cluster(Questions):
     """One cluster, asked through one admin client; blocking."""
-
-    def __init__(self, settings: KafkaSettings, deadline_seconds: float = DEADLINE_SECONDS) -> None:
-        self.settings = settings
-        self.deadline_seconds = deadline_seconds
-        self._last_problem = ""
-        with self.translated():
-            self.admin = self._new_admin()
-
-    def _new_admin(self) -> AdminClient:
-        return AdminClient(self.settings.for_confluent() | QUIET | {"error_cb": self._note})
 
     def brokers(self) -> int:
         """How many brokers there are; the first question to ask, it finds an absent cluster."""
@@ -92,18 +50,20 @@ class Cluster:
 
     def cluster_id(self) -> str:
         """The id the cluster was formatted with."""
-        described = self.ask(lambda: {0: self.admin.describe_cluster(**self.within())})
+        described = self.ask(lambda: {0: self.admin.describe_cluster(**self.within())}, "DESCRIBE")
         return str(described[0].cluster_id)
 
     def topics(self, names: Iterable[str]) -> dict[str, TopicOnBroker]:
-        """Those of the topics that exist."""
+        """Those of the topics that exist. Raises: NotAllowed for one that is hidden from us."""
+        wanted = list(names)
         with self.translated():
             present = self.admin.list_topics(timeout=self.deadline_seconds).topics
-        wanted = [name for name in names if name in present]
+        self.refuse_lacking(Right("DESCRIBE", "topic", n) for n in wanted if n not in present)
+        wanted = [name for name in wanted if name in present]
         if not wanted:
             return {}
         described = self.ask(
-            lambda: self.admin.describe_topics(TopicCollection(wanted), **self.within())
+            lambda: self.admin.describe_topics(TopicCollection(wanted), **self.within()), "DESCRIBE"
         )
         return {
             name: TopicOnBroker(
@@ -135,7 +95,9 @@ class Cluster:
         return found
 
     def _configs(self, resources: list[ConfigResource]) -> dict[str, dict[str, str]]:
-        found = self.ask(lambda: self.admin.describe_configs(resources, **self.within()))
+        found = self.ask(
+            lambda: self.admin.describe_configs(resources, **self.within()), "DESCRIBE_CONFIGS"
+        )
         return {
             # A managed cluster may show a name without its value.
             resource.name: {n: str(e.value) for n, e in entries.items() if e.value is not None}
@@ -175,51 +137,11 @@ class Cluster:
         return [_name_of(member) for member in self._members(group)]
 
     def _members(self, group: str) -> list[Any]:
-        # A client of its own, and only of brokers that answer: one whose question after a
-        # group's coordinator was cut off by a restart asks in vain for ever, or aborts the
-        # process on an assertion (librdkafka 2.16, rd_kafka_enq_once_del_source_return).
-        with self.translated():
-            admin = self._new_admin()
-            admin.list_topics(timeout=self.deadline_seconds)
-        described = self.ask(lambda: admin.describe_consumer_groups([group], **self.within()))
+        admin = self.new_admin_of_living()
+        described = self.ask(
+            lambda: admin.describe_consumer_groups([group], **self.within()), "DESCRIBE"
+        )
         return list(described[group].members)
-
-    @contextmanager
-    def translated(self) -> Iterator[None]:
-        """Turn Kafka's exceptions into this room's."""
-        try:
-            yield
-        except KafkaException as error:
-            raise self.failure(error) from error
-
-    def failure(self, error: KafkaException) -> NoBroker | ClusterRefused:
-        """This room's error for one of Kafka's."""
-        cause = error.args[0]
-        if cause.code() in _AWAY:
-            self.admin.poll(0)
-            return no_broker(self.settings, self._last_problem or cause.str())
-        return ClusterRefused(f"Kafka at {self.settings.bootstrap_servers} says: {cause.str()}")
-
-    def _note(self, problem: KafkaError) -> None:
-        # "all brokers are down" says less than what was said of each before it.
-        if problem.code() != KafkaError._ALL_BROKERS_DOWN:
-            self._last_problem = _HOW_LONG.sub("", problem.str())
-
-    def within(self) -> dict[str, float]:
-        """The deadline, as an argument of an admin client's call."""
-        return {"request_timeout": self.deadline_seconds}
-
-    def ask(self, question: Callable[[], Mapping[Any, Future[Any]]]) -> dict[Any, Any]:
-        """Ask until it is answered, or refused for good, or the deadline is over."""
-        deadline = time.monotonic() + self.deadline_seconds
-        with self.translated():
-            while True:
-                try:
-                    return {asked: future.result() for asked, future in question().items()}
-                except KafkaException as error:
-                    if error.args[0].code() not in _NOT_YET or time.monotonic() > deadline:
-                        raise
-                time.sleep(PAUSE_SECONDS)
 
     def _offsets(
         self, topic: str, partitions: int, spec: OffsetSpec, *, committed: bool
@@ -233,17 +155,10 @@ class Cluster:
         self, wanted: Mapping[TopicPartition, OffsetSpec], level: IsolationLevel
     ) -> dict[tuple[str, int], int]:
         found = self.ask(
-            lambda: self.admin.list_offsets(dict(wanted), isolation_level=level, **self.within())
+            lambda: self.admin.list_offsets(dict(wanted), isolation_level=level, **self.within()),
+            "DESCRIBE",
         )
         return {(asked.topic, asked.partition): int(info.offset) for asked, info in found.items()}
-
-
-def no_broker(settings: KafkaSettings, reason: str) -> NoBroker:
-    """Say that nobody answers, and what to do."""
-    return NoBroker(
-        f"no broker answers at {settings.bootstrap_servers} ({reason}): start one, or set "
-        "KAFKA_BOOTSTRAP_SERVERS"
-    )
 
 
 def _name_of(member: Any) -> str:

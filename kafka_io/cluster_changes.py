@@ -14,31 +14,45 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import NewPartitions, NewTopic
 
-from kafka_io.cluster import PAUSE_SECONDS, Cluster
-from kafka_io.errors import ClusterRefused
+from kafka_io.cluster import Cluster
+from kafka_io.errors import ClusterRefused, ConfigRefused
+from kafka_io.questions import PAUSE_SECONDS, answer
+from kafka_io.rights import Right
+
+#: A managed cluster refuses values beyond its bounds, and names that are its own matter.
+_CONFIG_REFUSED = {KafkaError.INVALID_CONFIG, KafkaError.POLICY_VIOLATION}
 
 
 class ClusterAdmin(Cluster):
     """A cluster that may be changed."""
 
     def create_topics(self, topics: list[NewTopic]) -> set[str]:
-        """Create topics; returns the names of those that were really new."""
+        """Create topics; returns the names of those that were really new.
+
+        Raises: ConfigRefused where the cluster does not let one have its configs.
+        """
         made: set[str] = set()
+        refused: list[str] = []
         for name, done in self.admin.create_topics(topics, **self.within()).items():
-            with self.translated():
+            with self.translated(Right("CREATE", "topic", name)):
                 try:
-                    done.result()
+                    answer(self.admin, done, self.deadline_seconds)
                 except KafkaException as error:
-                    if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    code = error.args[0].code()
+                    if code in _CONFIG_REFUSED:
+                        refused.append(f"{name}: {error.args[0].str()}")
+                    elif code != KafkaError.TOPIC_ALREADY_EXISTS:
                         raise
                 else:
                     made.add(name)
+        if refused:
+            raise ConfigRefused("; ".join(refused), frozenset(made))
         return made
 
     def grow(self, topic: str, partitions: int) -> None:
         """Give a topic more partitions, and wait until they are visible."""
         wanted = [NewPartitions(topic, partitions)]
-        self.ask(lambda: self.admin.create_partitions(wanted, **self.within()))
+        self.ask(lambda: self.admin.create_partitions(wanted, **self.within()), "ALTER")
         deadline = time.monotonic() + self.deadline_seconds
         while self.topics([topic])[topic].partitions < partitions:
             if time.monotonic() > deadline:
@@ -50,8 +64,9 @@ class ClusterAdmin(Cluster):
         wanted = [name for name in names if name in self.topic_names()]
         if not wanted:
             return
-        for done in self.admin.delete_topics(wanted, **self.within()).values():
-            self._unless_gone(done, KafkaError.UNKNOWN_TOPIC_OR_PART)
+        for name, done in self.admin.delete_topics(wanted, **self.within()).items():
+            right = Right("DELETE", "topic", name)
+            self._unless_gone(done, KafkaError.UNKNOWN_TOPIC_OR_PART, right)
         deadline = time.monotonic() + self.deadline_seconds
         while left := self.topic_names() & set(wanted):
             if time.monotonic() > deadline:
@@ -61,12 +76,13 @@ class ClusterAdmin(Cluster):
     def delete_group(self, group: str) -> None:
         """Delete a group without members; one that is not there is no error."""
         for done in self.admin.delete_consumer_groups([group], **self.within()).values():
-            self._unless_gone(done, KafkaError.GROUP_ID_NOT_FOUND)
+            right = Right("DELETE", "group", group)
+            self._unless_gone(done, KafkaError.GROUP_ID_NOT_FOUND, right)
 
-    def _unless_gone(self, done: Future[Any], gone: int) -> None:
-        with self.translated():
+    def _unless_gone(self, done: Future[Any], gone: int, right: Right) -> None:
+        with self.translated(right):
             try:
-                done.result()
+                answer(self.admin, done, self.deadline_seconds)
             except KafkaException as error:
                 if error.args[0].code() != gone:
                     raise

@@ -21,6 +21,8 @@ from aiokafka.producer import sender
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.producer.transaction_manager import TransactionManager, TransactionState
 
+import kafka_io.logins  # noqa: F401 - what its clients log in with
+
 #: aiokafka asks again after 20 ms, which under steady load was most of the time from publish to
 #: read.
 BACKOFF_SECONDS = 0.002
@@ -106,7 +108,7 @@ async def fence_log(producer: AIOKafkaProducer, topic: str, partition: int) -> N
 
 async def append_batch(
     producer: AIOKafkaProducer,
-    records: Iterable[tuple[bytes, bytes]],
+    records: Iterable[tuple[bytes, bytes | None]],
     topic: str,
     partition: int,
     *,
@@ -142,7 +144,7 @@ async def append_batch(
 
 async def send_records(
     producer: AIOKafkaProducer,
-    records: Iterable[tuple[bytes | None, bytes]],
+    records: Iterable[tuple[bytes | None, bytes | None]],
     topic: str,
     partition: int,
     headers: Sequence[tuple[str, bytes]] = (),
@@ -162,7 +164,7 @@ async def send_records(
             batch, count = producer.create_batch(), 0
             append = batch.append
             if append(key=key, value=value, timestamp=None, headers=headers) is None:
-                raise KafkaError(f"a record of {len(value)} bytes does not fit into a batch")
+                raise KafkaError(f"a record of {len(value or b'')} bytes does not fit into a batch")
         count += 1
     batch.close()
     sent.append((count, await producer.send_batch(batch, topic, partition=partition)))

@@ -1,6 +1,6 @@
 """Keeps a worker on each view version that `energy replay promote --back` may return to.
 
-Reads: `energy_views`. Guarantees: the version before the live one goes on counting until it is
+Reads: `energy_views`. Guarantees: the version before the live one continues counting until it is
 dropped. Its worker has a directory of its own, for it may become live again beside it.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from contract.view_versions import Views
-from contract.views import RULES_ID
+from contract.views import is_known, known_rules
 from kafka_io.cluster import Cluster
 from kafka_io.errors import ClusterError
 from kafka_io.log_reader import read_views
@@ -50,10 +50,11 @@ class KeptVersions:
             number = version.view_version
             if number in self._parts:
                 continue
-            if version.rules_id != RULES_ID:
+            if not is_known(version.rules_id):
                 self._say(
                     f"view version {number} follows rules {version.rules_id}, this program has"
-                    f" {RULES_ID}: it is kept as it is, a program with its rules must work on it"
+                    f" rules {known_rules()}: it is kept as it is, and a program with its rules"
+                    " must work on it"
                 )
             environ = self._environ | {
                 "STREAM_APP_VIEW_VERSION": str(number),
@@ -61,5 +62,5 @@ class KeptVersions:
                 "STREAM_APP_HTTP_PORT": "0",
             }
             self._parts[number] = ModulePart(f"view-{number}", ["stream_app"], environ, self._say)
-            if version.rules_id == RULES_ID:
+            if is_known(version.rules_id):
                 self._supervisor.keep([self._parts[number]], may_finish=True)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from local_stack.probes import get, until_ok
 
 _ASK_EVERY_SECONDS = 0.2
-#: A worker has the one metric of a partition from when it goes on after the partition's marker,
+#: A worker has the one metric of a partition from when it continues after the partition's marker,
 #: and sets the other where it has set the partition aside.
 _SETTLED = re.compile(
     r'^(?:stream_app_applied_offset\{partition="([0-9]+)"\}'
@@ -29,7 +29,7 @@ Place = tuple[str, int]
 
 
 async def until_ready(partitions: int, workers: Sequence[Place], api: Place) -> None:
-    """Return once all three are so; waits for ever otherwise."""
+    """Return once all three are so; waits forever otherwise."""
     while await _settled(workers) < set(range(partitions)):  # noqa: ASYNC110 - nor here
         await asyncio.sleep(_ASK_EVERY_SECONDS)
     for place in workers:
@@ -44,7 +44,7 @@ async def _settled(workers: Sequence[Place]) -> set[int]:
 
 
 async def _works(worker: Place) -> bool:
-    """Tell whether it is ready, but for partitions that it has set aside."""
+    """Return whether it is ready, but for partitions that it has set aside."""
     status, body = await get(*worker, "/ready")
     if status != 503:
         return status == 200

@@ -1,9 +1,9 @@
 """`energy replay start`: workers of the next view version, in the foreground, until it is served.
 
-Writes: what `building` and `gate` write; the workers write the rest. Guarantees: broken off at
-any moment, the same command goes on where it was; when it ends, no worker of it runs.
+Writes: what `building` and `gate` write; the workers write the rest. Guarantees: interrupted at
+any moment, the same command continues where it was; when it ends, no worker of it runs.
 
-    begin or go on -> workers fold -> gate open -> promoted -> others took over -> 0
+    begin or continue -> workers fold -> gate open -> promoted -> others took over -> 0
                           '-- dropped by `abort` --------------------------------> 0
 """
 
@@ -14,7 +14,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from contract.exit_codes import RESTART_ME
@@ -29,7 +29,7 @@ from local_stack.parts import ModulePart, Say
 from local_stack.replay_progress import Watched
 from local_stack.signals import Stop
 from local_stack.supervisor import Supervisor
-from operations.replay.begin import begin, refuse_a_second
+from operations.replay.begin import Wanted, begin, refuse_a_second
 from operations.replay.drop import replay_directory
 from operations.replay.positions import Positions
 from operations.replay.promotion import GateShut, behind, promote
@@ -55,11 +55,10 @@ _SMALLEST_FETCH = 64 * 1024
 class ReplayOptions:
     """What `energy replay start` is asked for."""
 
-    begin_at: str | None = None
+    wanted: Wanted = field(default_factory=Wanted)
     workers: int = 1
     with_promote: bool = False
     max_rate: int | None = None
-    accept_partial: bool = False
 
 
 def replay(options: ReplayOptions, environ: Mapping[str, str], say: Say) -> int:
@@ -72,10 +71,8 @@ def replay(options: ReplayOptions, environ: Mapping[str, str], say: Say) -> int:
     WorkerSettings.load(environ)
     with only_one_on(home, "replay start"):
         cluster = ClusterAdmin(settings)
-        version, is_new = begin(
-            cluster, settings, options.begin_at, accept_partial=options.accept_partial
-        )
-        how = "begun" if is_new else "going on"
+        version, is_new = begin(cluster, settings, options.wanted)
+        how = "begun" if is_new else "continuing"
         hands = "1 worker" if options.workers == 1 else f"{options.workers} workers"
         say(f"view version {version.view_version}: {how}, with {hands}")
         os.nice(_NICENESS)
@@ -133,7 +130,7 @@ class Replay:
                     return await self._hand_over(supervisor, state)
                 await self._look(views, positions)
             except (NoBroker, ClusterRefused, NotReadable) as error:
-                self._watched.once(f"cannot look now: {error}; the workers go on")
+                self._watched.once(f"cannot check the progress now: {error}; the workers continue")
             await asyncio.sleep(_LOOK_EVERY_SECONDS)
         return supervisor.exit_code
 
@@ -161,7 +158,8 @@ class Replay:
     async def _hand_over(self, supervisor: Supervisor, state: str) -> int:
         """Go on working until others do; then end."""
         self._watched.once(
-            f"view version {self._number} is {state}; this goes on until other workers have it"
+            f"view version {self._number} is {state}; this command runs until other workers have"
+            " taken over"
         )
         has_left = False
         while not supervisor.gave_up.is_set():

@@ -27,7 +27,7 @@ RESERVED_SECONDS = 2.0
 
 
 class BackOff:
-    """How long to wait before the next start: doubles, and begins anew after a good run."""
+    """How long to wait before the next start: doubles, and starts over after a good run."""
 
     def __init__(self) -> None:
         self._next = 1.0
@@ -100,19 +100,19 @@ class Supervisor:
             try:
                 await part.start()
                 code = await part.wait()
-                asks = "asks to be started again (75)"
+                asks = "asks to be restarted (75)"
                 told = f"{part.name} {asks if code == RESTART_ME else in_words(code)}"
             except OperationError as error:
                 code, told = error.exit_code, f"{part.name}: {error}"
             if may_finish and code == 0:
-                self._say(f"{part.name} has done its work")
+                self._say(f"{part.name} has finished")
                 return
             if code in FINAL:
-                self._say(f"{told}; it is not started again, a person must act")
+                self._say(f"{told}; it is not restarted: a person must act")
                 if not self.gave_up.is_set():
                     self.exit_code = code
                     self.gave_up.set()
                 return
             delay = back_off.after(self._clock() - began)
-            self._say(f"{told}; it is started again in {delay:g} s")
+            self._say(f"{told}; it is restarted in {delay:g} s")
             await self._sleep(delay)

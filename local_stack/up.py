@@ -16,6 +16,7 @@ from pathlib import Path
 
 from api.auth.token_store import ensure_admin_token
 from api.settings import ApiSettings
+from contract.topics import READINGS
 from kafka_io.cluster_changes import ClusterAdmin
 from kafka_io.threads import in_thread
 from local_stack.broker.java import check_broker_parts
@@ -36,7 +37,8 @@ from stream_app.settings import WorkerSettings
 
 #: Promised: all within 10 s; the rest is for this process to end.
 STOP_SECONDS = 9.0
-DEMO_READINGS_PER_SECOND = 100
+#: A home at 100 readings/s, some records bad.
+DEMO_FLEET = ("--devices", "24", "--rate", "100", "--bad", "0.001")
 _LOCAL_HOSTS = ("127.0.0.1", "localhost", "0.0.0.0", "::", "::1")
 
 
@@ -58,7 +60,7 @@ def up(options: UpOptions, environ: Mapping[str, str], say: Say) -> int:
     """
     settings = BrokerSettings.load(environ, home=options.home)
     if options.with_broker:
-        check_broker_parts()
+        check_broker_parts(say)
     home = open_home(settings.home)
     with only_one_on(home), Stop() as stop:
         return asyncio.run(Stack(options, home, settings.broker_port, environ, say).run(stop))
@@ -79,6 +81,7 @@ class Stack:
         self._home = home
         self._say = say
         self._environ = dict(environ) | {"ENERGY_HOME": str(home)}
+        self._demo = ("--from", "-0h", *DEMO_FLEET)
         self._broker: LocalBroker | None = None
         if options.with_broker:
             self._broker = LocalBroker(home / "broker", broker_port)
@@ -121,8 +124,7 @@ class Stack:
         kept = KeptVersions(self._environ, self._home, supervisor, self._say)
         background = asyncio.create_task(kept.run(cluster))
         if self._options.with_demo:
-            rate = str(DEMO_READINGS_PER_SECOND)
-            supervisor.keep([self._module("demo", "cli", "simulate", "--rate", rate)])
+            supervisor.keep([self._module("demo", "cli", "simulate", *self._demo)])
         workers = [(_reachable(self._worker_host), port) for port in self._worker_ports]
         ready = until_ready(partitions, workers, self._api_place())
         if not await self._is_first(ready, supervisor.gave_up.wait()):
@@ -130,7 +132,7 @@ class Stack:
         url = base_url(self._api.host, self._api.port)
         self._say(f"ready {url}")
         self._say(welcome(url, token))
-        # From here on the others go on, whatever is given up.
+        # From here on the others continue, whatever is given up.
         await background
         return 0
 
@@ -146,14 +148,17 @@ class Stack:
 
     async def _prepare(self, cluster: ClusterAdmin) -> int:
         """Make what is missing; returns the number of partitions of the readings topic."""
-        self._say("topics: comparing")
+        self._say("topics: checking")
         done = await in_thread(lambda: prepare(cluster, self._topics))
+        if READINGS.name in done.created:
+            # Something to look at from the first minute on; not again with every start.
+            self._demo = ("--from", "-7d", *DEMO_FLEET)
         if done.created:
             self._say(f"topics: made {', '.join(done.created)}")
         for difference in done.differences:
             self._say(
                 f"topics: {difference.topic}: {difference.what} is {difference.found},"
-                f" declared is {difference.declared}"
+                f" should be {difference.declared}"
             )
         if done.view_version is None:
             raise OperationError(

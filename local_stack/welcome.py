@@ -1,4 +1,4 @@
-"""What `energy up` prints when it is ready: the URL, a token, two curl lines to paste."""
+"""What `energy up` prints when it is ready: URL, token, the page, two curl lines to paste."""
 
 from __future__ import annotations
 
@@ -18,10 +18,14 @@ def base_url(host: str, port: int) -> str:
 
 
 def welcome(url: str, token: str) -> str:
-    """Return the text; `wait=true` answers once reads show the reading, so GET finds it."""
+    """Return the text; `wait=true` answers once reads show the reading, so GET finds it.
+
+    The page's token is in the fragment, which a browser sends to nobody.
+    """
     return f"""
 URL    {url}
 token  {token}
+page   {url}/ui/#token={token}
 
 curl -X POST '{url}/v0/events?name=energy_consumption&wait=true' \\
   -H 'Authorization: Bearer {token}' \\

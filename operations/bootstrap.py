@@ -43,6 +43,9 @@ def prepare(
     if adopting is not None:
         adopt(cluster, adopting)
     views, is_born_now = ensure_first_view(
-        cluster, FIRST_VIEW_VERSION, accept_partial=accept_partial
+        cluster,
+        FIRST_VIEW_VERSION,
+        rules_id=settings.rules_id,
+        accept_partial=accept_partial,
     )
     return Prepared(created, differences, views.live, is_born_now)

@@ -9,6 +9,8 @@ the `energy` command ends with (contract/exit_codes.py).
 
 from typing import ClassVar
 
+NO_LIVE_VERSION = "no view version is live yet; `energy topics create` creates the first"
+
 
 class OperationError(Exception):
     """An operation could not be done; see the message."""
@@ -20,6 +22,6 @@ class OperationError(Exception):
 
 
 class Refused(OperationError):
-    """What was found does not fit together; a person must look at it before anything goes on."""
+    """What was found does not fit together; a person must look at it before anything continues."""
 
     exit_code = 3

@@ -42,7 +42,7 @@ def start_offsets(cluster: Cluster, begin: str, *, accept_partial: bool) -> list
         why = "the head of the log is gone" if starts == first else "a later start"
         raise Refused(
             f"{why}: totals would lack the readings at partition:offsets {left_out};"
-            " --accept-partial goes on without them"
+            " --accept-partial continues without them"
         )
     return starts
 

@@ -1,4 +1,4 @@
-"""Shows how a long command comes along: a bar on a terminal, plain lines elsewhere.
+"""Shows how far a long command is: a bar on a terminal, plain lines elsewhere.
 
 Writes: standard error, so that standard output is the result alone.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-#: Lines of work that has an end, and of work that goes on until it is stopped.
+#: Lines of work that has an end, and of work that continues until it is stopped.
 LINE_EVERY_SECONDS = 5.0
 LINE_EVERY_SECONDS_ENDLESS = 60.0
 

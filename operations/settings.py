@@ -12,6 +12,7 @@ from pydantic import Field
 
 from contract.kafka import KafkaSettings
 from contract.settings import HomeSettings, Integer, Port
+from contract.views import SERIES_BY_DEFAULT, OnOff, rules_with
 
 REPLICATION_FACTOR = 3
 LOCAL_REPLICATION_FACTOR = 1
@@ -20,7 +21,7 @@ MOST_PARTITIONS = 1_000
 
 
 class TopicSettings(KafkaSettings):
-    """How the topics are made; replication None: 1 on our local broker, 3 otherwise."""
+    """How topics and views are made; replication None: 1 on our local broker, 3 otherwise."""
 
     partitions: Annotated[Integer, Field(ge=1, le=MOST_PARTITIONS)] = Field(
         4, alias="ENERGY_PARTITIONS"
@@ -28,6 +29,13 @@ class TopicSettings(KafkaSettings):
     replication_factor: Annotated[Integer, Field(ge=1, le=100)] | None = Field(
         None, alias="ENERGY_REPLICATION_FACTOR"
     )
+    #: Whether a new view version has the series; those that are there continue as they were born.
+    series: OnOff = Field(SERIES_BY_DEFAULT, alias="ENERGY_SERIES")
+
+    @property
+    def rules_id(self) -> str:
+        """The rules that a new view version is born under."""
+        return rules_with(self.series)
 
     def replication(self, brokers: int) -> int:
         """Return the replication factor that topics are made with on so many brokers.

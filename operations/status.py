@@ -6,19 +6,26 @@ nothing. Shape: what `energy status --json` prints.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
 import msgspec
 from msgspec.structs import replace
 
 from contract.changelog import Marker
-from contract.cluster_rules import Finding, judge_brokers, judge_leaders
+from contract.cluster_rules import UNCLEAN, Finding, judge_brokers, judge_leaders
 from contract.device_totals import DEVICE_TOTALS
 from contract.errors import DoesNotFollow
 from contract.freshness import freshness_seconds
+from contract.hour_rows import SECONDS_OF_AN_HOUR
+from contract.topic_configs import Need
 from contract.topics import READINGS, app_id
-from contract.view_versions import Views
+from contract.view import View
+from contract.view_versions import Views, ViewVersion
+from contract.views import views_of
 from kafka_io.cluster import Cluster
 from kafka_io.errors import ClusterRefused
-from operations.errors import Refused
+from operations.errors import NO_LIVE_VERSION, Refused
 from operations.replay.positions import ReplayStatus, read_replay
 from operations.settings import TopicSettings
 from operations.topics.declared import check, current_views
@@ -38,8 +45,33 @@ class PartitionStatus(msgspec.Struct, frozen=True):
     owner: str | None
 
 
+class ViewPartition(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One partition of a view: what it has applied, and by how much others are ahead of it."""
+
+    partition: int
+    applied_offset: int
+    #: To the end of the readings.
+    lag_records: int
+    #: To the totals, which readers see first; 0 even where they are behind it.
+    behind_totals: int
+    #: What is older is added up in one sum of each device and location; None, and then not in the
+    #: JSON: all is kept.
+    cutoff: str | None = None
+
+
+class ViewStatus(msgspec.Struct, frozen=True):
+    """One view of the live version: its changelog, and how far it is."""
+
+    view: str
+    topic: str
+    partitions: list[ViewPartition]
+
+
 class Status(msgspec.Struct, frozen=True):
-    """The whole of `energy status`; `view_version` None: no view is live yet."""
+    """The whole of `energy status`; `view_version` None: no view is live yet.
+
+    `partitions` are those of the totals; `views` has them too, and the other views.
+    """
 
     view_version: int | None
     freshness_seconds: float | None
@@ -47,6 +79,7 @@ class Status(msgspec.Struct, frozen=True):
     #: The view version that is being built, if there is one.
     replay: ReplayStatus | None
     problems: list[str]
+    views: list[ViewStatus] = []
 
 
 def read_status(cluster: Cluster, settings: TopicSettings, now_ms: int) -> Status:
@@ -56,7 +89,7 @@ def read_status(cluster: Cluster, settings: TopicSettings, now_ms: int) -> Statu
     problems += _differences(cluster, settings)
     views = current_views(cluster)
     if views is None or views.live is None:
-        problems.append("no view version is live; run `energy topics create`")
+        problems.append(NO_LIVE_VERSION)
         return Status(None, None, [], None, problems)
     return replace(
         _of_live(cluster, views, views.live, now_ms, problems),
@@ -69,11 +102,13 @@ def _differences(cluster: Cluster, settings: TopicSettings) -> list[str]:
     try:
         found = check(cluster, settings)
     except ClusterRefused as error:
-        return [f"topics were not compared with what is declared: {error}"]
+        return [f"topics were not compared with their declarations: {error}"]
     return [
-        f"{difference.topic}: {difference.what} is {difference.found or 'missing'}, declared is"
+        f"{difference.topic}: {difference.what} is {difference.found or 'missing'}, should be"
         f" {difference.declared}"
         for difference in found
+        # What only makes them quick is no problem; of leaders `_unsafe` tells.
+        if difference.need is not Need.CHECKED and difference.what != UNCLEAN
     ]
 
 
@@ -82,7 +117,7 @@ def _unsafe(cluster: Cluster) -> list[Finding]:
     views = current_views(cluster)
     names = [
         READINGS.name,
-        *([DEVICE_TOTALS.changelog(views.live).name] if views and views.live else []),
+        *(_changelogs(views.versions[views.live]) if views and views.live else []),
     ]
     try:
         findings = judge_leaders(cluster.configs(cluster.topics(names)))
@@ -91,23 +126,29 @@ def _unsafe(cluster: Cluster) -> list[Finding]:
         return [Finding(f"configs were not checked: {error}", refuses=False)]
 
 
+def _changelogs(version: ViewVersion) -> list[str]:
+    return [view.changelog(version.view_version).name for view in views_of(version.rules_id)]
+
+
 def _of_live(cluster: Cluster, views: Views, live: int, now_ms: int, problems: list[str]) -> Status:
-    table = DEVICE_TOTALS.changelog(live).name
-    topics = cluster.topics([READINGS.name, table])
-    if len(topics) < 2:
+    version = views.versions[live]
+    names = [READINGS.name, *_changelogs(version)]
+    topics = cluster.topics(names)
+    if len(topics) < len(names):
         return Status(live, None, [], None, problems)
     try:
-        verify_births(cluster, views.versions[live])
+        verify_births(cluster, version)
     except Refused as error:
         problems.append(str(error))
     count = topics[READINGS.name].partitions
     # Asked for before the markers: what is removed after it was counted is no problem.
     firsts = cluster.first_offsets(READINGS.name, count)
-    stale: dict[int, DoesNotFollow] = {}
-    markers = read_markers(
-        cluster, DEVICE_TOTALS, live, min(count, topics[table].partitions), stale
-    )
-    problems += [f"partition {p}: {table} has {error}" for p, error in sorted(stale.items())]
+    # The totals last: no other view is then told to be behind what it could not know of.
+    markers = {
+        view: _markers(cluster, view, live, count, problems)
+        for view in reversed(views_of(version.rules_id))
+    }
+    totals = markers[DEVICE_TOTALS]
     # Asked for after the markers: an end can only have grown, so no lag is ever negative.
     ends = cluster.end_offsets(READINGS.name, count)
     owners = {
@@ -116,36 +157,68 @@ def _of_live(cluster: Cluster, views: Views, live: int, now_ms: int, problems: l
         if assigned.topic == READINGS.name
     }
     partitions = [
-        _partition(partition, end, markers.get(partition), owners.get(partition))
+        _partition(partition, end, totals.get(partition), owners.get(partition))
         for partition, end in enumerate(ends)
     ]
     problems += [
-        f"partition {p.partition}: no worker has it, {p.lag_records} records wait"
+        f"partition {p.partition}: no worker owns it, {p.lag_records} records are waiting"
         for p in partitions
         if p.owner is None
     ]
-    refusals = [
-        removed(partition, LostOffsets(marker.applied_offset + 1, firsts[partition] - 1))
-        for partition, marker in sorted(markers.items())
-        if marker.applied_offset + 1 < firsts[partition]
+    problems += _unread(cluster, firsts, markers)
+    age = freshness_seconds((marker.newest_ms for marker in totals.values()), now_ms)
+    told = [
+        ViewStatus(
+            view.name,
+            view.changelog(live).name,
+            [_of_view(markers[view].get(p.partition), p) for p in partitions],
+        )
+        for view in views_of(version.rules_id)
     ]
-    stable = cluster.end_offsets(READINGS.name, count, committed=True)
-    refusals += find_unreadable(
-        cluster.settings,
-        {
-            partition: marker.applied_offset + 1
-            for partition, marker in markers.items()
-            if firsts[partition] <= marker.applied_offset + 1 < stable[partition]
-        },
-    )
-    problems += [str(refusal) for refusal in refusals]
+    return Status(live, age, partitions, None, problems, told)
+
+
+def _markers(
+    cluster: Cluster, view: View, live: int, count: int, problems: list[str]
+) -> dict[int, Marker]:
+    """Read a view's markers; adds what is wrong with them to `problems`."""
+    table = view.changelog(live).name
+    stale: dict[int, DoesNotFollow] = {}
+    there = min(count, cluster.topics([table])[table].partitions)
+    markers = read_markers(cluster, view, live, there, stale)
+    problems += [f"partition {p}: {table} has {error}" for p, error in sorted(stale.items())]
     problems += [
-        f"partition {partition}: no marker in {table}, nothing of it is counted"
+        f"partition {partition}: no marker in {table}, none of its readings is counted"
         for partition in range(count)
         if partition not in markers
     ]
-    age = freshness_seconds((marker.newest_ms for marker in markers.values()), now_ms)
-    return Status(live, age, partitions, None, problems)
+    return markers
+
+
+def _unread(
+    cluster: Cluster, firsts: list[int], markers: Mapping[View, Mapping[int, Marker]]
+) -> list[str]:
+    """Tell what is to be read next, of the view that is furthest behind, and cannot be."""
+    nexts = {
+        partition: min(found) + 1
+        for partition in range(len(firsts))
+        if (found := [of[partition].applied_offset for of in markers.values() if partition in of])
+    }
+    refusals = [
+        removed(partition, LostOffsets(following, firsts[partition] - 1))
+        for partition, following in nexts.items()
+        if following < firsts[partition]
+    ]
+    stable = cluster.end_offsets(READINGS.name, len(firsts), committed=True)
+    refusals += find_unreadable(
+        cluster.settings,
+        {
+            partition: following
+            for partition, following in nexts.items()
+            if firsts[partition] <= following < stable[partition]
+        },
+    )
+    return [str(refusal) for refusal in refusals]
 
 
 def _partition(
@@ -153,3 +226,21 @@ def _partition(
 ) -> PartitionStatus:
     applied = marker.applied_offset if marker else -1
     return PartitionStatus(partition, end_offset, applied, end_offset - applied - 1, owner)
+
+
+def _of_view(marker: Marker | None, totals: PartitionStatus) -> ViewPartition:
+    applied = marker.applied_offset if marker else -1
+    return ViewPartition(
+        totals.partition,
+        applied,
+        totals.end_offset - applied - 1,
+        max(0, totals.applied_offset - applied),
+        _cutoff(marker),
+    )
+
+
+def _cutoff(marker: Marker | None) -> str | None:
+    if marker is None or not marker.cutoff:
+        return None
+    moment = datetime.fromtimestamp(marker.cutoff * SECONDS_OF_AN_HOUR, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"

@@ -7,13 +7,13 @@ ProducerError
 +-- TopicMissing       a topic is not on the broker
 +-- RecordsRefused     Kafka said no to records, and would again
 +-- PositionsUnread    (retriable) energy_imports could not be read to its end
-+-- ImportSuperseded   another process goes on with the same import
++-- ImportSuperseded   another process continues with the same import
 +-- FileRefused        not what its name or its header says: nothing of it is written
 +-- FileBroken         cut off or corrupt: the rows before it are written
 |   +-- FileTooLarge   compressed, and more comes out than is allowed
 |   +-- NoReading      it was read to its end, and no row of it is a reading
-|   +-- TooManyRefused more of its rows are no readings than one file may have
-+-- LoadUnknown        no load of this file is known that could go on: a person must look
+|   +-- TooManyRefused more of its rows are refused than one file may have
++-- LoadUnknown        no load of this file is known that could continue: a person must look
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class TopicMissing(ProducerError):
     """A topic is not on the broker; run `energy topics create`."""
 
     def __init__(self, topic: str, in_sight: str = "") -> None:
-        """Take the topic, and what `KafkaSettings.in_sight` says of who looks for it."""
+        """Take the topic, and what `KafkaSettings.in_sight` says about who looks for it."""
         super().__init__(
             f"there is no topic {topic}{in_sight} on the broker; run `energy topics create`"
         )
@@ -60,7 +60,7 @@ class PositionsUnread(ProducerError):
 
 
 class ImportSuperseded(ProducerError):
-    """Another process goes on with the same import; let it, or stop it and run this again."""
+    """Another process continues the same import; let it finish, or stop it and run this again."""
 
     exit_code: ClassVar[int] = 75
 
@@ -82,7 +82,7 @@ class NoReading(FileBroken):
 
 
 class TooManyRefused(FileBroken):
-    """Too many rows of the file are no readings; the rows behind them are not read."""
+    """Too many rows of the file are refused; the rows behind them are not read."""
 
 
 class LoadUnknown(ProducerError):

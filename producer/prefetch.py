@@ -10,14 +10,15 @@ from typing import TypeVar
 T = TypeVar("T")
 
 _LOOK_SECONDS = 0.1
+_DEPTH = 2
 
 
-def ahead(items: Iterable[T], depth: int = 2, *, should_stop: Event | None = None) -> Iterator[T]:
-    """Yield the items, and raise what their maker raises; at most `depth` wait.
+def ahead(items: Iterable[T], *, should_stop: Event | None = None) -> Iterator[T]:
+    """Yield the items, and raise what their maker raises; at most two wait.
 
     Ends early once `should_stop` is set, also while the maker blocks (in a read of a pipe).
     """
-    queue: Queue[tuple[T, None] | tuple[None, BaseException | None]] = Queue(depth)
+    queue: Queue[tuple[T, None] | tuple[None, BaseException | None]] = Queue(_DEPTH)
     is_over = Event()
 
     def put(item: tuple[T, None] | tuple[None, BaseException | None]) -> None:

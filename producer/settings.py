@@ -55,11 +55,13 @@ class ProducerSettings(KafkaSettings):
             **_LIBRDKAFKA_QUEUE,
             "enable.idempotence": True,
             "acks": "all",
+            # `energy topics create` makes topics: with their partitions and configs.
+            "allow.auto.create.topics": False,
             "topic.metadata.propagation.max.ms": _NEW_TOPIC_MS,
             "reconnect.backoff.max.ms": _RECONNECT_MS,
             "linger.ms": self.linger_ms,
             "compression.type": self.compression,
             "partitioner": _PARTITIONERS[self.partitioner],
-            # Who gives up does so for all records at once: polled_client.py.
+            # Records are given up all at once: polled_client.py.
             "message.timeout.ms": 0,
         }

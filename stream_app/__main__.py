@@ -28,7 +28,7 @@ from stream_app.errors import DirectoryInUse, WorkerError
 from stream_app.faust_adapter.app import ChunkApp
 from stream_app.faust_adapter.worker import Worker
 from stream_app.process.gc_tuning import collect_seldom
-from stream_app.process.health import serve
+from stream_app.process.health import Readiness, serving
 from stream_app.process.logging_setup import set_up_logging
 from stream_app.settings import WorkerSettings
 
@@ -44,21 +44,33 @@ def main(environ: Mapping[str, str] = os.environ, *, debug: bool = False) -> int
         use_prefix(environ)
         settings = WorkerSettings.load(environ)
         make_directory(settings.state_directory())
-        cluster = Cluster(settings)
-        settings = settings.with_living(cluster.living())
-        ground = asyncio.run(examine(settings, cluster))
-        for dropped in ground.dropped:
-            shutil.rmtree(settings.view_directory(dropped), ignore_errors=True)
-        directory = settings.view_directory(ground.view_version)
-        with lock_directory(directory):
-            app = create_app(settings, ground)
-            if has_to_warm_up(directory, cluster, ground.view_version):
-                warm_up(app.recovery, ground.partitions, app.close_store)
-            return run(app)
+        metrics.BUILD.info(build.labels())
+        # Before all that takes long: a probe that finds nobody has the worker killed.
+        readiness = Readiness("looking at the cluster")
+        with serving(settings.http_host, settings.http_port, readiness):
+            return start(settings, readiness)
     except (SettingError, CorruptRecord, WorkerError, ClusterError, OSError) as error:
         return end_with(error, "energy worker")
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def start(settings: WorkerSettings, readiness: Readiness) -> int:
+    """Check what the worker relies on, fill its stores, and run it; returns the exit code."""
+    cluster = Cluster(settings)
+    settings = settings.with_living(cluster.living())
+    ground = asyncio.run(examine(settings, cluster))
+    for dropped in ground.dropped:
+        shutil.rmtree(settings.view_directory(dropped), ignore_errors=True)
+    directory = settings.view_directory(ground.view_version)
+    with lock_directory(directory):
+        app = create_app(settings, ground)
+        readiness.warnings, readiness.single_batches = app.warnings, app.single_batches
+        readiness.not_ready_because = app.not_ready_because
+        if has_to_warm_up(directory, cluster, ground.view_version):
+            for recovery, close_store in app.recoveries:
+                warm_up(recovery, ground.partitions, close_store)
+        return run(app)
 
 
 def _end_early(_number: int, _frame: object) -> NoReturn:
@@ -86,10 +98,6 @@ def lock_directory(path: Path) -> IO[str]:
 
 def run(app: ChunkApp) -> int:
     """Run the app until it is stopped; returns the exit code."""
-    host, port = app.settings.http_host, app.settings.http_port
-    reasons = app.ownership.not_ready_because
-    server = serve(host, port, reasons, app.warnings, app.single_batches) if port else None
-    metrics.BUILD.info(build.labels())
     collect_seldom()
     options: dict[str, Any] = {"loglevel": None, "quiet": True, "override_logging": False}
     worker = Worker(app, redirect_stdouts=False, blocking_timeout=0, **options)
@@ -99,11 +107,8 @@ def run(app: ChunkApp) -> int:
     except SystemExit as error:
         if worker.stopped_by is not None:
             return worker.exit_code
-        log.error("the worker ended by itself (%s); start it again", error.code)
+        log.error("the worker ended by itself (%s); restart it", error.code)
         return RESTART_ME
-    finally:
-        if server is not None:
-            server.shutdown()
     return worker.exit_code
 
 

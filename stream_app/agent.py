@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from stream_app.ownership.assignment import Ownership
+from stream_app.ownership.all_views import AllViews
 from stream_app.process.exit import end_process
 from stream_app.process.rate_limiter import Pace
 
 
-def fold_readings(ownership: Ownership, pace: Pace) -> Callable[[Any], Awaitable[None]]:
+def fold_readings(ownership: AllViews, pace: Pace) -> Callable[[Any], Awaitable[None]]:
     """Make the agent's function over a stream of chunks: all records of a partition in a fetch.
 
     Acknowledgements are given after the commit, out of the stream's order: Faust's own would
@@ -27,7 +27,7 @@ def fold_readings(ownership: Ownership, pace: Pace) -> Callable[[Any], Awaitable
                 if partition is None:
                     continue  # Fetched before a rebalance: its owner fetches it again.
                 if not await partition.has_room():
-                    continue  # Let go, or set aside, while too much waited for a commit.
+                    continue  # Released, or set aside, while too much waited for a commit.
                 # Decode, validate and add up, where it begins at the offset that has to come next.
                 if await partition.fold_chunk(chunk):
                     partition.acknowledge_once_committed(event.ack)

@@ -1,4 +1,4 @@
-"""Builds the Faust app of one worker from its settings and the ground it stands on."""
+"""Builds the Faust app of one worker from its settings and the ground it relies on."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import signal
 from collections.abc import Callable
 
 from faust import SASLCredentials, SSLCredentials
+from faust.auth import OAuthCredentials
 from faust.types.auth import SASLMechanism
 
-from contract.device_totals import DEVICE_TOTALS
 from contract.topics import READINGS, app_id
+from contract.view import View
 from kafka_io.batches.reader import ChunkReader
 from kafka_io.cluster import Cluster
+from kafka_io.lag_seconds import LagSeconds
+from stream_app import metrics
 from stream_app.agent import fold_readings
 from stream_app.changelog.lineage import Lineage
 from stream_app.changelog.recovery import ChangelogRecovery
@@ -24,10 +27,12 @@ from stream_app.checks.version_watcher import Watch, confirm, watch
 from stream_app.errors import Refusal, WorkerError
 from stream_app.faust_adapter.app import ChunkApp, ChunkSchema
 from stream_app.faust_adapter.assignor import KnownTopicsAssignor
-from stream_app.faust_adapter.table import TotalsTable
+from stream_app.faust_adapter.table import ViewTable
+from stream_app.ownership.all_views import AllViews
 from stream_app.ownership.assignment import Ownership
 from stream_app.ownership.processor import PartitionPipe
 from stream_app.ownership.set_aside import leave_if_alone
+from stream_app.partition.commit_policy import Backlog
 from stream_app.process.member import client_id
 from stream_app.process.rate_limiter import Pace
 from stream_app.settings import WorkerSettings
@@ -67,25 +72,16 @@ def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
         web_enabled=False,
         worker_redirect_stdouts=False,
         PartitionAssignor=KnownTopicsAssignor,
-        Table=TotalsTable,
+        Table=ViewTable,
         version=1,
     )
     app.settings = settings
-    app.view = view = DEVICE_TOTALS
     app.warnings = list(ground.warnings)
     app.single_batches = ground.single_batches
     app.source_topic = READINGS.name
-    table = app.Table(view.name, partitions=ground.partitions, key_type=bytes, value_type=bytes)
     cluster = Cluster(settings)
     lineage = _lineage(settings)
-    app.recovery = ChangelogRecovery(
-        view,
-        settings.for_aiokafka(),
-        view.changelog(ground.view_version).name,
-        table.data.open_partition,
-        lineage.refusals,
-    )
-    app.close_store = table.data.close_partition
+    app.recoveries = []
 
     def leave(reason: WorkerError) -> None:
         level = logging.ERROR if isinstance(reason, Refusal) else logging.INFO
@@ -103,7 +99,14 @@ def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
 
         app.add_future(leave_if_alone(is_so, members, lambda: leave(reason)))
 
-    app.ownership = _ownership(settings, ground, cluster, app.recovery, lineage, nothing_left)
+    backlog = Backlog(settings.target_readings, settings.transaction_timeout_seconds)
+    owned = {}
+    for view in ground.views:
+        recovery = _recovery(app, view, ground, lineage)
+        owned[view] = _ownership(
+            view, settings, ground, cluster, recovery, lineage, backlog, nothing_left
+        )
+    app.ownership = AllViews(owned)
     readings = app.topic(READINGS.name, schema=ChunkSchema(), partitions=ground.partitions)
     app.agent(readings, name="fold_readings")(fold_readings(app.ownership, Pace(settings.max_rate)))
 
@@ -115,7 +118,23 @@ def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
         seconds = max(settings.stuck_seconds, settings.transaction_timeout_seconds)
         await end_when_stuck(app.ownership, Cluster(settings), ground.partitions, seconds)
 
+    async def watch_lag() -> None:
+        lag = LagSeconds(
+            settings.for_aiokafka(),
+            READINGS.name,
+            app.ownership.applied_offsets,
+            client_id="energy-worker-lag",
+        )
+        metrics.LAG.show(lag.seconds)
+        await lag.run()
+
+    async def roll_up() -> None:
+        await app.ownership.roll_up()
+
     app.task(watch_ground)
+    app.task(roll_up)
+    if settings.http_port:
+        app.task(watch_lag)
     # At a bounded rate one chunk may rightly take longer than that.
     if settings.max_rate is None:
         app.task(watch_progress)
@@ -136,19 +155,36 @@ def _lineage(settings: WorkerSettings) -> Lineage:
     return Lineage(new_reader)
 
 
+def _recovery(app: ChunkApp, view: View, ground: Ground, lineage: Lineage) -> ChangelogRecovery:
+    """Make a view's table, by which Faust assigns its changelog, and what fills its stores."""
+    table = app.Table(view.name, partitions=ground.partitions, key_type=bytes, value_type=bytes)
+    table.view = view
+    recovery = ChangelogRecovery(
+        view,
+        app.settings.for_aiokafka(),
+        view.changelog(ground.view_version).name,
+        table.data.open_partition,
+        lineage.refusals,
+    )
+    app.recoveries.append((recovery, table.data.close_partition))
+    return recovery
+
+
 def _ownership(
+    view: View,
     settings: WorkerSettings,
     ground: Ground,
     cluster: Cluster,
     recovery: ChangelogRecovery,
     lineage: Lineage,
+    backlog: Backlog,
     nothing_left: Callable[[Refusal], None],
 ) -> Ownership:
     connection = settings.for_aiokafka()
 
     def new_writer(partition: int) -> TransactionWriter:
         return TransactionWriter(
-            DEVICE_TOTALS,
+            view,
             connection,
             ground.view_version,
             partition,
@@ -157,24 +193,28 @@ def _ownership(
         )
 
     return Ownership(
-        view=DEVICE_TOTALS,
+        view=view,
         new_writer=new_writer,
         new_pipe=PartitionPipe,
         recovery=recovery,
         lineage=lineage,
         confirm_ground=lambda: confirm(cluster, ground),
         nothing_left=nothing_left,
-        expected_birth=ground.expected_birth,
-        target_readings=settings.target_readings,
-        timeout_seconds=settings.transaction_timeout_seconds,
+        expected_birth=ground.expected_births[view],
+        backlog=backlog,
         accepted=settings.lost_offsets(),
+        keep_days=settings.series_days,
     )
 
 
-def _credentials(settings: WorkerSettings) -> SASLCredentials | SSLCredentials | None:
+def _credentials(
+    settings: WorkerSettings,
+) -> SASLCredentials | OAuthCredentials | SSLCredentials | None:
     """Map the login to Faust's own classes."""
     protocol = settings.security_protocol
     context = settings.ssl_context() if protocol.endswith("SSL") else None
+    if settings.token is not None:
+        return OAuthCredentials(oauth_cb=settings.token, ssl_context=context)
     if protocol.startswith("SASL_"):
         return SASLCredentials(
             username=settings.sasl_username,

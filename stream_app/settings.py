@@ -54,6 +54,9 @@ class WorkerSettings(KafkaSettings):
         8 * MIB, alias="STREAM_APP_WRITE_BUFFER_BYTES"
     )
 
+    #: Quarters of the series older than so many days are added up in `before`; 0: all are kept.
+    series_days: Annotated[Integer, Field(ge=0, le=36_500)] = Field(0, alias="ENERGY_SERIES_DAYS")
+
     #: Follow this view version instead of the live one, whatever becomes live: to build the next
     #: one, or to keep the one before ready.
     view_version: Annotated[Integer, Field(ge=1)] | None = Field(
@@ -64,7 +67,7 @@ class WorkerSettings(KafkaSettings):
         None, alias="STREAM_APP_MAX_RATE"
     )
 
-    #: Offsets to go on without, removed before they were counted or in a damaged batch:
+    #: Offsets to continue without, removed before they were counted or in a damaged batch:
     #: `0:17-42,3:5-9`.
     accept_lost_offsets: str = Field("", alias="STREAM_APP_ACCEPT_LOST_OFFSETS")
 
@@ -76,7 +79,7 @@ class WorkerSettings(KafkaSettings):
         return text
 
     def lost_offsets(self) -> dict[int, set[LostOffsets]]:
-        """Return what is gone on without, by partition."""
+        """Return what is skipped, by partition."""
         found: dict[int, set[LostOffsets]] = {}
         for partition, first, last in _LOST_RANGE.findall(self.accept_lost_offsets):
             found.setdefault(int(partition), set()).add(LostOffsets(int(first), int(last)))

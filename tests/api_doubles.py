@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.auth.bounds import Bounds
 from api.auth.token_store import TokenStore
 from api.dependencies import Services
 from api.errors import NotWritten
@@ -25,9 +26,9 @@ from api.ingest.publisher import Outcome
 from api.query.quarantine_log import QuarantineLog
 from api.settings import ApiSettings
 from api.view.end_offsets import LagWatch
-from api.view.followed_view import ViewState
 from api.view.live_version import LiveView
-from api.view.version_view import ViewVersionView
+from api.view.series import SeriesSource
+from api.view.totals_view import TotalsView
 from contract.changelog import MARKER_KEY, Marker, encode_marker
 from contract.decimals import Number
 from contract.device_totals import encode_total
@@ -35,6 +36,7 @@ from contract.settings import TOKENS_NAME
 from kafka_io.batches.chunk import RecordChunk
 from tests.quarantine_double import MemoryLog
 from tests.records import HandmadeRecord
+from tests.totals_double import FedView, copies_in_memory, running_view
 
 Totals = Mapping[str, tuple[Number, int]]
 
@@ -53,26 +55,37 @@ def changelog_chunk(
     return RecordChunk("changelog", partition, start, start + len(made), [made])
 
 
-async def filled_view(*partitions: Totals, applied_offset: int = 9) -> ViewVersionView:
+async def filled_view(*partitions: Totals, applied_offset: int = 9) -> FedView:
     """A running view; each partition has had one transaction, or none if it is empty."""
-    view = ViewVersionView(1, max(1, len(partitions)))
+    view = await running_view(1, max(1, len(partitions)))
     for partition, totals in enumerate(partitions):
         if totals:
             records = transaction(totals, applied_offset, counted=len(totals))
             await view.apply(changelog_chunk(records, partition=partition))
-    view.become(ViewState.RUNNING)
     return view
 
 
-class HandmadeLive(LiveView):
-    """A LiveView whose view a test puts in its place."""
+async def unseen_configs(*_: object) -> dict[str, str]:
+    """A changelog whose configs the cluster does not show: the test compacts it early."""
+    return {}
 
-    def __init__(self, view: ViewVersionView | None) -> None:
-        super().__init__({})
+
+class HandmadeLive(LiveView):
+    """A LiveView whose view, and series, a test puts in its place."""
+
+    def __init__(self, view: TotalsView | None, series: SeriesSource | None = None) -> None:
+        super().__init__({}, copies_in_memory())
         self.placed = view
+        self.placed_series = series
+
+    def series(self) -> SeriesSource:
+        if self.placed_series is None:
+            return super().series()
+        self.running()
+        return self.placed_series
 
     @property
-    def view(self) -> ViewVersionView | None:
+    def view(self) -> TotalsView | None:
         return self.placed
 
 
@@ -158,6 +171,12 @@ class Answer:
         content = self.json()
         assert set(content) >= {"error", "documentation"}
         return str(content["error"])
+
+
+def counts(answer: Answer) -> tuple[int, int, int]:
+    """Status, successful rows, quarantined rows."""
+    content = answer.json()
+    return answer.status, content["successful_rows"], content["quarantined_rows"]
 
 
 class Caller:
@@ -246,25 +265,27 @@ class Caller:
 
 def caller_for(
     home: Path,
-    view: ViewVersionView | None,
+    view: TotalsView | None,
     publisher: ScriptedPublisher | None = None,
     *,
     scope: str = "ADMIN",
     end_offsets: Mapping[int, int] | None = None,
     quarantine: MemoryLog | None = None,
     keyed: KeyedWrites | None = None,
+    bounds: Bounds | None = None,
+    series: SeriesSource | None = None,
     **overrides: Any,
 ) -> Caller:
     """A server with one token, reading from this view and writing to this publisher."""
     home = prepare_home(home / "home")
-    token = TokenStore(home / TOKENS_NAME).create("test", [scope])
+    token = TokenStore(home / TOKENS_NAME).create("test", [scope], None, bounds)
     lag = LagWatch({})
     if end_offsets is not None:
         lag.saw(end_offsets)
     app = create_app(
         ApiSettings(home=home, **overrides),
         publisher=publisher or ScriptedPublisher(),
-        live=HandmadeLive(view),
+        live=HandmadeLive(view, series),
         lag=lag,
         keyed=keyed,
         quarantine=QuarantineLog({}, open_reader=(quarantine or MemoryLog({0: []})).open),

@@ -53,10 +53,25 @@ class Authority:
         both.write_text("".join(part.read_text() for part in parts))
         return both
 
+    def client(self, name: str, key_password: str = "") -> tuple[Path, Path]:
+        """Certificate and key, in a file each; the key is encrypted where it has a password."""
+        file = f"{name}-encrypted" if key_password else name
+        key = ("-passout", f"pass:{key_password}") if key_password else ("-nodes",)
+        self._openssl(
+            *("req", "-subj", f"/CN={name}", "-keyout", f"{file}.key", "-out", f"{file}.csr"),
+            *(*_ON_A_CURVE, *key),
+        )
+        self._openssl(
+            *("x509", "-req", "-in", f"{file}.csr", "-CA", "ca.pem", "-CAkey", "ca.key"),
+            *("-CAcreateserial", "-days", "2", "-out", f"{file}.pem"),
+        )
+        return self._directory / f"{file}.pem", self._directory / f"{file}.key"
+
     def _openssl(self, *arguments: str) -> None:
         subprocess.run(
             ["openssl", *arguments], cwd=self._directory, check=True, capture_output=True
         )
 
 
-_NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+_ON_A_CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+_NEW_KEY = (*_ON_A_CURVE, "-nodes")

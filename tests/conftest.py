@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from local_stack.broker.java import check_broker_parts
 from local_stack.broker.process import LocalBroker
 from tests.kafka import Kafka
-from tests.shared_broker import fetch_jars_once, shared_broker
+from tests.shared_broker import shared_broker
 
 TESTS = Path(__file__).parent
 LONGEST_NAME = 120
@@ -56,7 +57,7 @@ def broker_factory(tmp_path: Path) -> Iterator[Callable[..., LocalBroker]]:
 
     Its directory is `tmp_path / "broker"` unless `data_dir` says otherwise. Killed at the end.
     """
-    fetch_jars_once()
+    check_broker_parts(print)
     brokers: list[LocalBroker] = []
 
     def create(**overrides: object) -> LocalBroker:

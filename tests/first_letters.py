@@ -36,5 +36,6 @@ FIRST_LETTERS = View(
     readings=lambda found: sum(int(value) for _, value in found),
     merge=merge,
     amount=lambda value: (int(value), int(value)),
+    name_row=lambda key: {"letter": key.decode()},
     commit_seconds=1.0,
 )

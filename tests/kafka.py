@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, IsolationLevel, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
 
 T = TypeVar("T")
 
@@ -52,6 +60,21 @@ class Kafka:
             f"topic {name} has {partitions} partitions",
         )
         return name
+
+    def alter(self, topic: str, name: str, value: str) -> None:
+        """Change a config of a topic, and wait until the broker says so."""
+        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        wanted = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+        admin = self.admin()
+        for done in admin.incremental_alter_configs([wanted]).values():
+            done.result(ANSWER_SECONDS)
+        asked = [ConfigResource(ResourceType.TOPIC, topic)]
+
+        def now() -> str:
+            (found,) = [done.result(10) for done in admin.describe_configs(asked).values()]
+            return str(found[name].value)
+
+        wait_until(lambda: now() == value, f"{name} is {value}")
 
     def delete_topic(self, name: str) -> None:
         # Kept: what a client that is gone was asked for is never answered.

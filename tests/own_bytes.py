@@ -51,7 +51,7 @@ def samples() -> Iterator[tuple[str, bytes]]:
     content = Content(io.BytesIO(CSV.encode()), "a.csv")
     source = ImportedRow("i", "Küche.csv")
     for place in read_places(content, "csv", Start(), Dialect(), source):
-        batch = place.batch
+        batch = place.batch  # type: ignore[attr-defined]
         yield "file", b"\n".join(batch.values)
         for record in batch.quarantined:
             row = {**decode_quarantined(record), "insertion_date": None}

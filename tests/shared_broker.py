@@ -5,20 +5,18 @@ holds a shared lock on `users` while it uses the broker; the starter stops it on
 lock alone, so nobody loses the broker under a running test. The kernel drops the lock of a
 process that dies.
 
-A machine without Java or Maven fails the tests; it never skips them.
+A machine that cannot fetch Kafka fails the tests; it never skips them.
 """
 
 import fcntl
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from local_stack.broker.java import FETCH_JARS, class_path, jar_directory
+from local_stack.broker.java import check_broker_parts
 from local_stack.broker.process import LocalBroker
 from local_stack.broker.properties import DATA_DIRECTORY
-from local_stack.errors import MissingPart
 
 READY_SECONDS = 60
 """A loaded CI machine may take ten times the usual 2 s."""
@@ -58,7 +56,7 @@ def shared_broker(directory: Path) -> Iterator[str]:
 
 def start_broker(directory: Path, properties: dict[str, str]) -> LocalBroker:
     """A ready broker on a free port. The caller stops it."""
-    fetch_jars_once()
+    check_broker_parts(print)
     broker = LocalBroker(directory, 0, properties=properties)
     broker.start()
     try:
@@ -67,17 +65,6 @@ def start_broker(directory: Path, properties: dict[str, str]) -> LocalBroker:
         broker.kill()
         raise
     return broker
-
-
-def fetch_jars_once() -> None:
-    """Let Maven fetch the jars if they are not there; raises where it cannot."""
-    libs = jar_directory()
-    libs.mkdir(parents=True, exist_ok=True)
-    with locked(libs / ".fetching"):
-        try:
-            class_path(libs)
-        except MissingPart:
-            subprocess.run([*FETCH_JARS, f"-Dlibs={libs}"], check=True)
 
 
 @contextmanager

@@ -1,17 +1,21 @@
 """Runs the suite tier by tier: `python -m tests.tiers [TIER ...]`, which is `make test`.
 
 Each tier is a directory with a budget in seconds; one over its budget fails, so the suite stays
-one that people run. All tiers run even if one fails. A slow machine may stretch the budgets:
-`make test TEST_BUDGET_FACTOR=3`. Ends 0 only if every test of every tier passed, in time, and
-none was skipped.
+one that people run. Some that wait much run side by side; what the second one prints is shown
+when it ends. Tiers that compute do not: beside others their tests run into their time-outs. All
+tiers run even if one fails. A slow machine may stretch the budgets: `make test
+TEST_BUDGET_FACTOR=3`. Ends 0 only if every test of every tier passed, in time, and none was
+skipped.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -27,6 +31,9 @@ WHERE_SECONDS = 310
 #: A broker lives for a minute here: compiled in one step it takes half the processor time.
 QUICK_JAVA = {"JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1"}
 
+#: Many containers have it; then each process compiles our modules, and pytest its asserts, anew.
+NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
+
 
 @dataclass(frozen=True)
 class Tier:
@@ -38,15 +45,17 @@ class Tier:
     """Of pytest-xdist; 0: none. Not where tests measure rates; the rest mostly waits."""
 
 
-TIERS = (
-    Tier("unit", 80, processes=2),
-    Tier("property", 40, processes=2),
-    Tier("model", 90, processes=2),
-    Tier("broker", 360, processes=4),
-    Tier("e2e", 240, processes=2),
-    Tier("fault", 480, processes=3),
-    Tier("fuzz", 110),
+#: Those of a stage run side by side; a tier's budget holds beside the others.
+STAGES = (
+    (Tier("unit", 150, processes=4),),
+    (Tier("property", 80, processes=2),),
+    (Tier("model", 180, processes=2),),
+    (Tier("broker", 360, processes=4),),
+    (Tier("e2e", 320, processes=2), Tier("ui", 180, processes=2)),
+    (Tier("fault", 600, processes=4),),
+    (Tier("fuzz", 220), Tier("secured", 480)),
 )
+TIERS = tuple(tier for stage in STAGES for tier in stage)
 
 
 @dataclass(frozen=True)
@@ -74,49 +83,90 @@ class Outcome:
         return ""
 
 
-def run(tier: Tier, allowed_seconds: float) -> Outcome:
-    """Run one tier in a pytest of its own, its output straight to ours."""
-    with tempfile.TemporaryDirectory() as directory:
-        report = Path(directory, "report.xml")
+class Run:
+    """One tier in a pytest of its own, from its start on."""
+
+    def __init__(self, tier: Tier, allowed_seconds: float, directory: Path, *, is_shown: bool):
+        """Start it; what it prints goes straight to ours where that is wanted, else to a file."""
+        self.tier, self.allowed_seconds = tier, allowed_seconds
+        self._report, self._printed = directory / f"{tier.name}.xml", directory / f"{tier.name}.txt"
         command = [sys.executable, "-m", "pytest", str(TESTS / tier.name), "-q"]
-        command += [f"--junitxml={report}", f"--session-timeout={allowed_seconds}"]
+        command += [f"--junitxml={self._report}", f"--session-timeout={allowed_seconds}"]
         command += ["-o", f"faulthandler_timeout={WHERE_SECONDS}"]
         # A suite that grows slow shows where.
         command += ["--durations=8", "--durations-min=5"]
         if tier.processes:
             # One test at a time, so that the longest, which come first, run beside the others.
             command += ["-n", str(tier.processes), "--maxschedchunk=1"]
-        began = time.monotonic()
-        exit_code = run_bounded(command, allowed_seconds + HANGING_SECONDS)
-        seconds = time.monotonic() - began
-        counted = counts(report)
-    failed = counted["failures"] + counted["errors"]
-    return Outcome(
-        tier,
-        passed=counted["tests"] - failed - counted["skipped"],
-        failed=failed,
-        skipped=counted["skipped"],
-        seconds=seconds,
-        allowed_seconds=allowed_seconds,
-        exit_code=exit_code,
-    )
+        self._began = time.monotonic()
+        self._outcome: Outcome | None = None
+        with ExitStack() as files:
+            output = None if is_shown else files.enter_context(self._printed.open("wb"))
+            self._process = subprocess.Popen(
+                command, cwd=TESTS.parent, env=environ(), stdout=output, stderr=output
+            )
 
+    def outcome(self) -> Outcome | None:
+        """What it came to, when it has ended; kills one that hangs. Shows what it kept."""
+        if self._outcome is None:
+            seconds = time.monotonic() - self._began
+            exit_code = self._process.poll()
+            if exit_code is None and seconds > self.allowed_seconds + HANGING_SECONDS:
+                self.kill()
+                exit_code = -9
+            if exit_code is not None:
+                self._outcome = self._counted(exit_code, seconds)
+        return self._outcome
 
-def run_bounded(command: list[str], seconds: float) -> int:
-    """Run pytest; after so long kill it with all it started, and say so."""
-    process = subprocess.Popen(command, cwd=TESTS.parent, env=QUICK_JAVA | os.environ)
-    try:
-        return process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        print(f"a test hangs: killed after {seconds:g} s", flush=True)
-        return -9
-    finally:
-        if process.poll() is None:
-            for each in psutil.Process(process.pid).children(recursive=True):
+    def _counted(self, exit_code: int, seconds: float) -> Outcome:
+        if self._printed.exists():
+            print(f"\n== {self.tier.name}, {seconds:.0f} s beside others", flush=True)
+            with self._printed.open("rb") as printed:
+                shutil.copyfileobj(printed, sys.stdout.buffer)
+            sys.stdout.flush()
+        if exit_code == -9:
+            print(f"a test hangs: killed after {seconds:.0f} s", flush=True)
+        counted = counts(self._report)
+        failed = counted["failures"] + counted["errors"]
+        return Outcome(
+            self.tier,
+            passed=counted["tests"] - failed - counted["skipped"],
+            failed=failed,
+            skipped=counted["skipped"],
+            seconds=seconds,
+            allowed_seconds=self.allowed_seconds,
+            exit_code=exit_code,
+        )
+
+    def kill(self) -> None:
+        """End it with all it started."""
+        if self._process.poll() is None:
+            for each in psutil.Process(self._process.pid).children(recursive=True):
                 with suppress(psutil.NoSuchProcess):
                     each.kill()
-            process.kill()
-            process.wait()
+            self._process.kill()
+            self._process.wait()
+
+
+def environ() -> dict[str, str]:
+    """Return what a tier runs in."""
+    kept = {name: value for name, value in os.environ.items() if name != NO_BYTECODE}
+    return QUICK_JAVA | kept
+
+
+def run(stage: Sequence[Tier], factor: float) -> list[Outcome]:
+    """Run the tiers of a stage side by side; ends when all have."""
+    with tempfile.TemporaryDirectory() as directory, ExitStack() as running:
+        runs = []
+        for tier in stage:
+            each = Run(
+                tier, tier.budget_seconds * factor, Path(directory), is_shown=len(stage) == 1
+            )
+            running.callback(each.kill)
+            runs.append(each)
+        while None in (outcomes := [each.outcome() for each in runs]):
+            time.sleep(0.1)
+    return [outcome for outcome in outcomes if outcome is not None]
 
 
 def counts(report: Path) -> dict[str, int]:
@@ -137,10 +187,15 @@ def main(names: list[str]) -> int:
         return 2
     factor = float(os.environ.get("TEST_BUDGET_FACTOR", "1"))
     outcomes = []
-    for tier in TIERS:
-        if (TESTS / tier.name).is_dir() and (not names or tier.name in names):
-            print(f"\n== {tier.name}", flush=True)
-            outcomes.append(run(tier, tier.budget_seconds * factor))
+    for stage in STAGES:
+        wanted = [
+            tier
+            for tier in stage
+            if (TESTS / tier.name).is_dir() and (not names or tier.name in names)
+        ]
+        if wanted:
+            print(f"\n== {', '.join(tier.name for tier in wanted)}", flush=True)
+            outcomes += run(wanted, factor)
     print()
     for outcome in outcomes:
         print(

@@ -54,9 +54,11 @@ async def serving(caller: Caller) -> AsyncIterator[Wire]:
     task = asyncio.create_task(server._serve(sockets=[listener]))
     while not server.started:  # noqa: ASYNC110 - uvicorn tells nobody
         await asyncio.sleep(0.01)
-    yield Wire(caller, server, listener.getsockname()[1])
-    server.should_exit = True
-    await task
+    try:
+        yield Wire(caller, server, listener.getsockname()[1])
+    finally:
+        server.should_exit = True
+        await task
 
 
 def bounds_of(**bounds: Any) -> Bounds:

@@ -10,6 +10,7 @@ from api.auth.token_store import Token, TokenStore
 from api.errors import ApiError, BadRequest, Forbidden
 from api.http.parameters import parse_query
 
+_WHOLE = "the token is limited to some devices or places, and this request is about other rows too"
 _NO_TOKEN = "no valid token: send `Authorization: Bearer TOKEN`, or ?token=TOKEN"
 
 
@@ -18,16 +19,21 @@ def require(
     headers: Iterable[tuple[bytes, bytes]],
     token_parameters: list[str] | None,
     needed: Iterable[str] = (),
+    *,
+    within_bounds: bool = False,
 ) -> Token:
     """Let a request pass that has a token with all of these scopes; returns the token.
 
-    Raises: what `admit` raises, and Forbidden for a token without a scope.
+    `within_bounds`: the route keeps to the token's bounds; another one is closed to a token that
+    has any. Raises: what `admit` raises, and Forbidden for a token that may not do it.
     """
     token = admit(store, headers, token_parameters)
     for scope in needed:
         if granting(scope).isdisjoint(token.scopes):
             one_of = ", ".join(sorted(granting(scope)))
             raise Forbidden(f"the token has none of the scopes {one_of}")
+    if token.bounds is not None and not within_bounds:
+        raise Forbidden(_WHOLE)
     return token
 
 

@@ -1,11 +1,8 @@
 """Tokens: who may do what. Stored as SHA-256, never as they are.
 
 Reads and writes `$ENERGY_HOME/tokens.json`, or API_TOKENS_FILE (0600; replaced whole, so a reader
-never sees half of it) and `$ENERGY_HOME/admin_token`. A file that was changed is read again at the
-next request.
-
-    {"v": 1, "tokens": [{"name": "...", "sha256": "...", "scopes": ["ADMIN"],
-                         "created_at": "2025-04-30T10:11:21Z", "expires_at": null}]}
+never sees half of it; its bytes: token_file.py) and `$ENERGY_HOME/admin_token`. A file that was
+changed is read again at the next request.
 """
 
 from __future__ import annotations
@@ -20,13 +17,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
+from api.auth.bounds import MOST, Bounds
 from api.auth.scopes import ADMIN, SCOPES
+from api.auth.token_file import Token, decode_tokens, encode_tokens
 from contract.errors import echo
 from contract.settings import TOKENS_NAME
+from contract.validation import device_id_fault, location_fault
+
+__all__ = [
+    "ADMIN_TOKEN_NAME",
+    "Token",
+    "TokenError",
+    "TokenStore",
+    "ensure_admin_token",
+    "replace_private",
+]
 
 log = logging.getLogger("api.auth.token_store")
 
@@ -40,30 +48,11 @@ class TokenError(Exception):
     """The token cannot be made or revoked; the text says why."""
 
 
-class Token(msgspec.Struct, frozen=True):
-    """A token as it is stored; `expires_at` None: never."""
-
-    name: str
-    sha256: str
-    scopes: tuple[str, ...]
-    created_at: datetime
-    expires_at: datetime | None = None
-
-    def is_expired(self, now: float) -> bool:
-        """Whether the token is past its day; `now` in seconds since 1970."""
-        return self.expires_at is not None and self.expires_at.timestamp() <= now
-
-
-class _Stored(msgspec.Struct, frozen=True):
-    tokens: tuple[Token, ...] = ()
-    v: Literal[1] = 1
-
-
 class TokenStore:
     """The tokens in one file; any number of processes may read and write it."""
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
-        """Only keep the path; a missing file is a store without tokens."""
+        """Store the path; a missing file is a store without tokens."""
         self._path = path
         self._clock = clock
         self._seen: tuple[int, int, int] | None = None
@@ -85,6 +74,12 @@ class TokenStore:
         found = self._by_digest.get(digest)
         return None if found is None or found.is_expired(self._clock()) else found
 
+    def is_valid(self, token: Token) -> bool:
+        """Whether a token found before is still what it was: not revoked, expired or changed."""
+        self._refresh()
+        is_there = self._by_digest.get(bytes.fromhex(token.sha256)) == token
+        return is_there and not token.is_expired(self._clock())
+
     def _refresh(self) -> None:
         """Read the file if it is another one than last time; a broken one changes nothing."""
         seen = None
@@ -98,7 +93,7 @@ class TokenStore:
             tokens = ()
         except (OSError, TokenError) as error:
             if str(error) != self._trouble:
-                log.error("%s; the tokens read last stay in force", error)
+                log.error("%s; the tokens that were read last stay valid", error)
             self._trouble = str(error)
             return
         self._seen, self._trouble = seen, None
@@ -107,20 +102,27 @@ class TokenStore:
     def _read(self) -> tuple[Token, ...]:
         content = self._path.read_bytes()
         try:
-            tokens = msgspec.json.decode(content, type=_Stored).tokens
+            tokens = decode_tokens(content)
             for token in tokens:
                 if len(bytes.fromhex(token.sha256)) != hashlib.sha256().digest_size:
                     raise ValueError("a digest has the wrong length")
         except (msgspec.DecodeError, ValueError) as error:
-            raise TokenError(f"{self._path} is no token file: {error}") from None
+            raise TokenError(f"{self._path} is not a token file: {error}") from None
         return tokens
 
     # For the command line
 
-    def create(self, name: str, scopes: Sequence[str], expires_in_days: float | None = None) -> str:
+    def create(
+        self,
+        name: str,
+        scopes: Sequence[str],
+        expires_in_days: float | None = None,
+        bounds: Bounds | None = None,
+    ) -> str:
         """Make a token and return its secret, which is stored nowhere.
 
-        Raises: TokenError for a name in use, an unknown scope or a day in the past.
+        Raises: TokenError for a name in use, an unknown scope, a day in the past, or bounds that
+        no reading can have.
         """
         if not name or len(name) > 100 or not name.isprintable():
             raise TokenError("a token's name has 1 to 100 printable characters")
@@ -128,9 +130,11 @@ class TokenStore:
             raise TokenError(f"a token needs a scope: {', '.join(SCOPES)}")
         for scope in scopes:
             if scope not in SCOPES:
-                raise TokenError(f"no scope {echo(scope)}; there are {', '.join(SCOPES)}")
+                raise TokenError(f"unknown scope {echo(scope)}; the scopes are {', '.join(SCOPES)}")
         if expires_in_days is not None and not 0 < expires_in_days <= 36_500:
-            raise TokenError("a token expires in more than 0 and at most 36500 days")
+            raise TokenError("a token can expire in more than 0 and at most 36500 days")
+        if bounds is not None:
+            _check_bounds(bounds)
         secret = _PREFIX + secrets.token_urlsafe(32)
         now = datetime.fromtimestamp(self._clock(), UTC)
         token = Token(
@@ -139,11 +143,12 @@ class TokenStore:
             tuple(dict.fromkeys(scopes)),
             now,
             None if expires_in_days is None else now + timedelta(days=expires_in_days),
+            bounds,
         )
         with self._locked():
             tokens = self.list()
             if any(each.name == name for each in tokens):
-                raise TokenError(f"there is a token {echo(name)} already; revoke it first")
+                raise TokenError(f"a token {echo(name)} exists already; revoke it first")
             self._write((*tokens, token))
         return secret
 
@@ -170,8 +175,23 @@ class TokenStore:
             yield
 
     def _write(self, tokens: Sequence[Token]) -> None:
-        stored = msgspec.json.format(msgspec.json.encode(_Stored(tuple(tokens))), indent=1)
-        replace_private(self._path, stored + b"\n")
+        replace_private(self._path, encode_tokens(tokens))
+
+
+def _check_bounds(bounds: Bounds) -> None:
+    """Raises: TokenError for what no reading can have, for too much and for nothing."""
+    if bounds == Bounds():
+        raise TokenError("a bound token has devices or locations")
+    named = (
+        ("device", bounds.devices, device_id_fault),
+        ("location", bounds.locations, location_fault),
+    )
+    for kind, texts, fault_of in named:
+        if texts is not None and not 0 < len(texts) <= MOST:
+            raise TokenError(f"a bound token has 1 to {MOST} {kind}s")
+        for text in texts or ():
+            if fault := fault_of(text):
+                raise TokenError(f"{kind} {echo(text)}: {fault}")
 
 
 def ensure_admin_token(home: Path, tokens: Path | None = None) -> str:
@@ -183,7 +203,7 @@ def ensure_admin_token(home: Path, tokens: Path | None = None) -> str:
     if path.exists():
         secret = path.read_text(encoding="utf-8").strip()
         token = store.find(secret)
-        if token is not None and ADMIN in token.scopes:
+        if token is not None and ADMIN in token.scopes and token.bounds is None:
             return secret
     names = {token.name for token in store.list()}
     name = next(

@@ -83,7 +83,7 @@ class Turns(Budget):
             self.give_back(token_name)
 
     def give_back(self, token_name: str, amount: int = 1) -> None:
-        """Give units back, and let those go on who wait for them."""
+        """Give units back, and let those continue who wait for them."""
         super().give_back(token_name, amount)
         for waiting, name in [*self._waiting.items()]:
             if self._is_free(name) and not waiting.done():
@@ -103,7 +103,7 @@ class Turns(Budget):
             if waiting.done() and not waiting.cancelled():
                 self.give_back(token_name)
             if isinstance(error, TimeoutError):
-                raise Busy(f"too many {self._what} are being worked on; try again") from None
+                raise Busy(f"too many {self._what} are being processed; try again") from None
             raise
         finally:
             del self._waiting[waiting]

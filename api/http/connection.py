@@ -25,13 +25,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from api.errors import ApiError, BadRequest, Busy, ClientGone, MethodNotAllowed, RequestTimeout
 from api.http import framing
 from api.http.cors import Cors
+from api.http.event_stream import OPENED
 from api.http.responses import Message
 from api.http.write_coalescing import JoinedWrites, Progress
 
 #: Parsed in one turn of the event loop, of all but a body of known length: short lines, headers
 #: and chunks cost up to 1 us a byte.
 TURN_BYTES = 8 * 1024
-#: How long a client may go on sending after a refusal: a reset would take the answer away.
+#: How long a client may continue sending after a refusal: a reset would take the answer away.
 LINGER_SECONDS = 1.5
 #: Refused ones that are open at once, above those that are served.
 LINGERING = 100
@@ -81,7 +82,7 @@ class Connection(HttpToolsProtocol):
             self._refuse(Busy("too many connections; try again in a second"))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of everything."""
+        """Release everything."""
         self._is_over = True
         self._bounds.lingering.discard(self)
         super().connection_lost(exc)
@@ -99,7 +100,7 @@ class Connection(HttpToolsProtocol):
         elif self._gives_up_at is None:
             self._gives_up_at = now + self._bounds.head_timeout_seconds
         elif now >= self._gives_up_at and self._in_head:
-            self._refuse(RequestTimeout("the head of the request did not come in time"))
+            self._refuse(RequestTimeout("the head of the request did not arrive in time"))
         elif now >= self._gives_up_at:
             self._bounds.refused("Silent")
             self._is_over = True
@@ -145,7 +146,7 @@ class Connection(HttpToolsProtocol):
             self.transport.resume_reading()
 
     def _feed(self, data: bytes) -> None:
-        """Raises: ApiError, also where a callback below raised it."""
+        """Raises: ApiError, even where a callback below raised it."""
         self._head_bytes += len(data)
         is_body = self._in_request and not self._in_head
         try:
@@ -157,7 +158,7 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserInvalidMethodError:
             framing.refuse_method(data)
         except httptools.HttpParserError as error:
-            raise BadRequest(f"this is no HTTP/1.1: {error}") from None
+            raise BadRequest(f"this is not HTTP/1.1: {error}") from None
         if self._in_head:
             framing.check_part(self._head_bytes, self.headers)
         else:
@@ -173,7 +174,7 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Hand the request to a handler. Raises: ApiError."""
         if self.parser.should_upgrade():
-            raise MethodNotAllowed("no other protocol is spoken here")
+            raise MethodNotAllowed("this server only speaks HTTP/1.1")
         version = self.parser.get_http_version()
         self._body_bytes = framing.check_head(version, self.url, self.headers)
         super().on_headers_complete()
@@ -194,6 +195,8 @@ class Connection(HttpToolsProtocol):
         def send(message: Message) -> Awaitable[None]:
             if cycle.disconnected:
                 raise ClientGone
+            if OPENED in message:
+                message[OPENED](self.transport)
             if is_old:
                 cycle.expected_content_length = len(message.get("body", b""))
             if self._in_request and message.get("status", 200) >= 400:

@@ -33,7 +33,7 @@ class Inflater:
             return
         if len(codings) > 1 or codings[0] not in _CODINGS:
             raise BadRequest(
-                f"header Content-Encoding: {echo(', '.join(content_encodings))} is none of "
+                f"header Content-Encoding: {echo(', '.join(content_encodings))} is not one of "
                 f"identity, {', '.join(_CODINGS)}"
             )
         self._members = _CODINGS[codings[0]]()

@@ -15,7 +15,7 @@ METHODS = "GET, HEAD, POST, OPTIONS"
 _EXPOSED = (
     b"access-control-expose-headers",
     b"ETag, Retry-After, X-View-Version, X-Applied-Offsets, X-Lag-Records, "
-    b"X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset",
+    b"X-Timezone-Version, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset",
 )
 _NAMES = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z, \t]+")
 _VARY = b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"

@@ -40,7 +40,7 @@ async def _unrouted(request: Request, error: HTTPException) -> Response:
     """Answer what has no route, or not with this method."""
     path, headers = request.scope["path"], dict(error.headers or {})
     if error.status_code == 405:
-        text = f"{request.method} is not for {echo(path)}; the header Allow says what is"
+        text = f"{echo(path)} does not take {request.method}; the header Allow names its methods"
         headers["Allow"] = ", ".join(sorted(_methods(request, path)))
     else:
         text = f"there is nothing at {echo(path)}"

@@ -26,7 +26,7 @@ async def receive_form(request: Request, body: Body, seconds: float, slices: Sli
     headers = request.scope["headers"]
     for name, value in headers:
         if name == b"content-type" and value.strip().lower().startswith(_OTHER_FORMS):
-            raise BadRequest(f"header Content-Type: a form is sent as {URLENCODED}")
+            raise BadRequest(f"header Content-Type: a form must be sent as {URLENCODED}")
     limits = Limits(FORM_BYTES, FORM_BYTES, seconds)
     await receive_into(body, request.receive, headers, limits, slices)
     # A file that ends with a line feed, sent as it is.

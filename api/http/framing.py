@@ -53,8 +53,8 @@ def refuse_method(head: bytes) -> NoReturn:
     """Refuse what does not begin with a method. Raises: MethodNotAllowed, BadRequest."""
     word = head[:20].partition(b" ")[0]
     if word.isalpha() and word.isupper():
-        raise MethodNotAllowed("no such method")
-    raise BadRequest("this is no HTTP")
+        raise MethodNotAllowed("unknown method")
+    raise BadRequest("this is not HTTP")
 
 
 def check_part(size: int, headers: Headers) -> None:
@@ -80,7 +80,7 @@ def check_head(version: str, target: bytes, headers: Headers) -> int:
             if len(part) > most:
                 raise TooLongTarget(f"the {what} is longer than {most} bytes")
     if b"#" in target:
-        raise BadRequest("the path has a #")
+        raise BadRequest("the path must not contain a #")
     check_part(0, headers)
     size = length = hosts = 0
     for name, value in headers:
@@ -90,7 +90,7 @@ def check_head(version: str, target: bytes, headers: Headers) -> int:
         if name == b"host":
             hosts += 1
             if not _is_host(value):
-                raise BadRequest("header Host: is no host and port")
+                raise BadRequest("header Host: must be a host, or a host and a port")
         elif name == b"content-length":
             length = int(value)
         elif value.lower() != b"chunked" or version == "1.0":

@@ -60,10 +60,10 @@ class Upload(Spool):
 
     async def _take(self, size: int) -> None:
         if self.is_closed:
-            raise Busy("the request is over")
+            raise Busy("the request has ended")
         if self._taken + size > self._budget.most:
             raise BodyTooLarge(
-                f"the file and what it inflates to take more than {self._budget.most} bytes of"
+                f"the file and its inflated content take more than {self._budget.most} bytes of"
                 " disk; nothing was written, send it in parts"
             )
         self.take(size)
@@ -144,12 +144,12 @@ async def receive_upload(
         try:
             write(piece)
         except MultipartParseError as error:
-            raise BadRequest(f"the body is no multipart form: {error}") from None
+            raise BadRequest(f"the body is not a multipart form: {error}") from None
         await upload.write_due()
     if not received:
         raise BadRequest("the body is empty")
     if form is not None and not (form.is_whole and form.files == 1):
-        raise BadRequest("the body is no whole multipart form with one file in the field csv")
+        raise BadRequest("the body is not a complete multipart form with one file in the field csv")
     upload.file = await upload.opened()
 
 

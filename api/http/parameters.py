@@ -60,7 +60,7 @@ def unescape(escaped: bytes, what: str, name: str, *, plus_is_space: bool = True
     if plus_is_space:
         escaped = escaped.replace(b"+", b" ")
     if _BROKEN_ESCAPE.search(escaped):
-        raise BadRequest(f"{what} {echo(name)}: no valid percent-encoding")
+        raise BadRequest(f"{what} {echo(name)}: invalid percent-encoding")
     try:
         return (unquote_to_bytes(escaped) if b"%" in escaped else escaped).decode("utf-8")
     except UnicodeDecodeError:
@@ -134,8 +134,8 @@ class Parameters(BaseModel):
                 and not name.startswith(RESERVED_PREFIX)
             ):
                 names = ", ".join(sorted(cls._names))
-                there = f"there are {names}" if names else "this path takes none"
-                raise BadRequest(f"no parameter {echo(name)}; {there}")
+                taken = f"this path takes {names or 'none'}"
+                raise BadRequest(f"unknown parameter {echo(name)}; {taken}")
         return given
 
 
@@ -145,7 +145,7 @@ class NoParameters(Parameters):
 
 def _digits(text: Any) -> Any:
     if isinstance(text, str) and not _INTEGER.fullmatch(text):
-        raise ValueError("is no whole number from 0 on")
+        raise ValueError("must be a whole number, 0 or more")
     return text
 
 

@@ -52,7 +52,7 @@ async def pieces_of(
                 message = await receive()
         except TimeoutError:
             raise RequestTimeout(
-                f"the {what} did not come: {received} bytes received; nothing was written"
+                f"the {what} did not arrive in time: {received} bytes received; nothing was written"
             ) from None
         if message["type"] == "http.disconnect":
             raise ClientGone

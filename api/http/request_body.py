@@ -24,7 +24,7 @@ from api.settings import ApiSettings
 _TURN_BYTES = 1024 * 1024
 #: What making a piece costs, as inflated bytes: it may be the nothing in a thousand members.
 _PIECE_BYTES = 256 * 1024
-#: How often pages of a body in a file are let go of; they stay in the kernel's cache.
+#: How often pages of a body in a file are released; they stay in the kernel's cache.
 _PAGES_SECONDS = 0.02
 
 
@@ -84,7 +84,7 @@ class Body(Spool):
             raise BadRequest(f"the body is not UTF-8 at byte {place}") from None
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release it."""
         if self._letting_go is not None:
             self._letting_go.cancel()
         if self._map is not None:
@@ -107,7 +107,7 @@ async def receive_into(
         for inflated in reader.feed(piece):
             if body.size + len(inflated) > limits.inflated_bytes:
                 raise BodyTooLarge(
-                    f"the body is larger than {limits.inflated_bytes} bytes inflated;"
+                    f"the inflated body is larger than {limits.inflated_bytes} bytes;"
                     " nothing was written"
                 )
             body.add(inflated)

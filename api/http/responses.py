@@ -40,6 +40,13 @@ def error_answer(error: ApiError) -> JsonAnswer:
     return JsonAnswer(content, error.status, dict(error.headers))
 
 
+async def no_pieces() -> AsyncGenerator[bytes, None]:
+    """Yield nothing: the body of an answer to HEAD."""
+    nothing: tuple[bytes, ...] = ()
+    for piece in nothing:
+        yield piece
+
+
 class StreamedAnswer(Response):
     """An answer sent piece by piece; how slowly it may be read is the connection's matter."""
 
@@ -50,7 +57,7 @@ class StreamedAnswer(Response):
         media_type: str,
         held: ExitStack | None = None,
     ) -> None:
-        """Keep where the pieces come from, and what is let go of at the end.
+        """Keep where the pieces come from, and what is released at the end.
 
         The generator is always closed.
         """

@@ -48,7 +48,7 @@ def made(directory: Path) -> IO[bytes]:
 
 
 class Spool:
-    """Bytes that grow, within a token's budget; a context manager that lets go of them."""
+    """Bytes that grow, within a token's budget; a context manager that releases them."""
 
     #: Bytes that all of them keep in memory, or are writing.
     kept_by_all: ClassVar[int] = 0
@@ -105,7 +105,7 @@ class Spool:
         return cast(BinaryIO, self._file)
 
     def close(self) -> None:
-        """Let go of memory, file and budget, once."""
+        """Release memory, file and budget, once."""
         self.is_closed = True
         self._budget.give_back(self._token, self._taken)
         Spool.kept_by_all -= self._kept

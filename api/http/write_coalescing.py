@@ -83,7 +83,7 @@ class Progress:
         self._ends_at: float | None = None
 
     def has_ended(self, transport: Any, now: float) -> bool:
-        """Tell whether it has; to be asked again and again, also while nothing waits."""
+        """Return whether it has; to be asked again and again, also while nothing waits."""
         if not transport.get_write_buffer_size():
             self._ends_at = None
             return False

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.auth.token_store import Token
 from api.errors import BadRequest, BrokenOff, NotWritten, echo_all
 from api.http.allowance import Turns
 from api.http.multipart import Upload, receive_upload
@@ -56,25 +57,25 @@ class Append:
         self._services = services
         self._turns = Turns(READ_AT_ONCE, 0.5, "files")
 
-    async def answer(self, request: Request, asked: FileParameters, token_name: str) -> Response:
+    async def answer(self, request: Request, asked: FileParameters, token: Token) -> Response:
         """Answer POST. Raises: ApiError, ClientGone."""
         services = self._services
         key = key_of(request.scope["headers"])
         if services.publisher is None or (key is not None and services.keyed is None):
             raise NotWritten("not connected to Kafka; nothing was written, try again")
         with (
-            services.uploads.hold(token_name),
-            Upload(services.spool, token_name, services.spool_directory) as upload,
+            services.uploads.hold(token.name),
+            Upload(services.spool, token.name, services.spool_directory) as upload,
         ):
             await receive_upload(request, upload, services.settings, lambda: services.is_stopping)
             most = services.settings.max_inflated_upload_bytes
             form = _format(asked, upload, request.headers.get("content-type", ""))
-            file = UploadRows(upload, form, asked.dialect, most)
-            async with self._turns.turn(token_name, TURN_SECONDS):
+            file = UploadRows(upload, form, asked.dialect, most, token.bounds)
+            async with self._turns.turn(token.name, TURN_SECONDS):
                 if services.is_stopping:
                     raise NotWritten("the server is stopping; nothing was written, try again")
                 if key is not None:
-                    return await self._write_once(Key(token_name, "append", key), file)
+                    return await self._write_once(Key(token.name, "append", key), file)
                 import_id = str(uuid.uuid4())
                 places = await asyncio.to_thread(file.places, import_id, BEGINNING)
                 sent = await self._send(places, services.publisher)
@@ -87,10 +88,7 @@ class Append:
         assert services.keyed is not None
         await services.publisher.connected()
         written = await services.keyed.write(key, file)
-        counts = {
-            "successful_rows": written.successful_rows,
-            "quarantined_rows": written.quarantined_rows,
-        }
+        counts = written.outcome.counts
         if written.is_new:
             self._count(counts)
         return JsonAnswer({"import_id": written.import_id, **counts})
@@ -136,16 +134,13 @@ class Append:
     def _told(self, sent: Sent, import_id: str) -> Response:
         """Count the rows, and answer with their numbers. Raises: ApiError unless all are there."""
         outcome, rows, failure, is_all = sent
-        counts = {
-            "successful_rows": outcome.successful_rows,
-            "quarantined_rows": outcome.quarantined_rows,
-        }
+        counts = outcome.counts
         self._count(counts | {"unknown_rows": outcome.unknown_rows})
         if isinstance(failure, FileBroken):
             if not rows:
                 raise BadRequest(echo_all(str(failure)))
             outcome.check(rows)
-            text = f"{echo_all(str(failure))}; the {rows} rows before that are written"
+            text = f"{echo_all(str(failure))}; the {rows} rows before it were written"
             raise BrokenOff(text, **counts, unknown_rows=0)
         if outcome.is_written:
             note_failure(failure, self._services.metrics)

@@ -38,7 +38,7 @@ _CLOSING, _QUOTE, _CLOSE_OBJECT = b"]}", ord('"'), ord("}")
 
 
 class Cut(NamedTuple):
-    """Elements in a row: what stands behind the last one, and where the text continues.
+    """Elements in a row: what follows the last one, and where the text continues.
 
     Shape: no values where the end of the first one is not found.
     """
@@ -54,7 +54,7 @@ def cut_elements(text: Text, start: int, window: int, end: int, most: int) -> It
     Nothing behind `end` is looked at: an element that is not over there has no end.
 
     An element ends before a comma, or the bracket of what it is in: members of an object are
-    cut, too. Yields None now and then, so that others get their turn, and at last the Cut.
+    cut, too. Yields None now and then, so that others get their turn, and finally the Cut.
     """
     values: list[bytes] = []
     begin, mark, depth = start, COMMA, 0

@@ -160,7 +160,7 @@ async def _array_slices(body: Text, start: int) -> AsyncIterator[Rows]:
         if not values and position + ELEMENT_BYTES <= len(body):
             raise BodyTooLarge(
                 f"element {number} of the array is longer than {ELEMENT_BYTES} bytes; nothing was"
-                " written: send lines, where such a row costs only itself"
+                " written: send NDJSON, where only the row itself is refused"
             )
         if not values or not _are_elements(values):
             raise _no_array(number)
@@ -187,7 +187,7 @@ def _are_elements(values: list[bytes]) -> bool:
 
 def _no_array(number: int) -> BadRequest:
     return BadRequest(
-        f"the body begins with [ but is no JSON array, at element {number} or behind it; "
+        f"the body begins with [ but is not a JSON array: see element {number} or what follows it; "
         "nothing was written"
     )
 

@@ -15,7 +15,7 @@ def _known(name: str) -> str:
     if not name:
         raise ValueError(f"missing; the data source is {DATA_SOURCE}")
     if name != DATA_SOURCE:
-        raise NotFound(f"no data source {echo(name)}; there is {DATA_SOURCE}")
+        raise NotFound(f"unknown data source {echo(name)}; the only one is {DATA_SOURCE}")
     return name
 
 

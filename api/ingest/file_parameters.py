@@ -17,7 +17,7 @@ from producer.files.rows import Format
 
 def _one_character(text: str) -> str:
     if len(text.encode()) != 1 or text in '"\r\n\0':
-        raise ValueError("must be one ASCII character, no quote")
+        raise ValueError("must be one ASCII character other than a quote")
     return text
 
 

@@ -5,7 +5,7 @@ that is sent again, to this process or another, before or after a restart, finds
 process has writers of its own; who of two writes under one key is decided by the order of the
 log (producer/idempotency/key_order.py), so processes with different keys do not touch each other.
 
-A body of more than one transaction goes on where it stopped when it is sent again. Keys are
+A body of more than one transaction continues where it stopped when it is sent again. Keys are
 kept for a day, then forgotten; the same key of another token, or for a file, is another key.
 """
 
@@ -22,7 +22,7 @@ from typing import TypeVar
 from confluent_kafka import KafkaException
 
 from api.http.allowance import Turns
-from api.ingest.idempotency_key import Bounds, Content, Key, Written
+from api.ingest.idempotency_key import Bounds, Content, Key, Lane, Written
 from api.ingest.keyed_body import KEPT_SECONDS, KeyedBody
 from contract.key_notes import KIND, KeyNote
 from producer.idempotency.key_log import KeyLog
@@ -45,37 +45,6 @@ _NOTHING = Batch((), ())
 T = TypeVar("T")
 
 
-class Lane:
-    """A transactional writer of this process, for one body at a time."""
-
-    def __init__(self, writer: ImportWriter) -> None:
-        """Only keep the writer; it connects with its first transaction."""
-        self._writer = writer
-        self._is_ready = False
-
-    def write(
-        self,
-        batch: Batch,
-        changed: Mapping[bytes, bytes | None],
-        check: Callable[[Sequence[int]], None],
-    ) -> None:
-        """Commit rows with notes; blocks. Raises: what `check` raises, KafkaException."""
-        try:
-            if not self._is_ready:
-                # Aborts what the connection before has left open.
-                self._writer.fence()
-                self._is_ready = True
-            self._writer.transact_if(batch, changed, check)
-        except KafkaException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Let go of the connection; what is open is aborted."""
-        self._is_ready = False
-        self._writer.drop()
-
-
 class KeyedWrites:
     """Writes bodies with keys; blocking work is done in threads of its own."""
 
@@ -90,7 +59,7 @@ class KeyedWrites:
         keys: KeyLog | None = None,
         lane_of: Callable[[str], Lane] | None = None,
     ) -> None:
-        """Only keep the arguments; nothing connects before the first key."""
+        """Store the arguments; nothing connects before the first key."""
         owner = uuid.uuid4().hex[:12]
         patience = settings.delivery_timeout_seconds
         self._bounds = Bounds(most_keys, patience, should_stop, clock, owner)
@@ -117,7 +86,7 @@ class KeyedWrites:
                 self._free.append(lane)
 
     async def close(self, deadline_seconds: float) -> None:
-        """Let go of all connections; what is open is aborted, by us or by Kafka."""
+        """Release all connections; what is open is aborted, by us or by Kafka."""
         loop = asyncio.get_running_loop()
         closes = [*(lane.close for lane in self._lanes), self._keys.close]
         closing = [loop.run_in_executor(self._threads, close) for close in closes]
@@ -148,7 +117,7 @@ class KeyedWrites:
             self._keys.wait_decided(max(written), _FORGOTTEN_SECONDS)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        """Do blocking work to its end, also where the server cancels us: its rows count."""
+        """Do blocking work to its end, even where the server cancels us: its rows count."""
         doing = asyncio.get_running_loop().run_in_executor(self._threads, work)
         while not doing.done():
             try:

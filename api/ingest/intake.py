@@ -11,7 +11,7 @@ from api.ingest.publisher import Publisher
 from api.metrics import Metrics
 from api.settings import ApiSettings
 from api.view.end_offsets import LagWatch
-from api.view.live_version import LiveView
+from api.view.serving import Serving
 
 #: A token's part of what all tokens share, unless a single body or file may be larger.
 SHARE = 0.5
@@ -25,7 +25,7 @@ class Intake:
     """The parts of a running server that writers use; `publisher` is there once it has started."""
 
     settings: ApiSettings
-    live: LiveView
+    live: Serving
     lag: LagWatch
     spool_directory: Path
     metrics: Metrics = field(default_factory=Metrics)

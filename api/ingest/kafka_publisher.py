@@ -53,7 +53,7 @@ class KafkaPublisher:
         return self._producer.problem
 
     async def close(self, deadline_seconds: float) -> None:
-        """Wait for what is under way, at most so long, and let go of the connection."""
+        """Wait for what is under way, at most so long, and release the connection."""
         await asyncio.to_thread(self._producer.stop, deadline_seconds)
 
 

@@ -1,4 +1,4 @@
-"""One body with an Idempotency-Key on its way: found, gone on with, or told how far it is.
+"""One body with an Idempotency-Key on its way: found, continued, or answered.
 
 The order of a batch, of which there may be many:
 
@@ -31,7 +31,8 @@ from api.errors import (
     PartlyWritten,
     echo_all,
 )
-from api.ingest.idempotency_key import Bounds, Content, Key, Step, Writer, Written
+from api.ingest.idempotency_key import Bounds, Content, Key, Lane, Step, Written
+from api.ingest.publisher import Outcome
 from contract.errors import CorruptRecord
 from contract.key_notes import KeyNote, encode_note, former_record_key, record_key, token_of
 from producer.client.outcome import NOT_APPENDED
@@ -54,26 +55,26 @@ _LOOK_SECONDS = 1.0
 
 
 class KeyedBody:
-    """A body, its key and its writer."""
+    """A body, its key and its lane."""
 
     def __init__(
         self,
         key: Key,
         content: Content,
-        writer: Writer,
+        lane: Lane,
         keys: KeyLog,
         in_thread: Callable[[Callable[[], Any]], Awaitable[Any]],
         bounds: Bounds,
     ) -> None:
-        """Only keep the arguments."""
+        """Store the arguments."""
         self._key = key
         self._content = content
-        self._writer = writer
+        self._lane = lane
         self._keys = keys
         self._in_thread = in_thread
         self._bounds = bounds
         self._digest = self._name = b""
-        #: What is decided under the name, and where this request goes on.
+        #: What is decided under the name, and where this request continues.
         self._before: KeyNote | None = None
         self._note = KeyNote(b"", 0)
         self._offset = -1
@@ -99,7 +100,7 @@ class KeyedBody:
             if not (self._has_rows or self._doubtful_rows):
                 raise
             log.exception("unexpected failure of a body with rows in the log")
-            raise self._broken_off("something failed here") from None
+            raise self._broken_off("an unexpected error occurred") from None
 
     async def _insist(self) -> Written:
         for _ in range(_ATTEMPTS):
@@ -113,7 +114,7 @@ class KeyedBody:
                 await self._until_decided(other.offset)
             except (KafkaException, TopicMissing) as error:
                 raise self._broken_off(_text(error)) from error
-        raise self._broken_off("other requests have this key")
+        raise self._broken_off("other requests with this key came first")
 
     def _find(self) -> None:
         """Look up how far the body is; what we wrote is decided by now. Raises: KeyReused, Busy."""
@@ -130,8 +131,8 @@ class KeyedBody:
             most = self._bounds.most_keys
             if note is None and (mine >= max(1, int(most * SHARE)) or everybodys >= most):
                 raise Busy(
-                    "API_IDEMPOTENCY_KEYS are kept for a day, and all that this token may have"
-                    " are in use; try later"
+                    "this token has used all the Idempotency-Keys that it may use in a day"
+                    " (API_IDEMPOTENCY_KEYS); try later"
                 )
             note = KeyNote(self._digest, int(self._bounds.clock()))
         elif note.body != self._digest:
@@ -144,8 +145,8 @@ class KeyedBody:
             return self._keys.note(name)
         except CorruptRecord as error:
             raise KeyReused(
-                "header Idempotency-Key: what the log has of this key cannot be read, so its rows"
-                " may have been written or not; the server's log says how to free the key"
+                "header Idempotency-Key: the record of this key cannot be read, so its rows may or"
+                " may not have been written; the server's log says how to free the key"
             ) from error
 
     def _is_kept(self, note: KeyNote | None) -> bool:
@@ -161,8 +162,8 @@ class KeyedBody:
             async with aclosing(self._content.steps(note, import_id)) as steps:
                 async for step in steps:
                     await self._commit(step)
-        note = self._note
-        return Written(note.successful, note.quarantined, self._has_written, import_id)
+        outcome = Outcome(self._note.successful, self._note.quarantined, 0, None)
+        return Written(outcome, self._has_written, import_id)
 
     async def _commit(self, step: Step) -> None:
         """Write a batch with its note. Raises: Undecided, Stale, NotWritten, PartlyWritten."""
@@ -190,7 +191,7 @@ class KeyedBody:
         while True:
             before_offset = self._offset
             try:
-                await self._in_thread(lambda: self._writer.write(step.batch, changed, check))
+                await self._in_thread(lambda: self._lane.write(step.batch, changed, check))
                 break
             except KafkaException as error:
                 code = reason_of(error).code()
@@ -213,7 +214,7 @@ class KeyedBody:
                 raise self._broken_off(_text(error)) from error
             if self._bounds.should_stop():
                 raise self._broken_off("the server is stopping")
-        raise self._broken_off("another request with this key is at work")
+        raise self._broken_off("another request with this key is still running")
 
     @property
     def _has_rows(self) -> bool:
@@ -234,7 +235,7 @@ class KeyedBody:
         if not self._has_rows:
             return BadRequest(text)
         return BrokenOff(
-            f"{text}; the {note.successful + note.quarantined} rows before that are written",
+            f"{text}; the {note.successful + note.quarantined} rows before it were written",
             successful_rows=note.successful,
             quarantined_rows=note.quarantined,
             unknown_rows=0,

@@ -26,6 +26,14 @@ class Outcome(NamedTuple):
         """Whether any row is in the log, or may be."""
         return bool(self.successful_rows or self.quarantined_rows or self.unknown_rows)
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """The rows of the answer."""
+        return {
+            "successful_rows": self.successful_rows,
+            "quarantined_rows": self.quarantined_rows,
+        }
+
     def check(
         self, rows: int, failure: BaseException | None = None, *, is_all: bool = True
     ) -> None:
@@ -49,11 +57,11 @@ class Outcome(NamedTuple):
         elif is_stopping:
             reason = "the server is stopping"
         else:
-            reason = "something failed here" if failure else "Kafka stopped answering"
+            reason = "an unexpected error occurred" if failure else "Kafka stopped answering"
         at_least = "" if is_all else "at least "
         raise PartlyWritten(
             f"{reason}: of {at_least}{rows} rows {acknowledged} are acknowledged, "
-            f"{self.unknown_rows} may be in the log or not, the others are not",
+            f"{self.unknown_rows} may or may not be in the log, the others are not",
             successful_rows=self.successful_rows,
             quarantined_rows=self.quarantined_rows,
             unknown_rows=self.unknown_rows,
@@ -96,5 +104,5 @@ class Publisher(Protocol):
         ...
 
     async def close(self, deadline_seconds: float) -> None:
-        """Wait for what is under way, at most so long, and let go of the connection."""
+        """Wait for what is under way, at most so long, and release the connection."""
         ...

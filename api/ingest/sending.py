@@ -1,7 +1,7 @@
 """The rows of a body on their way: judged, counted, sent, and told of whatever happens.
 
-Guarantees: a body with too many rows that are no readings writes nothing; once a row has been
-handed over the answer has its counts, also where the server stops or a fault is ours.
+Guarantees: a body with too many rows that are refused writes nothing; once a row has been
+handed over the answer has its counts, even where the server stops or a fault is ours.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from api.ingest.body_rows import SLICE_ROWS, split_rows
 from api.ingest.publisher import Delivery, Outcome
 from api.metrics import Metrics
 from contract.quarantine import ImportedRow
-from producer.judging import BadRow, Judged, judge, quarantine
+from producer.judging import BadRow, Judged, Sender, judge, quarantine
 
 log = logging.getLogger("api.ingest.sending")
 
@@ -42,13 +42,15 @@ class Sent(NamedTuple):
     is_all: bool = True
 
 
-async def judge_first(body: Text, slices: Slices) -> list[list[bytes] | None]:
+async def judge_first(
+    body: Text, slices: Slices, sender: Sender | None
+) -> list[list[bytes] | None]:
     """Judge all slices of a body before one is sent; nothing where so few rows need it not.
 
     Returns the keys of each slice that is all readings, None for another. Of each row 8 bytes are
     kept, of each device its id.
     Raises: BadRequest, for what `split_rows` raises it and for more than MOST_REFUSED rows that
-    are no readings.
+    are no readings, or not the sender's.
     """
     found: list[list[bytes] | None] = []
     if not _may_have_many_rows(body):
@@ -56,11 +58,11 @@ async def judge_first(body: Text, slices: Slices) -> list[list[bytes] | None]:
     known: dict[bytes, bytes] = {}
     refused = 0
     async for rows in split_rows(body):
-        judged = judge(rows)
+        judged = judge(rows, sender)
         refused += len(judged.refused)
         if refused > MOST_REFUSED:
             raise BadRequest(
-                f"more than {MOST_REFUSED} rows of the body are no readings; nothing was written"
+                f"more than {MOST_REFUSED} rows of the body are invalid; nothing was written"
             )
         keys = [known.setdefault(key, key) for key in judged.keys]
         found.append(None if judged.refused else keys)
@@ -86,20 +88,22 @@ def _may_have_many_rows(body: Text) -> bool:
     return body.count(b"\n") + (body.count(b",") if is_array else 0) >= MOST_REFUSED
 
 
-async def send_body(body: Text, delivery: Delivery, slices: Slices) -> Sent:
+async def send_body(
+    body: Text, delivery: Delivery, slices: Slices, sender: Sender | None = None
+) -> Sent:
     """Send all rows of a body. Never raises: what happens is told by what is returned."""
     # Made for the first row that is refused: most bodies have none.
     import_id = cache(lambda: str(uuid.uuid4()))
     rows, goes_on = 0, True
     failure: BaseException | None = None
     try:
-        known = iter(await judge_first(body, slices))
+        known = iter(await judge_first(body, slices, sender))
         async for some in split_rows(body):
             rows += some.total
             # After a failure the rest is only counted: it is surely not in the log.
             if goes_on:
                 keys = next(known, None)
-                judged = judge(some) if keys is None else Judged(keys, some.values, ())
+                judged = judge(some, sender) if keys is None else Judged(keys, some.values, ())
                 goes_on = await _send(judged, delivery, import_id, slices)
             if some.total == SLICE_ROWS:
                 # There may be more: it waits for its turn, a short body never does.
@@ -122,7 +126,7 @@ async def _send(
 
 
 async def finished(delivery: Delivery) -> Outcome:
-    """Wait until each row is acknowledged or recalled, also where the server cancels us.
+    """Wait until each row is acknowledged or recalled, even where the server cancels us.
 
     At the end of a stop's grace every request is cancelled: its counts would be lost with it.
     """

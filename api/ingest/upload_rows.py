@@ -19,21 +19,29 @@ from producer.files.compression import PIECE_BYTES
 from producer.files.content import Content
 from producer.files.reading import Place, read_places
 from producer.files.rows import Format, Start
-from producer.judging import Batch
+from producer.judging import Batch, Sender
 
 Places = Generator[Place, None, None]
 BEGINNING = KeyNote(b"", 0)
-NO_URL = "parameter url: nothing is fetched from elsewhere; send the file itself"
+NO_URL = "parameter url: the server fetches no files; send the file itself"
 
 
 class UploadRows:
     """A received file, and how it is read; positions and lines are those of read_rows."""
 
-    def __init__(self, upload: Upload, form: Format | None, dialect: Dialect, most: int) -> None:
+    def __init__(
+        self,
+        upload: Upload,
+        form: Format | None,
+        dialect: Dialect,
+        most: int,
+        sender: Sender | None = None,
+    ) -> None:
         self._upload = upload
         self._form = form
         self._dialect = dialect
         self._most_bytes = most
+        self._sender = sender
 
     def digest(self) -> bytes:
         """Return by what it is known again: its bytes, and how they are read; blocks."""
@@ -45,15 +53,15 @@ class UploadRows:
         return found.digest()[:DIGEST_BYTES]
 
     async def steps(self, note: KeyNote, import_id: str) -> AsyncGenerator[Step, None]:
-        """Yield its batches from where a note stands, and at last an empty one."""
-        start, has_readings = Start(note.next_position, note.line), note.successful > 0
+        """Yield its batches from where a note is, and finally an empty one."""
+        start, has_readings = Start(note.next_position, note.line), self._has_readings(note)
         places = await asyncio.to_thread(self.places, import_id, note)
         while (place := await asyncio.to_thread(next, places, None)) is not None:
             if place.is_cut:
                 # Too many are refused, which the next one raises: each time at this place.
                 continue
             start = Start(place.next_position, place.next_line)
-            has_readings = has_readings or bool(place.batch.values)
+            has_readings = has_readings or place.has_reading
             yield Step(place.batch, *start, False)
         if note.quarantined and not has_readings:
             raise NoReading("none of its rows is a reading")
@@ -90,9 +98,18 @@ class UploadRows:
                 Start(note.next_position, note.line),
                 self._dialect,
                 ImportedRow(import_id, self._upload.name),
-                has_readings=note.successful > 0,
+                has_readings=self._has_readings(note),
                 most_refused=MOST_REFUSED - note.quarantined,
+                sender=self._sender,
             )
+
+    def _has_readings(self, note: KeyNote) -> bool:
+        """Whether there are readings among the rows of a note.
+
+        What was written of refused rows alone, before any reading, has readings of others in it:
+        without them nothing would have been written yet.
+        """
+        return note.successful > 0 or (self._sender is not None and note.quarantined > 0)
 
 
 def _with_first(first: Place | None, rest: Places) -> Places:

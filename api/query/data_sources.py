@@ -6,9 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from api.errors import ViewNotRunning
-from api.view.followed_view import ViewState
-from api.view.version_view import ViewVersionView
+from api.view.totals_view import TotalsView
 from contract.decoding import COLUMNS
 from contract.topics import DATA_SOURCE
 
@@ -38,10 +36,8 @@ class DataSourceSchema(BaseModel):
     statistics: RowCounts
 
 
-def described(view: ViewVersionView | None) -> dict[str, Any]:
-    """Return the fields of a DataSourceSchema. Raises: ViewNotRunning."""
-    if view is None or view.state is not ViewState.RUNNING:
-        raise ViewNotRunning("the totals are being loaded; try again in a second")
+def described(view: TotalsView) -> dict[str, Any]:
+    """Return the fields of a DataSourceSchema; the counts are those of a running view."""
     markers = [partition.marker for partition in view.partitions]
     return {
         "name": DATA_SOURCE,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, tzinfo
+from typing import NamedTuple
 
 from api.query.time_buckets import QUARTER_SECONDS, first_instant, instant, seconds_since_1970
+from contract.errors import echo
 from contract.timestamps import timestamp_fault
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -18,41 +20,49 @@ class BadMoment(ValueError):
     """No date and no date and time; the message says why."""
 
 
-def quarter_at_or_before(text: str, zone: tzinfo) -> int:
-    """Return the quarter, since 1970, that the moment is in. Raises: BadMoment."""
-    second, _ = _moment(text, zone)
-    return second // QUARTER_SECONDS
+class Moment(NamedTuple):
+    """A moment to the nanosecond: `second` counts from 1970-01-01T00:00Z."""
+
+    second: int
+    nanosecond: int
+    #: It begins with the quarter that it begins in, as its bucket does.
+    is_day: bool = False
+
+    def is_before(self, other: Moment) -> bool:
+        """Whether it is earlier, however little."""
+        return self[:2] < other[:2]
+
+    def rounded_down(self) -> int:
+        """Return the quarter, since 1970, that it is in."""
+        return self.second // QUARTER_SECONDS
+
+    def rounded_up(self) -> int:
+        """Return the first quarter, since 1970, that begins with it or later."""
+        if self.is_day:
+            return self.rounded_down()
+        return -(-(self.second + (self.nanosecond > 0)) // QUARTER_SECONDS)
 
 
-def quarter_at_or_after(text: str, zone: tzinfo) -> int:
-    """Return the first quarter, since 1970, that begins at the moment or later.
+def parse_moment(text: str, zone: tzinfo) -> Moment:
+    """Read a date, or a date and time, in a zone where it has no offset. Raises: BadMoment.
 
-    Raises: BadMoment.
-    """
-    second, has_fraction = _moment(text, zone)
-    return -(-(second + has_fraction) // QUARTER_SECONDS)
-
-
-def _moment(text: str, zone: tzinfo) -> tuple[int, bool]:
-    """The second since 1970 in which a moment lies, and whether it is later than its beginning.
-
-    A date is the beginning of that day in the zone. A time without an offset is read in the zone:
-    the first one where its clocks show it twice, the jump where they never do.
+    A date is the beginning of that day in the zone. A time without an offset is the first one
+    where the zone's clocks show it twice, the jump where they never do.
     """
     if _DATE.fullmatch(text):
         try:
             day = date.fromisoformat(text)
         except ValueError:
-            raise BadMoment(f"{text!r} is not a real date") from None
+            raise BadMoment(f"{echo(text)} is not a real date") from None
         if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
-            raise BadMoment(f"{text!r} is outside {_FIRST_YEAR}-{_LAST_YEAR}")
-        return first_instant(zone, day), False
+            raise BadMoment(f"{echo(text)} is outside {_FIRST_YEAR}-{_LAST_YEAR}")
+        return Moment(first_instant(zone, day), 0, is_day=True)
     fault = timestamp_fault(text)
     if fault is not None:
-        raise BadMoment(f"{text[:64]!r} is no date (2025-04-30) and no date and time: {fault}")
+        raise BadMoment(f"{echo(text)} is neither a date (2025-04-30) nor a date and time: {fault}")
     moment = datetime.fromisoformat(text)
     fraction = _FRACTION.search(text)
-    has_fraction = fraction is not None and fraction[1].strip("0") != ""
+    nanosecond = 0 if fraction is None else int(fraction[1].ljust(9, "0"))
     whole = moment.replace(microsecond=0)
     second = instant(zone, whole) if whole.tzinfo is None else seconds_since_1970(whole)
-    return second, has_fraction
+    return Moment(second, nanosecond)

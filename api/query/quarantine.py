@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from pydantic import Field
 from starlette.responses import Response
 
+from api.auth.bounds import Bounds
 from api.errors import Unavailable
 from api.http.allowance import Budget
 from api.http.long_responses import AnswerFile, LongAnswers
@@ -26,7 +27,7 @@ from api.query.formats.envelope import JsonRows
 from api.query.formats.writer import Summary
 from api.query.quarantine_log import QuarantineLog
 from api.query.table import Table
-from api.view.version_view import ViewVersionView
+from api.view.totals_view import TotalsView
 
 PIPE = "/v0/pipes/energy_consumption_quarantine"
 LIMIT = 10_000
@@ -75,6 +76,7 @@ class _Asked(NamedTuple):
     view_version: int
     offset: int
     limit: int
+    bounds: Bounds | None
 
 
 class QuarantinePipe:
@@ -91,13 +93,14 @@ class QuarantinePipe:
         self,
         token_name: str,
         paging: Paging,
-        view: ViewVersionView,
+        view: TotalsView,
         log: QuarantineLog,
         *,
         began_at: float,
+        bounds: Bounds | None = None,
     ) -> Response:
-        """Answer with a page, read from Kafka. Raises: ApiError."""
-        asked = _Asked(view.view_version, paging.offset, paging.limit)
+        """Answer with a page, read from Kafka, of rows within the bounds. Raises: ApiError."""
+        asked = _Asked(view.view_version, paging.offset, paging.limit, bounds)
         headers = {"X-View-Version": str(view.view_version), "Cache-Control": "no-cache"}
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -106,15 +109,17 @@ class QuarantinePipe:
         except TimeoutError:
             raise Unavailable(
                 f"the quarantine could not be read in {ANSWER_SECONDS:g} s; try again with a "
-                "smaller offset, or read the topic itself with any Kafka client"
+                "smaller limit or offset, or read the topic itself with any Kafka client"
             ) from None
         except (KafkaError, OSError) as error:
-            raise Unavailable("Kafka does not give the quarantine; try again") from error
+            raise Unavailable("Kafka did not return the quarantine; try again") from error
 
     async def _make(
         self, log: QuarantineLog, asked: _Asked, began_at: float, file: AnswerFile
     ) -> None:
-        page = await log.newest(*asked, self._page_bytes)
+        page = await log.newest(
+            asked.view_version, asked.offset, asked.limit, self._page_bytes, asked.bounds
+        )
         writer = JsonRows(ROWS)
         await file.write(writer.head())
         for place, row in enumerate(page.records):

@@ -18,8 +18,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Protocol
 
-from contract.errors import CorruptRecord
-from contract.quarantine import VIEW_VERSION_HEADER, decode_quarantined
+from api.auth.bounds import Bounds
+from api.query.shown_records import ShownRecords
 from contract.topics import QUARANTINE
 from kafka_io.batches.chunk import Record, RecordChunk
 from kafka_io.batches.reader import ChunkReader
@@ -47,7 +47,7 @@ class Page(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a record stands, and how long its value is."""
+    """Where a record is, and how long its value is."""
 
     timestamp_ms: int
     partition: int
@@ -89,7 +89,7 @@ class QuarantineLog:
         open_reader: Callable[[], AbstractAsyncContextManager[LogReader]] | None = None,
         window_offsets: int = WINDOW_OFFSETS,
     ) -> None:
-        """Only keep the arguments; tests hand in a log of their own."""
+        """Store the arguments; tests hand in a log of their own."""
         self._window = window_offsets
         self._open = open_reader or (
             lambda: ChunkReader(
@@ -100,15 +100,23 @@ class QuarantineLog:
             )
         )
 
-    async def newest(self, view_version: int, offset: int, limit: int, max_bytes: int) -> Page:
+    async def newest(
+        self,
+        view_version: int,
+        offset: int,
+        limit: int,
+        max_bytes: int,
+        bounds: Bounds | None = None,
+    ) -> Page:
         """Return records of this view version, and of none, without the newest `offset`.
 
-        Fewer than `limit` where there are no more, or where more would exceed `max_bytes`
-        (one record is always given). Raises: KafkaError, OSError.
+        Within `bounds`, and all counts are of those alone. Fewer than `limit` where there are no
+        more, or where more would exceed `max_bytes` (one record is always given).
+        Raises: KafkaError, OSError.
         """
         async with self._open() as reader:
             tails = await _tails(reader)
-            shown = _Shown(view_version)
+            shown = ShownRecords(view_version, bounds)
             needed = offset + limit
             window = max(self._window, 2 * needed // max(1, len(tails)))
             places = await _merge(reader, tails, needed, window, shown)
@@ -144,7 +152,7 @@ async def _tails(reader: LogReader) -> list[_Tail]:
 
 
 async def _merge(
-    reader: LogReader, tails: Sequence[_Tail], needed: int, window: int, shown: _Shown
+    reader: LogReader, tails: Sequence[_Tail], needed: int, window: int, shown: ShownRecords
 ) -> list[Place]:
     """Return the newest places; a tail that runs out is read further first."""
     merged: list[Place] = []
@@ -172,7 +180,9 @@ async def _merge(
     return merged
 
 
-async def _extend(reader: LogReader, tails: Sequence[_Tail], window: int, shown: _Shown) -> None:
+async def _extend(
+    reader: LogReader, tails: Sequence[_Tail], window: int, shown: ShownRecords
+) -> None:
     """Read a further window of these tails, in one go."""
     lows = {tail.partition: max(tail.begin, tail.low - window) for tail in tails}
     ends = {tail.partition: tail.low for tail in tails}
@@ -227,24 +237,3 @@ def _cut(places: Sequence[Place], max_bytes: int) -> Sequence[Place]:
         if size > max_bytes and count:
             return places[:count]
     return places
-
-
-class _Shown:
-    """Tells which records are shown, and counts what it was asked about."""
-
-    def __init__(self, view_version: int) -> None:
-        self._version = str(view_version).encode()
-        self.records_read = self.bytes_read = 0
-
-    def has(self, record: Record) -> bool:
-        self.records_read += 1
-        self.bytes_read += len(record.value or b"")
-        for name, value in record.headers:
-            if name == VIEW_VERSION_HEADER and value != self._version:
-                return False
-        try:
-            decode_quarantined(record.value)
-        except CorruptRecord:
-            # Nobody of ours wrote it: it would break the answer.
-            return False
-        return True

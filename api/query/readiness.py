@@ -8,8 +8,7 @@ from pydantic import BaseModel
 
 from api.view.end_offsets import LagWatch
 from api.view.followed_view import ViewState
-from api.view.live_version import LiveView
-from api.view.version_view import ViewVersionView
+from api.view.serving import Serving
 
 
 class Readiness(BaseModel):
@@ -21,10 +20,15 @@ class Readiness(BaseModel):
     view_version: int | None
     lag_records: int | None
     freshness_seconds: float | None
+    #: Of places and time; null where the view version has none. It may be loaded, or have a
+    #: problem, while totals are served: it is no reason not to be ready.
+    series: ViewState | None
+    series_problem: str | None
 
 
-def readiness(view: ViewVersionView | None, lag: int | None, reasons: list[str]) -> dict[str, Any]:
+def readiness(live: Serving, lag: int | None, reasons: list[str]) -> dict[str, Any]:
     """Return the fields of a Readiness."""
+    view, series = live.view, live.series_view
     freshness = view.freshness_seconds() if view is not None else None
     return {
         "status": "not ready" if reasons else "ready",
@@ -33,16 +37,18 @@ def readiness(view: ViewVersionView | None, lag: int | None, reasons: list[str])
         "view_version": view.view_version if view else None,
         "lag_records": lag,
         "freshness_seconds": None if freshness is None else round(freshness, 3),
+        "series": None if series is None else series.state.value,
+        "series_problem": None if series is None else series.problem,
     }
 
 
-def why_not(live: LiveView, lag: LagWatch, most: int | None) -> list[str]:
+def why_not(live: Serving, lag: LagWatch, most: int | None) -> list[str]:
     """Return why totals cannot be asked for, nothing if they can; `most` records of lag."""
     view = live.view
     if view is None:
         return [live.problem or "the live view version is not known yet"]
     if view.state is not ViewState.RUNNING:
-        return [view.problem or f"the view is {view.state.value}"]
+        return [view.problem or f"the totals are still being loaded ({view.state.value})"]
     if most is None:
         return []
     if lag.is_silent:

@@ -5,7 +5,8 @@ A new pipe says what its rows are here, once; no format knows any column by name
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ _SCHEMAS: Mapping[str, Json] = {
     "DateTime": {"type": "string"},
     "Array(String)": {"type": "array", "items": {"type": "string"}},
     "Nullable(String)": {"type": ["string", "null"]},
+    "Nullable(Float64)": {"type": ["number", "null"]},
     "Nullable(Int32)": {"type": ["integer", "null"]},
     "Nullable(Int64)": {"type": ["integer", "null"]},
 }
@@ -43,14 +45,19 @@ class Table:
 
     @property
     def meta(self) -> list[dict[str, str]]:
-        """What an answer in JSON says of its columns."""
+        """What an answer in JSON says about its columns."""
         return [{"name": column.name, "type": column.type} for column in self.columns]
 
-    @property
-    def row_schema(self) -> dict[str, Any]:
-        """What a row is in JSON, as OpenAPI says it."""
-        return {
-            "type": "object",
-            "properties": {column.name: _SCHEMAS[column.type] for column in self.columns},
-            "required": [column.name for column in self.columns],
-        }
+
+def row_schema(tables: Sequence[Table]) -> dict[str, Any]:
+    """Return what a row of one of these tables is in JSON, as OpenAPI says it."""
+    kinds: dict[str, str] = {}
+    for column in chain(*(table.columns for table in tables)):
+        if column.type.startswith("Nullable(") or column.name not in kinds:
+            kinds[column.name] = column.type
+    in_all = set.intersection(*({column.name for column in table.columns} for table in tables))
+    return {
+        "type": "object",
+        "properties": {name: _SCHEMAS[kind] for name, kind in kinds.items()},
+        "required": [name for name in kinds if name in in_all],
+    }

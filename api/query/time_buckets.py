@@ -46,8 +46,6 @@ _LONG: dict[str, tuple[Callable[[date], date], timedelta]] = {
     "year": (_this_year, timedelta(days=366)),
 }
 
-INTERVALS = (*_SHORT, *_LONG)
-
 
 def edges(interval: str, zone: tzinfo, start: int, end: int) -> list[int]:
     """Return the edges of all buckets that have a part of [start, end); all in quarters.
@@ -81,7 +79,8 @@ def _edges_from(interval: str, zone: tzinfo, start: int, end: int) -> Iterator[i
 
 def _long_edges(interval: str, zone: tzinfo, start: int) -> Iterator[int]:
     begin_of, step = _LONG[interval]
-    # A bucket earlier: what a local date says of an instant near an edge is not always its bucket.
+    # A bucket earlier: what a local date says about an instant near an edge is not always its
+    # bucket.
     day = begin_of(begin_of(_local(zone, start * QUARTER_SECONDS).date()) - _DAY)
     while True:
         yield first_instant(zone, day) // QUARTER_SECONDS

@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo
 
 import tzdata
 
+from contract.errors import echo
+
 #: The release of the zone data, as IANA names it: `2026c`.
 VERSION: str = tzdata.IANA_VERSION
 
@@ -45,7 +47,7 @@ def parse_zone(text: str) -> tzinfo:
     elif text in names():
         return _zone(text)
     raise UnknownZone(
-        f"timezone {text[:64]!r} is no IANA name such as Europe/Berlin and no offset such as +05:30"
+        f"{echo(text)} is neither an IANA name such as Europe/Berlin nor an offset such as +05:30"
     )
 
 

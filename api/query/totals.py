@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from api.query.table import Table
-from api.view.device_totals import Served
+from api.view.device_totals import Served, Total
 
 
 class Row(msgspec.Struct, gc=False, frozen=True):
@@ -15,7 +15,20 @@ class Row(msgspec.Struct, gc=False, frozen=True):
     total_energy_consumed: Served
 
 
+#: A row with `exact=true`: the columns of EXACT_TOTALS.
+ExactRow = Total
+
+_EXPLAINED = "Energy consumed by a device, all readings added."
 TOTALS = Table(
     {"device_id": "String", "total_energy_consumed": "Float64"},
-    explained="Energy consumed by a device, all readings added.",
+    explained=_EXPLAINED,
+)
+EXACT_TOTALS = Table(
+    {
+        "device_id": "String",
+        "total_energy_consumed": "Float64",
+        "total_energy_consumed_exact": "String",
+        "readings": "UInt64",
+    },
+    explained=_EXPLAINED,
 )

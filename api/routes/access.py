@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Security
+from fastapi.routing import APIRoute
 from fastapi.security import APIKeyQuery, HTTPBearer, SecurityScopes
 from starlette.requests import Request
 
@@ -16,7 +17,7 @@ from api.auth.authorization import require
 from api.auth.token_store import Token
 from api.dependencies import Services
 from api.http.parameters import NoParameters
-from api.view.version_view import ViewVersionView
+from api.view.totals_view import TotalsView
 
 _IN_HEADER = HTTPBearer(scheme_name="header", auto_error=False)
 _AS_PARAMETER = APIKeyQuery(name="token", scheme_name="parameter", auto_error=False)
@@ -38,17 +39,47 @@ async def _token(
 
     The two schemes are for the document: what they take from a request is not strict enough.
     """
+    return _required(needed, request, within_bounds=False)
+
+
+async def _bound_token(
+    needed: SecurityScopes,
+    request: Request,
+    in_header: Annotated[object, Security(_IN_HEADER)],
+    as_parameter: Annotated[object, Security(_AS_PARAMETER)],
+) -> Token:
+    """Return the token of a request, a bound one too."""
+    return _required(needed, request, within_bounds=True)
+
+
+def _required(needed: SecurityScopes, request: Request, *, within_bounds: bool) -> Token:
     services: Services = request.app.state.services
     given = request.query_params.getlist("token") or None
-    return require(services.tokens, request.scope["headers"], given, needed.scopes)
+    return require(
+        services.tokens,
+        request.scope["headers"],
+        given,
+        needed.scopes,
+        within_bounds=within_bounds,
+    )
 
 
-def needs(*scopes: str) -> Any:
-    """Depend on a token with these scopes; without any, on a valid token."""
-    return Security(_token, scopes=scopes)
+def needs(*scopes: str, within_bounds: bool = False) -> Any:
+    """Depend on a token with these scopes; without any, on a valid token.
+
+    A token of devices or places is refused unless the route keeps to its bounds, and says so.
+    """
+    return Security(_bound_token if within_bounds else _token, scopes=scopes)
 
 
-async def _running_view(request: Request) -> ViewVersionView:
+def is_open_to(route: APIRoute, token: Token) -> bool:
+    """Whether a route serves such a token, as far as its bounds go."""
+    return token.bounds is None or all(
+        each.call is not _token for each in route.dependant.dependencies
+    )
+
+
+async def _running_view(request: Request) -> TotalsView:
     services: Services = request.app.state.services
     return services.live.running()
 
@@ -59,5 +90,5 @@ async def _no_parameters(parameters: Annotated[NoParameters, Query()]) -> None:
 
 Parts = Annotated[Services, Depends(services_of)]
 #: 503 while the view loads.
-RunningView = Annotated[ViewVersionView, Depends(_running_view)]
+RunningView = Annotated[TotalsView, Depends(_running_view)]
 NO_PARAMETERS = Depends(_no_parameters)

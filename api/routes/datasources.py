@@ -15,7 +15,7 @@ from api.http.responses import JsonAnswer
 from api.http.routing import Router
 from api.ingest.file_parameters import AppendParameters, NamedAppendParameters
 from api.query.data_sources import DataSourceSchema, described
-from api.routes.access import NO_PARAMETERS, Parts, needs
+from api.routes.access import NO_PARAMETERS, Parts, RunningView, needs
 from api.routes.documented import PARTLY_WRITTEN, WITH_TOKEN, errors
 from api.routes.idempotency_key import IDEMPOTENCY_KEY
 from contract.decoding import COLUMNS
@@ -23,7 +23,7 @@ from contract.topics import DATA_SOURCE
 
 router = Router(tags=["Data sources"], responses=WITH_TOKEN)
 
-Writer = Annotated[Token, needs(APPEND)]
+Writer = Annotated[Token, needs(APPEND, within_bounds=True)]
 
 
 class DataSources(BaseModel):
@@ -44,9 +44,9 @@ _READ: dict[str, Any] = {"dependencies": [needs(READ_DATASOURCES), NO_PARAMETERS
 
 
 @router.get("/v0/datasources", response_model=DataSources, summary="The data sources", **_READ)
-async def list_datasources(services: Parts) -> Response:
+async def list_datasources(view: RunningView) -> Response:
     """List all there are."""
-    return JsonAnswer({"datasources": [described(services.live.view)]})
+    return JsonAnswer({"datasources": [described(view)]})
 
 
 @router.get(
@@ -55,15 +55,15 @@ async def list_datasources(services: Parts) -> Response:
     summary="Schema and row counts",
     **_READ,
 )
-async def read_datasource(services: Parts) -> Response:
+async def read_datasource(view: RunningView) -> Response:
     """Describe the readings."""
-    return JsonAnswer(described(services.live.view))
+    return JsonAnswer(described(view))
 
 
 _APPEND: dict[str, Any] = {
     "response_model": Appended,
     "responses": {**errors(404, 408, 413, 422), **PARTLY_WRITTEN},
-    "dependencies": [needs(APPEND), IDEMPOTENCY_KEY],
+    "dependencies": [needs(APPEND, within_bounds=True), IDEMPOTENCY_KEY],
     "openapi_extra": {
         "requestBody": {
             "content": {"text/csv": {"schema": {"type": "string"}, "example": ",".join(COLUMNS)}},
@@ -85,7 +85,7 @@ async def append(
     asked: Annotated[AppendParameters, Query()],
 ) -> Response:
     """Append a file."""
-    return await services.append.answer(request, asked, token.name)
+    return await services.append.answer(request, asked, token)
 
 
 @router.post(f"/v1/datasources/{DATA_SOURCE}/append", **_APPEND)
@@ -96,4 +96,4 @@ async def append_to_named(
     asked: Annotated[NamedAppendParameters, Query()],
 ) -> Response:
     """Append a file to the data source in the path."""
-    return await services.append.answer(request, asked, token.name)
+    return await services.append.answer(request, asked, token)

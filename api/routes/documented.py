@@ -1,4 +1,4 @@
-"""What OpenAPI says of all routes alike: errors, headers, bodies of errors."""
+"""What OpenAPI says about all routes alike: errors, headers, bodies of errors."""
 
 from __future__ import annotations
 
@@ -82,3 +82,15 @@ TAGGED_HEADERS = READ_HEADERS | headers(
     ETag="Changes with the totals; send it back in If-None-Match"
 )
 NOT_MODIFIED: Responses = {304: {"description": _MEANINGS[304], "headers": TAGGED_HEADERS}}
+
+_SERIES_HEADERS = TAGGED_HEADERS | headers(
+    X_Timezone_Version="The release of the zone data that buckets are cut with"
+)
+
+
+def of_the_series(described: dict[str, Any]) -> Responses:
+    """Describe the answers out of the series: a body, or nothing where nothing has changed."""
+    return {
+        200: described | {"headers": _SERIES_HEADERS},
+        304: {"description": _MEANINGS[304], "headers": _SERIES_HEADERS},
+    }

@@ -53,11 +53,11 @@ _BODY = {
     status_code=202,
     response_model=Rows,
     responses={
-        200: {"model": Rows, "description": "With `wait=true`: and reads show all rows"},
+        200: {"model": Rows, "description": "With `wait=true` or `all`: and reads show all rows"},
         **errors(404, 408, 413, 422),
         **PARTLY_WRITTEN,
     },
-    dependencies=[needs(APPEND), Depends(_asked), IDEMPOTENCY_KEY],
+    dependencies=[needs(APPEND, within_bounds=True), Depends(_asked), IDEMPOTENCY_KEY],
     openapi_extra={"requestBody": _BODY},
     summary="Send readings",
     response_description="All rows are acknowledged by Kafka",
@@ -72,14 +72,11 @@ async def send_events(request: Request) -> Response:
     scope = request.scope
     services: Services = scope["app"].state.services
     parameters = parse_query(scope["query_string"])
-    token = require(services.tokens, scope["headers"], parameters.get("token"), (APPEND,))
+    given = parameters.get("token")
+    token = require(services.tokens, scope["headers"], given, (APPEND,), within_bounds=True)
     asked = EventsParameters.read(parameters)
-    outcome = await services.events.write(request, token.name)
-    is_shown = asked.wait == "true" and await services.events.is_visible(outcome)
-    return JsonAnswer(
-        {
-            "successful_rows": outcome.successful_rows,
-            "quarantined_rows": outcome.quarantined_rows,
-        },
-        200 if is_shown else 202,
+    outcome = await services.events.write(request, token)
+    is_shown = asked.wait != "false" and await services.events.is_visible(
+        outcome, with_series=asked.wait == "all"
     )
+    return JsonAnswer(outcome.counts, 200 if is_shown else 202)

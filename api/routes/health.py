@@ -52,8 +52,8 @@ async def ready(services: Parts) -> Response:
     elif not reasons and services.publisher is not None and services.publisher.problem:
         reasons = [services.publisher.problem]
     if reasons:
-        return JsonAnswer(readiness(view, lag, reasons), 503, {"Retry-After": "1"})
-    return JsonAnswer(readiness(view, lag, reasons))
+        return JsonAnswer(readiness(services.live, lag, reasons), 503, {"Retry-After": "1"})
+    return JsonAnswer(readiness(services.live, lag, reasons))
 
 
 @router.get(

@@ -15,18 +15,16 @@ from api.auth.scopes import READ_QUARANTINE, READ_TOTALS
 from api.auth.token_store import Token
 from api.dependencies import Services
 from api.errors import ViewNotRunning
-from api.http.form_parameters import receive_form
-from api.http.media_types import JSON, URLENCODED
+from api.http.media_types import JSON
 from api.http.parameters import parse_query
-from api.http.request_body import Body
 from api.http.routing import DirectRoute, Router
 from api.query import by_device, quarantine
 from api.query.by_device import Listing
 from api.query.formats.catalogue import FORMATS, Format
 from api.query.formats.envelope import answer_schema
-from api.query.freshness_headers import entity_tag, is_same, read_headers
+from api.query.freshness_headers import ZONES_HEADER, entity_tag, is_same, read_headers
 from api.query.quarantine import Paging
-from api.query.totals import TOTALS
+from api.query.totals import EXACT_TOTALS, TOTALS
 from api.routes.access import Parts, RunningView, needs
 from api.routes.documented import (
     NOT_MODIFIED,
@@ -36,12 +34,14 @@ from api.routes.documented import (
     errors,
     headers,
 )
+from api.routes.forms import form_of, given_by_form
+from api.routes.series_answers import answer_of_series
 
 listings = Router(route_class=DirectRoute, tags=["Pipes"], responses=WITH_TOKEN)
 router = Router(tags=["Pipes"], responses=WITH_TOKEN)
 
-TotalsReader = Annotated[Token, needs(READ_TOTALS)]
-QuarantineReader = Annotated[Token, needs(READ_QUARANTINE)]
+TotalsReader = Annotated[Token, needs(READ_TOTALS, within_bounds=True)]
+QuarantineReader = Annotated[Token, needs(READ_QUARANTINE, within_bounds=True)]
 
 
 async def _asked(listing: Annotated[Listing, Query()]) -> None:
@@ -49,27 +49,20 @@ async def _asked(listing: Annotated[Listing, Query()]) -> None:
 
 
 async def _form(request: Request, services: Parts, token: TotalsReader) -> Listing:
-    """Receive a form; what is given in the query and in the form is given twice."""
-    given = parse_query(request.scope["query_string"])
-    # A budget of its own: who may only read takes nothing that writers need.
-    with Body(services.forms, token.name, services.spool_directory) as body:
-        seconds = services.settings.body_timeout_seconds
-        form = await receive_form(request, body, seconds, services.slices)
-    for name, values in form.items():
-        given.setdefault(name, []).extend(values)
-    return Listing.read(given)
+    """Receive a form."""
+    return Listing.read(await given_by_form(request, services, token))
 
 
 def _add_totals(path: str, form: Format) -> None:
     """Add the listing of totals in one format: by GET with a query, by POST with a form."""
     name = path.rpartition("/")[2]
-    listed = content(form.media_type, form.schema(TOTALS), headers=TAGGED_HEADERS)
+    listed = content(form.media_type, form.schema(TOTALS, EXACT_TOTALS), headers=TAGGED_HEADERS)
 
     @listings.get(
         path,
         response_class=Response,
-        responses={200: listed, **NOT_MODIFIED},
-        dependencies=[needs(READ_TOTALS), Depends(_asked)],
+        responses={200: listed, **NOT_MODIFIED, **errors(404)},
+        dependencies=[needs(READ_TOTALS, within_bounds=True), Depends(_asked)],
         summary=f"Totals by device: {name}",
         response_description="One row for each device",
     )
@@ -79,15 +72,21 @@ def _add_totals(path: str, form: Format) -> None:
         began_at, scope = time.perf_counter(), request.scope
         services: Services = scope["app"].state.services
         parameters = parse_query(scope["query_string"])
-        token = require(services.tokens, scope["headers"], parameters.get("token"), (READ_TOTALS,))
-        query = Listing.read(parameters).query()
+        given = parameters.get("token")
+        token = require(
+            services.tokens, scope["headers"], given, (READ_TOTALS,), within_bounds=True
+        )
+        asked = Listing.read(parameters)
+        if asked.is_of_series(token.bounds):
+            of_series = (token, asked.series_query(token.bounds))
+            return await answer_of_series(request, services, of_series, form)
         view = services.live.running()
-        said = _said(services, view)
+        said = _said(services, view, asked, token)
         if is_same(scope["headers"], said["ETag"]):
             return Response(status_code=304, headers=said)
         return await services.totals.answer(
             token.name,
-            query,
+            asked.query(token.bounds),
             view,
             form,
             said,
@@ -98,12 +97,13 @@ def _add_totals(path: str, form: Format) -> None:
     @router.post(
         path,
         response_class=Response,
-        responses={200: listed, **errors(408, 413)},
-        openapi_extra={"requestBody": _FORM},
+        responses={200: listed, **errors(404, 408, 413)},
+        openapi_extra=form_of(Listing),
         summary=f"The same, asked for with a form: {name}",
         response_description="One row for each device",
     )
     async def read_totals_by_form(
+        request: Request,
         services: Parts,
         token: TotalsReader,
         asked: Annotated[Listing, Depends(_form)],
@@ -111,18 +111,21 @@ def _add_totals(path: str, form: Format) -> None:
     ) -> Response:
         """List the totals of more devices than a URL has room for."""
         began_at = time.perf_counter()
-        said = _said(services, view)
-        return await services.totals.answer(
-            token.name, asked.query(), view, form, said, began_at=began_at
-        )
+        if asked.is_of_series(token.bounds):
+            of_series = (token, asked.series_query(token.bounds))
+            return await answer_of_series(request, services, of_series, form)
+        said = _said(services, view, asked, token)
+        query = asked.query(token.bounds)
+        return await services.totals.answer(token.name, query, view, form, said, began_at=began_at)
 
 
-def _said(services: Parts, view: RunningView) -> Mapping[str, str]:
-    return read_headers(view, services.lag) | {"ETag": entity_tag(view)}
+def _said(services: Parts, view: RunningView, asked: Listing, token: Token) -> Mapping[str, str]:
+    offsets = view.shown_offsets()
+    said = read_headers(view.view_version, offsets, services.lag)
+    said["ETag"] = entity_tag(view, offsets, token.bounds)
+    return said | ZONES_HEADER if "timezone" in asked.model_fields_set else said
 
 
-_FORM_SCHEMA = Listing.model_json_schema() | {"additionalProperties": False}
-_FORM = {"content": {URLENCODED: {"schema": _FORM_SCHEMA}}, "required": False}
 _add_totals(by_device.PIPE, FORMATS["json"])
 for _extension, _format in FORMATS.items():
     _add_totals(f"{by_device.PIPE}.{_extension}", _format)
@@ -156,5 +159,10 @@ async def read_quarantine(
     if view is None:
         raise ViewNotRunning("the live view version is not known yet; try again in a second")
     return await services.quarantine_pages.answer(
-        token.name, paging, view, services.quarantine, began_at=time.perf_counter()
+        token.name,
+        paging,
+        view,
+        services.quarantine,
+        began_at=time.perf_counter(),
+        bounds=token.bounds,
     )

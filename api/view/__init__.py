@@ -1,1 +1,1 @@
-"""The view in memory: follows the changelog of the live version."""
+"""What readers see of the views: follows the changelogs of the live version into copies."""

@@ -1,9 +1,10 @@
-"""Follows the changelog of a view in one version into a FollowedView, for ever.
+"""Follows the changelog of a view in one version into a FollowedView, forever.
 
-Reads the changelog, read_committed, all partitions from the start. Guarantees: the view is
-RUNNING only after it reached ends that were asked for lately, and goes back to CATCHING_UP when
-it was behind for so long that compaction may have taken what it had not read. Without the broker
-it keeps its last totals; aiokafka connects again by itself.
+Reads the changelog, read_committed, all partitions: from the start, or from where a copy on disk
+ends, if it is of this changelog. Guarantees: the view is RUNNING only after it reached ends that
+were asked for lately, and goes back to CATCHING_UP when it was behind for so long that compaction
+may have taken what it had not read. Without the broker it keeps its last rows; aiokafka connects
+again by itself.
 """
 
 from __future__ import annotations
@@ -12,12 +13,24 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from aiokafka.errors import CorruptRecordException, KafkaError, OffsetOutOfRangeError
 
-from api.view.followed_view import FollowedView, ViewState
-from contract.errors import CorruptRecord
+from api.view.compaction_lag import ReadConfigs, ask_kafka, require_compaction_lag
+from api.view.followed_view import FollowedView, ViewState, ViewUnusable
+from api.view.resuming import (
+    ChangelogReplaced,
+    PartitionsChanged,
+    ReadBirths,
+    lacking_head,
+    read_births,
+    require_removals,
+    resume,
+)
+from contract.errors import CorruptRecord, text_of
+from contract.topics import MIN_COMPACTION_LAG_MS
 from contract.view_versions import ViewVersion
 from kafka_io.batches.reader import ChunkReader
 
@@ -25,23 +38,16 @@ log = logging.getLogger("api.view.changelog_follower")
 
 #: Half of the changelog's min.compaction.lag.ms: whoever was at the end this recently has
 #: missed nothing; after longer, records up to that end may be gone for newer ones behind it.
-#: tests/unit/api/test_follower.py holds the two together.
-STALE_SECONDS = 150.0
+STALE_SECONDS = MIN_COMPACTION_LAG_MS / 2_000
 #: A fetch is parsed in one go: 1 MiB is about 5 ms.
 FETCH_BYTES = 1024 * 1024
 CHECK_SECONDS = 1.0
 TOPIC_CHECKS = 10
+#: As seldom as a worker asks for them.
+CONFIG_CHECKS = 120
 ANSWER_SECONDS = 5.0
 BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0)
-CORRUPT_RETRY_SECONDS = 30.0
-
-
-class ChangelogReplaced(Exception):
-    """The changelog is not the one that was read: load the view again from its start."""
-
-
-class PartitionsChanged(Exception):
-    """The changelog has more partitions than were followed; go on with all of them."""
+LONG_RETRY_SECONDS = 30.0
 
 
 Followed = TypeVar("Followed", bound=FollowedView)
@@ -57,11 +63,16 @@ class Follower(Generic[Followed]):
         version: ViewVersion,
         *,
         clock: Callable[[], float] = time.monotonic,
+        births: ReadBirths = read_births,
+        configs: ReadConfigs = ask_kafka,
     ) -> None:
-        """Only keep the arguments; `run` reads.
+        """Store the arguments; `run` reads.
 
         `new_view(view_version, partitions)` makes an empty one.
         """
+        self._read_births = births
+        #: Whether what the view keeps over a restart is not to be trusted.
+        self._must_forget = False
         self._new_view = new_view
         self._connection = connection
         self._version = version
@@ -71,6 +82,7 @@ class Follower(Generic[Followed]):
         self._ends_asked_at = 0.0
         self.view = self._empty()
         self._topic = self.view.kind.changelog(version.view_version).name
+        self._require_lag = partial(require_compaction_lag, connection, self._topic, configs)
 
     def _empty(self) -> Followed:
         return self._new_view(self._version.view_version, self._version.partitions)
@@ -88,31 +100,39 @@ class Follower(Generic[Followed]):
                 ) as reader:
                     await self._follow(reader)
             except (OffsetOutOfRangeError, ChangelogReplaced) as error:
-                log.warning("%s: %s; loading the view again", self._topic, _text(error))
+                log.warning("%s: %s; loading the view again", self._topic, text_of(error))
                 self._start_over(None)
             except (CorruptRecord, CorruptRecordException) as error:
-                log.error("%s: %s; the view is not served", self._topic, _text(error))
-                self._start_over(f"corrupt changelog: {_text(error)}")
-                await asyncio.sleep(CORRUPT_RETRY_SECONDS)
+                await self._stop_serving(f"corrupt changelog: {text_of(error)}")
+            except ViewUnusable as error:
+                # What is kept is right: following continues from it.
+                await self._stop_serving(text_of(error), forget=False)
             except (PartitionsChanged, KafkaError, OSError, TimeoutError) as error:
-                # What is loaded stays; reading goes on from the positions reached.
-                log.warning("%s: %s; connecting again", self._topic, _text(error))
+                # What is loaded stays; reading continues from the positions reached.
+                log.warning("%s: %s; connecting again", self._topic, text_of(error))
             except Exception as error:
-                # Nobody foresaw it, so nobody knows what the view shows: begin anew.
+                # Nobody foresaw it, so nobody knows what the view shows: start over.
                 log.exception("%s: unexpected failure; loading the view again", self._topic)
                 self._start_over(f"unexpected failure: {type(error).__name__}")
             failures = 0 if self.view.state is ViewState.RUNNING else failures + 1
             await asyncio.sleep(BACK_OFF_SECONDS[min(failures, len(BACK_OFF_SECONDS) - 1)])
 
-    def _start_over(self, problem: str | None) -> None:
+    async def _stop_serving(self, problem: str, *, forget: bool = True) -> None:
+        log.error("%s: %s; the view is not served", self._topic, problem)
+        self._start_over(problem, forget=forget)
+        await asyncio.sleep(LONG_RETRY_SECONDS)
+
+    def _start_over(self, problem: str | None, *, forget: bool = True) -> None:
         """Forget all; whoever holds the old view sees that it is not running."""
         self._positions = {}
+        self._must_forget |= forget
         self.view.become(ViewState.CATCHING_UP, problem)
         self.view.retire()
         self.view = self._empty()
         self.view.become(ViewState.CATCHING_UP, problem)
 
     async def _follow(self, reader: ChunkReader) -> None:
+        await self._require_lag()
         ends = await self._assign(reader)
         if self.view.state is ViewState.INITIALIZING:
             self.view.become(ViewState.CATCHING_UP)
@@ -135,7 +155,7 @@ class Follower(Generic[Followed]):
                     if self._is_long_ago(self._ends_asked_at):
                         ends = await self._ends_now(reader)
                     else:
-                        self._show_what_is_whole()
+                        await self._show_what_is_whole()
             await checks
         finally:
             checks.cancel()
@@ -152,10 +172,14 @@ class Follower(Generic[Followed]):
         begins = await reader.beginning_offsets(partitions)
         asked_at = self._clock()
         ends = await reader.end_offsets(partitions)
+        if not self._positions:
+            births = partial(self._read_births, self._connection, self._topic, begins)
+            self._positions = await resume(self.view, begins, births, forget=self._must_forget)
+            self._must_forget = False
         for partition in partitions:
             position = self._positions.setdefault(partition, begins[partition])
             if not begins[partition] <= position <= ends[partition]:
-                raise ChangelogReplaced(f"partition {partition} has no offset {position} any more")
+                raise ChangelogReplaced(f"partition {partition} no longer has offset {position}")
         reader.assign(self._positions)
         if self.view.state is not ViewState.RUNNING:
             self._ends_asked_at = asked_at
@@ -166,24 +190,15 @@ class Follower(Generic[Followed]):
         self._ends_asked_at = self._clock()
         return await reader.end_offsets(self._positions)
 
-    def _show_what_is_whole(self) -> None:
-        """Run, unless a partition may lack its head: totals would be smaller than they were.
-
-        A changelog begins with its birth, which compaction keeps; only a partition that was added
-        since may not be born yet.
-        """
-        unborn = [
-            partition
-            for partition, each in enumerate(self.view.partitions[: self._version.partitions])
-            if each.birth is None
-        ]
-        if not unborn:
+    async def _show_what_is_whole(self) -> None:
+        """Run, unless a partition may lack its head: totals would be smaller than they were."""
+        problem = lacking_head(self.view, self._version.partitions, self._topic)
+        if problem is None:
+            require_removals(self.view)
+            await self.view.show_kept()
             self.view.become(ViewState.RUNNING)
+            self.view.saw_end()
         elif self.view.problem is None:
-            problem = (
-                f"{self._topic} has no birth record in partition {unborn[0]}: its head was removed,"
-                " or it was made again; build a new view version: energy replay start"
-            )
             log.error("%s; the view is not served", problem)
             self.view.become(ViewState.CATCHING_UP, problem)
 
@@ -206,8 +221,10 @@ class Follower(Generic[Followed]):
         """
         for turn in range(1, 1 << 62):
             await asyncio.sleep(CHECK_SECONDS)
+            if turn % CONFIG_CHECKS == 0:
+                await self._require_lag()
             asked_at = self._clock()
-            # Taken before the ends are asked for: reading goes on meanwhile, past those ends.
+            # Taken before the ends are asked for: reading continues meanwhile, past those ends.
             read_before = dict(self._positions)
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
@@ -224,7 +241,4 @@ class Follower(Generic[Followed]):
                     )
             if self.view.state is ViewState.RUNNING and await self._has_reached(reader, ends):
                 self._ends_asked_at = max(self._ends_asked_at, asked_at)
-
-
-def _text(error: Exception) -> str:
-    return str(error) or type(error).__name__
+                self.view.saw_end()

@@ -11,7 +11,7 @@ from math import inf
 
 import msgspec
 
-from contract.decimals import canonical, nearest_float, sum_exactly
+from contract.decimals import Number, canonical, nearest_float, sum_exactly
 from contract.device_totals import decode_total
 
 #: Exactly what encode_total writes, so that reading a part later cannot fail.
@@ -51,46 +51,10 @@ def total_of(key: bytes, parts: Sequence[bytes]) -> Total:
     return Total(key.decode(), served(text.encode()), text, sum(count for _, count in decoded))
 
 
-def served_totals(
-    keys: Sequence[bytes], columns: Sequence[list[bytes | None]]
-) -> tuple[Sequence[bytes], list[Served]]:
-    """Return the devices that are there and their totals, both in the order of `keys`.
-
-    Shape: a column for each source partition, with the part-total of each key, or None. Unit:
-    0.5 us for a device with one part, some 2 us with more.
-    """
-    first, *others = columns
-    merged, parts = first, len(first) - first.count(None)
-    for column in others:
-        if found := len(column) - column.count(None):
-            parts += found
-            merged = [a if a is not None else b for a, b in zip(merged, column, strict=True)]
-    if parts == len(keys) and None not in merged:
-        return keys, [served(part.rsplit(b" ", 1)[1]) for part in merged if part is not None]
-    there: list[bytes] = []
-    totals: list[Served] = []
-    for key, *several in zip(keys, *columns, strict=True):
-        some = [part for part in several if part is not None]
-        if some:
-            there.append(key)
-            totals.append(_served_sum(some))
-    return there, totals
-
-
-def _served_sum(parts: Sequence[bytes]) -> Served:
-    exacts = [part.rsplit(b" ", 1)[1] for part in parts]
-    if len(exacts) == 1:
-        return served(exacts[0])
-    if b"." not in b"".join(exacts):
-        return _plain(nearest_float(sum(map(int, exacts))))
-    return _plain(nearest_float(sum_exactly(decode_total(part)[0] for part in parts)))
-
-
-def height(total: Served, parts: Sequence[bytes]) -> float:
-    """Return what a served total is ranked by: beyond a Float64 an infinity."""
-    if total is not None:
-        return total
-    return inf if sum_exactly(decode_total(part)[0] for part in parts) > 0 else -inf
+def served_sum(parts: Sequence[bytes]) -> tuple[Served, Number]:
+    """Add part-totals: as served, and exactly."""
+    exact = sum_exactly(decode_total(part)[0] for part in parts)
+    return _plain(nearest_float(exact)), exact
 
 
 def served(exact: bytes) -> Served:

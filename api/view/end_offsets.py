@@ -16,6 +16,7 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 
+from contract.errors import text_of
 from contract.topics import READINGS
 from kafka_io.batches.reader import ChunkReader
 
@@ -37,7 +38,7 @@ class LagWatch:
     def __init__(
         self, connection: Mapping[str, Any], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Only keep the arguments; `run` asks."""
+        """Store the arguments; `run` asks."""
         self._connection = connection
         self._clock = clock
         self._ends: dict[int, int] = {}
@@ -54,7 +55,7 @@ class LagWatch:
 
     @property
     def is_silent(self) -> bool:
-        """Tell whether Kafka has not answered for a while, or never has."""
+        """Return whether Kafka has not answered for a while, or never has."""
         return self._age_seconds() > SILENT_SECONDS
 
     def _age_seconds(self) -> float:
@@ -91,7 +92,7 @@ class LagWatch:
                 ) as reader:
                     await self._poll(reader)
             except (KafkaError, OSError) as error:
-                log.warning("the ends of %s are unknown: %s", READINGS.name, _text(error))
+                log.warning("the ends of %s are unknown: %s", READINGS.name, text_of(error))
             await asyncio.sleep(POLL_SECONDS)
 
     async def _poll(self, reader: ChunkReader) -> None:
@@ -107,12 +108,8 @@ class LagWatch:
                         self.saw(await reader.end_offsets(partitions), asked_at)
                 silent = 0
             except (KafkaError, TimeoutError) as error:
-                log.warning("the ends of %s are unknown: %s", READINGS.name, _text(error))
+                log.warning("the ends of %s are unknown: %s", READINGS.name, text_of(error))
                 silent += 1
                 if silent >= SILENT_POLLS:
                     return
             await asyncio.sleep(POLL_SECONDS)
-
-
-def _text(error: Exception) -> str:
-    return str(error) or type(error).__name__

@@ -1,40 +1,35 @@
 """A view of one version, followed: rows of each partition as of its newest marker.
 
 Records of a changelog partition are held back until the marker of their transaction, then
-become visible in one step with it. Between two awaits of a reader nothing changes; a reader
-that awaits takes a snapshot. Not thread-safe: one event loop, one feeder. The rows of any view;
-what readers of device_totals ask besides is in version_view.py.
+become visible in one step with it. Where the rows are kept is a subclass's: copied_view.py. Not
+thread-safe: one event loop, one feeder.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
 import time
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from enum import Enum
 
-from api.view.layered_map import Layer, LayeredMap
-from api.view.reserved_keys import is_of_a_later_build, reserved_keys
+from api.view.partition_view import Held, PartitionView
+from api.view.reserved_keys import is_of_a_later_build, is_reserved
 from contract.changelog import (
     BIRTH_KEY,
     MARKER_KEY,
-    Birth,
     Marker,
     check_follows,
     decode_birth,
     decode_marker,
 )
 from contract.errors import CorruptRecord, DoesNotFollow
-from contract.freshness import freshness_seconds
+from contract.freshness import Ages, freshness_seconds
 from contract.view import View
 from kafka_io.batches.chunk import Record, RecordChunk
 
 #: After a slice of this many records other tasks get their turn: about 1 ms.
 SLICE_RECORDS = 1_000
-#: Waiters of a partition that are not looked through for cancelled ones.
-WAITERS_SWEPT = 64
-_UNMARKED = Marker(applied_offset=-1)
 
 
 class ViewState(Enum):
@@ -45,52 +40,15 @@ class ViewState(Enum):
     RUNNING = "running"
 
 
-class PartitionView:
-    """What one changelog partition says."""
-
-    __slots__ = ("_waiters", "_waiters_swept", "birth", "held", "marker", "rows")
-
-    def __init__(self) -> None:
-        """Begin with nothing applied."""
-        self.rows = LayeredMap()
-        self.marker = _UNMARKED
-        self.birth: Birth | None = None
-        #: Records of a transaction whose marker has not come yet.
-        self.held: Layer = {}
-        self._waiters: list[tuple[int, int, asyncio.Future[bool]]] = []
-        #: How many were left when those who wait no longer were taken out.
-        self._waiters_swept = 0
-
-    def reached(self, offset: int) -> asyncio.Future[bool]:
-        """Return what becomes True once `offset` is applied, False if this view is retired."""
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        if self.marker.applied_offset >= offset:
-            future.set_result(True)
-        else:
-            heapq.heappush(self._waiters, (offset, id(future), future))
-            if len(self._waiters) > 2 * self._waiters_swept + WAITERS_SWEPT:
-                # With the worker away nothing else would ever take out who has given up.
-                self._waiters = [each for each in self._waiters if not each[2].done()]
-                heapq.heapify(self._waiters)
-                self._waiters_swept = len(self._waiters)
-        return future
-
-    def show(self, held: Layer, marker: Marker) -> None:
-        """Make a transaction visible: its rows and its marker together."""
-        self.rows.apply(held)
-        self.marker = marker
-        self.wake(marker.applied_offset)
-
-    def wake(self, applied_offset: int | None) -> None:
-        """Answer who waits for an offset up to this one; None: all, with False."""
-        while self._waiters and (applied_offset is None or self._waiters[0][0] <= applied_offset):
-            future = heapq.heappop(self._waiters)[2]
-            if not future.done():
-                future.set_result(applied_offset is not None)
+class ViewUnusable(Exception):
+    """What a view is kept in cannot be used now; the text says why, and it is tried again."""
 
 
-class FollowedView:
+class FollowedView(ABC):
     """All partitions of a view in one version."""
+
+    #: Whether a record without a value removes a row; else there is no such record.
+    removes = False
 
     def __init__(self, view: View, view_version: int, partitions: int) -> None:
         """Begin empty, with a changelog partition for each source partition."""
@@ -101,13 +59,18 @@ class FollowedView:
         #: Why this view is not served, where time alone will not mend it.
         self.problem: str | None = None
         self.transactions = 0
+        #: Called after each change of the state, or of what a copy of it shows.
+        self.on_change: Callable[[], None] = lambda: None
         self._changed = asyncio.Event()
 
     def become(self, state: ViewState, problem: str | None = None) -> None:
         """Change the state and tell who waits for it."""
         self.state, self.problem = state, problem
+        if state is ViewState.RUNNING:
+            self._observe()
         self._changed.set()
         self._changed = asyncio.Event()
+        self.on_change()
 
     async def until(self, state: ViewState) -> None:
         """Return once the view is in this state."""
@@ -116,7 +79,15 @@ class FollowedView:
 
     def extend(self, partitions: int) -> None:
         """Follow more partitions from now on: the readings topic was given more."""
-        self.partitions += [PartitionView() for _ in range(partitions - len(self.partitions))]
+        added = range(partitions - len(self.partitions))
+        self.partitions += [PartitionView() for _ in added]
+        if self.state is ViewState.RUNNING:
+            self._observe()
+
+    def _observe(self) -> None:
+        """Note from now on how old readings are when they can be seen; not while all is loaded."""
+        for each in self.partitions:
+            each.ages = each.ages or Ages()
 
     def retire(self) -> None:
         """Answer all who wait for offsets: this view will not reach them."""
@@ -125,17 +96,13 @@ class FollowedView:
 
     # Reading
 
-    def parts_of(self, key: bytes) -> list[bytes]:
-        """Return the parts of a row, none if it is unknown."""
-        return [part for each in self.partitions if (part := each.rows.get(key)) is not None]
-
-    def columns_of(self, keys: Sequence[bytes]) -> list[list[bytes | None]]:
-        """Return the parts of rows: for each partition a list, None where it has none."""
-        return [each.rows.get_many(keys) for each in self.partitions]
-
     def applied_offsets(self) -> list[int]:
         """Return the applied offset of each partition, -1 for none."""
         return [each.marker.applied_offset for each in self.partitions]
+
+    def shown_offsets(self) -> list[int]:
+        """Return those of what readers are shown now: in a copy on disk they may be newer."""
+        return self.applied_offsets()
 
     def freshness_seconds(self) -> float | None:
         """Return the age of the newest counted reading, None if none is counted."""
@@ -160,45 +127,70 @@ class FollowedView:
         """
         number, is_row = chunk.partition, self.kind.is_row
         partition = self.partitions[number]
-        for records in chunk.slices():
-            held = partition.held
-            for record in records:
-                value = record.value
-                if value is not None and is_row(value):
-                    held[record.key] = value  # type: ignore[index]  # None is refused in _checked
-                else:
-                    await self._take_special(number, record)
-                    held = partition.held
-            if len(records) >= SLICE_RECORDS:
-                await asyncio.sleep(0)
+        for batches in chunk.slices():
+            # One batch may be a whole fetch.
+            for start in range(0, len(batches), SLICE_RECORDS):
+                records = batches[start : start + SLICE_RECORDS]
+                held = partition.held
+                for record in records:
+                    value = record.value
+                    if value is not None and is_row(value):
+                        held[record.key] = value  # type: ignore[index]  # refused at the marker
+                    else:
+                        await self._take_special(number, record)
+                        held = partition.held
+                if len(records) == SLICE_RECORDS:
+                    await asyncio.sleep(0)
 
     async def _take_special(self, number: int, record: Record) -> None:
-        partition, value = self.partitions[number], record.value
-        if record.key == MARKER_KEY and value is not None:
+        partition, key, value = self.partitions[number], record.key, record.value
+        if key == MARKER_KEY and value is not None:
             marker = decode_marker(value)
-            _check_follows(number, partition.marker, marker, record.offset)
+            _check_follows(number, partition.newest or partition.marker, marker, record.offset)
             held, partition.held = partition.held, {}
-            await self._show(number, held, marker)
+            partition.newest = marker
+            await self._show(number, held, marker, record.offset)
             self.transactions += 1
-        elif record.key == BIRTH_KEY and value is not None:
+        elif key == BIRTH_KEY and value is not None:
             partition.birth = decode_birth(value)
-        elif record.key is None or not is_of_a_later_build(record.key):
-            raise CorruptRecord(
-                f"no record of ours in the changelog, offset {record.offset}: key {record.key!r}"
-            )
+            await self._keep_birth(number, value)
+        elif key is None or not is_of_a_later_build(key):
+            if key is None or value is not None or not self.removes or is_reserved(key):
+                raise CorruptRecord(
+                    f"an unknown record in the changelog, offset {record.offset}: key {key!r}"
+                )
+            partition.held[key] = None
 
-    async def _show(self, number: int, held: Layer, marker: Marker) -> None:
-        """Make a transaction visible. Raises: CorruptRecord where a key is none of a row."""
-        for key in reserved_keys(list(held)):
-            del held[key]
-        self.partitions[number].show(held, marker)
+    @abstractmethod
+    async def _show(self, number: int, held: Held, marker: Marker, offset: int) -> None:
+        """Make a transaction visible, now or in `merge`; its marker is at this offset.
 
+        Raises: CorruptRecord where a key is none of a row.
+        """
+
+    async def _keep_birth(self, number: int, value: bytes) -> None:  # noqa: B027
+        """Keep a birth record as it stands in the changelog."""
+
+    async def resume(self) -> dict[int, int]:
+        """Take up what was kept over a restart; returns offsets of the changelog to continue at."""
+        return {}
+
+    async def forget(self) -> None:  # noqa: B027
+        """Forget what was kept: the changelog is read from its start."""
+
+    async def show_kept(self) -> None:  # noqa: B027
+        """Let what is kept be shown: the view is whole, and will run."""
+
+    def saw_end(self) -> None:  # noqa: B027
+        """Take in that all of the changelog up to now is read."""
+
+    def may_lack_removals(self) -> bool:
+        """Whether the changelog may have forgotten removed rows that this view has not read of."""
+        return False
+
+    @abstractmethod
     async def merge(self) -> None:
-        """Tidy the layers that large transactions and snapshots left; call it now and then."""
-        for partition in self.partitions:
-            if partition.rows.depth > 1:
-                for _ in partition.rows.merge():
-                    await asyncio.sleep(0)
+        """Work off what the chunks of a fetch have left; called after each fetch."""
 
 
 def _check_follows(number: int, before: Marker, marker: Marker, offset: int) -> None:

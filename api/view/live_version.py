@@ -1,25 +1,25 @@
 """Which view is served: the one `energy_views` names as live.
 
-Reads `energy_views`, from its start and then for ever. When the pointer names another version,
-that one is loaded beside the one served, and takes its place in one step once it has reached
-the offsets served last; until then nothing changes for a reader. The version before stays
-loaded until it is dropped, so that going back takes one step too.
+Reads `energy_views`, from its start and then forever. When the pointer names another version,
+that one is loaded beside the one served, and takes its place as serving.py says. The version
+before stays loaded until it is dropped, so that going back takes one step too. Copies of dropped
+versions are removed from disk.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiokafka.errors import KafkaError
 
-from api.errors import ViewNotRunning
-from api.view.changelog_follower import Follower
+from api.view.copy.copies import Copies
+from api.view.followed_version import FollowedVersion
 from api.view.followed_view import ViewState
-from api.view.version_view import ViewVersionView
-from contract.errors import CorruptRecord
+from api.view.serving import Serving
+from contract.errors import CorruptRecord, text_of
 from contract.topics import VIEWS
 from contract.view_versions import Views, ViewVersion
 from kafka_io.batches.reader import ChunkReader
@@ -27,46 +27,23 @@ from kafka_io.batches.reader import ChunkReader
 log = logging.getLogger("api.view.live_version")
 
 BACK_OFF_SECONDS = 1.0
-#: How often the next view is compared with the one served.
-SWITCH_SECONDS = 0.05
+LOOK_SECONDS = 0.05
 
 
-class LiveView:
+class LiveView(Serving):
     """Serves one view version and prepares the next."""
 
-    def __init__(self, connection: Mapping[str, Any]) -> None:
-        """Only keep the arguments; `run` reads."""
+    def __init__(self, connection: Mapping[str, Any], copies: Copies) -> None:
+        """Store the arguments; `run` reads."""
+        super().__init__()
+        #: Called after each change of what is served, or of what it shows; set before `run`.
+        self.on_change: Callable[[], None] = lambda: None
         self._connection = connection
-        self._serving: Follower[ViewVersionView] | None = None
-        #: What a reader was shown last; its offsets stay when its follower begins anew.
-        self._shown: ViewVersionView | None = None
-        self._followers: dict[int, Follower[ViewVersionView]] = {}
-        self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._switching: asyncio.Task[None] | None = None
+        self._copies = copies
+        self._followed: dict[int, FollowedVersion] = {}
+        self._views = Views()
+        self._ending: set[asyncio.Task[None]] = set()
         self._keeping: asyncio.Task[None] | None = None
-        self.problem: str | None = None
-        self.switches = 0
-
-    @property
-    def view(self) -> ViewVersionView | None:
-        """The view served, whatever its state; None before the pointer was read."""
-        return self._serving.view if self._serving else None
-
-    def running(self) -> ViewVersionView:
-        """Return the view for a read. Raises: ViewNotRunning."""
-        view = self.view
-        if view is None or view.state is not ViewState.RUNNING:
-            raise ViewNotRunning("the totals are being loaded; try again in a second")
-        self._shown = view
-        return view
-
-    async def reached(self, offsets: Mapping[int, int]) -> None:
-        """Return once reads show everything up to these offsets, over any switch of views."""
-        while True:
-            view = self.view
-            if view is not None and view.state is ViewState.RUNNING and await view.reached(offsets):
-                return
-            await asyncio.sleep(SWITCH_SECONDS)
 
     async def run(self) -> None:
         """Follow the pointer until cancelled; then all that it started ends too."""
@@ -75,15 +52,15 @@ class LiveView:
                 try:
                     await self._follow_pointer()
                 except (KafkaError, CorruptRecord, OSError, TimeoutError) as error:
-                    self.problem = f"energy_views: {error or type(error).__name__}"
+                    self.problem = f"energy_views: {text_of(error)}"
                     log.warning("%s; reading it again", self.problem)
                 await asyncio.sleep(BACK_OFF_SECONDS)
         finally:
             beside = [task for task in (self._switching, self._keeping) if task is not None]
-            tasks = [*self._tasks.values(), *beside]
-            for task in tasks:
+            for task in beside:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            ends = [each.stop() for each in self._followed.values()]
+            await asyncio.gather(*beside, *ends, return_exceptions=True)
 
     async def _follow_pointer(self) -> None:
         views = Views()
@@ -114,69 +91,51 @@ class LiveView:
             return
         self.problem = None
         following = self._follow(version)
-        if self._switching is not None:
-            self._switching.cancel()
-            self._switching = None
-        if self._serving is None:
-            self._serving = following
-        elif self._serving is not following:
+        if self._serving not in (None, following):
             log.info("view version %d is live now", version.view_version)
-            self._switching = asyncio.create_task(self._switch(following, views))
+        self._views = views
+        self.serve(following)
         self._keep(views)
+        self.on_change()
 
-    def _follow(self, version: ViewVersion) -> Follower[ViewVersionView]:
-        """Return the follower of a version, from now on loaded or being loaded."""
+    def _follow(self, version: ViewVersion) -> FollowedVersion:
+        """Return what is followed of a version, from now on loaded or being loaded."""
         number = version.view_version
-        if number not in self._followers:
-            self._followers[number] = follower = Follower(
-                ViewVersionView, self._connection, version
+        if number not in self._followed:
+            self._followed[number] = FollowedVersion(
+                self._connection, version, self._copies, on_change=self.on_change
             )
-            self._tasks[number] = asyncio.create_task(follower.run())
-        return self._followers[number]
+        return self._followed[number]
+
+    async def forget_dead_readers(self) -> None:
+        """Free what processes held that read the copies and were killed."""
+        for followed in [*self._followed.values()]:
+            await followed.forget_dead_readers()
+
+    def has_switched(self) -> None:
+        """Forget what was followed for the sake of the version served before."""
+        self._keep(self._views)
+        self.on_change()
 
     def _keep(self, views: Views) -> None:
         """Follow the versions there is a way back to, forget those that are dropped."""
         if self._keeping is not None:
             self._keeping.cancel()
-        self._keeping = asyncio.create_task(self._load_kept(views))
         wanted = {views.live, *(version.view_version for version in views.in_state("previous"))}
-        for number in self._followers.keys() - wanted:
-            follower = self._followers[number]
-            if follower is not self._serving:
-                self._tasks.pop(number).cancel()
-                del self._followers[number]
-                follower.view.retire()
+        for number in self._followed.keys() - wanted:
+            if self._followed[number] is not self._serving:
+                dropped = self._followed.pop(number)
+                dropped.retire()
+                self._ending.add(asyncio.create_task(dropped.stop()))
+        self._keeping = asyncio.create_task(self._load_kept(views))
 
     async def _load_kept(self, views: Views) -> None:
-        """Load them after the live one, which readers wait for."""
+        """Load them after the live one, which readers wait for; then remove what is left over."""
         while (view := self.view) is None or view.state is not ViewState.RUNNING:  # noqa: ASYNC110
-            await asyncio.sleep(SWITCH_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
         for version in views.in_state("previous"):
             self._follow(version)
-
-    async def _switch(self, following: Follower[ViewVersionView], views: Views) -> None:
-        """Wait until the next view shows no less than readers were shown, then serve it."""
-        assert self._serving is not None
-        while not _may_follow(following.view, self._serving.view, self._shown):  # noqa: ASYNC110
-            await asyncio.sleep(SWITCH_SECONDS)
-        former = self._serving
-        self._serving = following
-        self.switches += 1
-        log.info("view version %d is served now", following.view.view_version)
-        # Who waits for offsets waits on the view that is served.
-        former.view.retire()
-        self._keep(views)
-
-
-def _may_follow(
-    following: ViewVersionView, served: ViewVersionView, shown: ViewVersionView | None
-) -> bool:
-    if following.state is not ViewState.RUNNING:
-        return False
-    least = served if served.state is ViewState.RUNNING else shown
-    if least is None:
-        return True
-    ahead, offsets = following.applied_offsets(), least.applied_offsets()
-    return len(ahead) >= len(offsets) and all(
-        new >= old for new, old in zip(ahead, offsets, strict=False)
-    )
+        if self._ending:
+            # Waited for, not gathered: whoever cancels this does not cancel them.
+            self._ending -= (await asyncio.wait(self._ending))[0]
+        await self._copies.keep_only(self._followed.keys())

@@ -8,9 +8,14 @@ from contract.changelog import BIRTH_KEY, MARKER_KEY, RESERVED_PREFIX
 from contract.errors import CorruptRecord
 
 
+def is_reserved(key: bytes) -> bool:
+    """Whether this key is none of a row."""
+    return key.startswith(RESERVED_PREFIX)
+
+
 def is_of_a_later_build(key: bytes) -> bool:
     """Whether this key is reserved and unknown: docs/CHANGELOG_FORMAT.md has us pass over it."""
-    return key.startswith(RESERVED_PREFIX) and key not in (MARKER_KEY, BIRTH_KEY)
+    return is_reserved(key) and key not in (MARKER_KEY, BIRTH_KEY)
 
 
 def reserved_keys(keys: Sequence[bytes | None]) -> set[bytes]:
@@ -32,8 +37,8 @@ def reserved_keys(keys: Sequence[bytes | None]) -> set[bytes]:
         if is_of_a_later_build(key):
             reserved.add(key)
             continue
-        if key.startswith(RESERVED_PREFIX):
-            raise CorruptRecord(f"a total under a key that is no device_id: {key!r}")
+        if is_reserved(key):
+            raise CorruptRecord(f"a total under a key that is not a device_id: {key!r}")
         try:
             key.decode()
         except UnicodeDecodeError:

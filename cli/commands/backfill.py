@@ -10,25 +10,32 @@ from contract.exit_codes import RESTART_ME
 
 def backfill(
     context: typer.Context,
-    topic: str = typer.Argument(help="The topic to copy; its values are readings."),
+    topic: str = typer.Argument(help="The topic to copy; its values must be readings."),
     begin_at: str | None = typer.Option(
-        None, "--from", metavar="earliest|TIMESTAMP|OFFSETS", help="Where to begin; earliest."
+        None,
+        "--from",
+        metavar="earliest|TIMESTAMP|OFFSETS",
+        help="Where to start. Default: earliest.",
     ),
     end_at: str | None = typer.Option(
-        None, "--to", metavar="latest|TIMESTAMP|OFFSETS", help="Where to end, not included; latest."
+        None,
+        "--to",
+        metavar="latest|TIMESTAMP|OFFSETS",
+        help="Where to end (exclusive). Default: latest.",
     ),
     bootstrap_servers: str | None = typer.Option(
-        None, help="The topic's cluster; the one of the readings topic. Same login for both."
+        None,
+        help="Cluster of the topic, same login. Default: the cluster of the readings topic.",
     ),
     import_id: str | None = typer.Option(
-        None, "--id", help="The same id never copies an offset twice; one for each topic."
+        None, "--id", help="An id never copies an offset twice. Default: one per topic."
     ),
     max_rate: int | None = typer.Option(
-        None, min=1, help="Readings per second at most, so that live traffic is not starved."
+        None, min=1, help="Limit in readings per second, to leave room for live traffic."
     ),
     as_json: bool = AS_JSON,
 ) -> None:
-    """Copy readings of another topic, exactly once; broken off, it goes on where it was."""
+    """Copy readings from another topic, exactly once; if interrupted, run it again to resume."""
     from dataclasses import asdict
 
     from cli.sparse_log import show_sparsely
@@ -59,5 +66,5 @@ def backfill(
             f" {done.seconds:.1f} s{earlier}; id {done.import_id}"
         )
     if not done.complete:
-        typer.echo("broken off; the same command continues where it was", err=True)
+        typer.echo("interrupted; run the same command again to continue", err=True)
         raise typer.Exit(stop.exit_code)

@@ -18,13 +18,13 @@ MOST_WORKERS = 64
 def up(
     context: typer.Context,
     demo: bool = typer.Option(False, "--demo", help="Add a simulated fleet, 100 readings/s."),
-    workers: int = typer.Option(1, min=1, max=MOST_WORKERS, help="How many workers to run."),
+    workers: int = typer.Option(1, min=1, max=MOST_WORKERS, help="Number of workers."),
     no_broker: bool = typer.Option(
         False, "--no-broker", help="Use the cluster at KAFKA_BOOTSTRAP_SERVERS instead."
     ),
-    home: Path | None = typer.Option(None, help="Where state is kept; instead of ENERGY_HOME."),
+    home: Path | None = typer.Option(None, help="Directory for state, instead of ENERGY_HOME."),
 ) -> None:
-    """Run broker, topics, workers and API on this machine until Ctrl-C."""
+    """Run a broker, workers and the API on this machine until Ctrl-C."""
     from local_stack.up import UpOptions
     from local_stack.up import up as run_stack
 
@@ -33,14 +33,14 @@ def up(
 
 
 def broker(context: typer.Context) -> None:
-    """Run only the local broker, under ENERGY_HOME, until Ctrl-C."""
+    """Run only the local broker until Ctrl-C; its data is in ENERGY_HOME."""
     from local_stack.broker.java import check_broker_parts
     from local_stack.broker.process import LocalBroker
     from local_stack.home import open_home
     from operations.settings import BrokerSettings
 
     settings = BrokerSettings.load(environ_of(context))
-    check_broker_parts()
+    check_broker_parts(say)
     local = LocalBroker(open_home(settings.home) / "broker", settings.broker_port)
     with Stop() as stop:
         try:
@@ -61,13 +61,13 @@ def worker(
     accept_lost_offsets: list[str] | None = typer.Option(
         None,
         metavar="PARTITION:FIRST-LAST",
-        help="Go on without exactly these offsets, removed or in a damaged batch.",
+        help="Skip exactly these offsets, which were deleted or are in a damaged batch.",
     ),
     view_version: int | None = typer.Option(
-        None, min=1, help="Stay on this view version instead of the live one."
+        None, min=1, help="Work on this view version instead of the live one."
     ),
 ) -> None:
-    """Run one worker until Ctrl-C; the same as python -m stream_app."""
+    """Run one worker until Ctrl-C; same as python -m stream_app."""
     from stream_app.__main__ import main
 
     environ = dict(environ_of(context))
@@ -79,7 +79,10 @@ def worker(
 
 
 def api(context: typer.Context) -> None:
-    """Run the HTTP server until Ctrl-C; the same as python -m api."""
+    """Run the HTTP server until Ctrl-C; same as python -m api.
+
+    With API_PROCESSES=N in the environment, N processes serve.
+    """
     from api.__main__ import main
 
     raise typer.Exit(main(environ_of(context), debug=is_debug(context)))

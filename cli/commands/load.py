@@ -31,24 +31,26 @@ class FileFormat(StrEnum):
 
 def load(
     context: typer.Context,
-    files: list[str] = typer.Argument(..., metavar="FILE...", help="- is standard input."),
-    format: FileFormat | None = typer.Option(  # noqa: A002 - the option's name
-        None, help="Not given: by each file's name (.ndjson, .csv, .parquet ...), then its content."
+    files: list[str] = typer.Argument(
+        ..., metavar="FILE...", help="Files to load; - is standard input."
     ),
-    delimiter: str = typer.Option(",", help="CSV: what stands between cells; \\t is a tab."),
-    escape: str | None = typer.Option(None, help="CSV: what takes a quote's meaning away."),
+    format: FileFormat | None = typer.Option(  # noqa: A002 - the option's name
+        None, help="Default: by file name (.ndjson, .csv, .parquet ...), then by content."
+    ),
+    delimiter: str = typer.Option(",", help="CSV: the delimiter; \\t is a tab."),
+    escape: str | None = typer.Option(None, help="CSV: the escape character."),
     columns: str | None = typer.Option(
-        None, help="CSV without a header: the order of its columns, with commas between."
+        None, help="CSV without a header: the column names, comma-separated."
     ),
     resume: bool = typer.Option(
-        False, "--resume", help="Go on with a load that broke off, wherever the file lies now."
+        False, "--resume", help="Resume an interrupted load; the file may have moved."
     ),
     max_rate: float | None = typer.Option(
-        None, min=1, help="Rows per second at most. Not given: as fast as they are taken."
+        None, min=1, help="Limit in rows per second. Default: none."
     ),
     as_json: bool = AS_JSON,
 ) -> None:
-    """Publish files of readings; bad rows go to the quarantine with file and line."""
+    """Publish files of readings; invalid rows go to the quarantine with file and line."""
     from cli.sparse_log import show_sparsely
     from operations.progress import progress
     from producer.errors import ProducerStopped
@@ -60,7 +62,9 @@ def load(
         show_sparsely("producer")
     sources = [_source(name, format, _dialect(delimiter, escape, columns)) for name in files]
     if resume and any(source.path is None for source in sources):
-        raise SettingError("--resume", "is not for standard input, which cannot be read again")
+        raise SettingError(
+            "--resume", "does not work with standard input: nothing reads that twice"
+        )
     done: dict[int, Loaded] = {}
     with Stop(RESTART_ME) as stop:
         try:
@@ -86,7 +90,7 @@ def _dialect(delimiter: str, escape: str | None, columns: str | None) -> Dialect
     delimiter = "\t" if delimiter == "\\t" else delimiter
     for option, text in (("--delimiter", delimiter), ("--escape", escape)):
         if text is not None and (len(text.encode()) != 1 or text in '"\r\n\0'):
-            raise SettingError(option, "must be one ASCII character, no quote or line end")
+            raise SettingError(option, "must be one ASCII character, not a quote or a line end")
     order = None if columns is None else tuple(columns.split(","))
     if order and any(order.count(column) != 1 for column in COLUMNS):
         raise SettingError("--columns", f"must name each of {', '.join(COLUMNS)} once")
@@ -103,7 +107,7 @@ def _source(name: str, form: FileFormat | None, dialect: Dialect) -> Source:
     path = Path(name)
     try:
         if not path.is_file():
-            problem = "is a directory" if path.is_dir() else "there is no such file"
+            problem = "is a directory" if path.is_dir() else "no such file"
             raise SettingError("FILE", f"{problem}: {name}")
         path.open("rb").close()
     except OSError as error:
@@ -132,9 +136,9 @@ def _show(done: Sequence[Loaded], as_json: bool) -> None:
         print_json({**totals, "files": files})
         return
     for each in done:
-        end = "complete" if each.is_complete else "broken off; --resume goes on with it"
+        end = "complete" if each.is_complete else "interrupted; --resume continues it"
         if each.file == "-" and not each.is_complete:
-            end = "broken off"
+            end = "interrupted"
         typer.echo(
             f"{each.file}: {each.successful_rows:,} rows acknowledged, {each.quarantined_rows:,}"
             f" quarantined, import {each.import_id}, {end}"

@@ -1,4 +1,4 @@
-"""`energy quarantine`: show what could not be counted, and publish what can be mended."""
+"""`energy quarantine`: show what could not be counted, and publish what can be repaired."""
 
 from __future__ import annotations
 
@@ -20,17 +20,21 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Show what could not be counted; publish what can be mended.",
+    help="List rejected records; correct and republish them.",
     epilog="Example: energy quarantine list",
 )
 
-_FIELD = typer.Option(None, help="Only rows with a fault in this field; `value`: the whole value.")
+_FIELD = typer.Option(
+    None, help="Only rows with an error in this field; `value`: the whole record."
+)
 _REASON = typer.Option(None, help="Only rows with this text in a reason.")
-_DEVICE = typer.Option(None, help="Only rows of this device_id, as received.")
-_IMPORT_ID = typer.Option(None, help="Only rows refused by this import.")
-_SINCE = typer.Option(None, metavar="TIME", help="Only rows quarantined then or later, UTC.")
-_UNTIL = typer.Option(None, metavar="TIME", help="Only rows quarantined before that, UTC.")
-_ORIGIN = typer.Option(None, help="Only this row, as `list` names it; give it several times.")
+_DEVICE = typer.Option(None, help="Only rows with this device_id, as received.")
+_IMPORT_ID = typer.Option(None, help="Only rows rejected by this import.")
+_SINCE = typer.Option(
+    None, metavar="TIME", help="Only rows quarantined at or after this time, UTC."
+)
+_UNTIL = typer.Option(None, metavar="TIME", help="Only rows quarantined before this time, UTC.")
+_ORIGIN = typer.Option(None, help="Only this row, as `list` names it. Repeatable.")
 _VALUE_CHARACTERS = 100
 
 
@@ -44,10 +48,10 @@ def list_rows(
     since: str | None = _SINCE,
     until: str | None = _UNTIL,
     origin: list[str] | None = _ORIGIN,
-    limit: int = typer.Option(20, min=1, max=100_000, help="The newest so many."),
+    limit: int = typer.Option(20, min=1, max=100_000, help="Number of rows, newest first."),
     as_json: bool = AS_JSON,
 ) -> None:
-    """List quarantined rows, newest first, with their reasons and what was requeued already."""
+    """List quarantined rows, newest first, with their reasons and whether they were requeued."""
     from operations.progress import progress
     from operations.quarantine.requeue import requeued_marks
     from operations.quarantine.rows import read_rows
@@ -76,7 +80,7 @@ def list_rows(
 def requeue(
     context: typer.Context,
     changes: list[str] | None = typer.Option(
-        None, "--set", metavar="FIELD=VALUE", help="What to put in place; several times."
+        None, "--set", metavar="FIELD=VALUE", help="A correction. Repeatable."
     ),
     field: str | None = _FIELD,
     reason: str | None = _REASON,
@@ -85,10 +89,10 @@ def requeue(
     since: str | None = _SINCE,
     until: str | None = _UNTIL,
     origin: list[str] | None = _ORIGIN,
-    yes: bool = typer.Option(False, "--yes", help="Do it without asking."),
+    yes: bool = typer.Option(False, "--yes", help="Do not ask for confirmation."),
     as_json: bool = AS_JSON,
 ) -> None:
-    """Publish the rows that are valid readings after --set, each origin once for ever.
+    """Publish rows that are valid readings after --set; each row at most once, ever.
 
     Without --yes it shows what would happen and asks; with --json it only shows.
     """
@@ -110,7 +114,10 @@ def requeue(
             with progress("readings") as on_progress:
                 requeued = publish(settings, choice, texts, seen, on_progress)
         except (KeyboardInterrupt, SystemExit):
-            typer.echo("broken off; the same command goes on, nothing counts twice", err=True)
+            typer.echo(
+                "interrupted; run the same command again to continue, nothing counts twice",
+                err=True,
+            )
             raise
     if as_json:
         _print_result(seen, requeued)
@@ -162,7 +169,7 @@ def _settings(context: typer.Context) -> ProducerSettings:
 
 def _is_wanted(seen: Preview) -> bool:
     if not sys.stdin.isatty():
-        raise SettingError("--yes", "must be given where nobody can be asked; nothing was written")
+        raise SettingError("--yes", "must be given where no terminal can ask; nothing was written")
     return typer.confirm(f"Publish {seen.valid:,} readings?", abort=True)
 
 

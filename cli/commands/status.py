@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def status(context: typer.Context, as_json: bool = AS_JSON) -> None:
-    """Tell how far the live view has come, who works on it, and what is wrong."""
+    """Show the progress of the live view, its workers, and any problems."""
     import msgspec
 
     from kafka_io.cluster import Cluster
@@ -47,5 +47,14 @@ def show(found: Status) -> None:
             numbers = (p.partition, p.end_offset, p.applied_offset, p.lag_records)
             table.add_row(*map(str, numbers), p.owner or "nobody")
         console().print(table)
+    for view in found.views[1:]:
+        offsets = ",".join(f"{p.partition}:{p.applied_offset}" for p in view.partitions)
+        behind = sum(p.behind_totals for p in view.partitions)
+        typer.echo(
+            f"{view.view} ({view.topic}): applied up to partition:offset {offsets},"
+            f" {behind} records behind the totals"
+        )
+        if cutoff := max((p.cutoff for p in view.partitions if p.cutoff), default=None):
+            typer.echo(f"{view.view}: quarters are kept since {cutoff}, older ones in one sum")
     for problem in found.problems:
         typer.echo(f"problem: {problem}")

@@ -11,42 +11,64 @@ import typer
 from cli.invocation import AS_JSON, console, environ_of, print_json
 
 if TYPE_CHECKING:
+    from api.auth.bounds import Bounds
     from api.auth.token_store import TokenStore
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Make, list and revoke tokens of the HTTP server.",
+    help="Create, list and revoke API tokens.",
     epilog="Example: energy token create --name grafana --scope METRICS:READ",
 )
 
 _EXAMPLE = (
-    "Example: energy token create --name fleet --scope DATASOURCES:APPEND:energy_consumption"
-    " --expires-in-days 365"
+    "Example: energy token create --name heater --scope DATASOURCES:APPEND:energy_consumption"
+    " --scope PIPES:READ:energy_consumption_by_device --device heater_1 --device heater_2"
 )
 
 
 @app.command(epilog=_EXAMPLE)
 def create(
     context: typer.Context,
-    name: str = typer.Option(..., help="What it is revoked by."),
-    scope: list[str] = typer.Option(..., help="What it may do; give it several times."),
-    expires_in_days: float | None = typer.Option(None, min=0, help="Not given: never."),
+    name: str = typer.Option(..., help="A name to revoke it by."),
+    scope: list[str] = typer.Option(..., help="What it may do. Repeatable."),
+    expires_in_days: float | None = typer.Option(
+        None, min=0, help="Days until it expires. Default: never."
+    ),
+    device: list[str] = typer.Option(
+        [], help="Restrict it to this device. Repeatable. Default: all devices."
+    ),
+    location: list[str] = typer.Option(
+        [], help="Restrict it to this location. Repeatable. Default: all locations."
+    ),
 ) -> None:
-    """Make a token; its secret is printed once, alone on the last line."""
-    from api.auth.scopes import SCOPES
+    """Create a token; its secret is printed once, alone on the last line.
+
+    With --device, --location or both, the token is limited: rows that it writes for others go to
+    the quarantine, and it reads only its own rows.
+    """
+    from api.auth.bounds import Bounds
+    from api.auth.scopes import ABOUT_ALL_ROWS, SCOPES
 
     for each in scope:
         if each not in SCOPES:
             raise typer.BadParameter(f"no scope {each!a}; there are {', '.join(SCOPES)}")
+    bounds = Bounds(frozenset(device) or None, frozenset(location) or None)
+    is_bound = bounds != Bounds()
     with _store(context) as store:
-        secret = store.create(name, scope, expires_in_days)
-    typer.echo(f"token {name!a}, scopes {', '.join(scope)}; keep it, it is not shown again:")
+        secret = store.create(name, scope, expires_in_days, bounds if is_bound else None)
+    for each in scope if is_bound else ():
+        if each in ABOUT_ALL_ROWS:
+            typer.echo(f"{each} is about all rows: no token of devices or places can have it")
+    bound_to = f", {_bounds_text(bounds)}" if is_bound else ""
+    typer.echo(
+        f"token {name!a}, scopes {', '.join(scope)}{bound_to}; keep it, it is not shown again:"
+    )
     typer.echo(secret)
 
 
 @app.command("ensure-admin", epilog="Example: energy token ensure-admin")
 def ensure_admin(context: typer.Context) -> None:
-    """Make an admin token unless there is a valid one; tells the file that has its secret."""
+    """Create an admin token unless there is a valid one; prints the file with its secret."""
     from api.auth.token_store import ADMIN_TOKEN_NAME, ensure_admin_token
     from contract.settings import HomeSettings
     from local_stack.home import open_home
@@ -59,7 +81,7 @@ def ensure_admin(context: typer.Context) -> None:
 
 @app.command("list", epilog="Example: energy token list --json")
 def list_tokens(context: typer.Context, as_json: bool = AS_JSON) -> None:
-    """List all tokens, the expired ones too, without their secrets."""
+    """List all tokens, including expired ones, without their secrets."""
     with _store(context) as store:
         tokens = store.list()
     rows = [
@@ -68,6 +90,8 @@ def list_tokens(context: typer.Context, as_json: bool = AS_JSON) -> None:
             "scopes": list(token.scopes),
             "created_at": token.created_at.isoformat(),
             "expires_at": token.expires_at.isoformat() if token.expires_at else None,
+            "devices": _sorted(token.bounds.devices if token.bounds else None),
+            "locations": _sorted(token.bounds.locations if token.bounds else None),
         }
         for token in tokens
     ]
@@ -77,20 +101,35 @@ def list_tokens(context: typer.Context, as_json: bool = AS_JSON) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("name", "scopes", "created", "expires")
+    table = Table("name", "scopes", "only", "created", "expires")
     for token in tokens:
         expires = f"{token.expires_at:%Y-%m-%d %H:%M}Z" if token.expires_at else "never"
         created = f"{token.created_at:%Y-%m-%d %H:%M}Z"
-        table.add_row(escape(token.name), ", ".join(token.scopes), created, expires)
+        only = escape(_bounds_text(token.bounds)) if token.bounds else "all rows"
+        table.add_row(escape(token.name), ", ".join(token.scopes), only, created, expires)
     console().print(table)
 
 
 @app.command(epilog="Example: energy token revoke fleet")
 def revoke(context: typer.Context, name: str = typer.Argument(help="As `list` shows it.")) -> None:
-    """Make a token invalid at once."""
+    """Revoke a token at once."""
     with _store(context) as store:
         store.revoke(name)
     typer.echo(f"token {name!a} is revoked")
+
+
+def _bounds_text(bounds: Bounds) -> str:
+    """Say what a token is bound to, with hostile characters escaped."""
+    parts = [
+        f"only {kind} {', '.join(ascii(text) for text in sorted(texts))}"
+        for kind, texts in (("devices", bounds.devices), ("locations", bounds.locations))
+        if texts is not None
+    ]
+    return ", ".join(parts)
+
+
+def _sorted(texts: frozenset[str] | None) -> list[str] | None:
+    return None if texts is None else sorted(texts)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Make the topics, or compare them with what is due.",
+    help="Create the topics, check them, or add partitions.",
     epilog="Example: energy topics create",
 )
 
@@ -25,14 +25,14 @@ app = typer.Typer(
 def create(
     context: typer.Context,
     accept_partial: bool = typer.Option(
-        False, "--accept-partial", help="Begin although the head of the readings log is gone."
+        False, "--accept-partial", help="Start although the oldest readings were already deleted."
     ),
     adopt: int | None = typer.Option(
-        None, min=1, help="Make this view version live, whose totals energy_views has lost."
+        None, min=1, help="Make this existing view version live again; energy_views has lost it."
     ),
     as_json: bool = AS_JSON,
 ) -> None:
-    """Make the missing topics and the first view version; changes nothing that exists."""
+    """Create missing topics and the first view version; existing ones are not changed."""
     from operations.bootstrap import prepare
 
     cluster, settings = _connect(environ_of(context))
@@ -42,26 +42,25 @@ def create(
             {
                 "created": done.created,
                 "view_version": done.view_version,
-                "differences": [difference._asdict() for difference in done.differences],
+                "differences": _as_json(done.differences),
             }
         )
     else:
-        typer.echo(f"made: {', '.join(done.created) or 'nothing, all topics were there'}")
+        typer.echo(f"made: {', '.join(done.created) or 'nothing, all topics existed'}")
         if done.view_version is not None:
             born = "born now" if done.is_born_now else "was live before"
             typer.echo(f"view version {done.view_version} is live ({born})")
         print_differences(done.differences)
-    if done.differences:
-        raise typer.Exit(1)
+    _end(done.differences)
 
 
 @app.command(epilog="Example: energy topics grow 16")
 def grow(
     context: typer.Context,
-    partitions: int = typer.Argument(min=1, max=1000, help="How many there are to be."),
+    partitions: int = typer.Argument(min=1, max=1000, help="Number of partitions to have."),
     as_json: bool = AS_JSON,
 ) -> None:
-    """Give the readings more partitions while all runs, or take in those they were given."""
+    """Add partitions to the readings topic while everything runs, or adopt added ones."""
     from operations.topics.more_partitions import grow as grow_topics
 
     cluster, settings = _connect(environ_of(context))
@@ -80,17 +79,30 @@ def grow(
 
 @app.command(epilog="Example: energy topics check --json")
 def check(context: typer.Context, as_json: bool = AS_JSON) -> None:
-    """Compare partitions and configs with what is declared; exit 1 and a table if they differ."""
+    """Compare partitions and configs with the declared ones; exit 1 and a table if they differ.
+
+    Exit 0 where they differ only in what makes them quick or small: `checked` in the table.
+    """
     from operations.topics.declared import check as find_differences
 
     differences = find_differences(*_connect(environ_of(context)))
     if as_json:
-        print_json([difference._asdict() for difference in differences])
+        print_json(_as_json(differences))
     elif not differences:
         typer.echo("all topics are as declared")
     else:
         print_differences(differences)
-    if differences:
+    _end(differences)
+
+
+def _as_json(differences: list[Difference]) -> list[dict[str, str | None]]:
+    return [{**each._asdict(), "need": each.need.value} for each in differences]
+
+
+def _end(differences: list[Difference]) -> None:
+    from contract.topic_configs import Need
+
+    if any(each.need is not Need.CHECKED for each in differences):
         raise typer.Exit(1)
 
 
@@ -101,10 +113,10 @@ def print_differences(differences: list[Difference]) -> None:
     from rich.table import Table
 
     table = Table(title="not as declared (nothing was changed)")
-    for title in ("topic", "what", "declared", "found"):
+    for title in ("topic", "what", "declared", "found", "need"):
         table.add_column(title)
     for difference in differences:
-        table.add_row(*difference[:3], difference.found or "missing")
+        table.add_row(*difference[:3], difference.found or "missing", difference.need)
     console().print(table)
 
 

@@ -18,7 +18,7 @@ from kafka_io.batches.chunk import BatchStamp
 _LENGTH_FROM, _LENGTH_TO = 8, 12
 _EPOCH_TO = 16
 _MAGIC = 16
-#: From format 2 on the checksum is a CRC-32C, and of all that stands behind it.
+#: From format 2 on the checksum is a CRC-32C, and of all that follows it.
 _CRC32C_MAGIC = 2
 _CRC_FROM, _CRC_TO = 17, 21
 _DELTA_FROM, _DELTA_TO = 23, 27

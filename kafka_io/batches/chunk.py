@@ -53,7 +53,7 @@ class BatchStamp(NamedTuple):
     leader_epoch: int
 
     def is_same(self, other: BatchStamp) -> bool:
-        """Tell whether both are of one batch."""
+        """Return whether both are of one batch."""
         return self[:2] == other[:2]
 
 

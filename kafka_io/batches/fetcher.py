@@ -23,7 +23,7 @@ from kafka_io.batches.large_responses import receive_whole
 # For every fetcher of the process: it parses as aiokafka's own does.
 aiokafka_fetcher.MemoryRecords = RecordSet
 
-#: Who gets so much of a partition at once is behind, and fetches on without a pause.
+#: A reader that gets so much of a partition at once is behind, and fetches without a pause.
 SMALL_BYTES = 64 * 1024
 
 

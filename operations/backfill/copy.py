@@ -1,8 +1,8 @@
 """Copies the readings of another topic, also of another cluster, into the readings topic, once.
 
 Reads: the other topic, committed records only, without a group. Writes: readings, quarantine
-records of what is none, and the offset each partition goes on at, in one transaction. Guarantees:
-broken off anywhere, the same id goes on where it was; run again, it copies only what is new.
+records of what is none, and the offset each partition continues at, in one transaction. Guarantees:
+interrupted anywhere, the same id continues where it was; run again, it copies only what is new.
 """
 
 from __future__ import annotations

@@ -17,8 +17,9 @@ from contract.kafka import KafkaSettings
 from contract.topics import READINGS
 from kafka_io.cluster import Cluster, TopicOnBroker
 from kafka_io.errors import NotReadable
-from kafka_io.log_reader import reader
+from kafka_io.log_reader import reader, reader_group
 from kafka_io.polling import is_end, poll
+from kafka_io.rights import find, read, refusal
 from operations.errors import Refused
 from operations.named_offsets import Range, offsets_of
 from producer.judging import BATCH_BYTES
@@ -35,6 +36,7 @@ def look_at(name: str, settings: KafkaSettings, source: Cluster) -> tuple[TopicO
     """Return the topic and its cluster's id. Raises: SettingError."""
     source.brokers()
     cluster_id = source.cluster_id()
+    source.refuse_lacking([read(name)])
     topic = source.topics([name]).get(name)
     if topic is None:
         raise SettingError(
@@ -120,13 +122,15 @@ def copied(
 ) -> Batches:
     """Yield what `batches` does; `spans` are, all the while, what is still to be copied.
 
-    Raises: Refused, NotReadable.
+    Raises: Refused, NotAllowed, NotReadable.
     """
     # Where retention overtakes the copy it must not jump to what is left.
     with reader(source.settings, where_removed="error") as consumer:
         try:
             yield from batches(consumer, topic.name, spans, most_rows, should_stop)
         except KafkaException as error:
+            if (missing := refusal(error, [read(topic.name), find(reader_group())])) is not None:
+                raise missing from error
             refuse_removed(source, topic, spans)
             raise NotReadable(f"{topic.name} cannot be read: {error.args[0].str()}") from error
 
@@ -138,7 +142,7 @@ def batches(
     most_rows: int,
     should_stop: Callable[[], bool],
 ) -> Batches:
-    """Yield records in each partition's order, with the offset each partition then goes on at.
+    """Yield records in each partition's order, with the offset each partition then continues at.
 
     Raises: NotReadable when nothing comes for long; KafkaException where nothing ever would.
     """

@@ -1,1 +1,1 @@
-"""Shows what could not be counted, and publishes what can be mended, each origin once for ever."""
+"""Shows what could not be counted, and publishes what can be repaired, each origin once forever."""

@@ -1,7 +1,8 @@
 """Makes a reading of a quarantined value: the fields that are set, all others as received.
 
-Nothing is mended silently: what is not set stays as it was written, ignored fields too, and the
-whole is judged by the rule for every way in.
+Nothing is repaired silently: what is not set stays as it was written, ignored fields too, and the
+whole is judged by the rule for every way in. A field for which the sender had no permission has to
+be set, so that it is an operator who says whose reading it is.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import msgspec
 from contract.decimals import parse_number
 from contract.decoding import COLUMNS, validate
 from contract.errors import Fault, InvalidReading, SettingError
-from contract.quarantine import VALUE_BYTES_KEPT
+from contract.quarantine import NOT_PERMITTED, VALUE_BYTES_KEPT
 from operations.quarantine.rows import QuarantinedRow
 
 #: A good reading, in which each value that is set is tried alone.
@@ -58,6 +59,13 @@ def mend(row: QuarantinedRow, changes: Mapping[str, msgspec.Raw]) -> Mended | In
     if row.is_cut:
         reason = f"only its first {VALUE_BYTES_KEPT} bytes were kept"
         return InvalidReading((Fault("", reason),), dict.fromkeys(COLUMNS))
+    forbidden = tuple(
+        Fault(column, reason)
+        for column, reason in row.faults
+        if NOT_PERMITTED.get(column) == reason and column not in changes
+    )
+    if forbidden:
+        return InvalidReading(forbidden, dict.fromkeys(COLUMNS))
     value = row.value
     if changes:
         value = _encode({**_fields(value), **changes})

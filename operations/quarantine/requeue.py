@@ -1,4 +1,4 @@
-"""Publishes mended rows of the quarantine into the readings topic, each origin once for ever.
+"""Publishes repaired rows of the quarantine into the readings topic, each origin once forever.
 
 Reads: the quarantine, twice: once to tell what would happen, once to do it. Writes: the readings,
 and one position in `energy_imports` for each origin, in one transaction. Guarantees: an origin
@@ -99,7 +99,7 @@ def requeue(
 ) -> int:
     """Publish what the preview has told, and nothing newer; returns how many readings.
 
-    Raises: ProducerError, OperationError; what is committed by then stays, the next run goes on.
+    Raises: ProducerError, OperationError; what is committed by then stays, the next run continues.
     """
     with Importer(settings, KIND, IMPORT_ID) as importer:
         # Read behind the fence: nobody else can add to them any more.

@@ -25,7 +25,7 @@ WHOLE_VALUE = "value"
 
 
 class QuarantinedRow(NamedTuple):
-    """A quarantine record: where it stands, Kafka's timestamp, and its columns."""
+    """A quarantine record: where it is, Kafka's timestamp, and its columns."""
 
     partition: int
     offset: int
@@ -44,7 +44,7 @@ class QuarantinedRow(NamedTuple):
 
     @property
     def mark(self) -> str:
-        """Name it for ever: in a topic that was deleted and made again, places come again."""
+        """Name it forever: in a topic that was deleted and made again, places come again."""
         topic, partition, offset = self._place
         return f"{self.topic_ids[topic]}/{partition}/{offset}"
 
@@ -64,7 +64,7 @@ class QuarantinedRow(NamedTuple):
 
     @property
     def is_cut(self) -> bool:
-        """Tell whether only the beginning of the value was kept."""
+        """Return whether only the beginning of the value was kept."""
         return self.columns.get("__value_length") is not None
 
     @property
@@ -90,7 +90,7 @@ class Choice:
     origins: frozenset[str] = frozenset()
 
     def takes(self, row: QuarantinedRow) -> bool:
-        """Tell whether the row is one of those."""
+        """Return whether the row is one of those."""
         columns = row.columns
         inserted = columns["insertion_date"]
         return (

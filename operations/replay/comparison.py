@@ -1,8 +1,9 @@
-"""Compares the totals of two view versions exactly, also while readings keep coming.
+"""Compares a view in two view versions exactly, also while readings keep coming.
 
 Reads: both changelogs, committed records only. A partition of one version and the same of the
 other are both brought to one applied offset, transaction by transaction: only there the
-question "same totals?" has a meaning. Memory: one partition of both versions at a time.
+question "same rows?" has a meaning. Writes: rows on disk below ENERGY_HOME, gone at the end.
+Memory: the rows that differ.
 """
 
 from __future__ import annotations
@@ -10,36 +11,40 @@ from __future__ import annotations
 import decimal
 import hashlib
 import time
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import msgspec
-from confluent_kafka import Consumer, TopicPartition
 
-from contract.changelog import MARKER_KEY, RESERVED_PREFIX, Marker, check_follows, decode_marker
+from contract.changelog import RESERVED_PREFIX
 from contract.decimals import EXACT, Number, canonical
-from contract.view import View
+from contract.view import Row, View
 from kafka_io.cluster import Cluster
-from kafka_io.log_reader import messages, read_to_end, reader, silent
-from kafka_io.polling import is_end
+from kafka_io.log_reader import read_to_end, reader
+from operations.changelog.part import ChangelogPart, meet
+from operations.changelog.sorted_rows import SortedRows, sorted_rows
 
 #: How long the two are stepped towards common offsets, for all partitions together.
 _MEET_SECONDS = 5.0
 _EXAMPLES = 5
-_NOTHING: tuple[Number, int] = (0, 0)
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """One device whose total is not the same; None: the version does not know it."""
+    """One row that is not the same; None: the version does not have it.
 
-    device_id: str
+    `row` names it by column: the device, of a series also its location and hour.
+    """
+
+    row: dict[str, str]
     live: str | None
     following: str | None
 
 
 class Differences(msgspec.Struct, frozen=True):
-    """What would change: how many devices, and by how much all totals together."""
+    """What would change of a view: how many rows, of how many devices, by how much together."""
 
+    view: str
+    rows: int
     devices: int
     sum: str
     readings: int
@@ -48,77 +53,24 @@ class Differences(msgspec.Struct, frozen=True):
     not_compared: list[int]
 
 
-class ChangelogPart:
-    """One partition of one version's changelog, followed transaction by transaction."""
-
-    def __init__(
-        self, consumer: Consumer, topic: str, partition: int, *, is_judged: bool = True
-    ) -> None:
-        self.rows: dict[bytes, bytes] = {}
-        self.applied_offset = -1
-        self._is_judged = is_judged
-        self._marker = Marker(applied_offset=-1)
-        self._held: dict[bytes, bytes] = {}
-        self._consumer = consumer
-        self._coming: deque[tuple[bytes, bytes]] = deque()
-        self._is_at_end = False
-        self._place = topic, partition
-        consumer.assign([TopicPartition(topic, partition, 0)])
-
-    def read_to_end(self, seconds: float = 30.0) -> None:
-        """Take in all there is now. Raises: NotReadable, also when nothing comes for so long."""
-        while not self._is_at_end:
-            if not self._fetch(seconds):
-                raise silent(*self._place, seconds)
-            while self._take_transaction():
-                pass
-
-    def step(self, deadline: float) -> bool:
-        """Take in the next transaction, waiting for it if need be; False: none came."""
-        while not self._take_transaction():
-            if time.monotonic() > deadline:
-                return False
-            self._fetch(0.05)
-        return True
-
-    def _take_transaction(self) -> bool:
-        while self._coming:
-            key, value = self._coming.popleft()
-            if key == MARKER_KEY:
-                marker = decode_marker(value)
-                if self._is_judged:
-                    check_follows(self._marker, marker)
-                self.rows |= self._held
-                self._held = {}
-                self._marker = marker
-                self.applied_offset = max(self.applied_offset, marker.applied_offset)
-                return True
-            if not key.startswith(RESERVED_PREFIX):
-                self._held[key] = value
-        return False
-
-    def _fetch(self, seconds: float) -> bool:
-        come = messages(self._consumer, self._place[0], seconds)
-        for message in come:
-            if is_end(message):
-                self._is_at_end = True
-            else:
-                self._coming.append((message.key() or b"", message.value() or b""))
-        return bool(come)
-
-
 def compare(
-    cluster: Cluster, view: View, live: int, following: int, partitions: int
+    cluster: Cluster, home: Path, view: View, versions: tuple[int, int], partitions: int
 ) -> Differences:
-    """Compare a view in two versions; the live one's total counts as the one before."""
+    """Compare a view in two versions; the first one's rows count as those before."""
     changed: dict[bytes, tuple[list[bytes], list[bytes]]] = {}
     apart: list[int] = []
     left = _MEET_SECONDS
-    with reader(cluster.settings) as old_reader, reader(cluster.settings) as new_reader:
-        for partition in range(partitions):
+    old_name, new_name = (view.changelog(version).name for version in versions)
+    for partition in range(partitions):
+        with (
+            reader(cluster.settings) as old_reader,
+            reader(cluster.settings) as new_reader,
+            sorted_rows(home) as old_rows,
+            sorted_rows(home) as new_rows,
+        ):
             # What is wrong with the live one is no reason not to replace it.
-            old = ChangelogPart(old_reader, view.changelog(live).name, partition, is_judged=False)
-            new = ChangelogPart(new_reader, view.changelog(following).name, partition)
+            old = ChangelogPart(old_reader, (old_name, partition), old_rows, is_judged=False)
+            new = ChangelogPart(new_reader, (new_name, partition), new_rows)
             old.read_to_end()
             new.read_to_end()
             began = time.monotonic()
@@ -127,34 +79,43 @@ def compare(
             if not have_met:
                 apart.append(partition)
                 continue
-            for key in differing(old.rows, new.rows):
+            cutoff = max(old.marker.cutoff, new.marker.cutoff)
+            as_of = [_as_of(view, rows, cutoff) for rows in (old_rows, new_rows)]
+            for key, *values in differing(*as_of):
                 sides = changed.setdefault(key, ([], []))
-                for side, part in zip(sides, (old, new), strict=True):
-                    if (value := part.rows.get(key)) is not None:
+                for side, value in zip(sides, values, strict=True):
+                    if value is not None:
                         side.append(value)
     return _summed(view, changed, apart)
 
 
-def meet(old: ChangelogPart, new: ChangelogPart, deadline: float) -> bool:
-    """Step the one that is behind until both have applied the same offsets.
+def _as_of(view: View, rows: SortedRows, cutoff: int) -> Iterator[Row]:
+    """Go through rows as they are where all before the later cutoff of the two is added up.
 
-    The one that is behind never passes an offset that both stop at, so the first is found.
+    What is older one version may have by the hour and the other not: only its sums can be the same.
     """
-    while old.applied_offset != new.applied_offset:
-        slower = old if old.applied_offset < new.applied_offset else new
-        if not slower.step(deadline):
-            return False
-    return True
+    found = rows.items()
+    return view.retention.rolled_up(found, cutoff) if view.retention and cutoff else found
 
 
-def differing(old: dict[bytes, bytes], new: dict[bytes, bytes]) -> Iterator[bytes]:
-    """Yield the keys whose part-totals are not the same bytes."""
-    for key, value in old.items():
-        if new.get(key) != value:
-            yield key
-    for key in new:
-        if key not in old:
-            yield key
+def differing(
+    old: Iterable[Row], new: Iterable[Row]
+) -> Iterator[tuple[bytes, bytes | None, bytes | None]]:
+    """Yield the keys, and both values, whose values are not the same bytes.
+
+    Shape: both sides are in the order of their keys; None: the side does not have it.
+    """
+    olds, news = iter(old), iter(new)
+    left, right = next(olds, None), next(news, None)
+    while left is not None or right is not None:
+        key = min(row[0] for row in (left, right) if row is not None)
+        before = after = None
+        if left is not None and left[0] == key:
+            before, left = left[1], next(olds, None)
+        if right is not None and right[0] == key:
+            after, right = right[1], next(news, None)
+        if before != after:
+            yield key, before, after
 
 
 def _summed(
@@ -165,26 +126,37 @@ def _summed(
         key: (view.merge(old) if old else None, view.merge(new) if new else None)
         for key, (old, new) in changed.items()
     }
-    differing = {
-        key: (_amount(view, old), _amount(view, new))
-        for key, (old, new) in merged.items()
-        if old != new
-    }
+    found = {key: sides for key, sides in sorted(merged.items()) if sides[0] != sides[1]}
     by: Number = 0
     readings = 0
     with decimal.localcontext(EXACT):
-        for old, new in differing.values():
-            by += (new or _NOTHING)[0] - (old or _NOTHING)[0]
-            readings += (new or _NOTHING)[1] - (old or _NOTHING)[1]
-    examples = [
-        Difference(key.decode(), *(None if side is None else canonical(side[0]) for side in sides))
-        for key, sides in sorted(differing.items())[:_EXAMPLES]
-    ]
-    return Differences(len(differing), canonical(by), readings, examples, apart)
+        for old, new in found.values():
+            for sign, row in ((-1, old), (1, new)):
+                if row is not None:
+                    total, counted = view.amount(row)
+                    by += sign * total
+                    readings += sign * counted
+    names = [view.name_row(key) for key in found]
+    return Differences(
+        view.name,
+        len(found),
+        len({next(iter(name.values())) for name in names}),
+        canonical(by),
+        readings,
+        [
+            Difference(name, *_shown(view, *sides))
+            for name, sides in zip(names[:_EXAMPLES], found.values(), strict=False)
+        ],
+        apart,
+    )
 
 
-def _amount(view: View, row: bytes | None) -> tuple[Number, int] | None:
-    return None if row is None else view.amount(row)
+def _shown(view: View, *rows: bytes | None) -> list[str | None]:
+    """Show the sums of both sides; where these are the same, all that the rows say."""
+    sums = [None if row is None else canonical(view.amount(row)[0]) for row in rows]
+    if len(set(sums)) > 1:
+        return sums
+    return [None if row is None else row.decode() for row in rows]
 
 
 def digest(cluster: Cluster, view: View, view_version: int, partitions: int) -> str:

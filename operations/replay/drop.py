@@ -15,12 +15,14 @@ import asyncio
 import math
 import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from confluent_kafka import KafkaException
 from msgspec.structs import replace
 
 from contract.topics import READINGS, app_id
+from contract.view import View
 from contract.view_versions import Views, ViewVersion
 from contract.views import all_views, views_of
 from kafka_io.cluster import Cluster
@@ -28,6 +30,7 @@ from kafka_io.cluster_changes import ClusterAdmin
 from kafka_io.threads import in_thread
 from operations.errors import OperationError, Refused
 from operations.progress import OnProgress, no_progress
+from operations.views.adoption import changelogs_of
 from operations.views.birth import read_births
 from operations.views.writer import Change, NewRecord, change_views, fence, version_to_write
 
@@ -68,20 +71,20 @@ def drop(
         return [version_to_write(replace(version, state="dropped"))]
 
     views, _ = change_views(cluster, Change(is_done, records))
-    remove(cluster, home, view_version, views.versions[view_version].partitions, on_progress)
+    remove(cluster, home, views.versions[view_version], on_progress)
 
 
 def remove(
     cluster: ClusterAdmin,
     home: Path,
-    view_version: int,
-    partitions: int,
+    version: ViewVersion,
     on_progress: OnProgress = no_progress,
 ) -> None:
     """Remove what a dropped version left; may be called again.
 
     `on_progress` is told how many writers there are no more, and of how many.
     """
+    view_version = version.view_version
     group = app_id(view_version)
     deadline = time.monotonic() + _LEAVE_SECONDS
     while members := cluster.members(group):
@@ -91,18 +94,20 @@ def remove(
                 " run this again"
             )
         time.sleep(_LOOK_EVERY_SECONDS)
+    # Also a view that it was not born with: a killed start may have made a changelog of it.
+    views = {*views_of(version.rules_id), *changelogs_of(cluster, view_version)}
     try:
-        asyncio.run(_fence_all(cluster, view_version, partitions, on_progress))
+        asyncio.run(_fence_all(cluster, version, views, on_progress))
     except KafkaException as error:
         raise cluster.failure(error) from error
-    cluster.delete_topics([view.changelog(view_version).name for view in all_views()])
+    cluster.delete_topics([view.changelog(view_version).name for view in views])
     cluster.delete_group(group)
     for directory in _directories(home, view_version):
         shutil.rmtree(directory, ignore_errors=True)
 
 
 async def _fence_all(
-    cluster: Cluster, view_version: int, partitions: int, on_progress: OnProgress
+    cluster: Cluster, version: ViewVersion, views: Iterable[View], on_progress: OnProgress
 ) -> None:
     turns = asyncio.Semaphore(_AT_ONCE)
 
@@ -111,9 +116,9 @@ async def _fence_all(
             await in_thread(lambda: fence(cluster, writer))
 
     ending = [
-        fence_one(view.transactional_id(view_version, partition))
-        for view in all_views()
-        for partition in range(partitions)
+        fence_one(view.transactional_id(version.view_version, partition))
+        for view in views
+        for partition in range(version.partitions)
     ]
     for done, each in enumerate(asyncio.as_completed(ending), start=1):
         await each

@@ -7,7 +7,6 @@ worker, so it is right when they are dead.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import msgspec
 
@@ -85,23 +84,17 @@ class Positions:
         ]
 
 
-def read_replay(
-    cluster: Cluster,
-    views: Views,
-    *,
-    sleep: Callable[[float], None] = time.sleep,
-    clock: Callable[[], float] = time.monotonic,
-) -> ReplayStatus | None:
+def read_replay(cluster: Cluster, views: Views) -> ReplayStatus | None:
     """Look twice, a second apart, so that there is a rate; None: nothing is being built."""
     building = views.in_state("building")
     if not building:
         return None
     version = building[-1]
     positions = Positions(cluster, version)
-    before, began = positions.now(), clock()
+    before, began = positions.now(), time.monotonic()
     if any(p.at < p.target for p in before):
-        sleep(_SAMPLE_SECONDS)
-    return status_between(version.view_version, before, positions.now(), clock() - began)
+        time.sleep(_SAMPLE_SECONDS)
+    return status_between(version.view_version, before, positions.now(), time.monotonic() - began)
 
 
 def status_between(

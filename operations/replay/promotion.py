@@ -114,7 +114,7 @@ def promote(cluster: Cluster, live: int, following: int, wait_seconds: float) ->
         _refuse_changed(views, live, following)
         new = views.versions[following]
         older = [v for v in views.in_state("previous") if v.view_version != following]
-        # Made anew: another writer may have fenced an attempt before this one.
+        # Built again: another writer may have fenced an attempt before this one.
         kept[:] = [v.view_version for v in older if counted_only_by(cluster, v, new)]
         dropped[:] = [v.view_version for v in older if v.view_version not in kept]
         return [

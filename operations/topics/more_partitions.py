@@ -25,7 +25,7 @@ from contract.views import views_of
 from kafka_io.cluster_changes import ClusterAdmin
 from kafka_io.log_reader import read_to_end, reader
 from operations.errors import Refused
-from operations.topics.declared import current_views
+from operations.topics.declared import live_views
 from operations.views.writer import Change, NewRecord, change_views, version_to_write
 
 
@@ -41,9 +41,7 @@ def grow(cluster: ClusterAdmin, partitions: int) -> Grown:
 
     Raises: Refused where there are more already, or nothing to grow.
     """
-    views = current_views(cluster)
-    if views is None or views.live is None:
-        raise Refused("no view version is live yet; run `energy topics create`")
+    views, _ = live_views(cluster)
     tables = [
         view.changelog(version.view_version).name
         for version in _kept(views)
@@ -56,7 +54,7 @@ def grow(cluster: ClusterAdmin, partitions: int) -> Grown:
             raise Refused(f"there is no topic {name}; `energy status` says what to do")
         if present[name].partitions > partitions:
             raise Refused(
-                f"{name} has {present[name].partitions} partitions, and Kafka takes none away:"
+                f"{name} has {present[name].partitions} partitions, and Kafka cannot remove any:"
                 f" energy topics grow {present[name].partitions}"
             )
     grown = [name for name in names if present[name].partitions < partitions]

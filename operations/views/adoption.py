@@ -3,17 +3,20 @@
 Reads: the cluster. Writes: `energy_views`, and only when told which version to take up.
 Guarantees: deletes nothing. A changelog may be the only copy of its totals, because readings may
 expire once they are counted; so where `energy_views` is lost, whoever begins again is stopped
-before a topic is made, and told how to go on with the totals there are.
+before a topic is made, and told how to continue with the totals there are.
 """
 
 from __future__ import annotations
 
 import re
 
+from msgspec.structs import replace
+
 from contract.changelog import Birth, Marker
-from contract.device_totals import DEVICE_TOTALS
 from contract.topics import READINGS, VIEWS
+from contract.view import View
 from contract.view_versions import Views, ViewVersion
+from contract.views import all_views, views_of
 from kafka_io.cluster import Cluster
 from kafka_io.log_reader import read_to_end, reader
 from operations.errors import Refused
@@ -24,18 +27,29 @@ from operations.views.writer import Change, change_views, pointer_to_write, vers
 
 def version_of(topic: str) -> int | None:
     """Return the view version whose changelog this is, None if it is no changelog."""
-    before, after = DEVICE_TOTALS.changelog(0).name.rsplit("v0", 1)
-    found = re.fullmatch(f"{re.escape(before)}v([1-9][0-9]{{0,8}}){re.escape(after)}", topic)
-    return int(found[1]) if found else None
+    for view in all_views():
+        before, after = view.changelog(0).name.rsplit("v0", 1)
+        if found := re.fullmatch(
+            f"{re.escape(before)}v([1-9][0-9]{{0,8}}){re.escape(after)}", topic
+        ):
+            return int(found[1])
+    return None
+
+
+def changelogs_of(cluster: Cluster, view_version: int) -> dict[View, str]:
+    """Return the changelogs that a view version has on the cluster, by view."""
+    names = {view: view.changelog(view_version).name for view in all_views()}
+    present = cluster.topics(list(names.values()))
+    return {view: name for view, name in names.items() if name in present}
 
 
 def unknown_versions(cluster: Cluster, views: Views) -> dict[int, bool]:
     """Return the view versions that have a changelog but no record in `energy_views`.
 
-    Returns: number -> whether the changelog holds records; without any it was only made, by a
-    start that was killed then or goes on just now.
+    Returns: number -> whether a changelog of it holds records; without any it was only made, by
+    a start that was killed then or continues just now.
     """
-    numbers = sorted(filter(None, map(version_of, cluster.topic_names())))
+    numbers = sorted(set(filter(None, map(version_of, cluster.topic_names()))))
     return {n: _has_records(cluster, n) for n in numbers if n not in views.versions}
 
 
@@ -46,21 +60,26 @@ def next_number(cluster: Cluster, views: Views) -> int:
 
 
 def refuse_unknown(cluster: Cluster, views: Views) -> None:
-    """Refuse to begin anew beside totals that `energy_views` has lost. Raises: Refused."""
+    """Refuse to start over beside totals that `energy_views` has lost. Raises: Refused."""
     used = [number for number, is_used in unknown_versions(cluster, views).items() if is_used]
     if not used:
         return
-    found = {number: _parts(cluster, number)[1] for number in used}
+    found = {
+        name: (number, _parts(cluster, view, number)[1])
+        for number in used
+        for view, name in changelogs_of(cluster, number).items()
+    }
     # One that was still being built has counted less.
-    best = max(used, key=lambda n: (sum(m.applied_offset for m in found[n].values()), n))
+    best, _ = max(
+        found.values(), key=lambda of: (sum(m.applied_offset for m in of[1].values()), of[0])
+    )
     shown = ", ".join(
-        f"{DEVICE_TOTALS.changelog(number).name} (counted up to partition:offset"
-        f" {_places(markers)})"
-        for number, markers in found.items()
+        f"{name} (counted up to partition:offset {_places(markers)})"
+        for name, (_, markers) in found.items()
     )
     raise Refused(
-        f"{VIEWS.name} names no live view version, but there are totals: {shown};"
-        f"{_lost_head(cluster)} keep these topics, and go on with the version that was live:"
+        f"{VIEWS.name} names no live view version, but totals exist: {shown};"
+        f"{_lost_head(cluster)} keep these topics, and continue with the version that was live:"
         f" energy topics create --adopt {best}"
     )
 
@@ -70,17 +89,28 @@ def check_whole(cluster: Cluster, view_version: int) -> ViewVersion:
 
     Raises: Refused: it has no birth or no marker in a partition of the readings topic.
     """
-    name = DEVICE_TOTALS.changelog(view_version).name
+    # Every version has the first view; its births there say which others it has.
+    first = all_views()[0]
+    version = _check_whole(cluster, first, view_version)
+    for view in views_of(version.rules_id):
+        if view is not first:
+            partitions = _check_whole(cluster, view, view_version).partitions
+            version = replace(version, partitions=min(version.partitions, partitions))
+    return version
+
+
+def _check_whole(cluster: Cluster, view: View, view_version: int) -> ViewVersion:
+    name = view.changelog(view_version).name
     present = cluster.topics([READINGS.name, name])
     for topic in (name, READINGS.name):
         if topic not in present:
-            raise Refused(f"there is no topic {topic}: view version {view_version} is not whole")
-    births, markers = _parts(cluster, view_version)
+            raise Refused(f"there is no topic {topic}: view version {view_version} is incomplete")
+    births, markers = _parts(cluster, view, view_version)
     whole = births.keys() & markers.keys()
     lacking = [p for p in range(present[READINGS.name].partitions) if p not in whole]
     if lacking:
         raise Refused(
-            f"{name} has no birth or no marker in partition {lacking[0]}: it is not whole, and"
+            f"{name} has no birth or no marker in partition {lacking[0]}: it is incomplete and"
             " would serve smaller totals"
         )
     partitions = next(p for p in range(len(whole) + 1) if p not in whole)
@@ -98,23 +128,28 @@ def adopt(cluster: Cluster, view_version: int) -> None:
         ),
     )
     if views.live != view_version:
-        raise Refused(f"view version {views.live} is live: nothing has to be taken up again")
+        raise Refused(f"view version {views.live} is live: there is nothing to adopt")
 
 
 def _has_records(cluster: Cluster, view_version: int) -> bool:
-    name = DEVICE_TOTALS.changelog(view_version).name
-    found = cluster.topics([name])
-    starts = dict.fromkeys(range(found[name].partitions if found else 0), 0)
+    names = list(changelogs_of(cluster, view_version).values())
+    partitions = {name: topic.partitions for name, topic in cluster.topics(names).items()}
     with reader(cluster.settings) as consumer:
-        return any(True for _ in read_to_end(consumer, name, starts))
+        return any(
+            True
+            for name in names
+            for _ in read_to_end(consumer, name, dict.fromkeys(range(partitions[name]), 0))
+        )
 
 
-def _parts(cluster: Cluster, view_version: int) -> tuple[dict[int, Birth], dict[int, Marker]]:
-    name = DEVICE_TOTALS.changelog(view_version).name
+def _parts(
+    cluster: Cluster, view: View, view_version: int
+) -> tuple[dict[int, Birth], dict[int, Marker]]:
+    name = view.changelog(view_version).name
     partitions = cluster.topics([name])[name].partitions
     return (
-        read_births(cluster, DEVICE_TOTALS, view_version, partitions),
-        read_markers(cluster, DEVICE_TOTALS, view_version, partitions),
+        read_births(cluster, view, view_version, partitions),
+        read_markers(cluster, view, view_version, partitions),
     )
 
 

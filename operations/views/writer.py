@@ -21,10 +21,12 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from contract.topics import VIEWS, views_transactional_id
 from contract.view_versions import Views, ViewVersion, pointer_record, version_record
-from kafka_io.cluster import PAUSE_SECONDS, Cluster
+from kafka_io.cluster import Cluster
 from kafka_io.errors import ClusterRefused
 from kafka_io.log_reader import read_views
+from kafka_io.questions import PAUSE_SECONDS
 from kafka_io.quiet import QUIET
+from kafka_io.rights import Right, commit_as, named, write
 
 _INIT_SECONDS = 30.0
 _COMMIT_SECONDS = 30.0
@@ -93,16 +95,22 @@ def _attempt(cluster: Cluster, change: Change) -> tuple[Views, bool]:
     def note(_: KafkaError | None, message: Message) -> None:
         written[message.topic() or "", message.partition() or 0] = message.offset() or 0
 
-    producer.begin_transaction()
-    for topic, partition, key, value in records:
-        producer.produce(topic, value, key, partition, on_delivery=note)
-    # Raises if any record was not acknowledged; the transaction then ends aborted.
-    producer.commit_transaction(_COMMIT_SECONDS)
+    with named(*_needed(records)):
+        producer.begin_transaction()
+        for topic, partition, key, value in records:
+            producer.produce(topic, value, key, partition, on_delivery=note)
+        # Raises if any record was not acknowledged; the transaction then ends aborted.
+        producer.commit_transaction(_COMMIT_SECONDS)
     for record in records:
         if record.topic == VIEWS.name:
             views.apply(record.key, record.value)
     _wait_until_readable(cluster, written)
     return views, True
+
+
+def _needed(records: Sequence[NewRecord]) -> list[Right]:
+    topics = sorted({record.topic for record in records})
+    return [commit_as(views_transactional_id()), *map(write, topics)]
 
 
 def _wait_until_readable(cluster: Cluster, written: Mapping[tuple[str, int], int]) -> None:
@@ -135,5 +143,6 @@ def fence(cluster: Cluster, transactional_id: str) -> Producer:
         }
         | QUIET
     )
-    producer.init_transactions(_INIT_SECONDS)
+    with named(commit_as(transactional_id)):
+        producer.init_transactions(_INIT_SECONDS)
     return producer

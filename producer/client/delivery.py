@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from threading import Event, Lock
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 
+from kafka_io.rights import in_words, write
 from producer.client.outcome import NOT_APPENDED, Outcome
 from producer.client.polled_client import Link
 from producer.client.queue_room import QueueRoom
@@ -19,6 +20,10 @@ from producer.client.report_batch import Parcel
 
 #: Records that are reported together: large enough to be cheap, small against the queue.
 PARCEL_RECORDS = 5000
+
+
+def _reason(error: KafkaError, topic: str) -> str:
+    return str(in_words(KafkaException(error), write(topic)).args[0].str())
 
 
 class Delivery:
@@ -60,12 +65,12 @@ class Delivery:
 
     @property
     def has_failed(self) -> bool:
-        """Tell whether a record has failed; what is sent after it is in vain."""
+        """Return whether a record has failed; what is sent after it is in vain."""
         return self._reason is not None
 
     @property
     def is_done(self) -> bool:
-        """Tell whether the outcome is known."""
+        """Return whether the outcome is known."""
         return self._is_done
 
     def send(
@@ -160,7 +165,7 @@ class Delivery:
                     self._refused += 1
                 else:
                     self._doubtful += 1
-                self._note(error.str(), value)
+                self._note(_reason(error, parcel.topic), value)
         self._room.release(parcel.records, parcel.size)
         self._end_if_all_reported()
 

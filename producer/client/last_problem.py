@@ -17,6 +17,6 @@ class LastProblem:
         self.text = ""
 
     def __call__(self, problem: KafkaError) -> None:
-        """Keep what it says; that all brokers are down says less than what was said of each."""
+        """Keep what it says; that all brokers are down says less than what was said about each."""
         if problem.code() != KafkaError._ALL_BROKERS_DOWN:
             self.text = " ".join(_HOW_LONG.sub("", problem.str()).split())

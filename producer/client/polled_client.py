@@ -73,7 +73,7 @@ class Link:
         self._parcels: deque[tuple[float, Parcel]] = deque()
         self._statistics_seen = 0
         self._undecided: list[tuple[int, Undecided]] = []
-        self.is_retired = self._is_closed = False
+        self.is_retired = self.is_leaving = self._is_closed = False
         self._retired_at = 0.0
         #: Nothing more is reported or decided: nobody polls.
         self.has_ended = False
@@ -95,8 +95,8 @@ class Link:
 
     @property
     def is_usable(self) -> bool:
-        """Tell whether it takes records: it is neither given up nor without its thread."""
-        return not self.is_retired and not self.has_ended
+        """Return whether it takes records: it is neither given up nor without its thread."""
+        return not (self.is_retired or self.is_leaving or self.has_ended)
 
     def produce(
         self,
@@ -131,16 +131,25 @@ class Link:
                 return
         delivery.decide(is_sent=True)
 
+    def leave(self) -> None:
+        """Take nothing new, finish what is under way, then end.
+
+        Nobody may hand over records meanwhile, or ever after.
+        """
+        self.is_leaving = True
+
     def retire(self) -> None:
         """Recall what is not acknowledged. Each record is reported, nothing is sent any more.
 
         Nobody may hand over records meanwhile, or ever after.
         """
         if not self.is_retired:
-            client = self.client
+            # One that leaves may be ending.
+            client: Producer | None = getattr(self, "client", None)
             self._retired_at = time.monotonic()
             self.is_retired = True
-            client.purge(blocking=False)
+            if client is not None:
+                client.purge(blocking=False)
 
     def close(self) -> None:
         """Stop polling; what is undecided is taken for sent."""
@@ -167,7 +176,7 @@ class Link:
                 # Again: something may have been between two queues. Never wait for it.
                 self.client.purge(blocking=False)
         finally:
-            # Also where the callback of one delivery failed: the records of others age.
+            # Even where the callback of one delivery failed: the records of others age.
             self._on_poll(self)
 
     def _end(self) -> None:
@@ -182,11 +191,12 @@ class Link:
         del self.client  # its threads and connections end with it
 
     def _is_wedged(self) -> bool:
-        """Tell whether reports are overdue: seen of a client whose broker had been restarted."""
+        """Return whether reports are overdue: seen of a client whose broker had been restarted."""
         return self.is_retired and time.monotonic() > self._retired_at + _REPORT_SECONDS
 
     def _has_reported_all(self) -> bool:
-        return self.is_retired and not len(self.client) and not self._undecided
+        is_over = self.is_retired or self.is_leaving
+        return is_over and not len(self.client) and not self._undecided
 
     def _on_error(self, error: KafkaError) -> None:
         # What concerns records comes with their reports; this is for whoever reads the log.

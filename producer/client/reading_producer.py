@@ -19,10 +19,11 @@ from threading import Lock
 from confluent_kafka import KafkaException, Producer
 
 from producer.client.delivery import Delivery
+from producer.client.hidden_topics import refuse_hidden
 from producer.client.last_problem import LastProblem
 from producer.client.polled_client import DECIDE_SECONDS, POLL_SECONDS, Link
 from producer.client.queue_room import QueueRoom
-from producer.errors import BrokerUnreachable, ProducerStopped, TopicMissing
+from producer.errors import BrokerUnreachable, ProducerStopped, RecordsRefused, TopicMissing
 from producer.settings import ProducerSettings
 
 _log = logging.getLogger(__name__)
@@ -30,6 +31,8 @@ _log = logging.getLogger(__name__)
 _STOP_SECONDS = 8.0
 #: How often a client is tried to be made again.
 _RENEW_SECONDS = 0.5
+#: How often the files of the login are looked at.
+_LOGIN_SECONDS = 1.0
 
 
 class ReadingProducer:
@@ -52,18 +55,19 @@ class ReadingProducer:
         self._on_given_up = on_given_up
         self._on_not_renewed = on_not_renewed
         self._problem: str | None = None
-        self._renewed_at = 0.0
+        self._renewed_at = self._login_seen_at = 0.0
         self._client_factory = client_factory
         self._room = QueueRoom(settings.queue_records, settings.queue_bytes)
         self._last_problem = LastProblem()
         self._handing_over = Lock()
+        self._login = settings.fingerprint()
         self._retired: list[Link] = []
         self._link = self._new_link()
 
     def check(self, *topics: str, timeout_seconds: float = 10.0) -> None:
         """Ask the broker for the topics.
 
-        Raises: BrokerUnreachable, TopicMissing.
+        Raises: BrokerUnreachable, TopicMissing, RecordsRefused.
         """
         try:
             found = self._link.client.list_topics(timeout=timeout_seconds).topics
@@ -75,6 +79,10 @@ class ReadingProducer:
             ) from error
         for topic in topics:
             if topic not in found:
+                try:
+                    refuse_hidden(self._link.client, topic, timeout_seconds)
+                except KafkaException as error:
+                    raise RecordsRefused(error.args[0].str()) from error
                 raise TopicMissing(topic, self.settings.in_sight)
 
     def open(self, *, keep_failed: bool = False) -> Delivery:
@@ -91,7 +99,7 @@ class ReadingProducer:
 
     @property
     def is_connected(self) -> bool:
-        """Tell whether a broker was connected at most a moment ago."""
+        """Return whether a broker was connected at most a moment ago."""
         self._renew_if_needed()
         return self._link.is_usable and self._link.is_connected
 
@@ -124,8 +132,10 @@ class ReadingProducer:
         """
         self._room.close(deadline_seconds)
         with self._handing_over:
-            self._link.retire()
             links = [*self._retired, self._link]
+            for link in links:
+                if not link.has_ended:
+                    link.retire()
         deadline = time.monotonic() + DECIDE_SECONDS
         while not all(link.has_ended for link in links) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS / 10)
@@ -133,20 +143,52 @@ class ReadingProducer:
             link.close()
 
     def _new_link(self) -> Link:
-        return Link(
+        login = self.settings.fingerprint()
+        link = Link(
             self.settings.for_producer(), self._client_factory, self._look_at, self._last_problem
         )
+        self._login = login
+        return link
+
+    def _renew_login(self, link: Link) -> None:
+        """Go on with a new client once a file of the login was replaced; the former one finishes.
+
+        librdkafka reads certificates once. Files that do not fit together yet leave all as it is.
+        """
+        now = time.monotonic()
+        if now < self._login_seen_at + _LOGIN_SECONDS:
+            return
+        self._login_seen_at = now
+        login = self.settings.fingerprint()
+        if login == self._login or not link.is_usable:
+            return
+        with self._handing_over:
+            if self._room.is_closed or link is not self._link or not link.is_usable:
+                return
+            try:
+                self._link = self._new_link()
+            except Exception as error:
+                _log.warning("continuing with the previous login: %s", error)
+                return
+            link.leave()
+            self._retired = [each for each in self._retired if not each.has_ended] + [link]
+        _log.info("a file of the login was replaced: continuing with a new client")
 
     def _look_at(self, link: Link) -> None:
         """Give up all that is under way once a record is too old."""
+        self._renew_login(link)
         patience = self.settings.delivery_timeout_seconds
         if not patience or link.oldest_seconds() < patience:
             return
         with self._handing_over:
-            if self._room.is_closed or link is not self._link or link.is_retired:
+            if self._room.is_closed or link.is_retired:
+                return
+            if link is not self._link:
+                self._on_given_up()
+                link.retire()
                 return
             _log.warning(
-                "no acknowledgement within %g s: %d records are given up",
+                "no acknowledgement within %g s: giving up %d records",
                 patience,
                 self.records_under_way,
             )
@@ -174,7 +216,7 @@ class ReadingProducer:
             self._link = self._new_link()
         except Exception as error:
             # Whatever it is: with no client left nobody else would try again.
-            self._problem = f"Kafka's client cannot be made: {error}"
+            self._problem = f"Kafka's client cannot be created: {error}"
             self._on_not_renewed()
             _log.error("%s; trying again", self._problem)
             return

@@ -39,7 +39,7 @@ def parquet_rows(file: BinaryIO, start: Start) -> Iterator[Rows]:
             file, buffer_size=_BUFFER_BYTES, pre_buffer=False, read_dictionary=names
         )
     except (pa.ArrowException, OSError) as error:
-        raise FileRefused(f"no Parquet file that can be read: {error}") from error
+        raise FileRefused(f"not a readable Parquet file: {error}") from error
     number = start.position
     groups, skip = _groups_from(parquet, number)
     batches = parquet.iter_batches(SLICE_ROWS, row_groups=groups, columns=names, use_threads=False)
@@ -71,7 +71,7 @@ def _columns_of(schema: pa.Schema) -> list[str]:
         (field,) = fields
         if not _is_readable(column, field.type):
             raise FileRefused(
-                f"column {column} of the Parquet file is {field.type}, which is no {column}"
+                f"column {column} of the Parquet file is {field.type}, which cannot be {column}"
             )
         names.append(field.name)
     return names

@@ -87,7 +87,7 @@ def confined_rows(
                 # Without a message it has ended, or is about to.
                 is_slow = process.wait() == -signal.SIGXCPU
                 most = f"{cpu_seconds} s for some rows" if is_slow else f"{memory_bytes >> 20} MiB"
-                problem = f"the Parquet file takes more than {most} to be read"
+                problem = f"reading the Parquet file takes more than {most}"
                 raise FileBroken(problem) if is_begun else FileRefused(problem)
             is_begun = True
             bad = [BadRow(line, raw, unreadable(reason)) for line, raw, reason in message.bad]

@@ -28,7 +28,7 @@ HEAD_BYTES = 128 * 1024
 Kind = Literal["empty", "parquet", "json", "text"]
 
 _PARQUET_MAGIC = b"PAR1"
-#: A brace or bracket alone may begin a cell; with what stands behind it, it begins JSON.
+#: A brace or bracket alone may begin a cell; with what follows it, it begins JSON.
 _json_begins = re.compile(rb'[ \t\r\n]*+(?:\{[ \t\r\n]*+["}]|\[[ \t\r\n]*+["{\[\]\-0-9tfn])').match
 _SUFFIXES: dict[str, Format] = {
     ".ndjson": "ndjson",
@@ -137,7 +137,7 @@ class Content:
         #: The first bytes inside, at most HEAD_BYTES and a piece.
         self.head = self._look()
         self.kind = kind_of(self.head)
-        #: What stands before the first row.
+        #: What precedes the first row.
         self.mark_bytes = len(BYTE_ORDER_MARK) * self.head.startswith(BYTE_ORDER_MARK)
 
     def pieces(self) -> Iterator[bytes]:
@@ -165,7 +165,7 @@ class Content:
         return self._copy(self.pieces())
 
     def close(self) -> None:
-        """Let go of the copies."""
+        """Release the copies."""
         for copy in self._copies:
             copy.close()
 

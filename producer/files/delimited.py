@@ -31,7 +31,7 @@ def csv_rows(
     header = read_header(head, dialect)
     reader = _Reader(header, dialect)
     lines = split_lines(pieces, max(start, header.first_row), keep_cr=True)
-    # A row that goes on behind a fault may be cut off: it is no row, and no line is the last.
+    # A row that continues behind a fault may be cut off: it is no row, and no line is the last.
     for some, is_last in with_last(lines):
         yield from reader.rows(some, is_last=is_last)
 
@@ -40,7 +40,7 @@ class _Reader:
     def __init__(self, header: Header, dialect: Dialect) -> None:
         self._header = header
         self._dialect = dialect
-        #: Lines of a row that goes on in the next block.
+        #: Lines of a row that continues in the next block.
         self._carried: list[bytes] = []
 
     def rows(self, some: Lines, *, is_last: bool) -> Iterator[Rows]:

@@ -28,7 +28,7 @@ _not_blank = re.compile(r"[^ \t\r\n]").search
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 #: Only finds where a value ends and that it is JSON; numbers stay what they are, text.
@@ -65,9 +65,9 @@ def document_rows(pieces: Pieces, start: Start) -> Iterator[Rows]:
     except FileTooLarge:
         raise
     except FileBroken as error:
-        raise FileRefused(f"{error}: of a JSON document that is broken nothing is read") from error
+        raise FileRefused(f"{error}: nothing is read from a broken JSON document") from error
     if start.position and start.line != start.position + 1:
-        raise FileRefused("its load was begun by a version that read it line by line")
+        raise FileRefused("its load was started by a version that read it line by line")
     values: list[bytes] = []
     size = number = 0
     for value in _elements(pieces()):
@@ -94,7 +94,7 @@ def _elements(pieces: Iterator[bytes]) -> Iterator[bytes]:
         number += 1
         if number > 1 and is_array:
             if character != ",":
-                raise _refused(number, "no comma stands before it")
+                raise _refused(number, "no comma before it")
             text.take()
             text.character()
         yield text.element(number)
@@ -103,7 +103,7 @@ def _elements(pieces: Iterator[bytes]) -> Iterator[bytes]:
             raise _refused(number + 1, "the array is cut off")
         text.take()
         if text.character():
-            raise FileRefused("something stands behind the JSON array")
+            raise FileRefused("text follows the JSON array")
 
 
 class _Text:

@@ -20,7 +20,7 @@ from producer.errors import FileRefused
 from producer.files.cells import Dialect, json_value
 from producer.files.rows import Start
 
-_WANTED = f"wanted are {', '.join(COLUMNS)}, in any order and case"
+_WANTED = f"the columns are {', '.join(COLUMNS)}, in any order and case"
 #: Loose on purpose: what looks like a number or a time to a person is no name of a column.
 _number_or_time = re.compile(r"[+-]?[.,]?[0-9][0-9.,:/ TZeE+-]*").fullmatch
 
@@ -39,7 +39,7 @@ def read_header(head: bytes, dialect: Dialect) -> Header:
     order = dialect.columns or COLUMNS
     ordered = Header(tuple(map(order.index, COLUMNS)), len(order), Start(begin, line))
     if begin > VALUE_BYTES:
-        raise FileRefused(f"more than {VALUE_BYTES} blank bytes stand before the header")
+        raise FileRefused(f"more than {VALUE_BYTES} blank bytes come before the header")
     if begin == len(head):
         return ordered
     cells, behind = _first_cells(head, Start(begin, line), dialect)
@@ -81,7 +81,7 @@ def _first_cells(head: bytes, start: Start, dialect: Dialect) -> tuple[list[str]
     try:
         return next(dialect.parse(texts()), []), Start(begin, line)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise FileRefused(f"the first line is no line of CSV: {error}; {_WANTED}") from error
+        raise FileRefused(f"the first line is not CSV: {error}; {_WANTED}") from error
 
 
 def _is_reading(cells: list[str]) -> bool:
@@ -99,9 +99,9 @@ def _problem(cells: list[str], names: list[str], order: tuple[str, ...]) -> str:
         if found and (count := names.count(column)) != 1:
             return f"the header {'names twice' if count else 'lacks'} {column}"
     if len(cells) != len(order):
-        return f"the first line has {len(cells)} cells and is no header"
+        return f"the first line has {len(cells)} cells and is not a header"
     try:
         validate(json_value(*cells))
     except InvalidReading as error:
-        return f"the first line is no header, and no row: {error}"
-    return "the first line is no header"
+        return f"the first line is neither a header nor a row: {error}"
+    return "the first line is not a header"

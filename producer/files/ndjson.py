@@ -22,6 +22,6 @@ def ndjson_rows(pieces: Iterable[bytes], start: Start) -> Iterator[Rows]:
             is_checked = True
             if not any(value.lstrip(BLANKS).startswith(b"{") for value in rows.values):
                 raise FileRefused(
-                    f"none of the first {rows.total} lines is a JSON object: this is no NDJSON"
+                    f"none of the first {rows.total} lines is a JSON object: this is not NDJSON"
                 )
         yield rows

@@ -20,7 +20,7 @@ from producer.files.delimited import csv_rows
 from producer.files.documents import document_rows, is_document
 from producer.files.ndjson import ndjson_rows
 from producer.files.rows import Format, Start
-from producer.judging import BadRow, Batch, Rows, judge, quarantine
+from producer.judging import BadRow, Batch, Rows, Sender, judge, quarantine
 
 _FORMAT_OF_KIND: dict[str, Format] = {"parquet": "parquet", "json": "ndjson", "text": "csv"}
 #: Refused rows that are held back until the first reading comes.
@@ -30,10 +30,10 @@ _REASONS = 3
 
 
 class Place(NamedTuple):
-    """A batch of a file, and where the file goes on behind it, at which line.
+    """A batch of a file, and where the file continues behind it, at which line.
 
-    `refused` has the first ones that are no reading; `is_cut` says that there are more of them
-    than are allowed, and the batch ends before those.
+    `refused` has the first ones of those; `is_cut` says that there are more of them than are
+    allowed, and the batch ends before those. `has_reading`: any row is one, whoever may write it.
     """
 
     batch: Batch
@@ -41,6 +41,7 @@ class Place(NamedTuple):
     next_line: int
     refused: tuple[BadRow, ...] = ()
     is_cut: bool = False
+    has_reading: bool = False
 
 
 def read_places(
@@ -52,11 +53,12 @@ def read_places(
     *,
     has_readings: bool = False,
     most_refused: int | None = None,
+    sender: Sender | None = None,
 ) -> Iterator[Place]:
     """Yield a file's rows, judged; `source` has the names of import and file.
 
     `has_readings` says that rows before the start were readings; `most_refused` is how many
-    rows may be none, after which a stranger's file ends.
+    rows may be refused, after which a stranger's file ends; `sender` may write some only.
     Raises: FileRefused, before anything is yielded; FileBroken; NoReading and TooManyRefused,
     behind all else.
     """
@@ -65,9 +67,10 @@ def read_places(
     refused = held_bytes = 0
     is_held = not has_readings
     for some in read_rows(content, form, start, dialect):
-        place = judged(some, source, None if most_refused is None else most_refused - refused)
+        most = None if most_refused is None else most_refused - refused
+        place = judged(some, source, most, sender)
         refused += len(place.batch.quarantined)
-        has_readings = has_readings or bool(place.batch.values)
+        has_readings = has_readings or place.has_reading
         reasons += place.refused[: _REASONS - len(reasons)]
         if is_held:
             held.append(place)
@@ -77,7 +80,7 @@ def read_places(
             yield from held or (place,)
             held = []
         if place.is_cut and has_readings:
-            raise TooManyRefused(f"more than {most_refused} rows are no readings, {_why(reasons)}")
+            raise TooManyRefused(f"more than {most_refused} rows are refused, {_why(reasons)}")
         if place.is_cut:
             break
     if refused and not has_readings:
@@ -139,17 +142,24 @@ def _bounded(rows: Iterator[Rows], limit_bytes: int) -> Iterator[Rows]:
     for some in rows:
         size += sum(map(len, some.values))
         if size > limit_bytes:
-            raise FileTooLarge(f"the rows of the file have more than {limit_bytes} bytes")
+            raise FileTooLarge(f"the rows of the file exceed {limit_bytes} bytes")
         yield some
 
 
-def judged(rows: Rows, source: ImportedRow, most_refused: int | None = None) -> Place:
+def judged(
+    rows: Rows,
+    source: ImportedRow,
+    most_refused: int | None = None,
+    sender: Sender | None = None,
+) -> Place:
     """Judge rows; at most so many of those that are refused become records of the quarantine."""
-    keys, values, refused = judge(rows)
+    found = judge(rows, sender)
+    refused = found.refused
     is_cut = most_refused is not None and len(refused) > most_refused
     if most_refused is not None and is_cut:
         end = bisect_left(rows.lines, refused[most_refused].line)
         before = rows._replace(values=rows.values[:end], lines=rows.lines[:end])
-        keys, values, _ = judge(before)
-    batch = Batch(keys, values, quarantine(refused[:most_refused], source))
-    return Place(batch, rows.next_position, rows.next_line, tuple(refused[:_REASONS]), is_cut)
+        found = judge(before, sender)
+    batch = Batch(found.keys, found.values, quarantine(refused[:most_refused], source))
+    first, has_reading = tuple(refused[:_REASONS]), found.has_reading
+    return Place(batch, rows.next_position, rows.next_line, first, is_cut, has_reading)

@@ -1,9 +1,9 @@
-"""Where rows of CSV end that go on over lines, in time that grows with the lines.
+"""Where rows of CSV end that continue over lines, in time that grows with the lines.
 
 Where a row ends is what the parser says. A row that turns out to be none is one bad line, and the
 next line begins a row; to parse each of them to its end would take the square of the lines where
 every line closes a quote and opens one. So each line is parsed at most once for each way to come
-into it, and what becomes of a row that goes on there is kept.
+into it, and what becomes of a row that continues there is kept.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import NamedTuple, Protocol
 
 from contract.decoding import VALUE_BYTES
 
-#: Ways to come into a line: what stands in front of it puts a parser into the same state.
+#: Ways to come into a line: what precedes it puts a parser into the same state.
 _BEGIN, _QUOTED, _ESCAPED = "", '"', "\ue000"
-#: Ends a row that goes on: as a closing quote, or behind an escaped line end as a character.
+#: Ends a row that continues: as a closing quote, or behind an escaped line end as a character.
 _CLOSING = '"\n'
 
 
@@ -39,7 +39,7 @@ class Dialect(Protocol):
 
 
 class _Fate(NamedTuple):
-    """How a row that goes on in a line ends: behind which line, with how many more cells."""
+    """How a row that continues in a line ends: behind which line, with how many more cells."""
 
     end: int
     cells: int
@@ -70,7 +70,7 @@ class RowEnds:
         except UnicodeDecodeError as error:
             return 1, f"not UTF-8 at byte {error.start}"
         except csv.Error as error:
-            return 1, f"no line of CSV: {error}"
+            return 1, f"not CSV: {error}"
         if state is None:
             if len(cells) in (0, self._width):
                 return 1, cells
@@ -87,7 +87,7 @@ class RowEnds:
         return 1, "a quote is not closed, or not as CSV has it"
 
     def _fate(self, place: int, state: str) -> _Fate | None:
-        """Return how a row ends that goes on at a line; with no cells where the lines end first.
+        """Return how a row ends that continues at a line; with no cells where the lines end first.
 
         None: it is no row.
         """
@@ -116,7 +116,7 @@ class RowEnds:
         return fate
 
     def _step(self, place: int, state: str) -> tuple[list[str], str | None]:
-        """Parse one line; returns the cells it ends or begins, and how the row goes on if it does.
+        """Parse one line; returns the cells it ends or begins, and how the row continues, if so.
 
         Raises: csv.Error, UnicodeDecodeError.
         """

@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import count, islice
-from typing import NamedTuple
 
 from contract.decimals import Number, parse_number
-from producer.fleet.bad_values import bad_value
+from producer.fleet.simulated import BadValues, Simulated
 
 #: Readings that are made at once; what `take` returns does not depend on it.
 _BLOCK = 1000
@@ -28,14 +27,6 @@ _START = datetime(2025, 4, 30, 10, 11, 21, tzinfo=UTC)
 _LOCATIONS = ("Living Room", "Kitchen", "Cellar", "Garage", "Küche", "Büro 2")
 #: Where the end is open, one in so many readings is the only one of its device.
 _LONELY_EVERY = 16
-
-
-class Simulated(NamedTuple):
-    """Values, their keys and their energies; None is the energy of what is no reading."""
-
-    values: list[bytes | None]
-    keys: list[bytes]
-    energies: list[Number | None]
 
 
 class Fleet:
@@ -64,11 +55,11 @@ class Fleet:
         ]
         self._readings = readings
         self._rate = rate
-        self._bad_per_reading = bad / (1 - bad)
-        self._bad_due = 0.0
-        self._bad_kinds = count()
+        self._bad = BadValues(bad, self._random)
         self._blocks = self._make()
         self._made = Simulated([], [], [])
+
+    is_of_the_past = False
 
     def take(self, most: int) -> Simulated:
         """Return the next values, at most so many; empty lists when the fleet has ended."""
@@ -96,7 +87,7 @@ class Fleet:
             ]
             made += size
             block = Simulated(values, [self._keys[device] for device in numbers], energies)
-            yield self._with_bad_values(block) if self._bad_per_reading else block
+            yield self._bad.mixed(block)
 
     def _energies(self, size: int) -> tuple[list[Number | None], list[bytes]]:
         getrandbits, uniform = self._random.getrandbits, self._random.random
@@ -140,20 +131,6 @@ class Fleet:
                     self._random.shuffle(busy)
                     turn = busy.copy()
                 yield turn.pop()
-
-    def _with_bad_values(self, good: Simulated) -> Simulated:
-        mixed = Simulated([], [], [])
-        for value, key, energy in zip(*good, strict=True):
-            self._bad_due += self._bad_per_reading
-            while self._bad_due >= 1:
-                self._bad_due -= 1
-                mixed.values.append(bad_value(next(self._bad_kinds), value or b"", self._random))
-                mixed.keys.append(key)
-                mixed.energies.append(None)
-            mixed.values.append(value)
-            mixed.keys.append(key)
-            mixed.energies.append(energy)
-        return mixed
 
 
 @lru_cache(maxsize=1024)

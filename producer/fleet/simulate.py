@@ -7,24 +7,23 @@ it waits, and never counts what is not acknowledged.
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import localcontext
+from datetime import datetime
 from pathlib import Path
 
-from contract.decimals import EXACT, Number, canonical
 from contract.errors import SettingError
 from contract.topics import READINGS
 from producer.client.delivery import Delivery
 from producer.client.reading_producer import ReadingProducer
 from producer.errors import QueueFull, RecordsRefused
-from producer.fleet.fleet import Fleet, Simulated
+from producer.fleet.fleet import Fleet
+from producer.fleet.home import Home
+from producer.fleet.oracle import Oracle
+from producer.fleet.simulated import Readings, Simulated
 from producer.pacing import Pace
 from producer.settings import Partitioner, ProducerSettings
 
@@ -41,7 +40,10 @@ _LARGEST_DEVICES = 10_000_000
 
 @dataclass(frozen=True)
 class SimulateOptions:
-    """What to publish. Without `readings` it goes on until it is stopped.
+    """What to publish. Without `readings` it continues until it is stopped.
+
+    With `start` it is a home: each device has a reading every `every` seconds from then on, to
+    the present where `readings` is None; with a `rate` it continues from there.
 
     Raises: SettingError that names the option and its bound.
     """
@@ -54,6 +56,10 @@ class SimulateOptions:
     bad: float = 0.0
     key: Partitioner = "murmur2"
     oracle: Path | None = None
+    start: datetime | None = None
+    every: float = 900.0
+    #: Where sums of devices, locations and quarters of an hour are written.
+    quarters: Path | None = None
 
     def __post_init__(self) -> None:
         """Check the bounds."""
@@ -65,8 +71,11 @@ class SimulateOptions:
             raise SettingError("--rate", "must be more than 0")
         if not 0 <= self.bad < 1:
             raise SettingError("--bad", "must be from 0 to below 1")
-        if self.oracle is not None and not self.oracle.absolute().parent.is_dir():
-            raise SettingError("--oracle", "must name a file in a directory that exists")
+        if not (0.001 <= self.every <= 366 * 86_400):
+            raise SettingError("--every", "must be from 0.001 seconds to a year")
+        for option, path in (("--oracle", self.oracle), ("--quarters", self.quarters)):
+            if path is not None and not path.absolute().parent.is_dir():
+                raise SettingError(option, "must name a file in a directory that exists")
 
 
 @dataclass(frozen=True)
@@ -80,63 +89,23 @@ class SimulateSummary:
     seconds: float
 
 
-class Oracle:
-    """Exact totals of the acknowledged readings by device, by plain addition."""
-
-    def __init__(self) -> None:
-        self._totals: dict[bytes, Number] = {}
-
-    def add(self, sent: Simulated, failed: list[bytes | None]) -> int:
-        """Add what was sent but for the failed values; returns how many bad ones were among it."""
-        left_out: dict[bytes | None, int] = {}
-        for value in failed:
-            left_out[value] = left_out.get(value, 0) + 1
-        bad = 0
-        totals = self._totals
-        with localcontext(EXACT):
-            for value, key, energy in zip(*sent, strict=True):
-                if left_out and left_out.get(value, 0):
-                    left_out[value] -= 1
-                elif energy is None:
-                    bad += 1
-                else:
-                    totals[key] = totals.get(key, 0) + energy
-        return bad
-
-    def write(self, path: Path) -> None:
-        """Write `{"device": "exact decimal total", ...}`, complete or not at all."""
-        totals = {key.decode(): canonical(total) for key, total in sorted(self._totals.items())}
-        handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(totals, file, indent=0)
-                file.write("\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-
-
 class _Run:
     """One run: what is under way, and what has come of the rest."""
 
     def __init__(self, options: SimulateOptions, producer: ReadingProducer) -> None:
         self.acknowledged = self.refused = self.unknown = self.bad_sent = 0
         self.reason: str | None = None
-        self.oracle = Oracle()
-        self._is_kept = options.oracle is not None or options.bad > 0
+        self.oracle = Oracle(with_quarters=options.quarters is not None)
+        self._is_kept = bool(options.oracle or options.quarters or options.bad)
         self._producer = producer
         self._under_way: deque[tuple[Simulated, Delivery]] = deque()
         self._next: Simulated | None = None
-        self._fleet = Fleet(
-            devices=options.devices,
-            seed=options.seed,
-            readings=options.readings,
-            rate=options.rate or 1000.0,
-            bad=options.bad,
-        )
+        self._fleet = _readings(options)
+
+    @property
+    def is_paced(self) -> bool:
+        """Whether the rate holds for what comes next."""
+        return not self._fleet.is_of_the_past
 
     def send(self, most: int) -> int | None:
         """Send the next values if there is room; returns how many, None at the end."""
@@ -176,6 +145,22 @@ class _Run:
         return bool(self._under_way)
 
 
+def _readings(options: SimulateOptions) -> Readings:
+    devices, seed, bad = options.devices, options.seed, options.bad
+    if options.start is None:
+        rate = options.rate or 1000.0
+        return Fleet(devices=devices, seed=seed, readings=options.readings, rate=rate, bad=bad)
+    return Home(
+        devices=devices,
+        seed=seed,
+        start=options.start,
+        every=options.every,
+        readings=options.readings,
+        bad=bad,
+        live_every=None if options.rate is None else devices / options.rate,
+    )
+
+
 def run(
     options: SimulateOptions,
     on_progress: Callable[[int, int | None], None] = lambda done, total: None,
@@ -202,6 +187,8 @@ def run(
         work.collect(_STOP_SECONDS)
         if options.oracle is not None:
             work.oracle.write(options.oracle)
+        if options.quarters is not None:
+            work.oracle.write_quarters(options.quarters)
     on_progress(work.acknowledged - work.bad_sent, options.readings)
     return SimulateSummary(
         work.acknowledged,
@@ -219,7 +206,9 @@ def _send_all(
     should_stop: Callable[[], bool],
 ) -> None:
     now = time.monotonic()
-    pace = None if options.rate is None else Pace(options.rate, now)
+    # A home's past of so many readings, too, is sent at the rate, where there is one.
+    is_paced = options.rate is not None and (work.is_paced or options.readings is not None)
+    pace = Pace(options.rate, now) if options.rate is not None and is_paced else None
     shown = now
     has_more = True
     while (work.collect() or has_more) and not should_stop():
@@ -229,6 +218,8 @@ def _send_all(
         if now - shown >= _PROGRESS_SECONDS:
             shown = now
             on_progress(work.acknowledged - work.bad_sent, options.readings)
+        if pace is None and options.rate is not None and work.is_paced:
+            pace = Pace(options.rate, now)
         due = _SLICE if pace is None else min(_SLICE, pace.due(now))
         if not has_more:
             work.collect(_TICK_SECONDS)

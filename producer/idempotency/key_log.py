@@ -22,6 +22,7 @@ from contract.prefix import prefixed
 from contract.topics import IMPORTS
 from kafka_io.polling import poll
 from kafka_io.quiet import QUIET
+from kafka_io.rights import find, named, read
 from producer.client.last_problem import LastProblem
 from producer.errors import TopicMissing
 from producer.idempotency.key_order import KeyOrder
@@ -34,16 +35,21 @@ _log = logging.getLogger(__name__)
 _RECONNECT = {"reconnect.backoff.max.ms": 1000}
 
 
+def _group() -> str:
+    return prefixed("energy-keys-reader")
+
+
 class KeyLog:
     """The notes in the log; connects with the first `start`."""
 
     def __init__(
         self, settings: KafkaSettings, on_unreadable: Callable[[], None] = lambda: None
     ) -> None:
-        """Only keep the arguments; `on_unreadable` is called for each note that nobody can read."""
+        """Store the arguments; `on_unreadable` is called for each note that nobody can read."""
         self._settings = settings
         self._on_unreadable = on_unreadable
         self._order = KeyOrder()
+        self._login = settings.fingerprint()
         #: Of the connections; held while the log is read, for many seconds where Kafka is away.
         self._lock = Lock()
         #: Of `_order`, taken after `_lock`; never held while Kafka is asked: an event loop may
@@ -60,7 +66,8 @@ class KeyLog:
             if self._all is not None:
                 return
             try:
-                self._read_decided()
+                with named(read(IMPORTS.name), find(_group())):
+                    self._read_decided()
             except BaseException:
                 self._let_go()
                 raise
@@ -84,7 +91,7 @@ class KeyLog:
             return self._order.oldest(most, before)
 
     def check(self, offsets: Sequence[int], before: Mapping[bytes, KeyNote | None]) -> None:
-        """Let a transaction go on whose notes are at these offsets.
+        """Let a transaction continue whose notes are at these offsets.
 
         Raises: Undecided, Stale; KafkaException where the log cannot be read that far.
         """
@@ -114,7 +121,7 @@ class KeyLog:
                 return False
 
     def close(self) -> None:
-        """Let go of the connections; may be called twice. What was read is kept."""
+        """Release the connections; may be called twice. What was read is kept."""
         with self._lock:
             self._let_go()
 
@@ -126,6 +133,7 @@ class KeyLog:
 
     def _read_decided(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
+        self._login = self._settings.fingerprint()
         end = self._decided_end()
         self._committed = self._consumer("read_committed", self._order.decided_offset)
         while self._order.decided_offset < end:
@@ -141,10 +149,13 @@ class KeyLog:
     def _advance(self, seconds: float, decided_seconds: float = 0) -> None:
         """Take what has come, of all records and of the decided ones; waits so long for some."""
         try:
-            if self._committed is None or self._all is None:
-                self._read_decided()
-            self._take(seconds)
-            self._take_committed(decided_seconds)
+            if self._login != self._settings.fingerprint():
+                self._let_go()
+            with named(read(IMPORTS.name), find(_group())):
+                if self._committed is None or self._all is None:
+                    self._read_decided()
+                self._take(seconds)
+                self._take_committed(decided_seconds)
         except BaseException:
             # What was polled and not taken in is read once more by the next connection.
             self._let_go()
@@ -203,7 +214,7 @@ class KeyLog:
             self._settings.for_confluent()
             | {
                 # Never joined: librdkafka wants a name all the same.
-                "group.id": prefixed("energy-keys-reader"),
+                "group.id": _group(),
                 "enable.auto.commit": False,
                 "isolation.level": isolation,
                 "auto.offset.reset": "earliest",

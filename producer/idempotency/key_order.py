@@ -34,7 +34,7 @@ class Undecided(Exception):
 
 
 class Stale(Exception):
-    """Another process has gone on with the key; begin again with what it left."""
+    """Another process has continued with the key; begin again with what it left."""
 
 
 class KeyOrder:
@@ -107,7 +107,7 @@ class KeyOrder:
         self._behind.clear()
 
     def check(self, offsets: Sequence[int], before: Mapping[bytes, KeyNote | None]) -> None:
-        """Let a transaction go on whose notes are at these offsets, all before them seen.
+        """Let a transaction continue whose notes are at these offsets, all before them seen.
 
         `before` says from which notes it began. Raises: Undecided, Stale.
         """

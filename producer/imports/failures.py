@@ -14,6 +14,7 @@ FENCED = frozenset(
 #: Kafka would say the same again.
 REFUSED = NOT_APPENDED | {
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError._INVALID_ARG,
     KafkaError._AUTHENTICATION,
     KafkaError.SASL_AUTHENTICATION_FAILED,

@@ -1,4 +1,4 @@
-"""`energy load`: files into the readings topic, each row once, also if it is broken off.
+"""`energy load`: files into the readings topic, each row once, also if it is interrupted.
 
 Writes: readings, quarantine, `energy_imports` (through the importer). The files of one command
 are the sources of one import, so they share its writer and its connections, and a file costs
@@ -77,7 +77,7 @@ class Loads:
         resume: bool = False,
         max_rate: float | None = None,
     ) -> None:
-        """Only keep the arguments; `resume` is not for standard input."""
+        """Store the arguments; `resume` is not for standard input."""
         self._settings = settings
         self._sources = sources
         self.should_stop = should_stop
@@ -86,7 +86,7 @@ class Loads:
         self._log = PositionLog(settings, f"{KIND}/".encode())
         self._importers: dict[str, Importer] = {}
         self._import_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-        #: Keys of the positions that files of this command go on with.
+        #: Keys of the positions that files of this command continue with.
         self._taken: set[bytes] = set()
 
     def __enter__(self) -> Self:
@@ -94,7 +94,7 @@ class Loads:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let go of all connections."""
+        """Release all connections."""
         for importer in self._importers.values():
             importer.close()
         self._log.close()
@@ -119,7 +119,7 @@ class Loads:
                     yield _loaded(source, import_id, former)
                     return
                 importer = self._importer(import_id)
-                # Somebody may have gone on with it since it was looked up.
+                # Somebody may have continued with it since it was looked up.
                 note = gone_on(importer.position(key), note)
             else:
                 importer, key = self._begun(), str(number)

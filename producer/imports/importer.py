@@ -1,7 +1,7 @@
 """Writes readings exactly once: rows and the position they lead to, in one transaction.
 
     with Importer(settings, "backfill", "meter-archive") as importer:
-        start = importer.position("3").next_position          # where source 3 goes on; 0 at first
+        start = importer.position("3").next_position          # where source 3 continues; 0 at first
         for batch, next_position in batches_from(start):      # at most BATCH_ROWS rows
             importer.write(batch, next_position, source="3")
 
@@ -11,10 +11,10 @@ of a take-over, which `start` and every recovery keep:
 
     1. a new producer, and its fence: what a former one had open is aborted for good
     2. the positions, read to the end: nobody else can move them any more
-    3. the caller goes on from there
+    3. the caller continues from there
 
 A transaction whose outcome is unknown is looked up that way: if its position is there it was
-committed, if all is as before it is written again, else another process has gone on with the
+committed, if all is as before it is written again, else another process has continued with the
 import.
 """
 
@@ -71,7 +71,7 @@ class Importer:
         should_stop: Callable[[], bool] = lambda: False,
         client_factory: Callable[[dict[str, object]], Producer] = Producer,
     ) -> None:
-        """Only keep the arguments.
+        """Store the arguments.
 
         Names become part of keys and of a transactional.id: no `/` in them. `positions` may be
         a log that several importers share; without it each reads the topic for itself. While
@@ -160,7 +160,7 @@ class Importer:
         self._positions = after
 
     def close(self) -> None:
-        """Let go of the connections; may be called twice. What is open is aborted."""
+        """Release the connections; may be called twice. What is open is aborted."""
         self._writer.drop()
         if self._own_log is not None:
             self._own_log.close()

@@ -2,7 +2,7 @@
 
 A file is known by the SHA-256 of what it holds, inflated: moved, renamed, linked, compressed or
 not, it is the same file, and one with other bytes is another one. Earlier builds knew a file by
-its size, its time and the hash of both ends; such notes still find it. They may also go on with
+its size, its time and the hash of both ends; such notes still find it. They may also continue with
 a load of this build: the fields they look at are kept.
 """
 
@@ -76,7 +76,7 @@ def dialect_of(note: Note) -> Dialect:
 
 
 def gone_on(position: Position, note: Note) -> Note:
-    """Return the note of a load that goes on: read as it began, of the file as it lies now."""
+    """Return the note of a load that continues: read as it began, of the file as it lies now."""
     kept = {field: note[field] for field in (*_RAW_FIELDS, "file", "content")}
     return {**note, **_note(position), **kept}
 
@@ -97,10 +97,10 @@ def content_hash(content: Content, on_piece: Callable[[], None]) -> str:
 def find(
     positions: Mapping[bytes, Position], note: Note, name: str, taken: set[bytes]
 ) -> tuple[bytes, Position]:
-    """Find the load to go on with: (key, position). Raises: LoadUnknown.
+    """Find the load to continue with: (key, position). Raises: LoadUnknown.
 
     Of several, as of copies of one file, it is the newest one of this path, else one that broke
-    off. `taken` are those that other files of the same command go on with.
+    off. `taken` are those that other files of the same command continue with.
     """
     found = [
         (key, position)
@@ -109,7 +109,7 @@ def find(
     ]
     if not found:
         raise LoadUnknown(
-            f"no broken-off load of this file is known: {name}{_of_that_name(positions, note)};"
+            f"no interrupted load of this file is known: {name}{_of_that_name(positions, note)};"
             " without --resume it is loaded from its first row"
         )
     here = [each for each in found if _note(each[1])["file"] == note["file"]]
@@ -134,7 +134,7 @@ def _of_that_name(positions: Mapping[bytes, Position], note: Note) -> str:
         former = _note(position)
         if former.get("file") == note["file"] and not former.get("done"):
             rows = position.readings + position.quarantined
-            return f"; one of that name broke off behind row {rows}, and it has changed since"
+            return f"; a load of that name stopped after row {rows}, and the file has changed since"
     return ""
 
 

@@ -23,6 +23,7 @@ from contract.prefix import prefixed
 from contract.topics import IMPORTS
 from kafka_io.polling import poll
 from kafka_io.quiet import QUIET
+from kafka_io.rights import find, named, read, refusal
 from producer.client.last_problem import LastProblem
 from producer.errors import BrokerUnreachable, PositionsUnread, TopicMissing
 
@@ -34,6 +35,10 @@ _POLL_SECONDS = 0.05
 _READ_SECONDS = 25.0
 
 
+def _group() -> str:
+    return prefixed("energy-imports-reader")
+
+
 class PositionLog:
     """The positions of one import, or of all of a kind; may be shared by threads.
 
@@ -41,7 +46,7 @@ class PositionLog:
     """
 
     def __init__(self, settings: KafkaSettings, prefix: bytes = b"") -> None:
-        """Only keep the arguments; keys that do not begin with the prefix are passed over."""
+        """Store the arguments; keys that do not begin with the prefix are passed over."""
         self._settings = settings
         self._prefix = prefix
         self._last_problem = LastProblem()
@@ -59,20 +64,21 @@ class PositionLog:
         deadline = time.monotonic() + timeout_seconds
         with self._lock:
             try:
-                self._read_until(deadline)
+                with named(read(IMPORTS.name), find(_group())):
+                    self._read_until(deadline)
             except (KafkaException, PositionsUnread) as error:
-                # A client of a broker that has restarted may ask with its old epoch for ever.
+                # A client of a broker that has restarted may ask with its old epoch forever.
                 self._let_go()
                 if isinstance(error, PositionsUnread):
                     raise
                 raise BrokerUnreachable(
                     f"{IMPORTS.name} cannot be read at {self._settings.bootstrap_servers}:"
-                    f" {self._last_problem.text or error.args[0].str()}"
+                    f" {self._why(error)}"
                 ) from error
             return dict(self._positions)
 
     def close(self) -> None:
-        """Let go of the connection; may be called twice."""
+        """Release the connection; may be called twice."""
         with self._lock:
             self._let_go()
 
@@ -81,8 +87,12 @@ class PositionLog:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let go of the connection."""
+        """Release the connection."""
         self.close()
+
+    def _why(self, error: KafkaException) -> str:
+        said = str(error.args[0].str())
+        return said if refusal(error) else self._last_problem.text or said
 
     def _let_go(self) -> None:
         if self._consumer is not None:
@@ -127,7 +137,7 @@ class PositionLog:
                 self._settings.for_confluent()
                 | {
                     # Never joined: librdkafka wants a name all the same.
-                    "group.id": prefixed("energy-imports-reader"),
+                    "group.id": _group(),
                     "enable.auto.commit": False,
                     "isolation.level": "read_committed",
                     "auto.offset.reset": "earliest",

@@ -22,6 +22,8 @@ from contract.import_positions import (
 )
 from contract.topics import IMPORTS, QUARANTINE, READINGS
 from kafka_io.quiet import QUIET
+from kafka_io.rights import commit_as, in_words, named, write
+from producer.client.hidden_topics import refuse_hidden
 from producer.client.last_problem import LastProblem
 from producer.judging import Batch
 from producer.settings import ProducerSettings
@@ -42,20 +44,34 @@ class ImportWriter:
         import_id: str,
         client_factory: Callable[[dict[str, object]], Producer] = Producer,
     ) -> None:
-        """Only keep the arguments."""
+        """Store the arguments."""
         self._settings = settings
         self._transactional_id = import_transactional_id(kind, import_id)
+        self._topics = (READINGS.name, QUARANTINE.name, IMPORTS.name)
+        self._rights = (commit_as(self._transactional_id), *map(write, self._topics))
         self._client_factory = client_factory
         self._client: Producer | None = None
+        self._login = settings.fingerprint()
         self._is_open = False
+        #: What Kafka said about a record that it refused for lack of a right.
+        self._refused: KafkaException | None = None
         #: What the client said last of its connections.
         self.last_problem = LastProblem()
 
     def fence(self) -> None:
-        """Begin anew: what a former client had open is aborted for good."""
+        """Start over: what a former client had open is aborted for good."""
         self.drop()
-        self._client = self._client_factory(self._configuration())
-        self._client.init_transactions(STEP_SECONDS)
+        self._login = self._settings.fingerprint()
+        client = self._client = self._client_factory(self._configuration())
+        for topic in self._topics:
+            refuse_hidden(client, topic, STEP_SECONDS)
+        with named(*self._rights):
+            client.init_transactions(STEP_SECONDS)
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether a file of the login was replaced since the fence: its client cannot come back."""
+        return self._login != self._settings.fingerprint()
 
     def transact(self, batch: Batch, changed: Mapping[bytes, Position | None]) -> None:
         """Commit rows together with positions; those that are None are removed."""
@@ -80,16 +96,20 @@ class ImportWriter:
         """
         client = self._begun()
         offsets: list[int] = []
+        failures: list[KafkaError] = []
 
         def written(error: KafkaError | None, message: Message) -> None:
             if error is None:
                 offsets.append(message.offset() or 0)
+            else:
+                failures.append(error)
 
         for key, value in changed.items():
             client.produce(IMPORTS.name, value, key, IMPORTS_PARTITION, written)
         client.flush(STEP_SECONDS)
         if len(offsets) != len(changed):
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+            failed = [*failures, KafkaError(KafkaError._TIMED_OUT)][0]
+            raise in_words(KafkaException(failed), write(IMPORTS.name))
         try:
             check(offsets)
         except BaseException:
@@ -101,6 +121,7 @@ class ImportWriter:
     def _begun(self) -> Producer:
         if self._client is None:
             raise KafkaException(KafkaError(KafkaError._STATE))
+        self._refused = None
         self._client.begin_transaction()
         self._is_open = True
         return self._client
@@ -108,13 +129,24 @@ class ImportWriter:
     def _produce(self, client: Producer, batch: Batch) -> None:
         keys = repeat(None) if self._settings.partitioner == "none" else batch.keys
         # C all the way: 5,000 rows in some milliseconds.
-        deque(map(client.produce, repeat(READINGS.name), batch.values, keys), maxlen=0)
-        for record in batch.quarantined:
-            client.produce(QUARANTINE.name, record)
+        with named(write(READINGS.name)):
+            deque(map(client.produce, repeat(READINGS.name), batch.values, keys), maxlen=0)
+        with named(write(QUARANTINE.name)):
+            for record in batch.quarantined:
+                client.produce(QUARANTINE.name, record, on_delivery=self._note)
+
+    def _note(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            self._refused = in_words(KafkaException(error), write(message.topic() or ""))
 
     def _commit(self, client: Producer) -> None:
         # Raises if any record was not acknowledged; the transaction then ends aborted.
-        client.commit_transaction(STEP_SECONDS)
+        try:
+            with named(*self._rights):
+                client.commit_transaction(STEP_SECONDS)
+        except KafkaException as error:
+            # "1 message(s) failed" says less than what was said about it.
+            raise (self._refused or error) from error
         self._is_open = False
 
     def _abort(self, client: Producer) -> None:
@@ -127,12 +159,15 @@ class ImportWriter:
             self.drop()
 
     def drop(self) -> None:
-        """Let go of the client; what is open is aborted. May be called twice."""
+        """Release the client; what is open is aborted. May be called twice."""
         client, self._client = self._client, None
         if client is None:
             return
-        client.poll(0)  # what it has to say of its connections
-        client.purge()
+        try:
+            client.poll(0)  # what it has to say of its connections
+            client.purge()
+        except KafkaException as error:
+            _log.info("after a fatal error: %s", error)
         if self._is_open:
             self._is_open = False
             try:

@@ -74,7 +74,7 @@ class Claims:
                 if self._has(writers):
                     recovered |= await self._settle({p: writers[p] for p in open_to})
             except Exception:
-                # Let go meanwhile: the rebalance that has begun stops the writers.
+                # Released meanwhile: the rebalance that has begun stops the writers.
                 if self._has(writers):
                     raise
         for partition, found in recovered.items():
@@ -85,7 +85,7 @@ class Claims:
         return recovered
 
     def _has(self, writers: Mapping[int, TransactionWriter]) -> bool:
-        """Tell whether these are still the partitions' writers."""
+        """Return whether these are still the partitions' writers."""
         return all(self.writers.get(p) is writer for p, writer in writers.items())
 
     async def _settle(self, writers: Mapping[int, TransactionWriter]) -> dict[int, Found]:
@@ -105,8 +105,8 @@ class Claims:
             former = require_marker(found.store, partition)
             writer.fence.continues_at(found.end_offset, former.writer)
             marker = former.signed_by(writer.identity)
-            updates = [(MARKER_KEY, encode_marker(marker))]
-            await writer.write(Transaction(updates, [], marker))
+            transaction = Transaction([(MARKER_KEY, encode_marker(marker))], [], marker)
+            await writer.write(transaction)
             # A commit is answered before it is in the log.
             await writer.keep()
             signed.append(partition)

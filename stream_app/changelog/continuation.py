@@ -1,14 +1,16 @@
-"""Does a changelog go on where a local store ended, or has it lost what the store holds?
+"""Does a changelog continue where a local store ended, or has it lost what the store holds?
 
 A changelog can lose its end (a volume restored from a backup, an unclean election) and grow again,
 by a fence alone: its length tells nothing. So the record that the store holds last must stand
 where it stood. Compaction may have removed it, but only behind a newer marker. Then the readings
 must be those that the store has counted, and its rows must add up to the changelog's marker: each
-is then of a beginning of the same readings, so none can be too large.
+is then of a beginning of the same readings, so none can be too large. They must add up, too, where
+the store is so old that the changelog may have forgotten which rows were removed since.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from contract.changelog import PROBE_KEY, Marker
@@ -20,7 +22,11 @@ from stream_app.store.rocksdb_store import PartitionStore
 
 
 class StoreDiffers(Exception):
-    """A local store is not what its changelog makes of it: it is set aside, and made anew."""
+    """A local store is not what its changelog makes of it: it is set aside, and built again."""
+
+
+#: Half of Kafka's delete.retention.ms: so long a changelog says which rows were removed.
+REMOVALS_SECONDS = 12 * 3600
 
 
 class Continuation:
@@ -33,6 +39,7 @@ class Continuation:
         self._held = store.marker() if self.start else None
         self._is_proven = self._has_begun = self._held is None
         self._was_broken_off = store.is_recovering()
+        self._removes, self._may_lack_removals = view.retention is not None, False
 
     def unproven(self, records: Sequence[Record]) -> Marker | None:
         """Look at the first records, before they are written.
@@ -45,10 +52,12 @@ class Continuation:
         self._has_begun, first = True, records[0]
         self._is_proven = (
             first.offset == self.start
-            # Probes are all alike.
+            # Probes are all alike, and so are removed rows.
             and first.key != PROBE_KEY
+            and first.value is not None
             and self._store.get([first.key or b""]) == [first.value]
         )
+        self._may_lack_removals = self._removes and _is_long_ago(first)
         return None if self._is_proven else self._held
 
     def write(self, records: Sequence[Record]) -> None:
@@ -76,7 +85,7 @@ class Continuation:
             raise StoreDiffers(f"the changelog lacks its last commit, of offset {self.start}")
         if not store.is_recovering():
             return
-        verified = self._was_broken_off or not self._is_proven
+        verified = self._was_broken_off or self._may_lack_removals or not self._is_proven
         try:
             is_whole = store.end_recovery(self._view if verified else None)
         except Exception:
@@ -85,3 +94,8 @@ class Continuation:
             raise
         if not is_whole:
             raise StoreDiffers("it lacks some of what its changelog has")
+
+
+def _is_long_ago(record: Record) -> bool:
+    """Return whether a record may be older than what the changelog knows of removed rows."""
+    return not 0 <= time.time() * 1000 - record.timestamp <= REMOVALS_SECONDS * 1000

@@ -88,7 +88,7 @@ class WriterFence:
         updates = transaction.updates
         if transaction.quarantined or not self.allows_single_batch(leader, len(updates)):
             return False
-        size = sum(len(key) + len(value) for key, value in updates)
+        size = sum(len(key) + len(value or b"") for key, value in updates)
         return size + _RECORD_OVERHEAD * len(updates) + _BATCH_OVERHEAD <= BATCH_BYTES
 
     def check_age(self) -> None:
@@ -101,7 +101,7 @@ class WriterFence:
             )
 
     def is_open_to(self, former: Identity | None) -> bool:
-        """Tell whether single batches of the last owner are not fenced in the log by this one.
+        """Return whether single batches of the last owner are not fenced in the log by this one.
 
         So it is where the coordinator has given another producer id, unless the last owner's
         epoch allowed it transactions only, or single batches are possible for nobody.
@@ -141,7 +141,7 @@ class WriterFence:
         self._most = base_offset
 
     def appended(self, base_offset: int, count: int, *, all_written: bool) -> None:
-        """Compare where a batch stands with where it must.
+        """Compare where a batch is with where it must.
 
         `all_written`: every control record of this writer was in the log before it.
         Raises: RestartNeeded where somebody else has written, or nothing was appended.

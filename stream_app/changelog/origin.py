@@ -1,7 +1,7 @@
 """What totals stand on, compared before a partition works: cluster, topics, rules, offsets.
 
 A local store that belongs to something else can be made again; a changelog that does cannot, and
-goes on only by a new view version or by an operator's word.
+continues only by a new view version or by an operator's word.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from contract.changelog import Birth, Marker
+from contract.view import View
 from stream_app import metrics
 from stream_app.errors import PartitionRefusal
 from stream_app.store.rocksdb_store import PartitionStore
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class ChangelogFacts(NamedTuple):
-    """What stands in a changelog partition: its birth record's bytes, and where it ends."""
+    """What is in a changelog partition: its birth record's bytes, and where it ends."""
 
     partition: int
     birth: bytes
@@ -64,25 +65,43 @@ def check_birth(birth: Birth, expected: Birth, partition: int) -> None:
 
 
 class LostOffsets(NamedTuple):
-    """Offsets that an operator goes on without, both ends included."""
+    """Offsets that an operator continues without, both ends included."""
 
     first: int
     last: int
 
 
-def go_on_without(partition: int, lost: LostOffsets) -> None:
-    """Tell and count offsets that an operator has accepted to lose."""
-    log.warning("partition %d: going on without offsets %d-%d", partition, *lost)
-    metrics.OFFSETS_GIVEN_UP.labels(str(partition)).inc(lost.last - lost.first + 1)
+def is_accepted(lost: LostOffsets, accepted: Collection[LostOffsets]) -> bool:
+    """Return whether an operator has named what a view lacks, and nothing later.
+
+    A named range may begin before it: what the view has counted of that is not lost, and another
+    view, which commits later, may lack it.
+    """
+    return any(named.first <= lost.first and named.last == lost.last for named in accepted)
 
 
-def removed(partition: int, lost: LostOffsets) -> PartitionRefusal:
-    """Return the refusal of a partition whose readings were removed before they were counted."""
+def go_on_without(view: View, partition: int, lost: LostOffsets) -> None:
+    """Tell and count, once for all views, offsets that an operator has accepted to lose."""
+    log.warning("partition %d: %s continues without offsets %d-%d", partition, view.name, *lost)
+    if metrics.OfView(view).is_first:
+        metrics.OFFSETS_GIVEN_UP.labels(str(partition)).inc(lost.last - lost.first + 1)
+
+
+def removed(
+    partition: int, lost: LostOffsets, all_lack_from: int | None = None
+) -> PartitionRefusal:
+    """Return the refusal of a partition whose readings were removed before they were counted.
+
+    `all_lack_from` is the first offset that any view lacks: one command serves all of them.
+    """
+    first = lost.first if all_lack_from is None else min(lost.first, all_lack_from)
+    others = "" if first == lost.first else " and what another view lacks"
     return PartitionRefusal(
         partition,
         "readings_removed",
-        f"offsets {lost.first}-{lost.last} were removed before they were counted; to go on without"
-        f" them: energy worker --accept-lost-offsets {partition}:{lost.first}-{lost.last}",
+        f"offsets {lost.first}-{lost.last} were removed before they were counted; to continue"
+        f" without them{others}: energy worker"
+        f" --accept-lost-offsets {partition}:{first}-{lost.last}",
     )
 
 
@@ -91,8 +110,8 @@ def unreadable(partition: int, lost: LostOffsets, why: str) -> PartitionRefusal:
     return PartitionRefusal(
         partition,
         "readings_damaged",
-        f"the batch of offsets {lost.first}-{lost.last} cannot be read ({why}): bring back an"
-        " intact copy of it, by another replica or from a backup; to go on without it: energy"
+        f"the batch of offsets {lost.first}-{lost.last} cannot be read ({why}): restore an"
+        " intact copy of it, from another replica or a backup; to continue without it: energy"
         f" worker --accept-lost-offsets {partition}:{lost.first}-{lost.last}",
     )
 
@@ -113,19 +132,19 @@ def check_position(
     first_offset: int,
     end_offset: int,
     accepted: Collection[LostOffsets] = (),
+    all_lack_from: int | None = None,
 ) -> int:
-    """Compare the marker with the readings topic; returns the offset to go on at.
+    """Compare the marker with the readings topic; returns the offset to continue at.
 
-    That is the one after the marker, or the first there is where exactly the missing ones are
-    `accepted`. Raises: PartitionRefusal.
+    That is the one after the marker, or the first there is where the missing ones are `accepted`.
+    `all_lack_from` is what the view that is furthest behind wants next. Raises: PartitionRefusal.
     """
     following = marker.applied_offset + 1
     if following > end_offset:
         raise cut_off(partition, marker.applied_offset, end_offset)
     if following < first_offset:
         lost = LostOffsets(following, first_offset - 1)
-        if lost not in accepted:
-            raise removed(partition, lost)
-        go_on_without(partition, lost)
+        if not is_accepted(lost, accepted):
+            raise removed(partition, lost, all_lack_from)
         return first_offset
     return following

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def has_to_warm_up(directory: Path, cluster: Cluster, view_version: int) -> bool:
-    """Tell whether this worker begins with nothing while others work on the view version."""
+    """Return whether this worker begins with nothing while others work on the view version."""
     return not any(directory.glob("**/*.db")) and bool(cluster.members(app_id(view_version)))
 
 

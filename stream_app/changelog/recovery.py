@@ -19,6 +19,7 @@ from kafka_io.batches.reader import ChunkReader
 from stream_app import metrics
 from stream_app.changelog.continuation import Continuation, StoreDiffers
 from stream_app.changelog.origin import ChangelogFacts, distrust_of
+from stream_app.changelog.restoring import Restoring
 from stream_app.errors import PartitionRefusal
 from stream_app.partition.fold_state import stamp_of
 from stream_app.store.rocksdb_store import PartitionStore
@@ -58,6 +59,7 @@ class ChangelogRecovery:
         self._connection = connection
         self._changelog = changelog
         self._open_store = open_store
+        self.restoring = Restoring(view)
 
     async def recover(self, partitions: list[int]) -> dict[int, Found]:
         """Recover each partition; returns its store and what it was born from, or why not.
@@ -80,16 +82,20 @@ class ChangelogRecovery:
                     found = self._open(partition, births.get(partition), ends[partition])
                     recovered[partition] = Recovered(*found, ends[partition])
                     readings[partition] = Continuation(self._view, found[0], partition)
-            reader.assign({p: reading.start for p, reading in readings.items()})
-            async for chunk in reader.read_until({p: ends[p] for p in readings}):
-                if chunk.partition in refused or chunk.partition in differing:
-                    continue
-                with self._refusals(chunk.partition, refused), _noted(chunk.partition, differing):
-                    reading = readings[chunk.partition]
-                    if held := reading.unproven(chunk.records):
-                        await self._require_readings(chunk.partition, held)
-                    reading.write(chunk.records)
-                count += len(chunk.records)
+            starts = {p: reading.start for p, reading in readings.items()}
+            reader.assign(starts)
+            with self.restoring.of(starts, ends):
+                async for chunk in reader.read_until({p: ends[p] for p in readings}):
+                    partition = chunk.partition
+                    if partition in refused or partition in differing:
+                        continue
+                    with self._refusals(partition, refused), _noted(partition, differing):
+                        reading = readings[partition]
+                        if held := reading.unproven(chunk.records):
+                            await self._require_readings(partition, held)
+                        reading.write(chunk.records)
+                    count += len(chunk.records)
+                    self.restoring.reached(partition, chunk.next_offset)
         metrics.RECORDS_RECOVERED.inc(count)
         log.info(
             "recovered partitions %s: %d records in %.2f s",
@@ -193,7 +199,7 @@ class ChangelogRecovery:
 
 @contextmanager
 def _noted(partition: int, differing: dict[int, str]) -> Iterator[None]:
-    """Note that a store is to be made anew, and why."""
+    """Note that a store is to be built again, and why."""
     try:
         yield
     except StoreDiffers as error:

@@ -28,6 +28,7 @@ from aiokafka.errors import (
 )
 
 from contract.cluster_rules import enlarge
+from contract.errors import text_of
 from contract.topics import QUARANTINE
 from kafka_io.batches.reader import are_controls_of
 from kafka_io.transactional_producer import send_records
@@ -56,7 +57,7 @@ REQUEST_BYTES = 3_000_000
 REQUEST_TIMEOUT_MS = 20_000
 #: The fence waits for the abort of an open transaction; polls this often.
 RETRY_BACKOFF_MS = 20
-#: So long a commit waits for a look at what stands before it.
+#: So long a commit waits for a look at what precedes it.
 LOOK_SECONDS = 5.0
 
 Headers = list[tuple[str, bytes]]
@@ -132,7 +133,7 @@ async def send_quarantined(
     except _LOST_WRITER:
         raise
     except (BrokerResponseError, KafkaTimeoutError) as error:
-        raise _refused(partition, str(error) or type(error).__name__) from error
+        raise _refused(partition, text_of(error)) from error
 
 
 def _refused(partition: int, why: str) -> PartitionRefusal:

@@ -21,7 +21,7 @@ _STAMPS = "message.timestamp.type"
 
 
 def refused_by_configs(
-    brokers: Mapping[str, Mapping[str, str]], changelog: Mapping[str, str]
+    brokers: Mapping[str, Mapping[str, str]], changelogs: Mapping[str, Mapping[str, str]]
 ) -> str | None:
     """Say which config does not allow single batches, or does not show that it does; else None.
 
@@ -37,11 +37,12 @@ def refused_by_configs(
                 return f"broker {broker} does not show {name}"
             if int(value) < REMEMBERED_MS:
                 return f"broker {broker}: {name} is {value}, less than {REMEMBERED_MS}"
-    if changelog.get(_STAMPS) != "LogAppendTime":
-        return (
-            f"the changelog's {_STAMPS} is {changelog.get(_STAMPS, 'not shown')}; set it to"
-            " LogAppendTime (kafka-configs.sh --alter)"
-        )
+    for changelog, found in sorted(changelogs.items()):
+        if found.get(_STAMPS) != "LogAppendTime":
+            return (
+                f"{changelog}: {_STAMPS} is {found.get(_STAMPS, 'not shown')}; set it to"
+                " LogAppendTime (kafka-configs.sh --alter)"
+            )
     return None
 
 
@@ -81,7 +82,7 @@ class SingleBatches:
         log.warning("single batches: %s", self)
 
     def is_proven(self, leader: int | None) -> bool:
-        """Tell whether the logs of this broker refuse fenced writers."""
+        """Return whether the logs of this broker refuse fenced writers."""
         return self._refused is None and self._verdicts.get(leader, "") is None  # type: ignore[arg-type]
 
     async def prove(self, leader: int | None, probe: Callable[[], Awaitable[None]]) -> None:

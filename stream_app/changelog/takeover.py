@@ -1,6 +1,6 @@
 """How partitions come to a worker: fenced, then recovered, and only then worked on.
 
-Each step stands on the one before it, so a partition that comes to a step without it is
+Each step relies on the one before it, so a partition that comes to a step without it is
 an error: a changelog that was read before the fence may have grown since. A partition that does
 not fit is refused alone. Pure; the ownership performs the steps against Kafka, the tests in
 tests/model against a simulated one.
@@ -9,11 +9,12 @@ tests/model against a simulated one.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from contract.changelog import Birth
 from contract.view import View
-from stream_app.changelog.origin import LostOffsets, check_birth, check_position
+from stream_app.changelog.origin import LostOffsets, check_birth, check_position, go_on_without
 from stream_app.changelog.recovery import Found
 from stream_app.changelog.store_records import require_marker
 from stream_app.errors import WAITS_FOR_KAFKA, PartitionRefusal, RestartNeeded
@@ -22,7 +23,7 @@ from stream_app.store.rocksdb_store import PartitionStore
 
 
 class Taken(NamedTuple):
-    """A partition that may be worked on: its store, and the fold that goes on after its marker."""
+    """A partition that may be worked on: its store, and the fold after its marker."""
 
     store: PartitionStore
     fold: PartitionFold
@@ -36,15 +37,23 @@ class Takeover:
         view: View,
         expected_birth: Birth,
         accepted: Mapping[int, Collection[LostOffsets]] | None = None,
+        *,
+        keep_days: int = 0,
     ) -> None:
-        """Begin with no partition; `accepted` are lost offsets to go on without."""
-        self._view = view
+        """Begin with no partition; `accepted` are lost offsets to continue without.
+
+        `keep_days` as in PartitionFold.
+        """
+        self.view = view
         self._expected_birth = expected_birth
         self._accepted = accepted or {}
+        self._keep_days = keep_days
         self._fenced: dict[int, tuple[int, int]] = {}
         self.taken: dict[int, Taken] = {}
+        #: What their markers say, also of those that are refused then.
+        self.applied_offsets: dict[int, int] = {}
         self.refused: dict[int, PartitionRefusal] = {}
-        #: What the log says of partitions already: once, however often they are tried again.
+        #: What the log says about partitions already: once, however often they are tried again.
         self.told: dict[int, str] = {}
 
     def fenced(self, writers: Mapping[int, tuple[int, int]]) -> None:
@@ -76,21 +85,26 @@ class Takeover:
             return self.refuse(refusal)
         self.refused.pop(partition, None)
         marker, writer = require_marker(store, partition), self._fenced[partition]
-        fold = PartitionFold(self._view, partition, marker, writer)
+        self.applied_offsets[partition] = marker.applied_offset
+        fold = PartitionFold(self.view, partition, marker, writer, keep_days=self._keep_days)
         self.taken[partition] = Taken(store, fold)
 
     def refuse(self, refusal: PartitionRefusal) -> None:
-        """Do not work on a partition, until it is recovered anew."""
+        """Do not work on a partition, until it is recovered again."""
         self.taken.pop(refusal.partition, None)
         self.refused[refusal.partition] = refusal
 
+    def place(self, partition: int) -> str:
+        """Name a partition for people."""
+        return self.view.place(partition)
+
     @property
-    def partitions(self) -> Collection[int]:
+    def partitions(self) -> AbstractSet[int]:
         """All partitions of this worker in this generation."""
         return self._fenced.keys()
 
     def refuses_all(self) -> bool:
-        """Tell whether there are partitions, and a person has to act before any is worked on."""
+        """Return whether there are partitions, and a person has to act before any is worked on."""
         return (
             bool(self._fenced)
             and self._fenced.keys() <= self.refused.keys()
@@ -101,8 +115,16 @@ class Takeover:
         """Return the source offset to fetch next, by partition: the marker decides."""
         return {partition: taken.fold.next_offset for partition, taken in self.taken.items()}
 
-    def check_positions(self, first: dict[int, int], end: dict[int, int]) -> None:
-        """Compare the markers with the readings topic; refuses those that do not fit."""
+    def check_positions(
+        self,
+        first: Mapping[int, int],
+        end: Mapping[int, int],
+        all_lack_from: Mapping[int, int] | None = None,
+    ) -> None:
+        """Compare the markers with the readings topic; refuses those that do not fit.
+
+        `all_lack_from` is what the view that is furthest behind wants next, by partition.
+        """
         for partition in first.keys() & self.taken.keys():
             fold = self.taken[partition].fold
             try:
@@ -112,9 +134,12 @@ class Takeover:
                     first[partition],
                     end[partition],
                     self._accepted.get(partition, ()),
+                    (all_lack_from or {}).get(partition),
                 )
             except PartitionRefusal as refusal:
                 self.refuse(refusal)
                 continue
             if following > fold.next_offset:
+                lost = LostOffsets(fold.next_offset, following - 1)
+                go_on_without(self.view, partition, lost)
                 fold.skip_to(following)

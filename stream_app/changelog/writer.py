@@ -16,7 +16,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from contract.quarantine import VIEW_VERSION_HEADER
-from contract.view import View
+from contract.view import Update, View
+from kafka_io.rights import allowed, commit_as, write
 from kafka_io.transactional_producer import (
     append_batch,
     begin_transaction,
@@ -69,7 +70,7 @@ class TransactionWriter:
         single_batches: SingleBatches,
         patience_seconds: float | None = None,
     ) -> None:
-        """Only keep the arguments; `start` connects and fences.
+        """Store the arguments; `start` connects and fences.
 
         `patience_seconds` is how long quarantine records may take: half of the timeout by default.
         """
@@ -78,6 +79,7 @@ class TransactionWriter:
         self._patience_seconds = patience_seconds or transaction_timeout_seconds * PATIENCE
         self._changelog = view.changelog(view_version).name
         self._single_batches = single_batches
+        self._counted_batches = metrics.OfView(view).single_batches(partition)
         self.fence = WriterFence(single_batches)
         self._has_begun = False
         #: Whether Kafka may still be writing the end of the last transaction.
@@ -97,10 +99,12 @@ class TransactionWriter:
         log's broker where nobody in this process has.
         """
         shorten_backoff()
-        await self._producer.start()
-        self.fence.started(self.identity)
-        self._begun_at = self.fence.now()
-        await fence_log(self._producer, self._changelog, self._partition)
+        writer = commit_as(self._view.transactional_id(self._view_version, self._partition))
+        with allowed(writer, write(self._changelog)):
+            await self._producer.start()
+            self.fence.started(self.identity)
+            self._begun_at = self.fence.now()
+            await fence_log(self._producer, self._changelog, self._partition)
         self.fence.confirmed(self._begun_at)
         await self._single_batches.prove(
             self._leader(),
@@ -214,11 +218,11 @@ class TransactionWriter:
                         look=self.fence.check_age,
                     )
                 await self._appended(last + 1 - len(updates), len(updates), all_written=False)
-                metrics.SINGLE_BATCHES.labels(str(self._partition)).inc()
+                self._counted_batches.inc()
                 return last
         return None
 
-    async def _send_totals(self, updates: Iterable[tuple[bytes, bytes]]) -> int:
+    async def _send_totals(self, updates: Iterable[Update]) -> int:
         last = -1
         for count, future in await send_records(
             self._producer, updates, self._changelog, self._partition
@@ -229,7 +233,7 @@ class TransactionWriter:
         return last
 
     async def _appended(self, base_offset: int, count: int, *, all_written: bool) -> None:
-        """Compare where a batch stands with where it must. Raises: RestartNeeded.
+        """Compare where a batch is with where it must. Raises: RestartNeeded.
 
         A coordinator that gets no answer writes its control record again, and so does the next
         one: where nothing else stands before the batch, nobody else has written.

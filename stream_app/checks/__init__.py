@@ -1,1 +1,1 @@
-"""What the worker stands on: looked at before it starts, and while it runs."""
+"""What the worker relies on: looked at before it starts, and while it runs."""

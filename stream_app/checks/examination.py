@@ -5,7 +5,7 @@ Reads the cluster; writes nothing. What this login may not ask for is a finding,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from contract.cluster_rules import (
@@ -34,6 +34,10 @@ class Seen(NamedTuple):
     topics: Configs
     unseen: list[Finding]
 
+    def of(self, topics: Sequence[str]) -> Configs:
+        """Return the configs of some topics, empty where they are not shown."""
+        return {name: self.topics.get(name, {}) for name in topics}
+
 
 def configs_seen(cluster: Cluster, topics: Topics) -> Seen:
     """Ask for the configs of brokers and topics."""
@@ -49,13 +53,16 @@ def configs_seen(cluster: Cluster, topics: Topics) -> Seen:
 
 
 def examine_configs(
-    seen: Seen, topics: Topics, changelog_name: str, settings: WorkerSettings
+    seen: Seen, topics: Topics, changelogs: Sequence[str], settings: WorkerSettings
 ) -> list[Finding]:
-    """Judge the configs of topics and brokers."""
+    """Judge the configs of topics and brokers, of every view's changelog."""
     configs = seen.topics
-    totals = {n: c for n, c in configs.items() if n in (READINGS.name, changelog_name)}
-    findings = judge_leaders(totals) + judge_keeping(configs, changelog_name)
-    findings += judge_sizes(configs, changelog_name) + judge_brokers(seen.brokers)
+    totals = {n: c for n, c in configs.items() if n in (READINGS.name, *changelogs)}
+    findings = judge_leaders(totals)
+    for changelog in changelogs:
+        findings += judge_keeping(configs, changelog) + judge_sizes(configs, changelog)
+    # What is found of the topics that all views share, once.
+    findings = list(dict.fromkeys(findings)) + judge_brokers(seen.brokers)
     findings += judge_timeout(seen.brokers, settings.transaction_timeout_seconds)
     if len(seen.brokers) > 1 or not settings.is_local:
         copies = {name: topic.replication for name, topic in topics.items()}

@@ -1,4 +1,4 @@
-"""Start-up checks: what the worker stands on, before it touches anything.
+"""Start-up checks: what the worker relies on, before it touches anything.
 
 Reads the cluster; writes nothing. Each finding is one line that says what to do.
 """
@@ -6,22 +6,26 @@ Reads the cluster; writes nothing. Each finding is one line that says what to do
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from aiokafka.errors import BrokerResponseError, KafkaError
 
 from contract.changelog import Birth
 from contract.cluster_rules import Finding
-from contract.device_totals import DEVICE_TOTALS
 from contract.topics import QUARANTINE, READINGS, VIEWS
+from contract.view import View
 from contract.view_versions import Views, ViewVersion
-from contract.views import RULES_ID
+from contract.views import is_known, known_rules, views_of
 from kafka_io.batches.reader import read_all
-from kafka_io.cluster import Cluster, TopicOnBroker, no_broker
+from kafka_io.cluster import Cluster, TopicOnBroker
 from kafka_io.errors import ClusterRefused
+from kafka_io.questions import no_broker
+from kafka_io.rights import read, refusal
 from stream_app.changelog.single_batches import SingleBatches, refused_by_configs
 from stream_app.checks.certainty import certainly
 from stream_app.checks.examination import Topics, configs_seen, examine_configs, refuse_or_warn
+from stream_app.checks.rights import of_every_version, rights_needed
 from stream_app.errors import Refusal, RestartNeeded, Suspicion, ViewDropped
 from stream_app.settings import WorkerSettings
 
@@ -32,15 +36,15 @@ _CREATE = "create the topics: energy topics create"
 
 
 class Ground(NamedTuple):
-    """What a worker stands on.
+    """What a worker relies on.
 
-    `expected_birth` is what a birth record must say; its start offset means nothing. A pinned
-    worker stays on its view version, the others follow the live one.
+    `expected_births` are what the birth records of each view must say; their start offset means
+    nothing. A pinned worker stays on its view version, the others follow the live one.
     """
 
     view_version: int
     partitions: int
-    expected_birth: Birth
+    expected_births: Mapping[View, Birth]
     is_pinned: bool = False
     dropped: frozenset[int] = frozenset()
     #: Whether a commit may be a single batch in place of a transaction; probed at a takeover.
@@ -49,6 +53,16 @@ class Ground(NamedTuple):
     warnings: tuple[str, ...] = ()
     #: None where there was no quarantine topic.
     quarantine_id: str | None = None
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The views of the version."""
+        return tuple(self.expected_births)
+
+    @property
+    def changelogs(self) -> list[str]:
+        """The names of their changelog topics."""
+        return [view.changelog(self.view_version).name for view in self.expected_births]
 
 
 async def read_views(settings: WorkerSettings) -> Views:
@@ -59,6 +73,8 @@ async def read_views(settings: WorkerSettings) -> Views:
             for record in chunk.records:
                 views.apply(record.key, record.value)
     except BrokerResponseError as error:
+        if (missing := refusal(error, [read(VIEWS.name)])) is not None:
+            raise missing from error
         raise ClusterRefused(f"reading {VIEWS.name}: {error}") from error
     except KafkaError as error:
         raise no_broker(settings, str(error)) from error
@@ -66,7 +82,7 @@ async def read_views(settings: WorkerSettings) -> Views:
 
 
 async def examine(settings: WorkerSettings, cluster: Cluster) -> Ground:
-    """Check the cluster and return what the worker stands on.
+    """Check the cluster and return what the worker relies on.
 
     Raises: NoBroker within 10 s; Refusal with what to do.
     """
@@ -75,41 +91,47 @@ async def examine(settings: WorkerSettings, cluster: Cluster) -> Ground:
 
 async def _examine(settings: WorkerSettings, cluster: Cluster) -> Ground:
     cluster.brokers()
+    cluster.refuse_lacking(of_every_version())
     topics: dict[str, TopicOnBroker] = cluster.topics([READINGS.name, QUARANTINE.name, VIEWS.name])
     for topic in (READINGS, VIEWS):
         if topic.name not in topics:
             raise Suspicion(f"there is no topic {topic.name}{settings.in_sight}; {_CREATE}")
     views = await read_views(settings)
     version = wanted_version(views, settings.view_version)
-    name = DEVICE_TOTALS.changelog(version.view_version).name
-    topics |= cluster.topics([name])
-    if name not in topics:
-        raise Suspicion(
-            f"there is no topic {name}; it was deleted: build a new view version: "
-            "energy replay start"
-        )
+    changelogs = _changelogs(version)
+    topics |= cluster.topics(list(changelogs.values()))
+    for name in changelogs.values():
+        if name not in topics:
+            raise Suspicion(
+                f"there is no topic {name}; it was deleted: build a new view version: "
+                "energy replay start"
+            )
+    cluster.refuse_lacking(rights_needed(version.view_version, changelogs.values()))
     seen = configs_seen(cluster, topics)
-    quarantine = topics.get(QUARANTINE.name)
+    quarantine, cluster_id = topics.get(QUARANTINE.name), cluster.cluster_id()
     ground = Ground(
         view_version=version.view_version,
         partitions=partitions_of(version, topics),
-        expected_birth=Birth(
-            cluster_id=cluster.cluster_id(),
-            source_topic=READINGS.name,
-            source_topic_id=topics[READINGS.name].topic_id,
-            changelog_topic_id=topics[name].topic_id,
-            start_offset=-1,
-            rules_id=RULES_ID,
-        ),
+        expected_births={
+            view: Birth(
+                cluster_id=cluster_id,
+                source_topic=READINGS.name,
+                source_topic_id=topics[READINGS.name].topic_id,
+                changelog_topic_id=topics[name].topic_id,
+                start_offset=-1,
+                rules_id=version.rules_id,
+            )
+            for view, name in changelogs.items()
+        },
         is_pinned=settings.view_version is not None,
         dropped=frozenset(version.view_version for version in views.in_state("dropped")),
         single_batches=SingleBatches(
-            refused_by_configs(seen.brokers, seen.topics.get(name, {})),
+            refused_by_configs(seen.brokers, seen.of(list(changelogs.values()))),
             is_off=settings.single_batches == "off",
         ),
         quarantine_id=quarantine.topic_id if quarantine else None,
     )
-    findings = examine_configs(seen, topics, name, settings)
+    findings = examine_configs(seen, topics, ground.changelogs, settings)
     warnings = refuse_or_warn(findings + examine_topics(ground, topics))
     for line in warnings:
         log.warning("%s", line)
@@ -121,8 +143,12 @@ def partitions_of(version: ViewVersion, topics: Topics) -> int:
 
     Partitions that somebody has added are not among them until `energy topics grow` has run.
     """
-    name = DEVICE_TOTALS.changelog(version.view_version).name
-    return min(version.partitions, *(topics[each].partitions for each in (READINGS.name, name)))
+    names = READINGS.name, *_changelogs(version).values()
+    return min(version.partitions, *(topics[name].partitions for name in names))
+
+
+def _changelogs(version: ViewVersion) -> dict[View, str]:
+    return {v: v.changelog(version.view_version).name for v in views_of(version.rules_id)}
 
 
 def examine_topics(ground: Ground, topics: Topics) -> list[Finding]:
@@ -132,7 +158,7 @@ def examine_topics(ground: Ground, topics: Topics) -> list[Finding]:
     if count > ground.partitions:
         findings.append(
             f"{READINGS.name} has {count} partitions, view version {ground.view_version} counts"
-            f" {ground.partitions} of them: readings in the others wait: energy topics grow {count}"
+            f" {ground.partitions} of them: the others are not counted: energy topics grow {count}"
         )
     quarantine = topics.get(QUARANTINE.name)
     if quarantine is None:
@@ -169,10 +195,10 @@ def wanted_version(views: Views, pinned: int | None) -> ViewVersion:
         )
     if version.state == "dropped":
         raise ViewDropped(f"view version {number} has been dropped: nothing to do")
-    if version.rules_id != RULES_ID:
+    if not is_known(version.rules_id):
         raise Refusal(
             f"the totals of view version {number} follow rules {version.rules_id}, this program"
-            f" has rules {RULES_ID}; build a new view version: energy replay start"
+            f" has rules {known_rules()}; build a new view version: energy replay start"
         )
     return version
 
@@ -180,7 +206,8 @@ def wanted_version(views: Views, pinned: int | None) -> ViewVersion:
 def check_wanted(ground: Ground, views: Views) -> None:
     """Check in running that the view version is still the one to work on.
 
-    Raises: ViewDropped, RestartNeeded; Suspicion where nothing is said of it, which proves nothing.
+    Raises: ViewDropped, RestartNeeded; Suspicion where nothing is said about it, which proves
+    nothing.
     """
     version = views.versions.get(ground.view_version)
     if version is None or (views.live is None and not ground.is_pinned):
@@ -195,8 +222,7 @@ def check_wanted(ground: Ground, views: Views) -> None:
 
 def topics_of(ground: Ground, cluster: Cluster) -> Topics:
     """Ask for the topics that a worker needs."""
-    name = DEVICE_TOTALS.changelog(ground.view_version).name
-    return cluster.topics([READINGS.name, name, QUARANTINE.name])
+    return cluster.topics([READINGS.name, *ground.changelogs, QUARANTINE.name])
 
 
 def check_unchanged(ground: Ground, topics: Topics) -> None:
@@ -204,13 +230,11 @@ def check_unchanged(ground: Ground, topics: Topics) -> None:
 
     Raises: Suspicion when one is gone, or was deleted and created again.
     """
-    for topic, topic_id in (
-        (READINGS.name, ground.expected_birth.source_topic_id),
-        (
-            DEVICE_TOTALS.changelog(ground.view_version).name,
-            ground.expected_birth.changelog_topic_id,
-        ),
-    ):
+    wanted = {}
+    for view, birth in ground.expected_births.items():
+        wanted[READINGS.name] = birth.source_topic_id
+        wanted[view.changelog(ground.view_version).name] = birth.changelog_topic_id
+    for topic, topic_id in wanted.items():
         found = topics.get(topic)
         if found is None or found.topic_id != topic_id:
             what = "is gone" if found is None else "was deleted and created again"

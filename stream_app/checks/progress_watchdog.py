@@ -1,10 +1,10 @@
 """Ends a worker in which a partition applies nothing while what it could read grows.
 
-Each partition is judged on its own, whatever the others do: a restart is safe, and hands it to
-another worker. Only where nothing else explains it: not in a recovery, not while it is set
-aside, not behind a foreign open transaction (the last stable offset stands still), not while the
-broker does not answer. The judgement counts looks, not seconds: a process that was stopped and
-goes on sees one look, not the time it slept.
+Each partition is judged on its own, whatever the others do, and by the view that is furthest
+behind: a restart is safe, and hands it to another worker. Only where nothing else explains it: not
+in a recovery, not while it is set aside, not behind a foreign open transaction (the last stable
+offset stands still), not while the broker does not answer. The judgement counts looks, not
+seconds: a process that was stopped and continues sees one look, not the time it slept.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from contract.topics import READINGS
 from kafka_io.cluster import Cluster
 from stream_app.errors import RestartNeeded
-from stream_app.ownership.assignment import Ownership
+from stream_app.ownership.all_views import AllViews
 from stream_app.process.exit import end_process
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class StuckJudge:
         self._still: dict[int, _Still] = {}
 
     def forget(self) -> None:
-        """Begin anew: something explains that nothing is applied, or nothing was seen."""
+        """Start over: something explains that nothing is applied, or nothing was seen."""
         self._still = {}
 
     def judge(self, look: Look) -> str | None:
@@ -77,25 +77,23 @@ class StuckJudge:
         )
 
 
-def look_at(ownership: Ownership, cluster: Cluster, partitions: int) -> Look | None:
+def look_at(ownership: AllViews, cluster: Cluster, partitions: int) -> Look | None:
     """Look once at what is not set aside; None where something explains that nothing is applied.
 
     Raises: NoBroker, ClusterRefused.
     """
-    pipes = {p: pipe for p, pipe in list(ownership.pipes.items()) if pipe.refusal is None}
-    # Neither worked on nor set aside: nothing will be applied, which nothing explains.
-    applied = dict.fromkeys(ownership.forgotten(), -1)
-    applied |= {partition: pipe.applied_offset for partition, pipe in pipes.items()}
-    if ownership.is_recovering or not applied:
+    found = ownership.applied()
+    if ownership.is_recovering or not found:
         return None
-    generation = next((pipe.generation for pipe in pipes.values()), -1)
-    # After `applied`: what is applied meanwhile only makes the next look begin anew.
+    generation = max(each.generation for each in found.values())
+    applied = {partition: each.offset for partition, each in found.items()}
+    # After `applied`: what is applied meanwhile only makes the next look start over.
     stable = cluster.end_offsets(READINGS.name, partitions, committed=True)
     return Look(generation, applied, {partition: stable[partition] for partition in applied})
 
 
 async def end_when_stuck(
-    ownership: Ownership, cluster: Cluster, partitions: int, seconds: float
+    ownership: AllViews, cluster: Cluster, partitions: int, seconds: float
 ) -> None:
     """Look until cancelled; ends the process with 75 after `seconds` of nothing applied."""
     judge = StuckJudge()
@@ -104,7 +102,7 @@ async def end_when_stuck(
         try:
             look = await asyncio.to_thread(look_at, ownership, cluster, partitions)
         except Exception as error:
-            log.debug("cannot look at the progress now: %s", error)
+            log.debug("cannot check the progress now: %s", error)
             look = None
         if look is None:
             judge.forget()

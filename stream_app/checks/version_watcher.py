@@ -1,4 +1,4 @@
-"""Looks every few seconds whether the worker may go on: same topics, same view version wanted.
+"""Looks every few seconds whether the worker may continue: same topics, same view version wanted.
 
 And every few minutes whether topics and brokers still keep what totals need: what a start would
 refuse ends the worker, what it would warn of is told.
@@ -12,9 +12,8 @@ import time
 from collections.abc import Callable
 
 from contract.cluster_rules import Finding
-from contract.device_totals import DEVICE_TOTALS
 from kafka_io.cluster import Cluster
-from kafka_io.errors import ClusterRefused, NoBroker
+from kafka_io.errors import ClusterRefused, NoBroker, NotAllowed
 from stream_app.changelog.single_batches import refused_by_configs
 from stream_app.checks.certainty import certainly
 from stream_app.checks.examination import Topics, configs_seen, examine_configs, refuse_or_warn
@@ -27,6 +26,7 @@ from stream_app.checks.preflight import (
     read_views,
     topics_of,
 )
+from stream_app.checks.rights import rights_needed
 from stream_app.errors import Refusal, RestartNeeded, Suspicion, ViewDropped, WorkerError
 from stream_app.process.exit import end_process
 from stream_app.settings import WorkerSettings
@@ -59,6 +59,8 @@ async def confirm(cluster: Cluster, ground: Ground) -> None:
         await certainly(look)
     except TimeoutError as error:
         raise RestartNeeded(f"no answer about the topics in {CONFIRM_SECONDS:g} s") from error
+    except NotAllowed:
+        raise
     except (NoBroker, ClusterRefused) as error:
         raise RestartNeeded(str(error)) from error
 
@@ -78,6 +80,8 @@ class Watch:
     async def look(self) -> None:
         """Look once. Raises: Suspicion, RestartNeeded, ViewDropped; what keeps it from looking."""
         ground = self._ground
+        needed = rights_needed(ground.view_version, ground.changelogs)
+        await asyncio.to_thread(self._cluster.refuse_lacking, needed)
         async with asyncio.timeout(_ANSWER_SECONDS):
             views = await read_views(self._settings)
         nothing_said: list[Finding] = []
@@ -100,11 +104,11 @@ class Watch:
             self._tell([*self._configs, *nothing_said, *examine_topics(ground, topics)])
 
     def _judge_configs(self, topics: Topics) -> list[Finding]:
-        name = DEVICE_TOTALS.changelog(self._ground.view_version).name
+        changelogs = self._ground.changelogs
         seen = configs_seen(self._cluster, topics)
-        refused = refused_by_configs(seen.brokers, seen.topics.get(name, {}))
+        refused = refused_by_configs(seen.brokers, seen.of(changelogs))
         self._ground.single_batches.configs_judged(refused)
-        return examine_configs(seen, topics, name, self._settings)
+        return examine_configs(seen, topics, changelogs, self._settings)
 
     def _tell(self, findings: list[Finding]) -> None:
         now = refuse_or_warn(findings)
@@ -118,7 +122,7 @@ class Watch:
 
 
 async def watch(watched: Watch, leave: Callable[[WorkerError], None], *, is_pinned: bool) -> None:
-    """Run until cancelled; ends the process where it must not go on.
+    """Run until cancelled; ends the process where it must not continue.
 
     Where another view version is wanted it leaves in order: its group gives the partitions to
     others at once, not after a session's timeout. A broker that does not answer proves nothing.
@@ -129,7 +133,7 @@ async def watch(watched: Watch, leave: Callable[[WorkerError], None], *, is_pinn
             await certainly(watched.look)
         except (RestartNeeded, ViewDropped) as end:
             return leave(end)
-        except Refusal as error:
+        except (Refusal, NotAllowed) as error:
             end_process("watch", error)
         except Exception as error:
-            log.info("cannot look at the topics now, going on: %s", error)
+            log.info("cannot check the topics now, continuing: %s", error)

@@ -7,11 +7,10 @@ from typing import Any
 
 import faust
 
-from contract.view import View
 from stream_app.changelog.recovery import ChangelogRecovery
 from stream_app.faust_adapter.consumer import ChunkTransport
 from stream_app.faust_adapter.recovery import FencedTableManager
-from stream_app.ownership.assignment import Ownership
+from stream_app.ownership.all_views import AllViews
 from stream_app.settings import WorkerSettings
 
 
@@ -43,7 +42,7 @@ class SourceOfConsumer:
         """Fetch next from this offset."""
         await self._app.consumer.seek_partition(partition, offset)
 
-    def pause(self, partition: int) -> None:
+    async def pause(self, partition: int) -> None:
         """Fetch no more of it."""
         self._app.consumer.pause_partition(partition)
 
@@ -57,17 +56,16 @@ class SourceOfConsumer:
 
 
 class ChunkApp(faust.App):  # type: ignore[misc]
-    """A Faust App whose source topic comes in chunks and whose table is recovered in bulk."""
+    """A Faust App whose source topic comes in chunks and whose tables are recovered in bulk."""
 
     settings: WorkerSettings
-    view: View
     source_topic: str
     #: What is at risk now; `/ready` shows it.
     warnings: list[str]
     single_batches: object = "not used"
-    ownership: Ownership
-    recovery: ChangelogRecovery
-    close_store: Callable[[int], None]
+    ownership: AllViews
+    #: Of each view, what fills its stores, and what closes one.
+    recoveries: list[tuple[ChangelogRecovery, Callable[[int], None]]]
     #: Exit code of a worker that left by itself, because another view version is wanted.
     left_with: int | None = None
 
@@ -76,6 +74,11 @@ class ChunkApp(faust.App):  # type: ignore[misc]
         super().__init__(*args, TableManager=FencedTableManager, **kwargs)
         self.transport = ChunkTransport(self.conf.broker_consumer, self)
         self.source = SourceOfConsumer(self)
+
+    def not_ready_because(self) -> list[str]:
+        """Return why this worker does not work on all it should, for people; empty: ready."""
+        filled = [line for recovery, _ in self.recoveries for line in recovery.restoring.lines()]
+        return filled + self.ownership.not_ready_because()
 
     def is_chunked(self, topic: str) -> bool:
         """Tell which topic comes in chunks."""

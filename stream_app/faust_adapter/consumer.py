@@ -49,7 +49,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         return ChunkThread(self, loop=self.loop, beacon=self.beacon)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Let go before others take over; Faust forgets the acks before it commits them."""
+        """Release it before others take over; Faust forgets the acks before it commits them."""
         await self.app.ownership.release_after(self._commit_quietly)
         await super().on_partitions_revoked(revoked)
 
@@ -74,7 +74,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         return self.app.ownership.next_offset(tp.partition)  # type: ignore[no-any-return]
 
     async def perform_seek(self) -> None:
-        """The marker says where to go on, not the group's offset."""
+        """The marker says where to continue, not the group's offset."""
         await super().perform_seek()
         topic = self.app.source_topic
         ownership = self.app.ownership
@@ -86,7 +86,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
                 {tp.partition: offset for tp, offset in ends.items()},
             )
             await self.seek_wait({TP(topic, p): at for p, at in ownership.positions().items()})
-        for partition in ownership.refusals():
+        for partition in ownership.idle():
             self.pause_partition(partition)
 
     # What a pipe asks of its source.

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
+from faust.types import TP
+
+
+def _partitions(tps: Iterable[TP]) -> list[int]:
+    """Return the partitions of which Faust names a changelog for each view."""
+    return sorted({tp.partition for tp in tps})
 
 
 class FencedRecovery(Recovery):  # type: ignore[misc]
-    """Runs in Faust's recovery task, where heartbeats go on; not in the rebalance callback."""
+    """Runs in Faust's recovery task, where heartbeats continue; not in the rebalance callback."""
 
     async def _wait(self, coro: Any, timeout: float | None = None) -> None:
         """Wait as long as it takes: a timeout here would end the recovery task silently."""
@@ -20,7 +27,7 @@ class FencedRecovery(Recovery):  # type: ignore[misc]
     ) -> None:
         """Fence before anything of the changelog is read, so that its end is final."""
         if title == "active":
-            await self.app.ownership.fence(sorted(tp.partition for tp in tps))
+            await self.app.ownership.fence(_partitions(tps))
         await super()._build_highwaters(consumer, tps, destination, title)
 
     async def _build_offsets(self, consumer: Any, tps: Any, destination: Any, title: str) -> None:
@@ -31,7 +38,7 @@ class FencedRecovery(Recovery):  # type: ignore[misc]
         """
         await super()._build_offsets(consumer, tps, destination, title)
         if title == "active":
-            await self.app.ownership.recover(sorted(tp.partition for tp in tps))
+            await self.app.ownership.recover(_partitions(tps))
             for tp in tps:
                 destination[tp] = self.active_highwaters[tp]
 

@@ -1,8 +1,9 @@
-"""Faust's table on RocksDB: `app.tables["device_totals"][b"device_7"]` is a device's exact total.
+"""Faust's tables on RocksDB: `app.tables["device_totals"][b"device_7"]` is its exact total.
 
-Of the partitions that this worker works on: a device is in one, unless it was published with
-other keys too. Read only, for totals change in one commit with the marker. We open the stores:
-memory is bounded, and a damaged store is set aside.
+There is one for each view: what it answers is the exact sum of a row, over the partitions that
+this worker works on (a device is in one, unless it was published with other keys too). Read only,
+for rows change in one commit with the marker. We open the stores: memory is bounded, and a damaged
+store is set aside.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import faust
 from faust.stores import rocksdb
 
 from contract.decimals import Number
+from contract.view import View
 from stream_app.store.rocksdb_store import (
+    OFFSET_KEY,
     PartitionStore,
     close_database,
     open_database,
@@ -34,7 +37,7 @@ class PartitionedStore(rocksdb.Store):  # type: ignore[misc]
     def _open_for_partition(self, partition: int) -> Any:
         settings = self.app.settings
         return open_database(
-            self.app.view,
+            self.table.view,
             self.partition_path(partition),
             block_cache_bytes=settings.block_cache_bytes,
             write_buffer_bytes=settings.write_buffer_bytes,
@@ -60,18 +63,18 @@ class PartitionedStore(rocksdb.Store):  # type: ignore[misc]
     # What a table's lookups ask of its store.
 
     def _databases(self) -> list[Any]:
-        ownership = self.app.ownership
-        if ownership.is_recovering:
+        owned = self.app.ownership.of[self.table.view]
+        if owned.is_recovering:
             raise RuntimeError("the table is being recovered: no total is known now")
-        return [self._db_for_partition(partition) for partition in list(ownership.pipes)]
+        return [self._db_for_partition(partition) for partition in list(owned.pipes)]
 
     def _get(self, key: bytes) -> list[bytes] | None:
-        if b"\0" in key:
-            return None  # Ours and Faust's own keys: no device_id has it.
+        if key.startswith(b"\0") or key == OFFSET_KEY:
+            return None  # Ours and Faust's own.
         return [part for each in self._databases() if (part := each.get(key)) is not None] or None
 
     def _decode_value(self, parts: list[bytes]) -> Number:
-        view = self.app.view
+        view = self.table.view
         return view.amount(view.merge(parts))[0]  # type: ignore[no-any-return]
 
     def _contains(self, key: bytes) -> bool:
@@ -92,8 +95,11 @@ class PartitionedStore(rocksdb.Store):  # type: ignore[misc]
     _set = _del = _clear = refuse_write
 
 
-class TotalsTable(faust.Table):  # type: ignore[misc]
+class ViewTable(faust.Table):  # type: ignore[misc]
     """A Table whose store is ours, and whose rows nobody writes but the commits."""
+
+    #: Whose rows it has; set before anything is asked of it.
+    view: View
 
     # Faust sends to the changelog in these, before the store is asked.
     on_key_set = on_key_del = on_clear = refuse_write

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -27,6 +28,7 @@ class Worker(faust.Worker):  # type: ignore[misc]
         if self.stopped_by is None:
             self.stopped_by = signal
             log.info("stopping: finishing the transaction that runs")
+            _ignore_later_ones(self.loop)
             threading.Thread(target=self._end_late, daemon=True).start()
         super()._schedule_shutdown(signal)
 
@@ -42,3 +44,14 @@ class Worker(faust.Worker):  # type: ignore[misc]
         if self.app.left_with is not None:
             return int(self.app.left_with)
         return INTERRUPTED if self.stopped_by == signal.SIGINT else 0
+
+
+def _ignore_later_ones(loop: asyncio.AbstractEventLoop) -> None:
+    """Let no later signal change how the process ends.
+
+    A loop that is closed gives each its default back: a second SIGTERM would end by -15 a process
+    that has finished.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)

@@ -1,10 +1,10 @@
-"""Which partitions this worker owns, and how it takes them over and lets them go.
+"""Which partitions of a view this worker owns, and how it takes them over and lets them go.
 
-Taking over, in this order, because each step stands on the one before:
+Taking over, in this order, because each step relies on the one before:
 
 1. `fence`: a new transactional writer for each partition; nobody else can commit any more.
 2. `recover`: the changelog's end is final now; bring the stores up to it.
-3. `begin`, `check_positions`: go on after the marker; the source is sought to marker + 1.
+3. `begin`, `check_positions`: continue after the marker; the source is sought to marker + 1.
 
 A partition that cannot be worked on is set aside: it stays assigned, the others continue.
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from functools import partial
 
 from aiokafka.errors import KafkaError
 
@@ -56,12 +57,12 @@ class Ownership(Holdings):
         confirm_ground: Callable[[], Awaitable[None]],
         nothing_left: Callable[[Refusal], None],
         expected_birth: Birth,
-        target_readings: int,
-        timeout_seconds: float = 15.0,
+        backlog: Backlog,
         new_pipe: Callable[..., PartitionPipe] = PartitionPipe,
         accepted: Mapping[int, Collection[LostOffsets]] | None = None,
+        keep_days: int = 0,
     ) -> None:
-        """Begin with no partition.
+        """Begin with no partition; `keep_days` as in PartitionFold.
 
         `nothing_left` is told where a person has to act before it can work on any of them.
         """
@@ -71,35 +72,36 @@ class Ownership(Holdings):
         self._lineage = lineage
         self._confirm_ground = confirm_ground
         self._nothing_left = nothing_left
-        self._expected_birth = expected_birth
         self._accepted = accepted or {}
+        self._new_takeover = partial(Takeover, view, expected_birth, accepted, keep_days=keep_days)
         self._retries = Retries(self._try_again)
-        self._backlog = Backlog(target_readings, timeout_seconds)
-        super().__init__(Takeover(view, expected_birth, accepted))
+        self._backlog = backlog
+        super().__init__(self._new_takeover())
         self._begun: tuple[int, Source] | None = None
 
     async def fence(self, partitions: Iterable[int]) -> None:
         """Start a new writer for each partition, also for those kept over the rebalance."""
         await self.release()
         self.is_recovering = True
-        partitions = sorted(partitions)
+        partitions, takeover = sorted(partitions), self._takeover
         try:
             await self._claims.fence(partitions)
-        except asyncio.CancelledError:
-            raise
         except Exception as error:
             end_process("fence", error)
-        metrics.FENCES.inc()
-        self._takeover.fenced(self._claims.identities(partitions))
-        log.info("fenced partitions %s", partitions)
+        if takeover is self._takeover:
+            takeover.fenced(self._claims.identities(partitions))
+            log.info("fenced partitions %s of %s", partitions, self._view.name)
 
     async def recover(self, partitions: list[int]) -> None:
         """Bring the stores up to the changelog, and set aside what does not stand on it.
 
-        Where the partitions were let go meanwhile, nothing is taken over: the rebalance that has
-        begun fences and recovers anew.
+        Where the partitions were released since they were fenced, nothing is taken over: the
+        rebalance that has begun fences and recovers again.
         """
         takeover = self._takeover
+        if not takeover.partitions >= set(partitions):
+            log.info("released before they were recovered: partitions %s", partitions)
+            return
         try:
             if partitions:
                 await self._confirm_ground()
@@ -109,8 +111,6 @@ class Ownership(Holdings):
                 log.info("let go while they were recovered: partitions %s", partitions)
                 return
             takeover.take(recovered, replaced)
-        except asyncio.CancelledError:
-            raise
         except Exception as error:
             end_process("recovery", error)
 
@@ -120,9 +120,14 @@ class Ownership(Holdings):
         if not self._takeover.taken:
             self._open_pipes([])
 
-    def check_positions(self, first: dict[int, int], end: dict[int, int]) -> None:
+    def check_positions(
+        self,
+        first: Mapping[int, int],
+        end: Mapping[int, int],
+        all_lack_from: Mapping[int, int] | None = None,
+    ) -> None:
         """Compare the markers with the source, and open the pipes of those that fit."""
-        self._takeover.check_positions(first, end)
+        self._takeover.check_positions(first, end, all_lack_from)
         self._open_pipes(self._takeover.taken)
 
     def _open_pipes(self, partitions: Iterable[int]) -> None:
@@ -148,14 +153,18 @@ class Ownership(Holdings):
             self.pipes[partition] = pipe
             pipe.start()
         self.is_recovering = False
-        log.info("working on %s", {p: pipe.applied_offset for p, pipe in self.pipes.items()})
+        applied = {p: pipe.applied_offset for p, pipe in self.pipes.items()}
+        log.info("working on %s of %s", applied, self._view.name)
         self._tell_refused()
 
-    def _set_aside(self, refusal: PartitionRefusal) -> None:
+    async def _set_aside(self, refusal: PartitionRefusal) -> None:
         """Work no more on a partition; its pipe has nothing under way."""
-        self._takeover.refuse(refusal)
+        takeover = self._takeover
+        takeover.refuse(refusal)
         if self._begun is not None:
-            self._begun[1].pause(refusal.partition)
+            await self._begun[1].pause(refusal.partition)
+        if takeover is not self._takeover:
+            return
         if refusal.reason in TRIED_AGAIN:
             self._retries.plan(refusal.partition)
         self._tell_refused()
@@ -163,8 +172,11 @@ class Ownership(Holdings):
     def _tell_refused(self) -> None:
         set_aside.show(self._takeover)
         if self.refuses_all():
-            refused = sorted(self._takeover.refused.items())
-            self._nothing_left(Refusal("; ".join(str(refusal) for _, refusal in refused)))
+            told = [
+                f"{self._takeover.place(partition)}: {refusal.what}"
+                for partition, refusal in sorted(self._takeover.refused.items())
+            ]
+            self._nothing_left(Refusal("; ".join(told)))
 
     async def _try_again(self, partition: int) -> None:
         refusal = self._takeover.refused.get(partition)
@@ -178,16 +190,16 @@ class Ownership(Holdings):
                 del self._takeover.refused[partition]
                 await self.pipes[partition].resume()
         except (KafkaError, OSError, TimeoutError) as error:
-            log.info("partition %d: trying it again later: %r", partition, error)
+            log.info("partition %d: trying again later: %r", partition, error)
             # However far it came: the next try takes it over from the start.
             await self._finish(partition)
-            self._set_aside(refusal)
+            await self._set_aside(refusal)
         except Exception as error:
             end_process(f"partition {partition}, tried again", error)
         set_aside.show(self._takeover)
 
     async def _retake(self, partition: int) -> None:
-        """Take one partition over anew, in the order of all takeovers.
+        """Take one partition over again, in the order of all takeovers.
 
         Kafka has refused its commit: the writer is of no more use, and another worker may have
         taken over meanwhile, which only the changelog says.
@@ -213,8 +225,8 @@ class Ownership(Holdings):
             await asyncio.shield(pipe.finish())
             del self.pipes[partition]
 
-    async def release_after(self, commit: Callable[[], Awaitable[None]]) -> None:
-        """Finish what runs, let the group see how far it came, then let all partitions go."""
+    async def finish(self) -> None:
+        """Finish what runs, and begin nothing any more; `release` lets the partitions go."""
         await self._retries.cancel()
         pipes = list(self.pipes.values())
         try:
@@ -222,16 +234,13 @@ class Ownership(Holdings):
                 await asyncio.gather(*(asyncio.shield(pipe.finish()) for pipe in pipes))
         except Exception as error:
             end_process("release", error)
-        if pipes:
-            await commit()
-        await self.release()
 
     async def release(self) -> None:
         """Let all partitions go: no store is written and nothing is committed after this."""
         await self._retries.cancel()
         pipes, self.pipes = self.pipes, {}
         set_aside.show_none(self._takeover)
-        self._takeover = Takeover(self._view, self._expected_birth, self._accepted)
+        self._takeover = self._new_takeover()
         self._begun = None
         try:
             async with asyncio.timeout(RELEASE_SECONDS):

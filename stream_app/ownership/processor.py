@@ -1,4 +1,4 @@
-"""From chunk to commit, for one partition.
+"""From chunk to commit, for one partition of one view.
 
 The agent adds chunks; one task for each partition takes what is pending when the backlog says
 so, commits it to Kafka, then writes the store, then acknowledges. Chunks that arrive meanwhile
@@ -11,37 +11,37 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from contract.errors import CorruptRecord
-from kafka_io.batches.chunk import RecordChunk
-from stream_app import metrics
+from kafka_io.batches.chunk import RecordChunk, UnreadableBatch
 from stream_app.changelog.claims import stop_writers
 from stream_app.changelog.lineage import Lineage
 from stream_app.changelog.origin import LostOffsets
 from stream_app.changelog.writer import TransactionWriter
 from stream_app.errors import PartitionRefusal
 from stream_app.ownership.intake import Intake
+from stream_app.ownership.pipe_metrics import PipeMetrics
 from stream_app.ownership.source import Source
 from stream_app.partition.commit_policy import Backlog
 from stream_app.partition.commit_protocol import (
     Acknowledge,
     CommitEffect,
+    ReadOld,
     ReadStore,
     WriteStore,
     WriteTransaction,
     commit_steps,
     perform,
 )
-from stream_app.partition.fold_state import PartitionFold
+from stream_app.partition.fold_state import PartitionFold, Verdict
 from stream_app.partition.pending import Pending
+from stream_app.partition.roll_up import Found
 from stream_app.process.exit import end_process
 from stream_app.store.rocksdb_store import PartitionStore
 
 log = logging.getLogger(__name__)
-
-_LAG_POLL_SECONDS = 0.005
 
 
 class PartitionPipe:
@@ -57,13 +57,13 @@ class PartitionPipe:
         generation: int,
         backlog: Backlog,
         lineage: Lineage,
-        on_refusal: Callable[[PartitionRefusal], None] = lambda _: None,
+        on_refusal: Callable[[PartitionRefusal], Awaitable[None]],
         accepted: Collection[LostOffsets] = (),
     ) -> None:
         """Take over a fenced writer and a recovered store.
 
         `on_refusal` is told why the partition is set aside, once all before that is committed;
-        `accepted` are offsets to go on without.
+        `accepted` are offsets to continue without.
         """
         self.fold = fold
         self.generation = generation
@@ -74,19 +74,13 @@ class PartitionPipe:
         self._source = source
         self._backlog = backlog
         self._on_refusal = on_refusal
-        self._intake = Intake(fold, source, lineage, accepted, self._goes_on)
+        self._intake = Intake(fold, source, lineage, accepted, self._goes_on, self.set_aside)
         #: Up to where it is in a commit, or was in the one before.
         self._taken_offset = fold.folded_offset
         self._work = asyncio.Event()
         self._closed = False
         self._task: asyncio.Task[None] | None = None
-        label = str(fold.partition)
-        self._folded = metrics.READINGS_FOLDED.labels(label)
-        self._odd_times = metrics.ODD_TIMES.labels(label)
-        self._quarantined = metrics.RECORDS_QUARANTINED.labels(label)
-        self._transactions = metrics.TRANSACTIONS.labels(label)
-        self._applied = metrics.APPLIED_OFFSET.labels(label)
-        self._applied.set(fold.marker.applied_offset)
+        self._metrics = PipeMetrics(fold)
 
     @property
     def partition(self) -> int:
@@ -109,21 +103,26 @@ class PartitionPipe:
             await self._backlog.change()
         return self._goes_on()
 
-    async def fold_chunk(self, chunk: RecordChunk) -> bool:
-        """Fold a chunk; tells whether its last record is folded. May set the partition aside."""
-        try:
-            return await self._intake.take(chunk)
-        except PartitionRefusal as refusal:
-            self.set_aside(refusal)
-            return False
+    async def wants(self, chunk: RecordChunk) -> bool:
+        """Return whether a chunk may be folded. May set the partition aside."""
+        return await self._intake.wants(chunk)
+
+    async def follow(
+        self, chunk: RecordChunk, verdict: Verdict, damage: UnreadableBatch | None
+    ) -> bool:
+        """Go on after a chunk judged so; tells whether all is folded. May set it aside."""
+        return await self._intake.follow(chunk, verdict, damage)
 
     def acknowledge_once_committed(self, acknowledge: Callable[[], Any]) -> None:
         """Call this once all that is folded now is in Kafka and in the store."""
         self.fold.pending.events.append(acknowledge)
 
     def commit_when_due(self) -> None:
-        """Have what is folded committed, as soon as the backlog says so."""
-        if self.fold.folded_offset > self._taken_offset:
+        """Have what is folded, or old, committed as soon as the backlog says so."""
+        roll_up = self.fold.roll_up
+        if self.fold.folded_offset > self._taken_offset or (
+            roll_up is not None and roll_up.is_due() and self._goes_on()
+        ):
             self._work.set()
 
     def _goes_on(self) -> bool:
@@ -160,7 +159,7 @@ class PartitionPipe:
                 await self._writer.keep_until(self._work)
                 if self.refusal is not None and self.fold.folded_offset == self.applied_offset:
                     self._work.clear()
-                    self._on_refusal(self.refusal)
+                    await self._on_refusal(self.refusal)
                     continue
                 await self._gather()
                 if self._backlog.is_large(self.fold):
@@ -180,7 +179,7 @@ class PartitionPipe:
                 log.info("partition %d: its writer is left as it is: %r", self.partition, error)
             finally:
                 self.set_aside(refusal)
-                self._on_refusal(refusal)
+                await self._on_refusal(refusal)
         except BaseException as error:
             end_process(f"partition {self.partition} at {self.applied_offset}", error)
 
@@ -188,7 +187,7 @@ class PartitionPipe:
         """Commit what is pending."""
         if not self._closed and not self.fold.pending.quarantined:
             # Kafka may still be ending the last one: what comes meanwhile is taken too.
-            await self._writer.begin(len(self.fold.pending.deltas))
+            await self._writer.begin(self.fold.pending_rows)
         if self._closed or (in_turn and self.fold.pending.quarantined):
             # Kafka may refuse the quarantine for long: not while others wait for their turn.
             return
@@ -198,18 +197,18 @@ class PartitionPipe:
         devices = len(taken.deltas)
         self._backlog.changed()
         await self._commit(taken, self._taken_offset)
-        if not taken.quarantined:
-            self._backlog.took(devices, time.monotonic() - began)
+        if devices and not taken.quarantined:
+            self._backlog.took(self.fold.view, devices, time.monotonic() - began)
 
     async def _gather(self) -> None:
-        """While far behind, wait (bounded) for more readings: fewer, larger transactions."""
+        """Wait (bounded) for more readings, while behind or not due by the view's clock."""
         began = time.monotonic()
         while not self._closed and self.refusal is None:
             end = self._source.end_offset(self.partition)
             behind = 0 if end is None else end - 1 - self.fold.folded_offset
             if self._backlog.is_due(self.fold, behind, time.monotonic() - began):
                 return
-            await asyncio.sleep(_LAG_POLL_SECONDS)
+            await asyncio.sleep(self._backlog.pause(self.fold, behind))
 
     async def _commit(self, taken: Pending, applied_offset: int) -> None:
         """Commit to Kafka, then write the store, then acknowledge; nothing in between fails."""
@@ -219,19 +218,13 @@ class PartitionPipe:
             # Read from the store: the changelog tells whether that alone is damaged.
             self._store.mark_damaged()
             raise
-        self._transactions.inc()
-        self._folded.inc(taken.counted)
-        if taken.odd_times:
-            self._odd_times.inc(taken.odd_times)
-        if transaction.quarantined:
-            self._quarantined.inc(len(transaction.quarantined))
-        self._applied.set(transaction.marker.applied_offset)
+        self._metrics.committed(transaction, taken)
 
     async def _do(self, effect: CommitEffect) -> Any:
         match effect:
-            case ReadStore(keys):
+            case ReadStore() | ReadOld():
                 try:
-                    return self._store.get(keys)
+                    return self._read(effect)
                 except Exception:
                     # Trusted again at the next start, it would end every process.
                     self._store.mark_damaged()
@@ -239,7 +232,7 @@ class PartitionPipe:
             case WriteTransaction(transaction):
                 began = time.perf_counter()
                 last = await self._writer.write(transaction)
-                metrics.TRANSACTION_SECONDS.observe(time.perf_counter() - began)
+                self._metrics.seconds.observe(time.perf_counter() - began)
                 return last
             case WriteStore(updates, changelog_offset):
                 self._store.write(updates, changelog_offset)
@@ -247,3 +240,8 @@ class PartitionPipe:
                 for acknowledge in events:
                     acknowledge()
         return None
+
+    def _read(self, effect: ReadStore | ReadOld) -> Any:
+        if isinstance(effect, ReadStore):
+            return self._store.get(effect.keys)
+        return Found(*self._store.look_for(*effect.look))

@@ -24,24 +24,25 @@ FIRST_SECONDS, LAST_SECONDS = 1.0, 60.0
 
 def show(takeover: Takeover) -> None:
     """Bring log and metrics up to what is set aside."""
+    of_view = metrics.OfView(takeover.view)
     for partition, refusal in takeover.refused.items():
-        if takeover.told.get(partition) != str(refusal):
-            takeover.told[partition] = str(refusal)
-            log.error("%s", refusal)
+        if takeover.told.get(partition) != refusal.what:
+            takeover.told[partition] = refusal.what
+            log.error("%s: %s", takeover.place(partition), refusal.what)
     for reason in get_args(Reason):
         count = sum(refusal.reason == reason for refusal in takeover.refused.values())
-        metrics.PARTITIONS_SET_ASIDE.labels(reason).set(count)
+        of_view.set_aside(reason).set(count)
     for partition in takeover.partitions:
-        waits = partition in takeover.refused
-        metrics.PARTITIONS_WAITING.labels(str(partition)).set(waits)
+        of_view.waiting(partition).set(partition in takeover.refused)
 
 
 def show_none(takeover: Takeover) -> None:
-    """Note in the metrics that the partitions are let go."""
+    """Note in the metrics that the partitions are released."""
+    of_view = metrics.OfView(takeover.view)
     for partition in takeover.partitions:
-        metrics.PARTITIONS_WAITING.labels(str(partition)).set(0)
+        of_view.waiting(partition).set(0)
     for reason in get_args(Reason):
-        metrics.PARTITIONS_SET_ASIDE.labels(reason).set(0)
+        of_view.set_aside(reason).set(0)
 
 
 async def leave_if_alone(
@@ -56,7 +57,7 @@ async def leave_if_alone(
         try:
             found = await asyncio.to_thread(members)
         except ClusterError as error:
-            log.info("cannot look who else works now: %s", error)
+            log.info("cannot check who else works now: %s", error)
             await asyncio.sleep(ASK_AGAIN_SECONDS)
             continue
         if len(found) <= 1 and is_so():

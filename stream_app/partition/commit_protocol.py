@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, NamedTuple, TypeVar
 
+from contract.view import Update
 from stream_app.partition.fold_state import PartitionFold
 from stream_app.partition.pending import Pending, QuarantineRecord, Transaction
+from stream_app.partition.roll_up import Look
 
 Effect = TypeVar("Effect")
 Outcome = TypeVar("Outcome")
@@ -23,6 +25,12 @@ class ReadStore(NamedTuple):
     keys: list[bytes]
 
 
+class ReadOld(NamedTuple):
+    """Answer: what is Found in a stretch of the store."""
+
+    look: Look
+
+
 class WriteTransaction(NamedTuple):
     """Answer, once Kafka has committed it: the changelog offset of its last record."""
 
@@ -32,7 +40,7 @@ class WriteTransaction(NamedTuple):
 class WriteStore(NamedTuple):
     """Write all updates and the changelog offset to the store, as one."""
 
-    updates: list[tuple[bytes, bytes]]
+    updates: list[Update]
     changelog_offset: int
 
 
@@ -55,7 +63,7 @@ class SendQuarantined(NamedTuple):
 class SendTotals(NamedTuple):
     """Send to the changelog, the marker last; answered, with its offset, when all are in."""
 
-    updates: list[tuple[bytes, bytes]]
+    updates: list[Update]
 
 
 class Commit(NamedTuple):
@@ -65,10 +73,10 @@ class Commit(NamedTuple):
 class AppendTotals(NamedTuple):
     """Append to the changelog as one batch, whole or not at all; answered as SendTotals is."""
 
-    updates: list[tuple[bytes, bytes]]
+    updates: list[Update]
 
 
-CommitEffect = ReadStore | WriteTransaction | WriteStore | Acknowledge
+CommitEffect = ReadStore | ReadOld | WriteTransaction | WriteStore | Acknowledge
 TransactionEffect = Begin | SendQuarantined | SendTotals | Commit | AppendTotals
 
 
@@ -79,6 +87,8 @@ def commit_steps(
 
     The store is behind the changelog at worst, and what is acknowledged is in both.
     """
+    if fold.roll_up is not None and (look := fold.roll_up.begin(taken.deltas)) is not None:
+        fold.roll_up.take((yield ReadOld(look)), taken.deltas)
     # In the store's own order a row costs it half as much to find, and a fifth to write.
     keys = fold.view.keys(taken.deltas)
     stored = yield ReadStore(keys)

@@ -3,7 +3,7 @@
 One PartitionFold lives for one partition in one generation, from the marker that the changelog
 holds. The order of calls is the protocol:
 
-1. `accept` each chunk: the next one is folded into `pending`, all else is told apart.
+1. each chunk: its `verdict`, and the next one is folded into `pending` (shared_chunk.py).
 2. `take` what is pending when a transaction may begin.
 3. `transaction` makes its records: rows (stored + pending), quarantine, and the marker LAST.
 4. after Kafka has committed it and the store has it: `applied`.
@@ -16,13 +16,17 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
+import msgspec
+
 from contract.changelog import MARKER_KEY, Marker, encode_marker
-from contract.decoding import Rejected, decode_readings
+from contract.decoding import Rejected
 from contract.freshness import is_time
 from contract.quarantine import Origin, encode_quarantined
 from contract.view import View
 from kafka_io.batches.chunk import BatchStamp, Record, RecordChunk, UnreadableBatch
 from stream_app.partition.pending import Pending, QuarantineRecord, Transaction
+from stream_app.partition.roll_up import RollUp
+from stream_app.partition.shared_chunk import SharedCells, Slice, fold_together
 
 #: So many records are each asked for their time.
 LOOKED_AT = 100
@@ -35,6 +39,11 @@ class Verdict(enum.Enum):
     REDELIVERED = "redelivered"
     STRADDLING = "straddling"
     GAP = "gap"
+
+    @property
+    def is_folded(self) -> bool:
+        """Return whether there is something to fold in the chunk, and nothing is missing before."""
+        return self in (Verdict.NEXT, Verdict.STRADDLING)
 
 
 def stamp_of(marker: Marker) -> BatchStamp | None:
@@ -66,9 +75,13 @@ class PartitionFold:
         marker: Marker,
         writer: tuple[int, int] | None = None,
         *,
+        keep_days: int = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Go on after the marker; `writer` is who commits: producer id and epoch."""
+        """Go on after the marker; `writer` is who commits: producer id and epoch.
+
+        `keep_days` are for how long rows of a view that adds up old ones are kept; 0: forever.
+        """
         self.view = view
         self._clock = clock
         self.partition = partition
@@ -77,7 +90,17 @@ class PartitionFold:
         self.folded_offset = marker.applied_offset
         #: The batch that ends at `folded_offset`, where it is known.
         self.folded_batch = stamp_of(marker)
-        self.pending = Pending()
+        self.pending = Pending(view.new_deltas())
+        #: Readings that are pending too, folded together with other views.
+        self.cells: SharedCells | None = None
+        self.roll_up: RollUp | None = None
+        if view.retention is not None and (keep_days or marker.cutoff):
+            self.roll_up = RollUp(view.retention, marker, keep_days, clock)
+
+    @property
+    def pending_rows(self) -> int:
+        """About how many rows a commit of all that is pending would write."""
+        return len(self.pending.deltas) + (0 if self.cells is None else len(self.cells))
 
     @property
     def next_offset(self) -> int:
@@ -90,7 +113,7 @@ class PartitionFold:
         self.folded_batch = self.pending.batch = None
 
     def verdict(self, chunk: RecordChunk) -> Verdict:
-        """Tell whether the chunk begins exactly where the last one ended."""
+        """Return whether the chunk begins exactly where the last one ended."""
         if chunk.start_offset == self.folded_offset + 1:
             return Verdict.NEXT
         if chunk.next_offset - 1 <= self.folded_offset:
@@ -100,7 +123,7 @@ class PartitionFold:
         return Verdict.GAP
 
     def needs_proof(self, chunk: RecordChunk) -> bool:
-        """Tell whether a chunk shows that the log may be another one than what is folded.
+        """Return whether a chunk shows that the log may be another one than what is folded.
 
         So it does with another batch where the folded one ends, and with another leader, which
         may have cut the log before it appended. Only what stands at the folded offset now tells.
@@ -129,32 +152,39 @@ class PartitionFold:
         Raises: UnreadableBatch; all before that batch is folded then, and nothing of it.
         """
         verdict = self.verdict(chunk)
-        if verdict in (Verdict.NEXT, Verdict.STRADDLING):
-            self._fold(chunk)
+        damage = fold_together([self], chunk) if verdict.is_folded else None
+        if damage is not None:
+            raise damage
         return verdict
 
-    def _fold(self, chunk: RecordChunk) -> None:
-        pending, fold = self.pending, self.view.fold
-        counted = pending.counted
+    def add(self, some: Slice, chunk: RecordChunk, *, in_cells: bool) -> None:
+        """Fold a slice, without what is folded already; `in_cells`: its readings are in `cells`."""
+        if some.records[0].offset <= self.folded_offset:
+            some = some.after(self.folded_offset)
+        records, readings, rejected = some
+        pending = self.pending
+        if not in_cells:
+            self.view.fold(readings, pending.deltas)
+        pending.counted += len(readings)
         now_ms = int(self._clock() * 1000)
-        try:
-            for records in chunk.slices(self.folded_offset + 1):
-                readings, rejected = decode_readings([record.value for record in records])
-                fold(readings, pending.deltas)
-                pending.counted += len(readings)
-                pending.odd_times += _odd_times(records, chunk.max_timestamp_ms, now_ms)
-                if rejected and self.view.quarantines:
-                    self._quarantine(records, rejected, chunk.topic)
+        if readings:
+            # Never newer than now: one of the far future would make all later look fresh.
+            pending.newest_ms = max(pending.newest_ms, min(chunk.max_timestamp_ms, now_ms))
+            if is_time(first_ms := records[0].timestamp, now_ms):
+                pending.ages.append((first_ms, len(readings)))
+        if self.view.quarantines:
+            pending.odd_times += _odd_times(records, chunk.max_timestamp_ms, now_ms)
+            if rejected:
+                self._quarantine(records, rejected, chunk.topic)
+
+    def end(self, chunk: RecordChunk, damage: UnreadableBatch | None) -> None:
+        """Note that all of a chunk is folded, or all before a batch that cannot be read."""
+        if damage is None:
             self.folded_offset = chunk.next_offset - 1
-            self.folded_batch = pending.batch = chunk.last_batch
-        except UnreadableBatch as damage:
+            self.folded_batch = self.pending.batch = chunk.last_batch
+        else:
             self.folded_offset = max(self.folded_offset, damage.first - 1)
-            self.folded_batch = pending.batch = None
-            raise
-        finally:
-            if pending.counted > counted:
-                # Never newer than now: one of the far future would make all later look fresh.
-                pending.newest_ms = max(pending.newest_ms, min(chunk.max_timestamp_ms, now_ms))
+            self.folded_batch = self.pending.batch = None
 
     def _quarantine(self, records: list[Record], rejected: list[Rejected], topic: str) -> None:
         now = datetime.now(UTC)
@@ -168,8 +198,10 @@ class PartitionFold:
             pending.quarantined_bytes += len(value)
 
     def take(self) -> Pending:
-        """Hand over what is pending; folding goes on into a new one."""
-        taken, self.pending = self.pending, Pending()
+        """Hand over what is pending; folding continues into a new one."""
+        if self.cells is not None:
+            self.cells.settle()
+        taken, self.pending = self.pending, Pending(self.view.new_deltas())
         return taken
 
     def transaction(
@@ -183,6 +215,11 @@ class PartitionFold:
         updates = self.view.rows(stored, taken.deltas)
         # Not one by one while they are added: records in the gaps would be read in leaps.
         taken.deltas.clear()
+        batch = taken.batch
+        if applied_offset == self.marker.applied_offset:
+            # Nothing but old rows is in it.
+            batch = stamp_of(self.marker)
+        rolled_up = self.roll_up.told() if self.roll_up else None
         marker = Marker(
             applied_offset=applied_offset,
             counted=self.marker.counted + taken.counted,
@@ -191,8 +228,10 @@ class PartitionFold:
             newest_ms=max(min(self.marker.newest_ms, int(self._clock() * 1000)), taken.newest_ms),
             previous=self.marker.applied_offset,
             writer=self._writer,
-            checksum=taken.batch.checksum if taken.batch else None,
-            leader_epoch=taken.batch.leader_epoch if taken.batch else None,
+            checksum=batch.checksum if batch else None,
+            leader_epoch=batch.leader_epoch if batch else None,
+            v=3 if rolled_up else 2,
+            rolled_up=rolled_up or msgspec.UNSET,
         )
         updates.append((MARKER_KEY, encode_marker(marker)))
         return Transaction(updates, taken.quarantined, marker)

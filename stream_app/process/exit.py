@@ -8,6 +8,7 @@ import sys
 from typing import NoReturn
 
 from kafka_io.errors import ClusterError
+from kafka_io.rights import refusal
 from stream_app.errors import RestartNeeded, WorkerError
 
 log = logging.getLogger(__name__)
@@ -19,7 +20,7 @@ def end_process(where: str, error: BaseException) -> NoReturn:
     A WorkerError or ClusterError ends with its own exit code, all else with 75: the outcome is
     unknown or the state is in doubt, and a restart is safe at every point.
     """
-    known = error if isinstance(error, (WorkerError, ClusterError)) else None
+    known = error if isinstance(error, (WorkerError, ClusterError)) else refusal(error)
     code = (known or RestartNeeded()).exit_code
     what = str(known) if known else f"{type(error).__name__}: {error}"
     log.critical("%s: %s (exit %d)", where, what, code)

@@ -9,7 +9,8 @@ import errno
 import json
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -18,19 +19,34 @@ from contract.errors import SettingError
 from contract.exit_codes import RESTART_ME, of_os_error
 
 
-def serve(
-    host: str,
-    port: int,
-    not_ready_because: Callable[[], list[str]],
-    warnings: Sequence[str] = (),
-    single_batches: object = "",
-) -> ThreadingHTTPServer:
-    """Start the server in a daemon thread. Raises: SettingError where it cannot listen.
+class Readiness:
+    """What `/ready` says; changed as the start gets on, while the server answers."""
 
-    `not_ready_because` returns the reasons why it does not work on all it should; none: ready.
-    `warnings` are what the start found at risk: shown, and no reason not to be ready.
-    `single_batches` says, as text, whether they are used and if not, why.
-    """
+    def __init__(self, reason: str) -> None:
+        """Begin with one reason not to be ready."""
+        #: Returns the reasons why it does not work on all it should; none: ready.
+        self.not_ready_because: Callable[[], list[str]] = lambda: [reason]
+        #: What the start found at risk: shown, and no reason not to be ready.
+        self.warnings: Sequence[str] = ()
+        #: Says, as text, whether they are used and if not, why.
+        self.single_batches: object = ""
+
+
+@contextmanager
+def serving(host: str, port: int, readiness: Readiness) -> Iterator[None]:
+    """Serve as long as this lasts; port 0: not at all. Raises: SettingError."""
+    if not port:
+        yield
+        return
+    with serve(host, port, readiness) as server:
+        try:
+            yield
+        finally:
+            server.shutdown()
+
+
+def serve(host: str, port: int, readiness: Readiness) -> ThreadingHTTPServer:
+    """Start the server in a daemon thread. Raises: SettingError where it cannot listen."""
 
     class Handler(BaseHTTPRequestHandler):
         timeout = 5
@@ -39,12 +55,12 @@ def serve(
             if self.path == "/health":
                 self._answer(200, "application/json", b'{"status":"alive"}')
             elif self.path == "/ready":
-                reasons = not_ready_because()
+                reasons = readiness.not_ready_because()
                 found = {
                     "ready": not reasons,
                     "reasons": reasons,
-                    "warnings": list(warnings),
-                    "single_batches": str(single_batches),
+                    "warnings": list(readiness.warnings),
+                    "single_batches": str(readiness.single_batches),
                 }
                 body = json.dumps(found).encode()
                 self._answer(503 if reasons else 200, "application/json", body)
@@ -66,6 +82,9 @@ def serve(
     class Server(ThreadingHTTPServer):
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Say nothing: a probe that has gone away is no error of the worker's."""
+
     try:
         server = Server((host, port), Handler)
     except OSError as error:
@@ -78,7 +97,7 @@ def serve(
             + (
                 "stop what listens there, or set it to another port"
                 if is_port
-                else "set it to an address of this machine, or 0.0.0.0 for all"
+                else "set it to an address of this machine, or to 0.0.0.0 for all"
             ),
         ) from None
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()

@@ -24,7 +24,7 @@ class RateLimit(logging.Filter):
         self._seen: dict[tuple[str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether the line is written; the next one let through counts what was not."""
+        """Return whether the line is written; the next one let through counts what was not."""
         kind = (record.name, str(record.msg))
         is_ours = record.name.startswith("stream_app") and "faust_adapter" not in record.name
         most = _OUR_LINES if is_ours else _LINES

@@ -1,4 +1,4 @@
-"""Finds logs that RocksDB would read for ever, before it opens them.
+"""Finds logs that RocksDB would read forever, before it opens them.
 
 Its logs (the MANIFEST and the write-ahead logs) are blocks of 32 KiB, filled with records of
 `uint32 crc32c, uint16 length, uint8 type, payload`, little endian. RocksDB 9.8 takes a record of a
@@ -29,7 +29,7 @@ def check_logs(store: Path) -> None:
 
 
 def is_endless(log: bytes) -> bool:
-    """Tell whether a record after the first is of a recyclable type, the first being none."""
+    """Return whether a record after the first is of a recyclable type, the first being none."""
     at = 0
     while at + _HEADER.size <= len(log):
         room = _BLOCK - at % _BLOCK

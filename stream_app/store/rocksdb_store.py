@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import rocksdict
 
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Marker, decode_marker
-from contract.view import View
+from contract.view import Row, Update, View
 from stream_app import metrics
 from stream_app.store.rocksdb_log_check import check_logs
 
@@ -61,7 +61,7 @@ def open_database(
             raise
     if database is not None:
         close_database(database)
-    # The last reference: RocksDB's lock goes with it, also where closing failed.
+    # The last reference: RocksDB's lock goes with it, even where closing failed.
     database = None
     _distrust(path, complaint)
     return _open(path, block_cache_bytes, write_buffer_bytes)
@@ -80,12 +80,12 @@ def close_database(database: Any) -> None:
 
 
 def is_recovering(database: Any) -> bool:
-    """Tell whether a recovery into this database was broken off: it is no transaction's end."""
+    """Return whether a recovery into this database was interrupted: it is no transaction's end."""
     return bool(database.get(RECOVERING_KEY))
 
 
 def adds_up(view: View, database: Any) -> bool:
-    """Tell whether the rows hold as many readings as the marker counts; reads all of it.
+    """Return whether the rows hold as many readings as the marker counts; reads all of it.
 
     RocksDB sees a flipped bit by its checksums. It does not see that a write-ahead log is gone
     whole from before another one: then batches are missing, and their readings with them.
@@ -171,17 +171,49 @@ class PartitionStore:
         value = self._database.get(OFFSET_KEY)
         return None if value is None else int(value)
 
-    def write(self, updates: list[tuple[bytes, bytes]], changelog_offset: int) -> None:
+    def look_for(
+        self, start: bytes, look_on: Callable[[bytes], bytes | None], rows: int, looks: int
+    ) -> tuple[list[Row], bytes | None]:
+        """Look through a stretch of the rows: those are wanted of which `look_on` returns None.
+
+        Else it returns where to look next. Ends after so many rows or looks; returns the rows, and
+        where the next stretch starts; None: it was the last one.
+        """
+        found: list[Row] = []
+        at = self._database.iter()
+        at.seek(start)
+        while at.valid():
+            key = at.key()
+            if key == OFFSET_KEY:
+                at.next()
+                continue
+            if not looks or len(found) == rows:
+                return found, key
+            following = look_on(key)
+            if following is None:
+                found.append((key, at.value()))
+                at.next()
+            else:
+                looks -= 1
+                at.seek(following)
+        # Damage ends it too.
+        at.status()
+        return found, None
+
+    def write(self, updates: list[Update], changelog_offset: int) -> None:
         """Write all updates and the changelog offset as one, or nothing."""
         batch = rocksdict.WriteBatch(raw_mode=True)
         put = batch.put
         for key, value in updates:
-            put(key, value)
+            if value is None:
+                batch.delete(key)
+            else:
+                put(key, value)
         put(OFFSET_KEY, b"%d" % changelog_offset)
         self._database.write(batch)
 
     def is_recovering(self) -> bool:
-        """Tell whether a recovery of it was broken off."""
+        """Return whether a recovery of it was interrupted."""
         return is_recovering(self._database)
 
     def end_recovery(self, verified_by: View | None) -> bool:

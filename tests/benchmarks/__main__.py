@@ -45,6 +45,7 @@ def parsed() -> argparse.Namespace:
     arguments.add_argument("--codec", choices=CODECS, default="none")
     arguments.add_argument("--no-keys", action="store_true", help="readings without a key")
     arguments.add_argument("--bad", type=_share, default=0.0, help="share of records, 0 to 0.9")
+    arguments.add_argument("--every", type=float, default=0.0, help="seconds; 0: scattered")
     arguments.add_argument("--seed", type=int, default=7)
     arguments.add_argument("--against", action="append", choices=[*PEERS_BY_NAME, "none"])
     return arguments.parse_args()
@@ -81,6 +82,7 @@ def _tables(options: argparse.Namespace) -> Iterator[Table]:
             options.bad,
             options.codec,
             not options.no_keys,
+            options.every,
         )
         if options.stages:
             yield stages.run(shape, options.rounds)

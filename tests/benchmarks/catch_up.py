@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tests.benchmarks.contenders import OURS, Contender
+from tests.benchmarks.contenders import Contender
 from tests.benchmarks.dataset import Dataset, Shape
 from tests.benchmarks.figures import Figure, Table
 from tests.benchmarks.machine import reference_rate
@@ -37,7 +37,7 @@ def run(stand: Stand, options: CatchUp) -> Table:
     for number in range(options.rounds):
         references.append(reference_rate())
         for contender in options.contenders:
-            workers = options.workers if contender is OURS else 1
+            workers = options.workers if contender.series is not None else 1
             dataset = datasets[contender.given(shape.readings)]
             done = run_round(stand, contender, dataset, workers)
             rounds[contender.name].append(done)
@@ -59,6 +59,7 @@ def run(stand: Stand, options: CatchUp) -> Table:
         + (f", {shape.codec}" if shape.codec != "none" else "")
         + (f", {shape.bad:.0%} bad" if shape.bad else "")
         + ("" if shape.keyed else ", no keys")
+        + (f", in order of time, a device each {shape.every:g} s" if shape.every else "")
         + (f", {options.workers} workers of ours" if options.workers > 1 else ""),
         tuple(figures),
     )

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from contract.device_totals import DEVICE_TOTALS
+from contract.energy_series import ENERGY_SERIES
+from contract.views import OnOff
 from local_stack.broker.java import find_java
 from tests.benchmarks.builds import PEERS, built_java, built_quix
 
@@ -36,6 +38,10 @@ class Contender(NamedTuple):
     makes_topic: bool = True
     #: Whether it takes a record's key for the device.
     by_key: bool = False
+    #: Of ours alone: what a new view version is born with; None: it is none of ours.
+    series: OnOff | None = None
+    #: What of an output key is the device.
+    device_key_of: Callable[[bytes], bytes] = lambda key: key
     #: A slow one is given the first readings alone: as many as it does in half a minute.
     most_readings: int = sys.maxsize
 
@@ -55,6 +61,16 @@ OURS = Contender(
     "working on",
     str.encode,
     _of_ours,
+    # Totals by device, as all the others.
+    series="off",
+)
+#: Ours with both views; its output is the series, by the end of which the totals are long there.
+WITH_SERIES = OURS._replace(
+    name="with-series",
+    output_topic=lambda run: ENERGY_SERIES.changelog(1).name,
+    total_of=lambda value: int(ENERGY_SERIES.amount(value)[0]),
+    series="on",
+    device_key_of=lambda key: key.split(b"\0", 1)[0],
 )
 
 
@@ -129,4 +145,4 @@ FAUST = Contender(
     int,
     most_readings=75_000,
 )
-PEERS_BY_NAME = {c.name: c for c in (STREAMS_EOS, STREAMS_ALO, LOOP, QUIX, FAUST)}
+PEERS_BY_NAME = {c.name: c for c in (STREAMS_EOS, STREAMS_ALO, LOOP, QUIX, FAUST, WITH_SERIES)}

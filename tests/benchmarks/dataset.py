@@ -7,7 +7,9 @@ of a device of its own, `last-P`: whoever sees its total has seen the whole part
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -15,10 +17,15 @@ from confluent_kafka import Producer
 
 ROOMS = (b"Living Room", b"Kitchen", b"Bedroom", b"Bathroom", b"Garage")
 FLUSH_SECONDS = 300
+_BEGIN = datetime(2025, 4, 30, tzinfo=UTC)
 
 
 class Shape(NamedTuple):
-    """What a dataset is made of; `bad` is the share of records that are no readings."""
+    """What a dataset is made of; `bad` is the share of records that are no readings.
+
+    `every`: in order of time, each device a reading each so many seconds, always at its place; 0:
+    scattered over a year and over all places.
+    """
 
     readings: int
     devices: int
@@ -26,6 +33,7 @@ class Shape(NamedTuple):
     bad: float = 0.0
     codec: str = "none"
     keyed: bool = True
+    every: float = 0.0
 
 
 class Dataset(NamedTuple):
@@ -62,13 +70,34 @@ def value_of(number: int, device: str, energy: int) -> bytes:
     )
 
 
+def value_in_order(second: float, device: int, name: str, energy: int) -> bytes:
+    """Write the reading of a device at a second of the data."""
+    at = _BEGIN + timedelta(seconds=int(second))
+    return (b'{"timestamp": "%s", "device_id": "%s", "energy_consumed": %d, "location": "%s"}') % (
+        _stamp(at),
+        name.encode(),
+        energy,
+        ROOMS[device % len(ROOMS)],
+    )
+
+
+@lru_cache(maxsize=16)
+def _stamp(at: datetime) -> bytes:
+    return f"{at:%Y-%m-%d %H:%M:%S}".encode()
+
+
 def records(shape: Shape, totals: dict[str, int]) -> Iterator[tuple[str, bytes]]:
     """Yield (device, value) of each record; adds the readings to `totals`."""
     chance = random.Random(shape.seed)
     for number in range(shape.readings):
-        device = f"device_{chance.randrange(shape.devices)}"
+        place = chance.randrange(shape.devices)
+        device = f"device_{place}"
         energy = chance.randrange(1 << 32)
-        value = value_of(number, device, energy)
+        if shape.every:
+            second = number * shape.every / shape.devices
+            value = value_in_order(second, place, device, energy)
+        else:
+            value = value_of(number, device, energy)
         if int((number + 1) * shape.bad) > int(number * shape.bad):
             yield device, value.replace(b'"energy_consumed": ', b'"energy_consumed": "x')
             continue
@@ -81,44 +110,52 @@ def publish(
     topic: str,
     partitions: int,
     shape: Shape,
-    on_progress: Callable[[int, int | None], None] = lambda _done, _total: None,
     config: Mapping[str, Any] = MappingProxyType({}),
 ) -> Dataset:
     """Publish a dataset and wait for every acknowledgement. Raises: RuntimeError."""
+    totals: dict[str, int] = {}
+    readings = (
+        (device if shape.keyed else None, value, -1) for device, value in records(shape, totals)
+    )
+    codec = {"compression.type": shape.codec, **config}
+    send_all(bootstrap_servers, topic, readings, codec)
+    last = [last_device(partition) for partition in range(partitions)]
+    totals.update(dict.fromkeys(last, 1))
+    behind = ((device, value_of(0, device, 1), place) for place, device in enumerate(last))
+    send_all(bootstrap_servers, topic, behind, codec)
+    return Dataset(topic, shape, totals, partitions)
+
+
+def send_all(
+    bootstrap_servers: str,
+    topic: str,
+    sent: Iterable[tuple[str | None, bytes, int]],
+    config: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Send (key, value, partition or -1) as fast as a client can; wait for each answer.
+
+    Raises: RuntimeError.
+    """
     producer = Producer(
         {
             "bootstrap.servers": bootstrap_servers,
             "enable.idempotence": True,
             "linger.ms": 20,
             "batch.size": 200_000,
-            "compression.type": shape.codec,
             "partitioner": "murmur2_random",
             "queue.buffering.max.messages": 1_000_000,
             "queue.buffering.max.kbytes": 500_000,
             **config,
         }
     )
-
-    def put(value: bytes, key: str | None, partition: int = -1) -> None:
+    for number, (key, value, partition) in enumerate(sent):
         while True:
             try:
                 producer.produce(topic, value, key, partition)
-                return
+                break
             except BufferError:
                 producer.poll(0.05)
-
-    totals: dict[str, int] = {}
-    for number, (device, value) in enumerate(records(shape, totals)):
-        put(value, device if shape.keyed else None)
         if number % 2_000 == 0:
             producer.poll(0)
-            on_progress(number, shape.readings)
     if producer.flush(FLUSH_SECONDS):
         raise RuntimeError("the broker did not acknowledge all readings in time")
-    for partition in range(partitions):
-        device = last_device(partition)
-        totals[device] = 1
-        put(value_of(0, device, 1), device, partition)
-    if producer.flush(FLUSH_SECONDS):
-        raise RuntimeError("the broker did not acknowledge all readings in time")
-    return Dataset(topic, shape, totals, partitions)

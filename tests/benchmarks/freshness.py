@@ -2,6 +2,7 @@
 
 `python -m tests.benchmarks.freshness --rate 1000 --seconds 20`
 `python -m tests.benchmarks.freshness --rate 20000 --linger 5`
+`python -m tests.benchmarks.freshness --rate 1000 --view series`; `ENERGY_SERIES=off` leaves it out
 
 Without `--linger` each record is a request of its own, as from devices that publish for
 themselves; with 5 it is as from this project's producer, whose default that is.
@@ -30,11 +31,19 @@ from contract.topics import READINGS
 from tests.benchmarks import machine
 from tests.benchmarks.figures import percentile
 from tests.benchmarks.running import Pipeline, running_pipeline
+from tests.process_memory import memory_of
 
 #: A new broker compiles its code for some seconds, on a core of its own.
 WARM_UP_SECONDS = 20.0
 #: Readings of a second whose clock runs, at most.
 MOST_TRACKED = 2_000
+#: What is asked of a view; each answer tells how far the view is.
+PATHS = {
+    "totals": "/v0/pipes/energy_consumption_by_device.json?device_id=device_1",
+    "series": "/v0/pipes/energy_consumption_over_time.json?device_id=device_1",
+}
+#: After the last send: the series waits for its clock.
+SETTLE_SECONDS = 3.0
 #: At most, where the sender is behind its schedule.
 SENDS_BETWEEN_POLLS = 256
 
@@ -46,7 +55,7 @@ class Freshness(NamedTuple):
     delays: list[float]
     cores: dict[str, float]
     poll_seconds: float
-    api_rss: int
+    api_memory: int
 
     def ms(self, share: float) -> float:
         """Return what this share of the readings did not exceed, in milliseconds."""
@@ -57,7 +66,7 @@ class Freshness(NamedTuple):
             f"publish -> visible over HTTP at {self.rate:,}/s, {len(self.delays):,} clocks: "
             f"p50 {self.ms(0.5):.1f} ms, p90 {self.ms(0.9):.1f}, p99 {self.ms(0.99):.1f}, "
             f"max {self.ms(1):.1f}; polls every {1000 * self.poll_seconds:.1f} ms; "
-            f"API RSS {self.api_rss >> 20} MB; CPU in % of a core: "
+            f"the API takes {self.api_memory >> 20} MB beside page cache; CPU in % of a core: "
             + ", ".join(f"{name} {100 * share:.0f}" for name, share in self.cores.items())
         )
 
@@ -68,23 +77,35 @@ def main() -> None:
     arguments.add_argument("--rate", type=int, default=1_000, help="readings a second")
     arguments.add_argument("--seconds", type=float, default=20)
     arguments.add_argument("--devices", type=int, default=1_000)
+    arguments.add_argument("--view", choices=tuple(PATHS), default="totals")
     arguments.add_argument("--linger", type=int, default=0, help="the client's, in ms")
     options = arguments.parse_args()
     print(machine.as_text(machine.described()))
     with tempfile.TemporaryDirectory() as directory, running_pipeline(Path(directory)) as pipeline:
         found = measure(
-            pipeline, options.rate, options.seconds, options.devices, linger_ms=options.linger
+            pipeline,
+            options.rate,
+            options.seconds,
+            options.devices,
+            linger_ms=options.linger,
+            path=PATHS[options.view],
         )
         print(found.as_text())
 
 
 def measure(
-    pipeline: Pipeline, rate: int, seconds: float, devices: int, *, linger_ms: int = 0
+    pipeline: Pipeline,
+    rate: int,
+    seconds: float,
+    devices: int,
+    *,
+    linger_ms: int = 0,
+    path: str = PATHS["totals"],
 ) -> Freshness:
     """Send on schedule, and poll; what the first seconds bring does not count."""
     polls: list[tuple[float, dict[int, int]]] = []
     stop = threading.Event()
-    poller = threading.Thread(target=poll, args=(pipeline, polls, stop))
+    poller = threading.Thread(target=poll, args=(pipeline, path, polls, stop))
     poller.start()
     processes = {
         "broker": psutil.Process(pipeline.broker_pid),
@@ -109,12 +130,11 @@ def measure(
         name: (after - before[name]) / (used - WARM_UP_SECONDS)
         for name, after in cpu_seconds(processes).items()
     }
-    time.sleep(1.0)
+    time.sleep(SETTLE_SECONDS)
     stop.set()
     poller.join()
     delays = delays_of(sent, polls, began + WARM_UP_SECONDS)
-    rss = processes["API"].memory_info().rss
-    return Freshness(rate, delays, cpu, used / len(polls), rss)
+    return Freshness(rate, delays, cpu, used / len(polls), memory_of(pipeline.api.pid))
 
 
 def cpu_seconds(processes: dict[str, psutil.Process]) -> dict[str, float]:
@@ -184,12 +204,14 @@ def send(
 
 
 def poll(
-    pipeline: Pipeline, polls: list[tuple[float, dict[int, int]]], stop: threading.Event
+    pipeline: Pipeline,
+    path: str,
+    polls: list[tuple[float, dict[int, int]]],
+    stop: threading.Event,
 ) -> None:
     """Ask as fast as answers come; note when each was read and what it covers."""
     connection = http.client.HTTPConnection("127.0.0.1", pipeline.port)
     headers = {"Authorization": f"Bearer {pipeline.token}"}
-    path = "/v0/pipes/energy_consumption_by_device.json?device_id=device_1"
     while not stop.is_set():
         connection.request("GET", path, headers=headers)
         answer = connection.getresponse()

@@ -114,7 +114,7 @@ def tables(pipeline: Pipeline, options: argparse.Namespace) -> Iterator[Table]:
     """Measure one part after the other."""
     parts = options.parts.split(",")
     if "reads" in parts:
-        with fleet(pipeline, options):
+        with fleet(pipeline.bootstrap_servers, options):
             yield reads(pipeline, options)
     if "events" in parts:
         yield events(pipeline, options, ROWS)

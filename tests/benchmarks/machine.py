@@ -20,7 +20,7 @@ def described() -> dict[str, Any]:
     """Name the machine and the versions of what was measured."""
     return {
         "cores": os.cpu_count(),
-        "processor": _processor(),
+        "processor": processor(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "python": platform.python_version(),
         "versions": {
@@ -39,7 +39,8 @@ def as_text(machine: dict[str, Any]) -> str:
     )
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Name the processor as the system does."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -28,8 +28,9 @@ async def observe(
     topic: str,
     awaited: set[bytes],
     check: Callable[[], None],
+    device_key_of: Callable[[bytes], bytes],
 ) -> Seen:
-    """Read until each awaited key was seen, and then all there is.
+    """Read until each awaited device was seen, and then all there is.
 
     `check` is called now and then, and raises when the contender has died.
     """
@@ -53,8 +54,8 @@ async def observe(
                     if key is None or value is None:
                         continue
                     last[chunk.partition, key] = value
-                    if key in waiting:
-                        waiting.discard(key)
+                    if waiting and (device := device_key_of(key)) in waiting:
+                        waiting.discard(device)
             if not waiting and not ends:
                 ended_at = time.monotonic()
                 ends = await reader.end_offsets(partitions)

@@ -19,7 +19,7 @@ from typing import IO, NamedTuple
 
 import psutil
 
-from tests.benchmarks.contenders import OURS, Contender, Run
+from tests.benchmarks.contenders import Contender, Run
 from tests.benchmarks.dataset import Dataset
 from tests.benchmarks.observer import Seen, observe
 from tests.benchmarks.stand import Stand
@@ -50,8 +50,8 @@ def run_round(stand: Stand, contender: Contender, dataset: Dataset, workers: int
     directory.mkdir()
     run = Run(stand.servers, dataset.topic, dataset.partitions, group, directory)
     output = contender.output_topic(run)
-    if contender is OURS:
-        stand.new_view()
+    if contender.series is not None:
+        stand.new_view(contender.series)
     elif not contender.makes_topic:
         stand.make_topic(output, {"cleanup.policy": "compact"})
     awaited = {contender.key_of(device) for device in dataset.last_devices()}
@@ -69,26 +69,31 @@ def run_round(stand: Stand, contender: Contender, dataset: Dataset, workers: int
             ]
             began = wait_for(processes, contender.fetching)
             before = sum(process.cpu_seconds() for process in processes)
-            seen = asyncio.run(_observe(stand, output, awaited, processes))
+            seen = asyncio.run(_observe(stand, contender, output, awaited, processes))
             seconds = seen.ended_at - began
             cpu = sum(process.cpu_seconds() for process in processes) - before
             rss = max(process.largest_rss_mib() for process in processes)
         compare(seen, contender, dataset)
     finally:
-        if contender is not OURS:
+        if contender.series is None:
             stand.delete_topics({output})
     return Round(dataset.shape.readings / seconds, cpu, rss, seen.records)
 
 
 async def _observe(
-    stand: Stand, output: str, awaited: set[bytes], processes: Sequence[Running]
+    stand: Stand,
+    contender: Contender,
+    output: str,
+    awaited: set[bytes],
+    processes: Sequence[Running],
 ) -> Seen:
     def check() -> None:
         for process in processes:
             process.check()
 
     async with asyncio.timeout(ROUND_SECONDS):
-        return await observe(stand.settings.for_aiokafka(), output, awaited, check)
+        connection = stand.settings.for_aiokafka()
+        return await observe(connection, output, awaited, check, contender.device_key_of)
 
 
 def compare(seen: Seen, contender: Contender, dataset: Dataset) -> None:
@@ -96,7 +101,7 @@ def compare(seen: Seen, contender: Contender, dataset: Dataset) -> None:
     names = {contender.key_of(device): device for device in dataset.totals}
     totals: dict[str, int] = {}
     for (_, key), value in seen.last.items():
-        device = names.get(key)
+        device = names.get(contender.device_key_of(key))
         if device is not None:
             totals[device] = totals.get(device, 0) + contender.total_of(value)
     wrong = [device for device, total in dataset.totals.items() if totals.get(device) != total]

@@ -49,7 +49,7 @@ def running_pipeline(directory: Path) -> Iterator[Pipeline]:
         }
         settings = TopicSettings.load(environ)
         create(ClusterAdmin(settings), settings)
-        ensure_first_view(ClusterAdmin(settings), 1)
+        ensure_first_view(ClusterAdmin(settings), 1, rules_id=settings.rules_id)
         token = ensure_admin_token(directory)
         worker, api = (
             stack.enter_context(_process(module, environ, directory / f"{module}.log"))
@@ -62,7 +62,9 @@ def running_pipeline(directory: Path) -> Iterator[Pipeline]:
 @contextmanager
 def _process(module: str, environ: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as output:
-        process = subprocess.Popen([sys.executable, "-m", module], env=environ, stderr=output)
+        process = subprocess.Popen(
+            [sys.executable, "-m", *module.split()], env=environ, stderr=output
+        )
         try:
             yield process
         finally:

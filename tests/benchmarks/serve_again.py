@@ -31,7 +31,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil
 from confluent_kafka import Producer
 
 from api.auth.token_store import ensure_admin_token
@@ -46,6 +45,7 @@ from producer.pacing import Pace
 from tests.benchmarks import machine
 from tests.benchmarks.dataset import value_of
 from tests.benchmarks.figures import Figure
+from tests.process_memory import memory_of
 
 PIPE = "/v0/pipes/energy_consumption_by_device"
 PROBE = "probe"
@@ -179,10 +179,10 @@ class Stand:
         taken = sum(ClusterAdmin(settings).end_offsets(changelog_topic, self._partitions))
         data = self._directory / "broker" / "data"
         size = sum(each.stat().st_size for each in data.glob(f"{changelog_topic}-*/*.log"))
-        rss = psutil.Process(self._processes["api"].pid).memory_info().rss
+        memory = memory_of(self._processes["api"].pid)
         return (
             f"the changelog has taken {taken:,} records and has {size / 1e6:,.0f} MB;"
-            f" API RSS {rss / 1e6:,.0f} MB"
+            f" the API takes {memory / 1e6:,.0f} MB beside page cache"
         )
 
     def compare(self) -> None:

@@ -25,6 +25,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from contract.changelog import Marker
 from contract.decoding import decode_readings
 from contract.device_totals import DEVICE_TOTALS, fold
+from contract.view import Update
 from kafka_io.batches.chunk import RecordChunk
 from stream_app.changelog.sends import BATCH_BYTES
 from stream_app.partition.fold_state import PartitionFold
@@ -105,7 +106,9 @@ async def _round(shape: Shape, directory: Path) -> Measured:
     for chunk in fetches(shape):
         _fold(costs, partition, chunk)
         is_last = chunk.next_offset == shape.readings
-        if is_last or partition.pending.is_worth(1, DEFAULTS.target_readings):
+        if is_last or partition.pending.is_worth(
+            partition.pending_rows, 1, DEFAULTS.target_readings
+        ):
             written += _commit(costs, partition, store, producer)
     database.close()
     await producer.stop()
@@ -116,7 +119,7 @@ async def _round(shape: Shape, directory: Path) -> Measured:
 
 
 def _fold(costs: Costs, partition: PartitionFold, chunk: RecordChunk) -> None:
-    """Do what `PartitionFold.accept` does, with a clock between its steps."""
+    """Do what `fold_together` does, with a clock between its steps."""
     pending = partition.pending
     slices = chunk.slices()
     while some := costs.of(ITERATE, lambda: next(slices, None)):
@@ -142,7 +145,7 @@ def _commit(
     return len(transaction.updates)
 
 
-def _pack(producer: AIOKafkaProducer, updates: list[tuple[bytes, bytes]]) -> None:
+def _pack(producer: AIOKafkaProducer, updates: list[Update]) -> None:
     """Fill batches as `TransactionWriter` does."""
     append = producer.create_batch().append
     for key, value in updates:

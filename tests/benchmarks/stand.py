@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from contract.device_totals import DEVICE_TOTALS
 from contract.topics import QUARANTINE, READINGS, VIEWS
+from contract.views import OnOff, all_views, rules_with
 from kafka_io.cluster_changes import ClusterAdmin
 from kafka_io.quiet import QUIET
 from local_stack.broker.process import LocalBroker
@@ -62,11 +62,14 @@ class Stand(NamedTuple):
                 raise RuntimeError(f"topics {present} are not gone after {GONE_SECONDS:g} s")
             time.sleep(0.1)
 
-    def new_view(self) -> None:
+    def new_view(self, series: OnOff = "off") -> None:
         """Begin view version 1 anew: nothing is applied."""
-        self.delete_topics({DEVICE_TOTALS.changelog(1).name, VIEWS.name, QUARANTINE.name})
-        create(self.cluster, self.settings)
-        ensure_first_view(self.cluster, 1)
+        changelogs = {view.changelog(1).name for view in all_views()}
+        self.delete_topics({*changelogs, VIEWS.name, QUARANTINE.name})
+        settings = self.settings.model_copy(update={"series": series})
+        cluster = ClusterAdmin(settings)
+        create(cluster, settings)
+        ensure_first_view(cluster, 1, rules_id=rules_with(series))
 
 
 @contextmanager

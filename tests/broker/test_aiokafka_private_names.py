@@ -32,6 +32,7 @@ from aiokafka.protocol.transaction import (
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
+from kafka_io import logins
 from kafka_io.transactional_producer import BACKOFF_SECONDS, shorten_backoff
 from tests.broker.private_names import Method, check_method, check_source
 
@@ -41,6 +42,7 @@ FETCHER = "kafka_io/batches/fetcher.py"
 RECORD_SET = "kafka_io/batches/checksums.py"
 READER = "kafka_io/batches/reader.py"
 TRANSACTIONS = "kafka_io/transactional_producer.py"
+LOGINS = "kafka_io/logins.py"
 PARTITION = TopicPartition("topic", 3)
 
 METHODS = [
@@ -76,6 +78,11 @@ METHODS = [
 @pytest.mark.parametrize("method", METHODS, ids=str)
 def test_a_method_is_called_as_we_call_it(method: Method) -> None:
     check_method(method)
+
+
+def test_a_login_asks_for_its_password_where_we_read_it_again() -> None:
+    check_source(logins._plain, LOGINS, "sasl_plain_password=self._sasl_plain_password")
+    check_source(logins._scram, LOGINS, "sasl_plain_password=self._sasl_plain_password")
 
 
 def fetched(isolation_level: int = fetcher.READ_COMMITTED) -> PartitionRecords:
@@ -281,7 +288,7 @@ ROOMS = ("kafka_io", "stream_app", "api", "producer", "operations", "local_stack
 
 def test_no_other_file_uses_private_names_of_aiokafka() -> None:
     private = re.compile(r"(?:connection|consumer|fetched|fetcher|_client|producer)\._[a-z]\w+")
-    allowed = {ANSWERS, FETCHER, READER, TRANSACTIONS}
+    allowed = {ANSWERS, FETCHER, LOGINS, READER, TRANSACTIONS}
     found = {
         f"{path.relative_to(ROOT)}: {match[0]}"
         for room in ROOMS

@@ -15,7 +15,7 @@ from contract.changelog import (
 from contract.device_totals import DEVICE_TOTALS
 from contract.topics import READINGS, VIEWS, views_transactional_id
 from contract.view_versions import ViewVersion
-from contract.views import RULES_ID
+from contract.views import rules_with
 from kafka_io.cluster_changes import ClusterAdmin
 from kafka_io.log_reader import read_views
 from operations.bootstrap import prepare
@@ -26,6 +26,7 @@ from operations.views.birth import ensure_first_view, plan
 from tests.broker.own_cluster import SettingsFactory
 from tests.kafka import ANSWER_SECONDS, Kafka, wait_until
 
+RULES = rules_with("off")
 TABLE = DEVICE_TOTALS.changelog(1).name
 
 
@@ -44,7 +45,7 @@ def test_birth_comes_first_and_marker_last_in_each_partition(
         assert born.source_topic == READINGS.name
         assert born.source_topic_id == topics[READINGS.name].topic_id
         assert born.changelog_topic_id == topics[TABLE].topic_id
-        assert (born.start_offset, born.rules_id) == (0, RULES_ID)
+        assert (born.start_offset, born.rules_id) == (0, RULES)
         assert decode_marker(marker.value() or b"") == Marker(-1)
 
 
@@ -69,7 +70,7 @@ def test_of_terminals_at_the_same_time_one_gives_birth(
     def terminal() -> None:
         own = ClusterAdmin(settings_factory())
         barrier.wait()
-        views, written = ensure_first_view(own, 1)
+        views, written = ensure_first_view(own, 1, rules_id=RULES)
         assert views.live == 1
         outcomes.append(written)
 
@@ -98,7 +99,7 @@ def test_a_terminal_that_died_in_its_transaction_is_fenced(
     dead.begin_transaction()
     dead.produce(TABLE, b"half a birth", BIRTH_KEY, 0)
     dead.flush(ANSWER_SECONDS)
-    views, written = ensure_first_view(cluster, 1)
+    views, written = ensure_first_view(cluster, 1, rules_id=RULES)
     assert (views.live, written) == (1, True)
     assert b"half a birth" not in [record.value() for record in own_kafka.read(TABLE)]
 
@@ -116,12 +117,12 @@ def test_ops_b6_a_changelog_with_totals_is_not_born_again_but_taken_up(
         prepare(cluster, settings_factory())
     assert "delete" not in str(told.value)
     assert VIEWS.name not in cluster.topic_names(), "nothing is made before it is decided"
-    with pytest.raises(Refused, match=r"there is no topic energy-v7-.*: .* 7 is not whole"):
+    with pytest.raises(Refused, match=r"there is no topic energy-v7-.*: .* 7 is incomplete"):
         prepare(cluster, settings_factory(), adopting=7)
     done = prepare(cluster, settings_factory(), adopting=1)
     assert (done.created, done.view_version, done.is_born_now) == ([VIEWS.name], 1, False)
     assert own_kafka.end_offsets(TABLE) == before, "its totals are as they were"
-    assert read_views(cluster.settings).versions == {1: ViewVersion(1, "live", 2, RULES_ID)}
+    assert read_views(cluster.settings).versions == {1: ViewVersion(1, "live", 2, RULES)}
     assert prepare(cluster, settings_factory(), adopting=1).view_version == 1, "again: no change"
 
 
@@ -134,8 +135,8 @@ def test_x45_a_topic_made_again_behind_the_view_is_refused(
     own_kafka.delete_topic(name)
     wait_until(lambda: name not in cluster.topic_names(), f"{name} is deleted")
     own_kafka.create_topic(name, partitions=2, configs=topic.configs)
-    with pytest.raises(Refused, match=f"{name} was deleted and made again") as refused:
-        ensure_first_view(cluster, 1)
+    with pytest.raises(Refused, match=f"{name} was deleted and created again") as refused:
+        ensure_first_view(cluster, 1, rules_id=RULES)
     assert refused.value.exit_code == 3
 
 
@@ -148,8 +149,8 @@ def test_a_log_without_its_head_is_refused_unless_accepted(
     for done in admin.delete_records([TopicPartition(READINGS.name, 1, 2)]).values():
         done.result(ANSWER_SECONDS)
     with pytest.raises(Refused, match=r"head of energy_consumption .* 1:0-1"):
-        ensure_first_view(cluster, 1)
-    _, written = ensure_first_view(cluster, 1, accept_partial=True)
+        ensure_first_view(cluster, 1, rules_id=RULES)
+    _, written = ensure_first_view(cluster, 1, rules_id=RULES, accept_partial=True)
     assert written
     starts = {
         p: born.start_offset for p, born in births.read_births(cluster, DEVICE_TOTALS, 1, 2).items()
@@ -163,8 +164,9 @@ def test_a_building_version_leaves_the_pointer_alone(
     cluster: ClusterAdmin, settings_factory: SettingsFactory
 ) -> None:
     prepare(cluster, settings_factory())
-    create_changelogs(cluster, settings_factory(), 2, 2)
-    views, written = births.give_birth(cluster, plan(cluster, 2, [3, 4], "building"))
+    version = ViewVersion(2, "building", 2, RULES)
+    create_changelogs(cluster, settings_factory(), version)
+    views, written = births.give_birth(cluster, plan(cluster, version, [3, 4]))
     assert written
     assert views.live == 1
-    assert views.versions[2] == ViewVersion(2, "building", 2, RULES_ID)
+    assert views.versions[2] == version

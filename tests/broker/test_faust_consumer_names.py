@@ -22,7 +22,7 @@ CONSUMER = "stream_app/faust_adapter/consumer.py"
 
 
 def test_the_transport_is_ours_and_makes_our_consumer() -> None:
-    check_source(App.transport.fset, APP, "self._transport = transport")
+    check_source(App.transport.fset, APP, "self._transport = transport")  # type: ignore[attr-defined]
     assert driver.Transport.Consumer is driver.Consumer
     check_source(
         driver.Consumer._new_consumer_thread,

@@ -25,7 +25,7 @@ from stream_app.faust_adapter.app import ChunkApp, ChunkSchema
 from stream_app.faust_adapter.assignor import KnownTopicsAssignor
 from stream_app.faust_adapter.consumer import ChunkConsumer, ChunkThread, ChunkTransport
 from stream_app.faust_adapter.recovery import FencedRecovery, FencedTableManager
-from stream_app.faust_adapter.table import PartitionedStore, TotalsTable
+from stream_app.faust_adapter.table import PartitionedStore, ViewTable
 from stream_app.faust_adapter.worker import Worker
 from tests.broker.private_names import Method, check_method, check_source, plain
 
@@ -92,7 +92,7 @@ OVERRIDES = [
     (FencedRecovery, Recovery),
     (FencedTableManager, TableManager),
     (PartitionedStore, rocksdb.Store),
-    (TotalsTable, Table),
+    (ViewTable, Table),
     (Worker, mode.worker.Worker),
 ]
 #: Of our own making, so that Faust has no such name.
@@ -122,6 +122,7 @@ OURS = {
     "exit_code",
     "Error",
     "logger",
+    "not_ready_because",
 }
 
 
@@ -196,7 +197,7 @@ def test_the_timeout_of_a_recovery_step_is_a_parameter_we_can_drop() -> None:
 
 def test_the_recovery_service_is_made_at_first_use_from_four_things() -> None:
     check_source(
-        TableManager.recovery.fget,
+        TableManager.recovery.fget,  # type: ignore[attr-defined]
         RECOVERY,
         "if self._recovery is None:",
         "Recovery( self.app, self, beacon=self.beacon, loop=self.loop",

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from aiokafka.errors import OutOfOrderSequenceNumber, ProducerFenced
 
-from api.view.version_view import ViewVersionView
 from contract.changelog import (
     BIRTH_KEY,
     MARKER_KEY,
@@ -23,7 +22,7 @@ from contract.changelog import (
 )
 from contract.device_totals import DEVICE_TOTALS, encode_total
 from contract.errors import DoesNotFollow
-from contract.views import RULES_ID
+from contract.views import rules_with
 from kafka_io.batches.reader import ChunkReader
 from stream_app.changelog import claims
 from stream_app.changelog import fence as fence_module
@@ -37,10 +36,11 @@ from stream_app.store.rocksdb_store import PartitionStore, close_database, open_
 from tests.kafka import Kafka, wait_until
 from tests.records import none_replaced
 from tests.shared_broker import QUICK_PROPERTIES, start_broker
+from tests.totals_double import FedView
 
 VERSION = 1
 CHANGELOG = DEVICE_TOTALS.changelog(VERSION).name
-BIRTH = Birth("cluster", "readings", "id-1", "id-2", 0, RULES_ID)
+BIRTH = Birth("cluster", "readings", "id-1", "id-2", 0, rules_with("off"))
 STAMPED = {"message.timestamp.type": "LogAppendTime"}
 FORGETS_MS = 1_000
 #: Logs forget producers, and the coordinator ids, within a second or two of idleness.
@@ -99,7 +99,7 @@ async def started(kafka: Kafka, single: SingleBatches) -> TransactionWriter:
 
 async def refused_by_a_reader(kafka: Kafka) -> str:
     """What the API's view says of the changelog; empty where it follows it to its end."""
-    view = ViewVersionView(1, 1)
+    view = FedView(1, 1)
     async with ChunkReader(connection(kafka), DEVICE_TOTALS.changelog(VERSION).name) as reader:
         ends = await reader.end_offsets([0])
         reader.assign({0: 0})

@@ -124,12 +124,12 @@ class DyingClient:
         self._dies, self._at, self._after = dies, at, after
 
     def __getattr__(self, name: str) -> Any:
-        def call(*arguments: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
             self._at -= name == self._dies
             is_time = name == self._dies and self._at == 0
             if is_time and not self._after:
                 self._die()
-            answer = getattr(self._client, name)(*arguments)
+            answer = getattr(self._client, name)(*arguments, **named)
             if is_time:
                 self._die()
             return answer
@@ -145,7 +145,7 @@ class DyingClient:
 
 class _Dead:
     def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *arguments: None
+        return lambda *arguments, **named: None
 
 
 #: Each batch has four readings, one bad row and one position.

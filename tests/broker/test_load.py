@@ -132,7 +132,7 @@ def test_f1_f2_f3_f5_exit_codes(log: Kafka, tmp_path: Path) -> None:
     assert run(log, tmp_path / "empty.ndjson")[0] == 0
     (tmp_path / "text.csv").write_text("no table\nat all\n")
     code, output, errors = run(log, tmp_path / "text.csv")
-    assert (code, "no header" in errors) == (1, True)
+    assert (code, "not a header" in errors) == (1, True)
     cut = tmp_path / "cut.ndjson.gz"
     cut.write_bytes(gzip.compress((row(1) + "\n").encode()) + gzip.compress(b"x")[:-1])
     code, output, errors = run(log, cut)
@@ -312,12 +312,12 @@ def test_c1_a_file_whose_turn_had_not_come_is_loaded_by_a_resume(
 def test_c1_what_is_not_known_is_said_and_nothing_is_written(log: Kafka, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.ndjson", range(3))
     code, _, errors = run(log, path, "--resume")
-    assert (code, "no broken-off load of this file is known" in errors) == (3, True), errors
+    assert (code, "no interrupted load of this file is known" in errors) == (3, True), errors
     assert run(log, path)[0] == 0
     with path.open("a") as file:
         file.write("\n" + row(4))
     code, _, errors = run(log, path, "--resume")
-    assert (code, "no broken-off load of this file is known" in errors) == (3, True), errors
+    assert (code, "no interrupted load of this file is known" in errors) == (3, True), errors
     assert counts(log) == Counter(range(3))
 
 

@@ -107,8 +107,8 @@ def test_a_broker_that_hangs_is_killed_at_the_deadline(broker_factory: BrokerFac
 
 def test_a_broker_that_cannot_run_says_why(broker_factory: BrokerFactory) -> None:
     broker = broker_factory(properties={"num.io.threads": "none"})
-    with pytest.raises(BrokerFailed, match=r"num\.io\.threads"):
-        broker.start()
+    with pytest.raises(BrokerFailed, match=r"num\.io\.threads"), broker:
+        pass
 
 
 def test_clients_of_another_listener_are_sent_to_the_advertised_port(

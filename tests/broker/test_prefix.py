@@ -126,6 +126,7 @@ def test_ops_k8_two_installations_share_a_cluster_and_never_meet(
             "energy_imports",
             "energy_views",
             "energy-v1-device_totals-changelog",
+            "energy-v1-energy_series-changelog",
         )
     }
     assert f"{one.prefix}energy-v1-device_totals-changelog" not in one.topics()

@@ -3,13 +3,11 @@
 import asyncio
 
 import pytest
-from confluent_kafka.admin import (
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ResourceType,
-)
 
+from api import preflight
+from api.errors import StartRefused
+from api.preflight import check_ground
+from api.settings import ApiSettings
 from contract.device_totals import DEVICE_TOTALS
 from contract.topics import READINGS
 from kafka_io.cluster import Cluster
@@ -19,22 +17,7 @@ from stream_app.checks.preflight import examine
 from stream_app.errors import Refusal
 from stream_app.settings import WorkerSettings
 from tests.broker.own_cluster import SettingsFactory
-from tests.kafka import Kafka, wait_until
-
-
-def alter(kafka: Kafka, topic: str, name: str, value: str) -> None:
-    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-    wanted = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-    admin = kafka.admin()
-    for done in admin.incremental_alter_configs([wanted]).values():
-        done.result(10)
-    asked = [ConfigResource(ResourceType.TOPIC, topic)]
-
-    def now() -> str:
-        (found,) = [done.result(10) for done in admin.describe_configs(asked).values()]
-        return str(found[name].value)
-
-    wait_until(lambda: now() == value, f"{name} is {value}")
+from tests.kafka import Kafka
 
 
 @pytest.fixture
@@ -51,7 +34,7 @@ def test_a_cluster_as_declared_has_no_finding(worker: WorkerSettings) -> None:
 def test_unclean_leader_election_is_refused_and_in_the_status(
     worker: WorkerSettings, own_kafka: Kafka, settings_factory: SettingsFactory, topic: str
 ) -> None:
-    alter(own_kafka, topic, "unclean.leader.election.enable", "true")
+    own_kafka.alter(topic, "unclean.leader.election.enable", "true")
     words = f"{topic}: unclean.leader.election.enable is true"
     with pytest.raises(Refusal, match=words):
         asyncio.run(examine(worker, Cluster(worker)))
@@ -59,9 +42,35 @@ def test_unclean_leader_election_is_refused_and_in_the_status(
     assert any(problem.startswith(words) for problem in problems)
 
 
+def test_a_changelog_that_is_compacted_under_its_readers_is_refused_and_in_the_status(
+    worker: WorkerSettings,
+    own_kafka: Kafka,
+    settings_factory: SettingsFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    topic = DEVICE_TOTALS.changelog(1).name
+    own_kafka.alter(topic, "min.compaction.lag.ms", "299999")
+    words = f"{topic}: min.compaction.lag.ms is 299999"
+    cure = f"kafka-configs.sh --alter --topic {topic} --add-config min.compaction.lag.ms=300000"
+    with pytest.raises(Refusal, match=f"^{words}.*{cure}$") as refused:
+        asyncio.run(examine(worker, Cluster(worker)))
+    assert refused.value.exit_code == 3
+    problems = read_status(Cluster(worker), settings_factory(), 0).problems
+    assert any(problem.startswith(words) for problem in problems)
+    api = ApiSettings.model_validate({"KAFKA_BOOTSTRAP_SERVERS": own_kafka.bootstrap_servers})
+    monkeypatch.setattr(preflight, "PATIENCE_SECONDS", 3.0)
+    with pytest.raises(StartRefused, match=f"^{words}.*{cure}$") as not_served:
+        asyncio.run(check_ground(api))
+    monkeypatch.undo()
+    assert not_served.value.exit_code == 3
+    own_kafka.alter(topic, "min.compaction.lag.ms", "300000")
+    assert asyncio.run(examine(worker, Cluster(worker))).warnings == ()
+    asyncio.run(check_ground(api))
+
+
 def test_readings_that_are_deleted_by_age_are_a_warning(
     worker: WorkerSettings, own_kafka: Kafka
 ) -> None:
-    alter(own_kafka, READINGS.name, "retention.ms", "604800000")
+    own_kafka.alter(READINGS.name, "retention.ms", "604800000")
     (warning,) = asyncio.run(examine(worker, Cluster(worker))).warnings
     assert warning.startswith(f"{READINGS.name}: retention.ms is 604800000")

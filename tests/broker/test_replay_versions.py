@@ -13,13 +13,13 @@ from contract.device_totals import DEVICE_TOTALS, encode_total
 from contract.errors import SettingError
 from contract.topics import READINGS, VIEWS, app_id
 from contract.view_versions import Views, ViewVersion
-from contract.views import RULES_ID
+from contract.views import rules_with
 from kafka_io.cluster_changes import ClusterAdmin
 from kafka_io.log_reader import read_views
 from operations.bootstrap import prepare
 from operations.errors import Refused
 from operations.replay import drop as removal
-from operations.replay.begin import begin
+from operations.replay.begin import Wanted, begin
 from operations.replay.comparison import compare, digest
 from operations.replay.positions import ReplayPartition, read_replay
 from operations.replay.promotion import GateShut, Promoted, behind, promote
@@ -53,7 +53,7 @@ def states(cluster: ClusterAdmin) -> dict[int, str]:
 def begun(cluster: ClusterAdmin, settings_factory: SettingsFactory) -> ViewVersion:
     """Version 1 live, version 2 being built."""
     prepare(cluster, settings_factory())
-    version, is_new = begin(cluster, settings_factory(), None, accept_partial=False)
+    version, is_new = begin(cluster, settings_factory(), Wanted())
     assert is_new
     return version
 
@@ -63,7 +63,7 @@ def test_a_start_makes_the_next_version_and_a_second_one_goes_on_with_it(
 ) -> None:
     assert states(cluster) == {1: "live", 2: "building"}
     assert check(cluster, settings_factory()) == [], "its topic is as declared"
-    again, is_new = begin(cluster, settings_factory(), "earliest", accept_partial=False)
+    again, is_new = begin(cluster, settings_factory(), Wanted("earliest"))
     assert (again, is_new) == (begun, False)
 
 
@@ -77,7 +77,7 @@ def test_of_terminals_at_the_same_time_all_build_one_version(
     def terminal() -> None:
         own = ClusterAdmin(settings_factory())
         barrier.wait()
-        version, is_new = begin(own, settings_factory(), None, accept_partial=False)
+        version, is_new = begin(own, settings_factory(), Wanted())
         found.append((version.view_version, is_new))
 
     threads = [threading.Thread(target=terminal) for _ in range(3)]
@@ -96,13 +96,13 @@ def test_a_later_start_says_what_it_leaves_out_and_must_be_accepted(
     own_kafka.write(READINGS.name, [b"{}"] * 3)
     for begin_at in ("0:3", "2030-01-01T00:00:00Z"):
         with pytest.raises(Refused, match=r"a later start: .* 0:0-2; --accept-partial"):
-            begin(cluster, settings, begin_at, accept_partial=False)
+            begin(cluster, settings, Wanted(begin_at))
     assert states(cluster) == {1: "live"}, "nothing was begun"
-    version, _ = begin(cluster, settings, "2030-01-01", accept_partial=True)
+    version, _ = begin(cluster, settings, Wanted("2030-01-01", accept_partial=True))
     births = read_births(cluster, DEVICE_TOTALS, version.view_version, 2)
     assert {p: birth.start_offset for p, birth in births.items()} == {0: 3, 1: 0}
     with pytest.raises(Refused, match="being built from 0:3,1:0; `energy replay abort`"):
-        begin(cluster, settings, "earliest", accept_partial=False)
+        begin(cluster, settings, Wanted("earliest"))
 
 
 def test_a_log_without_its_head_must_be_accepted(
@@ -115,8 +115,8 @@ def test_a_log_without_its_head_must_be_accepted(
     for done in admin.delete_records([TopicPartition(READINGS.name, 1, 4)]).values():
         done.result(ANSWER_SECONDS)
     with pytest.raises(Refused, match=r"head of the log is gone: .* 1:0-3"):
-        begin(cluster, settings, None, accept_partial=False)
-    assert begin(cluster, settings, None, accept_partial=True)[1]
+        begin(cluster, settings, Wanted())
+    assert begin(cluster, settings, Wanted(accept_partial=True))[1]
 
 
 def test_a_start_that_cannot_be_is_wrong_use(
@@ -125,7 +125,7 @@ def test_a_start_that_cannot_be_is_wrong_use(
     prepare(cluster, settings_factory())
     for begin_at in ("yesterday", "0:7", "9:0", "0:1,", "0:-1"):
         with pytest.raises(SettingError, match="--from"):
-            begin(cluster, settings_factory(), begin_at, accept_partial=True)
+            begin(cluster, settings_factory(), Wanted(begin_at, accept_partial=True))
 
 
 def test_the_gate_is_shut_while_a_partition_is_behind(
@@ -136,7 +136,7 @@ def test_the_gate_is_shut_while_a_partition_is_behind(
     apply(own_kafka, 2, 9, {"a": (1, 1)})
     assert [
         far.partition
-        for far in behind(cluster, *(ViewVersion(n, "live", 2, RULES_ID) for n in (1, 2)))
+        for far in behind(cluster, *(ViewVersion(n, "live", 2, rules_with("off")) for n in (1, 2)))
     ] == [1]
     with pytest.raises(GateShut, match=r"5 records behind .*partition 1 is at -1, live at 4"):
         promote(cluster, 1, 2, 0)
@@ -180,7 +180,7 @@ def test_back_passes_the_same_gate_and_the_next_promotion_drops_the_oldest(
     apply(own_kafka, 1, 7, {"a": (1, 1)})
     assert promote(cluster, 2, 1, 0).was_written
     assert states(cluster) == {1: "live", 2: "previous"}
-    third, _ = begin(cluster, settings_factory(), None, accept_partial=False)
+    third, _ = begin(cluster, settings_factory(), Wanted())
     apply(own_kafka, 3, 7, {"a": (1, 1)})
     assert promote(cluster, 1, third.view_version, 0) == Promoted(3, 1, True, [2], [])
     assert states(cluster) == {1: "previous", 2: "dropped", 3: "live"}
@@ -192,7 +192,7 @@ def test_what_was_dropped_or_overtaken_meanwhile_is_not_promoted(
     removal.drop(cluster, tmp_path, 2)
     with pytest.raises(Refused, match="version 2 has been dropped"):
         promote(cluster, 1, 2, 0)
-    third, _ = begin(cluster, settings_factory(), None, accept_partial=False)
+    third, _ = begin(cluster, settings_factory(), Wanted())
     assert third.view_version == 3, "a number is never used again"
     promote(cluster, 1, 3, 0)
     with pytest.raises(Refused, match="version 3 is live now"):
@@ -254,12 +254,12 @@ def test_ops_b11_a_topic_that_was_never_born_into_is_told_from_one_with_totals(
     settings_factory: SettingsFactory,
 ) -> None:
     removal.drop(cluster, tmp_path, 2)
-    own_kafka.create_topic(DEVICE_TOTALS.changelog(5).name, 2)
+    own_kafka.create_topic(DEVICE_TOTALS.changelog(5).name, 2, DEVICE_TOTALS.changelog(5).configs)
     own_kafka.create_topic(DEVICE_TOTALS.changelog(4).name)
     apply(own_kafka, 4, 7, {"a": (1, 1)})
     views = read_views(cluster.settings)
     assert adoption.unknown_versions(cluster, views) == {4: True, 5: False}
-    third, _ = begin(cluster, settings_factory(), None, accept_partial=False)
+    third, _ = begin(cluster, settings_factory(), Wanted())
     assert third.view_version == 5, "beyond the number of totals that energy_views has lost"
 
 
@@ -276,22 +276,22 @@ def test_status_tells_how_far_the_next_version_is(
 
 
 def test_differences_are_those_at_one_offset(
-    cluster: ClusterAdmin, own_kafka: Kafka, begun: ViewVersion
+    cluster: ClusterAdmin, own_kafka: Kafka, begun: ViewVersion, tmp_path: Path
 ) -> None:
     for version in (1, 2):
         apply(own_kafka, version, 5, {"a": (10, 2), "b": (7, 1)})
         apply(own_kafka, version, 5, {"a": (1, 1)}, partition=1)
-    assert compare(cluster, DEVICE_TOTALS, 1, 2, 2).devices == 0
+    assert compare(cluster, tmp_path, DEVICE_TOTALS, (1, 2), 2).devices == 0
     assert digest(cluster, DEVICE_TOTALS, 1, 2) == digest(cluster, DEVICE_TOTALS, 2, 2)
     apply(own_kafka, 1, 8, {"a": (12, 3)})
     apply(own_kafka, 1, 9, {"a": (20, 4)})
     apply(own_kafka, 2, 8, {"a": (11, 3), "c": (5, 1)})
     later = threading.Timer(0.3, apply, (own_kafka, 2, 9, {"a": (19, 4), "b": (6, 1)}))
     later.start()
-    found = compare(cluster, DEVICE_TOTALS, 1, 2, 2)
+    found = compare(cluster, tmp_path, DEVICE_TOTALS, (1, 2), 2)
     later.join()
     assert (found.devices, found.sum, found.readings) == (3, "3", 1)
-    assert [(e.device_id, e.live, e.following) for e in found.examples] == [
+    assert [(e.row["device_id"], e.live, e.following) for e in found.examples] == [
         ("a", "20", "19"),
         ("b", "7", "6"),
         ("c", None, "5"),

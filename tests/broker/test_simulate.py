@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -195,3 +196,27 @@ def test_without_broker_or_topic_it_says_so_and_writes_an_empty_oracle(
     with pytest.raises(TopicMissing, match="energy topics create"):
         run(options_for(Kafka(broker.bootstrap_servers), tmp_path / "o.json", readings=1))
     assert json.loads((tmp_path / "o.json").read_text(encoding="utf-8")) == {}
+
+
+def test_a_home_sends_its_past_and_then_goes_on_at_its_rate(log: Kafka, tmp_path: Path):
+    start = datetime.now(UTC).replace(microsecond=0) - timedelta(days=2)
+    quarters = tmp_path / "quarters.json"
+    began = time.monotonic()
+    summary = run(
+        options_for(
+            log,
+            tmp_path / "oracle.json",
+            devices=12,
+            start=start,
+            every=900.0,
+            rate=50.0,
+            quarters=quarters,
+        ),
+        should_stop=lambda: time.monotonic() - began > 3.0,
+    )
+    past = 12 * 2 * 96
+    assert past < summary.acknowledged <= past + 60 + 50 * (time.monotonic() - began)
+    check_oracle(log, tmp_path / "oracle.json", summary)
+    sums = json.loads(quarters.read_text(encoding="utf-8"))
+    counted = sum(n for places in sums.values() for q in places.values() for _, n in q.values())
+    assert counted == summary.acknowledged

@@ -6,6 +6,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from contract.changelog import MARKER_KEY, Marker, encode_marker
 from contract.device_totals import DEVICE_TOTALS, encode_total
 from contract.topics import READINGS, app_id
+from contract.views import rules_with, views_of
 from kafka_io.cluster import Cluster
 from operations.bootstrap import prepare
 from operations.status import PartitionStatus, read_status
@@ -39,7 +40,7 @@ def test_before_the_first_view_it_says_what_to_run(
     found = read_status(cluster, settings_factory(), NOW_MS)
     assert found.view_version is None
     assert found.partitions == []
-    assert "no view version is live; run `energy topics create`" in found.problems
+    assert "no view version is live yet; `energy topics create` creates the first" in found.problems
 
 
 def test_a_new_view_has_nothing_behind_and_nobody_at_work(
@@ -63,8 +64,24 @@ def test_a_new_view_has_nothing_behind_and_nobody_at_work(
         ],
         "replay": None,
         "problems": [
-            "partition 0: no worker has it, 0 records wait",
-            "partition 1: no worker has it, 0 records wait",
+            "partition 0: no worker owns it, 0 records are waiting",
+            "partition 1: no worker owns it, 0 records are waiting",
+        ],
+        "views": [
+            {
+                "view": view.name,
+                "topic": view.changelog(1).name,
+                "partitions": [
+                    {
+                        "partition": partition,
+                        "applied_offset": -1,
+                        "lag_records": 0,
+                        "behind_totals": 0,
+                    }
+                    for partition in range(2)
+                ],
+            }
+            for view in views_of(rules_with("off"))
         ],
     }
 

@@ -7,11 +7,13 @@ from contract.device_totals import DEVICE_TOTALS
 from contract.errors import SettingError
 from contract.topics import IMPORTS, QUARANTINE, READINGS, VIEWS
 from kafka_io.cluster import Cluster
-from kafka_io.errors import NoBroker
+from kafka_io.cluster_changes import ClusterAdmin
+from kafka_io.errors import ConfigRefused, NoBroker
 from local_stack.ports import free_port
 from operations.bootstrap import prepare
 from operations.errors import Refused
 from operations.settings import TopicSettings
+from operations.topics.creation import Declared, make_topics
 from operations.topics.declared import Difference, check, create
 from tests.broker.own_cluster import SettingsFactory
 from tests.kafka import Kafka
@@ -38,6 +40,20 @@ def test_an_empty_cluster_gets_every_topic_as_declared(
     configs = admin.describe_configs([ConfigResource(ResourceType.TOPIC, QUARANTINE.name)])
     (quarantine,) = [done.result() for done in configs.values()]
     assert quarantine["message.timestamp.type"].value == "LogAppendTime"
+
+
+def test_a_topic_is_made_without_what_the_cluster_refuses_if_totals_need_none_of_it(
+    cluster: ClusterAdmin, own_kafka: Kafka
+) -> None:
+    # Kafka has a smallest segment, as managed clusters have a larger one.
+    configs = {"cleanup.policy": "compact", "segment.bytes": "1", "min.insync.replicas": "1"}
+    topics = [Declared("small", 1, 1, configs, {}), Declared("usual", 1, 1, {}, {})]
+    assert make_topics(cluster, topics) == {"small", "usual"}
+    made = cluster.configs(["small"])["small"]
+    assert (made["cleanup.policy"], made["segment.bytes"]) == ("compact", "1073741824")
+    wrong = Declared("wrong", 1, 1, {"cleanup.policy": "forget"}, {})
+    with pytest.raises(ConfigRefused, match=r"wrong: .*cleanup\.policy"):
+        make_topics(cluster, [wrong])
 
 
 def test_what_only_new_topics_are_made_with_is_no_difference(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import re
@@ -11,13 +10,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from local_stack.ports import free_port
+from tests import http_client
 from tests.kafka import wait_until
 
 ENERGY = [str(Path(sys.executable).with_name("energy"))]
@@ -28,7 +28,9 @@ READY_SECONDS = 60
 class RunningUp:
     """One `energy up` on a home and ports of its own."""
 
-    def __init__(self, home: Path, *arguments: str, **environ: str) -> None:
+    def __init__(
+        self, home: Path, *arguments: str, command: Sequence[str] = ENERGY, **environ: str
+    ) -> None:
         self.home = home
         self.api_port = int(environ.get("API_PORT", free_port()))
         self.broker_port = int(environ.get("ENERGY_BROKER_PORT", free_port()))
@@ -41,7 +43,7 @@ class RunningUp:
         }
         self.lines: list[str] = []
         self._process = subprocess.Popen(
-            [*ENERGY, "up", *arguments],
+            [*command, "up", *arguments],
             env=self.environ,
             # Not a directory from which our packages could be imported by accident.
             cwd=home.parent,
@@ -87,15 +89,8 @@ class RunningUp:
     def get(self, path: str) -> Any:
         """GET with the admin token; the JSON of the answer, None if there is none."""
         token = (self.home / "admin_token").read_text().strip()
-        connection = http.client.HTTPConnection("127.0.0.1", self.api_port, timeout=5)
-        try:
-            connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
-            answer = connection.getresponse()
-            return json.loads(answer.read()) if answer.status == 200 else None
-        except (OSError, http.client.HTTPException):
-            return None
-        finally:
-            connection.close()
+        answer = http_client.get(self.api_port, path, token, seconds=5)
+        return json.loads(answer.text) if answer.status == 200 else None
 
     def family(self) -> list[psutil.Process]:
         """Every process that it started, the broker's too."""

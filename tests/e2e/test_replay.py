@@ -16,14 +16,16 @@ from typing import IO
 import pytest
 from confluent_kafka import KafkaException
 
+from local_stack.broker.java import check_broker_parts
 from tests.e2e.poller import Poller
 from tests.e2e.running_up import ENERGY, RunningUp
 from tests.fault.fleet import Fleet, Oracle
+from tests.http_client import get
 from tests.kafka import Kafka, wait_until
-from tests.shared_broker import fetch_jars_once
 
 pytestmark = pytest.mark.timeout(240)
 
+NO_ROWS = "/v0/pipes/energy_consumption_by_device.json?limit=0"
 HISTORY = 6_000
 LIVE_RATE = 300
 
@@ -87,6 +89,19 @@ class Energy:
                     last[record.partition()] = json.loads(record.value())["applied_offset"] + 1
         return sum(last.values())
 
+    def wait_applied(self, up: RunningUp) -> None:
+        """Wait until totals show all of the log; the lag may be one of a moment ago."""
+        ends = self.kafka.end_offsets("energy_consumption")
+        token = (up.home / "admin_token").read_text().strip()
+
+        def are_shown() -> bool:
+            shown = get(up.api_port, NO_ROWS, token).headers["X-Applied-Offsets"] or ""
+            pairs = [pair.split(":") for pair in shown.split(",") if pair]
+            applied = {int(partition): int(offset) for partition, offset in pairs}
+            return all(applied.get(partition, -1) >= end - 1 for partition, end in ends.items())
+
+        wait_until(are_shown, f"all is applied: {ends}", 60)
+
     def topics(self) -> set[str]:
         return set(self.kafka.admin().list_topics(timeout=10).topics)
 
@@ -107,7 +122,7 @@ def changelog(version: int) -> str:
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningUp]:
     """One stack for those of this process: the numbers of versions are asked for."""
-    fetch_jars_once()
+    check_broker_parts(print)
     up = RunningUp(tmp_path_factory.mktemp("replay") / "home")
     try:
         up.wait_ready()
@@ -183,7 +198,7 @@ def test_x32_replayed_under_kills_and_traffic_readers_see_one_switch_and_no_step
     assert 0 < at < 0.9 * end, f"it was killed on its way, not at {at} of {end}"
     assert "records behind" in energy.run("replay", "promote", code=1)
     replay = energy.start("replay", "start", "--promote")
-    wait_until(lambda: "going on" in energy.last_said(), "it has the lock, and goes on", 60)
+    wait_until(lambda: "continuing" in energy.last_said(), "it has the lock, and continues", 60)
     refused = energy.run("replay", "start", code=2)
     assert "another `energy replay start` runs" in refused
     wait_until(lambda: str(version) in poller.versions, f"{version} is served, it was at {at}", 90)
@@ -201,12 +216,7 @@ def test_x32_replayed_under_kills_and_traffic_readers_see_one_switch_and_no_step
     energy.run("replay", "drop-old")
 
     oracle = fleet.finish()
-    ends = energy.kafka.end_offsets("energy_consumption")
-    wait_until(
-        lambda: (ready := up.get("/ready")) is not None and ready["lag_records"] == 0,
-        f"all is applied: {ends}",
-        60,
-    )
+    energy.wait_applied(up)
     poller.stop()
     assert poller.regressions == []
     assert poller.errors == []

@@ -7,7 +7,9 @@ import subprocess
 import time
 
 import pytest
+from playwright.sync_api import expect
 
+from tests.chromium import chromium
 from tests.e2e import readme
 from tests.e2e.running_up import ENERGY, RunningUp, UpFactory, alive
 from tests.kafka import Kafka, wait_until
@@ -43,6 +45,17 @@ def send(up: RunningUp, device: str, count: int) -> None:
     )
 
 
+def look_at_the_page(up: RunningUp) -> None:
+    """Open the address that is printed, as whoever clicks on it."""
+    address = up.wait_line("page   ").split()[1]
+    with chromium() as browser:
+        page = browser.new_page()
+        page.goto(address)
+        expect(page.locator("#fleet .grand")).to_have_text("3\u2009106\u2009278\u2009102")
+        expect(page.locator("#connection")).to_have_text("Live")
+        expect(page.locator("#devices tbody tr")).to_contain_text(["device_7"])
+
+
 def test_the_pasted_lines_work_and_ctrl_c_leaves_nothing(up_factory: UpFactory) -> None:
     up = up_factory()
     up.wait_ready()
@@ -53,6 +66,7 @@ def test_the_pasted_lines_work_and_ctrl_c_leaves_nothing(up_factory: UpFactory) 
     assert json.loads(got.stdout)["data"] == [
         {"device_id": "device_7", "total_energy_consumed": 3106278102}
     ]
+    look_at_the_page(up)
     assert os.stat(up.home).st_mode & 0o777 == 0o700
     assert os.stat(up.home / "admin_token").st_mode & 0o777 == 0o600
 
@@ -103,7 +117,7 @@ def test_x48_each_part_that_is_killed_comes_back(up_factory: UpFactory) -> None:
         dead = up.part(*words)
         dead.kill()
         line = up.wait_line(f"{name} was ended by SIGKILL")
-        assert line.endswith("; it is started again in 1 s")
+        assert line.endswith("; it is restarted in 1 s")
         wait_until(
             lambda words=words, dead=dead: up.part(*words).pid != dead.pid, f"{name} runs again"
         )

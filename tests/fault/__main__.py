@@ -1,7 +1,8 @@
 """The long run: `python -m tests.fault --kills 300 --seed 7`, which is `make faults`.
 
 Some pipelines side by side, each with a broker, workers, an API, a client that polls it and two
-that write to it, under steady load. Round after round something happens to them (rounds.py)
+that write to it, under steady load. Readings are of many days, of which the series keeps one.
+Round after round something happens to them (rounds.py)
 until so many workers were killed; then all is drained and held against what Kafka acknowledged.
 One line for each round, a JSON summary at the end; ends 0 only if every invariant holds.
 """
@@ -12,6 +13,7 @@ import argparse
 import json
 import os
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -21,6 +23,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from tests.fault import quick_days
 from tests.fault.fleet import READINGS
 from tests.fault.http_reader import HttpReader
 from tests.fault.http_writer import HttpWriter
@@ -85,7 +88,8 @@ def run(
 def set_up(directory: Path, seed: int, rate: int, stack: ExitStack) -> Scene:
     broker = start_broker(directory / "broker", QUICK_PROPERTIES)
     stack.callback(broker.kill)
-    pipeline = Pipeline(Kafka(broker.bootstrap_servers), directory, seed=seed)
+    days = quick_days.environ()
+    pipeline = Pipeline(Kafka(broker.bootstrap_servers), directory, seed=seed, **days)
     stack.callback(pipeline.close)
     api = ApiProcess(directory, pipeline.environ)
     stack.callback(api.kill)
@@ -93,9 +97,10 @@ def set_up(directory: Path, seed: int, rate: int, stack: ExitStack) -> Scene:
     stack.callback(reader.stop)
     writer = HttpWriter(api.port, api.token, clients=2, wait=True)
     stack.callback(writer.stop)
-    workers = [pipeline.workers.add() for _ in range(WORKERS)]
+    workers = [pipeline.workers.add(command=quick_days.COMMAND) for _ in range(WORKERS)]
     api.start()
-    pipeline.fleet_of(rate=rate).start().oracle.others_publish = True
+    calendar = quick_days.calendar_since(float(days[quick_days.BEGAN]))
+    pipeline.fleet_of(rate=rate, calendar=calendar).start().oracle.others_publish = True
     pipeline.wait_progress(seconds=READY_SECONDS)
     chance = random.Random(seed)
     return Scene(broker, pipeline, workers, api, reader.start(), writer.start(), chance)
@@ -129,6 +134,9 @@ def judged(scene: Scene, found: dict[str, Any]) -> tuple[dict[str, Any], list[st
     wait_until(lambda: reader.lag_records == 0, "the API has no lag", READY_SECONDS)
     reader.stop()
     settled, wrong = pipeline.settle()
+    settled["rows_added_up"], books = pipeline.series.rows_added_up(), balance(pipeline)
+    wrong += [f"energy check: {books}"] if books else []
+    wrong += [] if settled["rows_added_up"] else ["no quarter became old: the calendar stood still"]
     read = reader.verdict(pipeline.kafka.each(READINGS))
     wrong += [
         f"{name} is {read[name]}: {read['told']}" for name in ("I10", "I11", "I12") if read[name]
@@ -139,6 +147,16 @@ def judged(scene: Scene, found: dict[str, Any]) -> tuple[dict[str, Any], list[st
     if "Traceback" in scene.api.log:
         wrong.append(f"the API shows a traceback: {scene.api.log[-2000:]}")
     return found | settled | read, wrong
+
+
+def balance(pipeline: Pipeline) -> str:
+    """Run `energy check` on what is left; returns what it says unless the books balance."""
+    command = [str(Path(sys.executable).with_name("energy")), "check", "--json"]
+    environ = {"PATH": os.environ["PATH"], **pipeline.environ}
+    done = subprocess.run(
+        command, env=environ, capture_output=True, text=True, timeout=120, check=False
+    )
+    return "" if done.returncode == 0 else done.stdout[-2000:] + done.stderr[-2000:]
 
 
 def summary(results: list[dict[str, Any]]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from local_stack.broker.process import LocalBroker
 from local_stack.broker.properties import Listener
 from local_stack.ports import free_port
 from tests.broker.own_cluster import own_broker, own_kafka
+from tests.fault.another_user import may_be_another_user
 from tests.fault.pipeline import Pipeline
 from tests.fault.proxy import Proxy
 from tests.fault.server import ApiProcess
@@ -23,14 +24,18 @@ from tests.shared_broker import QUICK_PROPERTIES
 __all__ = ["own_broker", "own_kafka"]
 
 HERE = Path(__file__).parent
-#: A small disk is mounted, which not everybody may: tried, and not guessed.
-collect_ignore = [] if may_mount() else ["test_disk_full.py"]
+#: What not everybody may do, by the test that does it: tried, and not guessed.
+MAY_RUN = {
+    "test_disk_full.py": (may_mount, "no small disk may be mounted here"),
+    "test_mounted_volumes.py": (may_be_another_user, "no process may be another user's here"),
+}
+collect_ignore = [name for name, (may, _) in MAY_RUN.items() if not may()]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what was left out: it is neither passed nor skipped."""
     for name in collect_ignore:
-        terminalreporter.write_line(f"left out: {name}, because no small disk may be mounted here")
+        terminalreporter.write_line(f"left out: {name}, because {MAY_RUN[name][1]}")
 
 
 #: Begun first: the tier ends with its last test.

@@ -16,7 +16,6 @@ import signal
 import sys
 from typing import Any
 
-from kafka_io.batches.chunk import RecordChunk
 from stream_app import app
 from stream_app.__main__ import main
 from stream_app.changelog.writer import TransactionWriter
@@ -27,6 +26,7 @@ from stream_app.partition.commit_protocol import (
     Begin,
     Commit,
     CommitEffect,
+    ReadOld,
     ReadStore,
     SendQuarantined,
     SendTotals,
@@ -34,6 +34,7 @@ from stream_app.partition.commit_protocol import (
     WriteStore,
     WriteTransaction,
 )
+from tests.fault.quick_days import go_by_the_calendar
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ STEPS = (
 )
 PATTERN = re.compile(rf"({'|'.join(STEPS)}):([1-9][0-9]{{0,8}})(:stop)?")
 _AFTER: dict[type, str] = {
+    ReadOld: "store_read",
     ReadStore: "store_read",
     SendQuarantined: "quarantine_sent",
     SendTotals: "changelog_sent",
@@ -133,9 +135,9 @@ class FailingPipe(PartitionPipe):
         self.failpoint.passes("fetched")
         return await super().has_room()
 
-    async def fold_chunk(self, chunk: RecordChunk) -> bool:
+    async def follow(self, *judged: Any) -> bool:
         """Pass `folded`."""
-        is_folded = await super().fold_chunk(chunk)
+        is_folded = await super().follow(*judged)
         self.failpoint.passes("folded")
         return is_folded
 
@@ -148,4 +150,5 @@ class FailingPipe(PartitionPipe):
 if __name__ == "__main__":
     FailingWriter.failpoint = FailingPipe.failpoint = Failpoint(sys.argv[1])
     app.TransactionWriter, app.PartitionPipe = FailingWriter, FailingPipe  # type: ignore[misc]
+    go_by_the_calendar()
     sys.exit(main())

@@ -12,7 +12,9 @@ import random
 import threading
 import time
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
@@ -20,6 +22,10 @@ from confluent_kafka import Producer
 
 READINGS = "energy_consumption"
 _TICK_SECONDS = 0.02
+_BEGAN = datetime(2025, 4, 30, 10, 11, 21, tzinfo=UTC)
+#: How a timestamp may end: its fraction, its offset.
+_ENDS = ("", "", "", "", "Z", ".999999999", "+05:45", "-00:15")
+_LOCATIONS = ("Kitchen", "Kitchen", "Kitchen", "Living Room", "")
 
 BAD_VALUES: tuple[bytes | None, ...] = (
     None,
@@ -70,11 +76,14 @@ class Fleet:
         devices: int = 200,
         partitions: int = 4,
         bad: float = 0.01,
+        calendar: Callable[[], float] | None = None,
     ) -> None:
+        """With a `calendar`, seconds since 1970, readings are of its day or of some days before."""
         self.oracle = Oracle()
         self.partitions = partitions
         self._chance = random.Random(seed)
         self._rate, self._bad = rate, bad
+        self._calendar = calendar
         self._devices = devices
         self._singles = [f"single_{number}" for number in range(devices // 3)]
         self._chance.shuffle(self._singles)
@@ -163,8 +172,8 @@ class Fleet:
         number = self._number()
         energy = f'"{number}"' if chance.random() < 0.1 else number
         value = (
-            f'{{"timestamp": "2025-04-30 10:11:21", "device_id": {json.dumps(device)}, '
-            f'"energy_consumed": {energy}, "location": "Kitchen"}}'
+            f'{{"timestamp": "{self._timestamp()}", "device_id": {json.dumps(device)}, '
+            f'"energy_consumed": {energy}, "location": "{chance.choice(_LOCATIONS)}"}}'
         ).encode()
         # Keyed, or without a key on any partition: a device can be in all of them.
         if chance.random() < 0.7:
@@ -181,6 +190,18 @@ class Fleet:
         # Some fall silent: the first ones are heard of only in the beginning.
         low = min(self._devices // 2, self._sent // 500)
         return f"device_{self._chance.randrange(low, self._devices)}"
+
+    def _timestamp(self) -> str:
+        """Time goes on, a quarter in 5,000 readings; at times some are late, or from elsewhere."""
+        chance = self._chance
+        now = _BEGAN + timedelta(seconds=0.18 * self._sent)
+        latest = 100_000
+        if self._calendar is not None:
+            now, latest = datetime.fromtimestamp(self._calendar(), UTC), 500_000
+        if self._sent // 500 % 2:
+            return f"{now:%Y-%m-%d %H:%M:%S}"
+        late = chance.randrange(latest) if chance.random() < 0.1 else 0
+        return f"{now - timedelta(seconds=late):%Y-%m-%d %H:%M:%S}{chance.choice(_ENDS)}"
 
     def _number(self) -> str:
         chance = self._chance

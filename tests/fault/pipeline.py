@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from confluent_kafka.admin import OffsetSpec
 from kafka_io.cluster_changes import ClusterAdmin
 from operations.bootstrap import prepare
 from operations.settings import TopicSettings
-from tests.fault.checker import broken, newest_stores, verdict
+from tests.fault.checker import VIEWS, broken, newest_stores, verdict
 from tests.fault.fleet import READINGS, Fleet
 from tests.fault.follower import CHANGELOG, Follower
+from tests.fault.series_checker import SeriesChangelog
 from tests.fault.workers import Workers
 from tests.kafka import Kafka, wait_until
 
@@ -43,6 +45,7 @@ class Pipeline:
         prepare(ClusterAdmin(settings), settings)
         self.workers = Workers(directory, self.environ)
         self.follower = Follower(kafka.bootstrap_servers, partitions).start()
+        self.series = SeriesChangelog(kafka, partitions)
         self.fleet = Fleet(kafka.bootstrap_servers, seed=seed, partitions=partitions)
 
     def fleet_of(self, **overrides: Any) -> Fleet:
@@ -80,15 +83,27 @@ class Pipeline:
                 ends[f"{topic} {level.name}"] = str(offsets)
         return f"applied {self.follower.applied}, {ends}, by the fleet {self.fleet.state()}"
 
-    def drain(self, seconds: float = DRAIN_SECONDS) -> None:
-        """Finish publishing; return once everything up to the end is applied."""
-        self.fleet.finish()
+    def wait_applied(
+        self, what: str, partitions: Iterable[int] | None = None, seconds: float = 40
+    ) -> None:
+        """Return once each view has applied the log up to its present end.
+
+        A worker that is stopped when only the totals have it leaves the series behind them: what
+        is lost or wrong after that begins earlier for the series.
+        """
         ends = self.kafka.end_offsets(READINGS)
+        wanted = {p: ends[p] for p in (ends if partitions is None else partitions)}
         wait_until(
-            lambda: self.follower.has_reached(ends),
-            f"{ends} applied, it is {self.follower.applied}; " + self._last_lines(),
+            lambda: self.follower.has_reached(wanted),
+            f"{what}: {ends} applied, it is {self.follower.applied}; " + self._last_lines(),
             seconds,
         )
+        self.series.reach({p: self.follower.applied[p] for p in wanted})
+
+    def drain(self, seconds: float = DRAIN_SECONDS) -> None:
+        """Finish publishing; return once everything up to the end is applied, in each view."""
+        self.fleet.finish()
+        self.wait_applied("drained", seconds=seconds)
 
     def settle(self, *expected_exits: int) -> tuple[dict[str, Any], list[str]]:
         """Drain, stop the workers, check all: (the invariants and facts, what is wrong)."""
@@ -98,15 +113,19 @@ class Pipeline:
         # One that is just starting would be ended by the signal itself.
         self.workers.wait_working([worker for worker in self.workers.all if worker.wanted])
         ended = self.workers.stop()
-        stores = newest_stores(worker.directory for worker in self.workers.all)
-        found = verdict(self.kafka, self.fleet.oracle, self.follower, stores)
+        directories = [worker.directory for worker in self.workers.all]
+        stores = {view: newest_stores(directories, view) for view in VIEWS}
+        found = verdict(self.kafka, self.fleet.oracle, self.follower, self.series, stores)
         exits = [code for worker in self.workers.all for code in worker.exit_codes]
         wrong = [f"{name} is {value}" for name, value in broken(found).items()]
         wrong += [f"I8: partition {claim}" for claim in self.follower.ahead[:10]]
         wrong += [f"{name} ended with {code}" for name, code in ended.items() if code != 0]
         wrong += self.workers.unexpected(*expected_exits)
-        if len(stores) != self.partitions:
-            wrong.append(f"stores of {sorted(stores)}, not one for each partition")
+        wrong += [
+            f"stores of {sorted(held)} of {view}, not one for each partition"
+            for view, held in stores.items()
+            if len(held) != self.partitions
+        ]
         found |= {"drain_seconds": round(drained, 1), "seed": self.seed, "exits": exits}
         return found, wrong
 

@@ -9,7 +9,6 @@ import pytest
 
 from local_stack.broker.process import LocalBroker
 from tests.fault.conftest import PipelineFactory
-from tests.fault.fleet import READINGS
 from tests.fault.pipeline import Pipeline
 from tests.fault.small_disk import enlarge, small_disk
 from tests.kafka import Kafka, wait_until
@@ -52,8 +51,7 @@ def test_x11_a_full_disk_ends_a_worker_until_there_is_room(
     assert worker.directory == worker_disk
     pipeline.fleet.publish(2_000)
     pipeline.fleet.flush()
-    ends = pipeline.kafka.end_offsets(READINGS)
-    wait_until(lambda: pipeline.follower.has_reached(ends), "the first are applied", 40)
+    pipeline.wait_applied("the first are applied")
     filler = fill(worker_disk)
     pipeline.fleet.start()
     wait_until(lambda: len(worker.exit_codes) >= 2, f"it ends: {worker.log[-1500:]}", 60)

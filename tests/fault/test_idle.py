@@ -50,12 +50,7 @@ def test_x50_writers_that_kafka_has_forgotten_go_on_with_one_restart_at_most(
                     answer = post(api.port, EVENTS, READING, api.token, keyed)
                     assert answer.status == 202, answer
                 fleet.flush()
-                ends = kafka.end_offsets("energy_consumption")
-                wait_until(
-                    lambda ends=ends: pipeline.follower.has_reached(ends),
-                    f"all is applied: {worker.log[-1500:]}",
-                    60,
-                )
+                pipeline.wait_applied("all", seconds=60)
                 if turn == 1:
                     wait_until(lambda: remembered(kafka) == set(), "Kafka has forgotten", 40)
             found = get(api.port, "/v0/devices/posted", api.token)

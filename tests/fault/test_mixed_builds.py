@@ -9,13 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from contract.views import DEFAULT_RULES
 from tests.fault.pipeline import Pipeline
 from tests.fault.workers import run_to_the_end
 
 OTHER_RULES = """
 import contract.views
 
-contract.views.RULES_ID = "next"
+known = contract.views.VIEWS_OF_RULES
+views = known["1"]
+known.clear()
+known["next"] = views
 """
 
 NEXT_FORMAT = """
@@ -52,7 +56,7 @@ def test_x41_a_build_with_other_rules_refuses_and_disturbs_nobody(
     for _ in range(2):
         ended, _ = run_to_the_end(other)
         assert ended.returncode == 3, ended.stderr
-        assert "follow rules 1, this program has rules next" in ended.stderr
+        assert f"follow rules {DEFAULT_RULES}, this program has rules next" in ended.stderr
         assert "Traceback" not in ended.stderr
         pipeline.wait_progress(1_000)
     assert worker.exit_codes == []

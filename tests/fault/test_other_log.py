@@ -49,9 +49,7 @@ def test_x56_a_log_with_other_contents_stops_its_partition_only(
             for _ in range(COUNTED // KEPT):
                 values = [reading_value(f"p{partition}")] * KEPT
                 pipeline.kafka.write(READINGS, values, partition=partition)
-        wait_until(
-            lambda: pipeline.follower.has_reached(dict.fromkeys(added, COUNTED)), "all counted", 40
-        )
+        pipeline.wait_applied("all counted")
         assert broker.pid is not None
         os.kill(broker.pid, signal.SIGKILL)
         wait_until(lambda: broker.pid is None, "the broker has ended")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.device_totals import DEVICE_TOTALS
 from kafka_io.cluster_changes import ClusterAdmin
 from local_stack.ports import free_port
 from operations.settings import TopicSettings
@@ -19,17 +20,35 @@ from tests.fault.test_removed_records import remove_before
 from tests.fault.workers import run_to_the_end
 from tests.kafka import Kafka, wait_until
 
+pytestmark = pytest.mark.timeout(150)
+#: What a start takes until it reads its settings, on a machine that has time.
+START_SECONDS = 1.0
+#: A crowded machine may need so long for one.
+PATIENT_SECONDS = 50
+
+
+def delay_of_a_start() -> float:
+    """How much longer than usual a start takes now, until it reads its settings: in seconds."""
+    _, took = run_to_the_end({"STREAM_APP_HTTP_PORT": "70000"}, PATIENT_SECONDS)
+    return max(0.0, took - START_SECONDS)
+
 
 def refused(environ: dict[str, str], code: int, words: str, seconds: float = 15) -> None:
-    """Start a worker that must end so, and tell why in one line."""
-    ended, took = run_to_the_end(environ)
+    """Start a worker that must end so, and tell why in one line.
+
+    Where it took longer, the machine is looked at: what a start has to wait for the processor
+    now, a start that asks a broker waits for some three times.
+    """
+    ended, took = run_to_the_end(environ, PATIENT_SECONDS)
     lines = ended.stderr.splitlines()
     assert ended.returncode == code, ended.stderr
     assert len(lines) == 1, ended.stderr
     assert lines[0].startswith("energy worker: ")
     assert words in lines[0]
     assert "Traceback" not in ended.stderr + ended.stdout
-    assert took <= seconds, f"{took:.1f} s"
+    if took > seconds:
+        delay = delay_of_a_start()
+        assert took <= seconds + 3 * delay, f"{took:.1f} s, a start is delayed by {delay:.1f} s"
 
 
 @pytest.fixture
@@ -79,14 +98,13 @@ def test_x18_a_changelog_that_is_gone_or_new_ends_with_3(
     prepared(environ)
     own_kafka.delete_topic(CHANGELOG)
     refused(environ, 3, f"there is no topic {CHANGELOG}")
-    own_kafka.create_topic(CHANGELOG, 2, {"cleanup.policy": "compact"})
-    ended, _ = run_to_the_end(environ)
+    own_kafka.create_topic(CHANGELOG, 2, DEVICE_TOTALS.changelog(1).configs)
+    ended, _ = run_to_the_end(environ, PATIENT_SECONDS)
     assert ended.returncode == 3, ended.stderr
     assert "has no birth record" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
-@pytest.mark.timeout(90)
 def test_x45_a_readings_topic_made_again_ends_a_start_with_3(
     own_kafka: Kafka, environ: dict[str, str]
 ) -> None:
@@ -95,14 +113,13 @@ def test_x45_a_readings_topic_made_again_ends_a_start_with_3(
     own_kafka.delete_topic(READINGS)
     own_kafka.create_topic(READINGS, 2)
     own_kafka.write(READINGS, [b"{}"] * 100)
-    ended, _ = run_to_the_end(environ)
+    ended, _ = run_to_the_end(environ, PATIENT_SECONDS)
     assert ended.returncode == 3, ended.stderr
     assert "readings topic id" in ended.stderr
     assert "energy replay start" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
-@pytest.mark.timeout(90)
 @pytest.mark.parametrize("asleep", [False, True], ids=["awake", "asleep"])
 def test_x45_a_readings_topic_made_again_ends_a_running_worker(
     pipeline: Pipeline, asleep: bool
@@ -128,7 +145,6 @@ def test_x45_a_readings_topic_made_again_ends_a_running_worker(
     assert asleep or pipeline.follower.applied == before, "something of the new topic is applied"
 
 
-@pytest.mark.timeout(60)
 def test_x43_a_second_worker_on_a_directory_ends_with_2(pipeline: Pipeline) -> None:
     worker = pipeline.workers.add()
     pipeline.workers.wait_working()
@@ -138,7 +154,6 @@ def test_x43_a_second_worker_on_a_directory_ends_with_2(pipeline: Pipeline) -> N
     pipeline.finish()
 
 
-@pytest.mark.timeout(60)
 def test_x31_unread_records_that_are_gone_in_all_partitions_end_a_start_with_3(
     pipeline: Pipeline,
 ) -> None:
@@ -154,6 +169,7 @@ def test_x31_unread_records_that_are_gone_in_all_partitions_end_a_start_with_3(
     wait_until(lambda: 3 in worker.exit_codes, f"it ended with 3: {worker.log[-1500:]}", 30)
     for partition, last in enumerate(applied):
         lost = f"{last + 1}-{last + 10}"
-        assert f"partition {partition}: offsets {lost} were removed" in worker.last_start
-        assert f"--accept-lost-offsets {partition}:{lost}" in worker.last_start
+        for place in (f"partition {partition}", f"partition {partition} of energy_series"):
+            assert f"{place}: offsets {lost} were removed" in worker.last_start
+        assert worker.last_start.count(f"--accept-lost-offsets {partition}:{lost}") >= 2
     assert "Traceback" not in worker.log

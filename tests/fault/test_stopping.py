@@ -41,6 +41,19 @@ def test_x5_sigterm_ends_with_0_in_time_and_loses_nothing(pipeline: Pipeline) ->
 
 
 @pytest.mark.timeout(120)
+def test_x5_sigterm_again_and_again_until_it_has_ended_ends_with_0(pipeline: Pipeline) -> None:
+    worker = pipeline.workers.add()
+    pipeline.workers.wait_working()
+    worker.wanted = False
+    deadline = time.monotonic() + 10
+    while worker.pid is not None and time.monotonic() < deadline:
+        worker.send(signal.SIGTERM)
+        time.sleep(0.005)
+    assert worker.wait(1) == 0, worker.log
+    assert "Traceback" not in worker.log
+
+
+@pytest.mark.timeout(120)
 def test_x5_ctrl_c_ends_with_130(pipeline: Pipeline) -> None:
     worker = pipeline.workers.add()
     pipeline.workers.wait_working()

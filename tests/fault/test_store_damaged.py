@@ -13,14 +13,15 @@ from kafka_io.cluster_changes import ClusterAdmin
 from operations.bootstrap import prepare
 from operations.settings import TopicSettings
 from stream_app.store.rocksdb_store import PartitionStore, close_database, open_database
+from tests.fault.checker import TOTALS_STORES, VIEWS
 from tests.fault.conftest import PipelineFactory
 from tests.fault.pipeline import Pipeline
 from tests.fault.workers import WorkerProcess
 from tests.kafka import Kafka, wait_until
 
 
-def stores_of(worker: WorkerProcess) -> list[Path]:
-    return sorted(worker.directory.glob("**/*.db"))
+def stores_of(worker: WorkerProcess, view: str = TOTALS_STORES) -> list[Path]:
+    return sorted(worker.directory.glob(f"**/{view}-*.db"))
 
 
 def worked_once(pipeline: Pipeline, readings: int = 4_000) -> WorkerProcess:
@@ -28,8 +29,9 @@ def worked_once(pipeline: Pipeline, readings: int = 4_000) -> WorkerProcess:
     worker = pipeline.workers.add()
     pipeline.fleet.publish(readings)
     pipeline.wait_progress(readings)
+    pipeline.wait_applied("what its stores hold")
     assert worker.stop() == 0
-    assert len(stores_of(worker)) == pipeline.partitions
+    assert [len(stores_of(worker, view)) for view in VIEWS] == [pipeline.partitions] * 2
     return worker
 
 
@@ -44,17 +46,20 @@ def work_again(pipeline: Pipeline, worker: WorkerProcess) -> str:
 @pytest.mark.timeout(90)
 def test_x14_stores_that_cannot_be_opened_are_rebuilt(pipeline: Pipeline) -> None:
     worker = worked_once(pipeline)
-    no_current, garbage, empty, cut = stores_of(worker)
-    (no_current / "CURRENT").unlink()
-    for manifest in garbage.glob("MANIFEST-*"):
-        manifest.write_bytes(b"\xa5" * manifest.stat().st_size)
-    shutil.rmtree(empty)
-    empty.mkdir()
-    for manifest in cut.glob("MANIFEST-*"):
-        manifest.write_bytes(manifest.read_bytes()[:20])
+    unreadable: list[str] = []
+    for view in VIEWS:
+        no_current, garbage, empty, cut = stores_of(worker, view)
+        (no_current / "CURRENT").unlink()
+        for manifest in garbage.glob("MANIFEST-*"):
+            manifest.write_bytes(b"\xa5" * manifest.stat().st_size)
+        shutil.rmtree(empty)
+        empty.mkdir()
+        for manifest in cut.glob("MANIFEST-*"):
+            manifest.write_bytes(manifest.read_bytes()[:20])
+        unreadable += [no_current.name, garbage.name, cut.name]
     work_again(pipeline, worker)
     aside = sorted(path.name.split(".set-aside")[0] for path in worker.directory.glob("**/*aside*"))
-    assert aside == [path.name for path in (no_current, garbage, cut)]
+    assert aside == unreadable
 
 
 @pytest.mark.timeout(90)
@@ -66,6 +71,7 @@ def test_x16_an_older_copy_of_the_stores_is_brought_up_to_date(
     worker.start()
     pipeline.fleet.publish(4_000)
     pipeline.wait_progress(4_000)
+    pipeline.wait_applied("what the copy lacks")
     assert worker.stop() == 0
     worker.lose_directory()
     shutil.copytree(tmp_path / "copy", worker.directory)
@@ -75,12 +81,13 @@ def test_x16_an_older_copy_of_the_stores_is_brought_up_to_date(
 @pytest.mark.timeout(90)
 def test_x16_the_store_of_another_partition_is_set_aside(pipeline: Pipeline) -> None:
     worker = worked_once(pipeline)
-    first, second, *_ = stores_of(worker)
-    away = first.with_name("away")
-    first.rename(away)
-    second.rename(first)
-    away.rename(second)
-    assert work_again(pipeline, worker).count("set aside") == 2
+    for view in VIEWS:
+        first, second, *_ = stores_of(worker, view)
+        away = first.with_name("away")
+        first.rename(away)
+        second.rename(first)
+        away.rename(second)
+    assert work_again(pipeline, worker).count("set aside") == 2 * len(VIEWS)
     assert worker.exit_codes == [], "it took no restart"
 
 
@@ -121,7 +128,9 @@ def test_x16_the_stores_of_a_view_that_is_gone_are_set_aside(
     assert again.directory == worker.directory
     after.finish()
     assert again.exit_codes == [], "it took no restart"
-    assert again.last_start.count("it belongs to another cluster, topic or view version") == 2
+    assert again.last_start.count(
+        "it belongs to another cluster, topic or view version"
+    ) == 2 * len(VIEWS)
 
 
 def forget_topics(kafka: Kafka) -> None:

@@ -17,6 +17,7 @@ import psutil
 
 from local_stack.ports import free_port
 from tests.kafka import wait_until
+from tests.process_memory import memory_of
 
 ANSWER_SECONDS = 15.0
 
@@ -82,8 +83,9 @@ class RunningServer:
         found = re.findall(r'^api_rows_total\{outcome="(\w+)"\} (\S+)', text, re.MULTILINE)
         return {outcome: int(float(count)) for outcome, count in found}
 
-    def rss(self) -> int:
-        return int(self._pid.memory_info().rss)
+    def memory(self) -> int:
+        """Bytes without page cache."""
+        return memory_of(self.process.pid)
 
     def connections(self) -> int:
         """Connections of clients that the process holds."""

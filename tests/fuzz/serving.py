@@ -21,14 +21,16 @@ from api.auth.token_store import ensure_admin_token
 from api.home_directory import prepare_home
 from api.ingest.idempotency import KeyedWrites
 from api.ingest.publisher import Outcome
+from api.listening import bind
 from api.logging_setup import set_up_logging
 from api.query.quarantine_log import QuarantineLog
-from api.server import ApiServer, bind
+from api.server import ApiServer
 from api.settings import ApiSettings
 from api.view.end_offsets import LagWatch
 from tests.api_doubles import HandmadeLive, filled_view
 from tests.imports_double import MemoryImports
 from tests.quarantine_double import MemoryLog
+from tests.series_double import MemorySeries, MemorySource, Sample
 
 #: Listings have more than one piece.
 DEVICES = int(os.environ.get("FUZZ_DEVICES", "2000"))
@@ -87,6 +89,7 @@ async def _serve(home: Path) -> int:
     settings = settings.model_copy(update={"home": prepare_home(settings.home)})
     totals = {f"device_{n}": (n * 7 % 5_003, 1) for n in range(DEVICES)}
     view = await filled_view({"a": (5, 1), "a/b": (1, 1)}, totals)
+    samples = [Sample(f"device_{n}", "Hall" * (n % 2), 900 * n, n) for n in range(50)]
     lag = StandingEnds({})
     lag.saw({0: 10, 1: 10})
     imports = MemoryImports()
@@ -99,7 +102,7 @@ async def _serve(home: Path) -> int:
     app = create_app(
         settings,
         publisher=CountingPublisher(),
-        live=HandmadeLive(view),
+        live=HandmadeLive(view, MemorySource(MemorySeries(samples))),
         lag=lag,
         quarantine=QuarantineLog({}, open_reader=MemoryLog({0: []}).open),
         keyed=keyed,

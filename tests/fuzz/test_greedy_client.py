@@ -16,7 +16,7 @@ def test_api_b18_to_b27_one_token_does_not_stop_another(server_factory: ServerFa
     assert set(found.statuses) == {200, 202}
     # The p99 is for a quiet machine: the command's. A loop that is held up shows here, too.
     assert median(found.beside) <= MOST_SECONDS, (p99(found.alone), p99(found.beside))
-    assert found.rss <= MOST_BYTES
+    assert found.memory <= MOST_BYTES
     refused = {each for statuses in found.greedy.values() for each in statuses if each >= 500}
     assert refused <= {503, 504}
     for name, statuses in found.greedy.items():

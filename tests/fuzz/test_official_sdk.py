@@ -97,4 +97,4 @@ def test_append_a_url_is_refused_with_a_sentence(client: Any) -> None:
     with pytest.raises(TinybirdError) as caught:
         client.datasources.append(SOURCE, {"url": "http://127.0.0.1:1/a.csv"})
     assert caught.value.status_code == 400
-    assert "nothing is fetched" in str(caught.value)
+    assert "the server fetches no files" in str(caught.value)

@@ -7,6 +7,7 @@ what is right accepted, no route without its token, no method that is not there.
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 from urllib.parse import parse_qsl
@@ -26,7 +27,10 @@ positive_data_acceptance, negative_data_rejection = (
     CHECKS.get_by_names([name])[0]
     for name in ("positive_data_acceptance", "negative_data_rejection")
 )
-FORM_FIELDS = {"device_id", "order_by", "limit", "offset"}
+FORM_FIELDS = {
+    *("device_id", "location", "start", "end", "timezone", "order_by", "limit", "offset"),
+    *("exact", "interval", "group_by", "fill"),
+}
 CASES = int(os.environ.get("FUZZ_CASES", "2000"))
 
 
@@ -41,6 +45,8 @@ def test_every_answer_is_what_the_api_says_of_itself(
     schema.config.update(base_url=server.url)
     operations = [each.ok() for each in schema.get_all_operations()]
     assert len(operations) >= len(described["paths"])
+    # An answer without an end cannot be held against anything: test_event_stream.py reads it.
+    operations = [each for each in operations if not each.path.endswith("/stream")]
     varied = [each for each in operations if list(each.iter_parameters()) or list(each.body)]
     seen = 0
     for operation in varied if mode is GenerationMode.NEGATIVE else operations:
@@ -61,7 +67,9 @@ def test_every_answer_is_what_the_api_says_of_itself(
             # Neither that a key was used with another body is anything a schema can say, nor what
             # the text of a file must be.
             is_file = case.method == "POST" and "datasources" in case.path
-            is_unsaid = answer.status_code == 422 or (is_file and answer.status_code == 400)
+            is_unsaid = answer.status_code == 422 or (
+                answer.status_code == 400 and (is_file or is_wrong_in_time(answer.text))
+            )
             passed_over = [positive_data_acceptance] if is_unsaid else []
             if is_form_without_its_fault(answer.request) or (is_file and is_wrong_by_body(case)):
                 passed_over.append(negative_data_rejection)
@@ -70,6 +78,14 @@ def test_every_answer_is_what_the_api_says_of_itself(
         holds()
     print(f"{mode.value}: {seen} cases, {len(operations)} operations")
     assert seen >= 0.8 * CASES // 2
+
+
+def is_wrong_in_time(text: str) -> bool:
+    """Whether an error is of a moment, a zone or a period: what is a real one no schema can say."""
+    error = json.loads(text)["error"]
+    return error.startswith(
+        ("parameter start: ", "parameter end: ", "parameter timezone: ", "parameter fill: ")
+    )
 
 
 def is_wrong_by_body(case: schemathesis.Case) -> bool:

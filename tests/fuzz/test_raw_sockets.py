@@ -122,11 +122,11 @@ def test_h19_h33_h34_too_large_a_head_is_refused_and_never_kept(
     server: RunningServer, case: str
 ) -> None:
     request, expected = TOO_MUCH[case]
-    before = server.rss()
+    before = server.memory()
     answer = server.exchange(request)
     assert status(answer) == expected, answer[:200]
     assert json.loads(body_of(answer))["error"]
-    assert server.rss() - before < MORE_BYTES
+    assert server.memory() - before < MORE_BYTES
 
 
 @pytest.mark.parametrize("method", [b"FOO", b"TRACE", b"DELETE", b"PATCH", b"PUT", b"PROPFIND"])
@@ -231,7 +231,7 @@ def test_http_1_0_is_served_without_a_host(server: RunningServer) -> None:
 def test_b1_b10_a_body_over_the_limit_is_413_and_never_kept(
     server: RunningServer, size: int, is_chunked: bool
 ) -> None:
-    before = server.rss(), server.rows()
+    before = server.memory(), server.rows()
     body = b" " * size
     if is_chunked:
         framed = b"%x\r\n%b\r\n0\r\n\r\n" % (size, body)
@@ -241,7 +241,7 @@ def test_b1_b10_a_body_over_the_limit_is_413_and_never_kept(
     answer = server.exchange(request.replace(b"AUTH", server.authorization))
     assert status(answer) == 413, answer[:200]
     assert server.rows() == before[1]
-    assert server.rss() - before[0] < MORE_BYTES
+    assert server.memory() - before[0] < MORE_BYTES
 
 
 def test_b16_a_body_cut_off_on_the_way_writes_nothing(server: RunningServer) -> None:

@@ -11,7 +11,6 @@ import sys
 import time
 import traceback
 from concurrent.futures import ProcessPoolExecutor
-from itertools import repeat
 from multiprocessing import get_context
 from os import cpu_count
 
@@ -23,8 +22,9 @@ from tests.model.schedule import (
     quiet,
     schedule_of,
     shrunk,
+    world_of,
 )
-from tests.model.world import World
+from tests.model.world import KeepsADay, TwoViews, World
 
 SHARE = 2_000
 
@@ -39,14 +39,14 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     quiet()
     if options.replay is not None:
-        return show(schedule_of(options.replay))
+        return show(options.replay, schedule_of(options.replay))
     first = int(time.time()) * 1_000_000 if options.seed is None else options.seed
     last = first + options.schedules
     began = time.perf_counter()
     print(f"schedules {first} to {last - 1}", flush=True)
     shares = [range(at, min(at + SHARE, last)) for at in range(first, last, SHARE)]
     with ProcessPoolExecutor(options.processes, get_context("spawn"), quiet) as pool:
-        for found in pool.map(first_failure, shares, repeat(World)):
+        for found in pool.map(first_failure, shares):
             if found is not None:
                 pool.shutdown(cancel_futures=True)
                 return report(*found)
@@ -58,24 +58,44 @@ def main(arguments: list[str]) -> int:
 def report(seed: int, failure: BaseException) -> int:
     """Show a failure, as small as it gets."""
     print(f"seed {seed}: {failure!r}")
-    small = shrunk(schedule_of(seed))
+    small = shrunk(schedule_of(seed), world_of(seed))
     print(f"kept: {keep(seed, small, failure)}")
-    return show(small)
+    return show(seed, small)
 
 
-class TracingWorld(World):
-    def __init__(self) -> None:
-        super().__init__()
-        self.trace = []
-        TracingWorld.last = self
+class Tracing(World):
+    """A world that tells what happened in it."""
 
     last: World
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.trace = []
+        Tracing.last = self
 
-def show(schedule: list[Action]) -> int:
-    """Print what happens in a schedule."""
-    failure = failure_of(schedule, TracingWorld)
-    print("\n".join(TracingWorld.last.trace or []))
+
+class TracingTwoViews(Tracing, TwoViews):
+    """The same of two views."""
+
+
+class TracingDays(Tracing, KeepsADay):
+    """The same of two views, of which one keeps a day."""
+
+
+_TRACING: dict[int, type[Tracing]] = {
+    each.kind: each for each in (Tracing, TracingTwoViews, TracingDays)
+}
+
+
+def tracing(seed: int) -> type[World]:
+    """Return the world of a seed that tells what happened."""
+    return _TRACING[world_of(seed).kind]
+
+
+def show(seed: int, schedule: list[Action]) -> int:
+    """Print what happens in a schedule, in the world of a seed."""
+    failure = failure_of(schedule, tracing(seed))
+    print("\n".join(Tracing.last.trace or []))
     if failure is not None:
         traceback.print_exception(failure)
     return 1 if failure else 0

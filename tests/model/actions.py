@@ -89,17 +89,16 @@ def rebalance(world: World, bits: int) -> None:
 
 def unanswered(world: World, bits: int) -> None:
     """A commit, or the next one, gets no answer; it was carried out, or was not, or will be."""
-    world.workers[bits >> 2 & 1].next_commit = ("late", "carried out", "lost", "carried out")[
-        bits & 3
-    ]
+    holding = world.workers[bits >> 2 & 1].holdings[world.view(bits).place]
+    holding.next_commit = ("late", "carried out", "lost", "carried out")[bits & 3]
 
 
 def partition_off(world: World, bits: int) -> None:
     """The commits on their way get no answer."""
-    for worker in world.workers:
-        for partition, request in list(worker.in_flight.items()):
-            worker.unanswered.add(partition)
-            del worker.in_flight[partition]
+    for holding in world.holdings:
+        for partition, request in list(holding.in_flight.items()):
+            holding.unanswered.add(partition)
+            del holding.in_flight[partition]
             if bits & 3 == 0:
                 world.late.append(request)
             elif bits & 1:
@@ -111,11 +110,11 @@ def deliver(world: World, bits: int) -> None:
     late, world.late = world.late, []
     for request in late:
         world.carry_out(request)
-    for worker in world.workers:
-        for partition, request in list(worker.in_flight.items()):
-            del worker.in_flight[partition]
+    for holding in world.holdings:
+        for partition, request in list(holding.in_flight.items()):
+            del holding.in_flight[partition]
             if not world.carry_out(request):
-                worker.unanswered.add(partition)
+                holding.unanswered.add(partition)
 
 
 def expire(world: World, bits: int) -> None:
@@ -127,11 +126,11 @@ def expire(world: World, bits: int) -> None:
 
 def misfetch(world: World, bits: int) -> None:
     """The framework loses a chunk, or hands one out twice."""
-    worker = world.workers[bits & 1]
+    source = world.workers[bits & 1].source
     partition = bits >> 1 & 1
-    if partition in worker.positions:
+    if partition in source.positions:
         times = 1 + (bits >> 5 & 1)
-        worker.next_shifts[partition] = [(bits >> 2 & 7) - 4] * times
+        source.next_shifts[partition] = [(bits >> 2 & 7) - 4] * times
 
 
 def fail_fold(world: World, bits: int) -> None:
@@ -140,8 +139,9 @@ def fail_fold(world: World, bits: int) -> None:
 
 
 def refuse_quarantine(world: World, bits: int) -> None:
-    """The quarantine topic refuses, or accepts again."""
-    world.quarantine_refuses = not world.quarantine_refuses and bool(bits & 1)
+    """The quarantine topic refuses, or accepts again; or the changelog of another view does."""
+    view = world.view(bits)
+    view.refuses = not view.refuses and bool(bits & 1)
 
 
 def read(world: World, bits: int) -> None:
@@ -149,12 +149,17 @@ def read(world: World, bits: int) -> None:
     for at in range(2, 6 + (bits & 12), 4):
         how = bits >> at
         next_one = bool(how & 4)
-        world.reader.read(how % PARTITIONS, 8 if next_one else 2, next_one=next_one)
+        world.view(bits).reader.read(how % PARTITIONS, 8 if next_one else 2, next_one=next_one)
 
 
 def switch(world: World, bits: int) -> None:
     """Another view version is live: the reader loads it beside the one it serves."""
-    world.reader.load_next(bits)
+    world.view(bits).reader.load_next(bits)
+
+
+def roll_up(world: World, bits: int) -> None:
+    """A day is over, or some: by the workers' clocks what is older is to be added up."""
+    world.today += 1 + (bits & 1)
 
 
 #: Name -> (what it does, its weight).
@@ -187,3 +192,5 @@ ACTIONS: dict[str, tuple[Callable[[World, int], None], int]] = {
     "truncate": (truncate, 6),
     "move": (move, 4),
 }
+#: Where the series keeps some days.
+ACTIONS_OF_DAYS = ACTIONS | {"roll_up": (roll_up, 16)}

@@ -10,18 +10,19 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from contract.device_totals import DEVICE_TOTALS
 from stream_app.changelog.fence import WriterFence
 from stream_app.changelog.single_batches import SingleBatches
 from stream_app.changelog.takeover import Takeover
-from stream_app.errors import PartitionRefusal, RestartNeeded
+from stream_app.errors import PartitionRefusal, Reason, RestartNeeded
 from stream_app.partition import commit_protocol as steps
 from stream_app.partition.pending import Pending, Transaction
+from stream_app.partition.roll_up import Found, Look
 from tests.model import succession
 from tests.model.disk import StoreDamaged
 from tests.model.kafka_log import COMMITTED, Producer
 
 if TYPE_CHECKING:
+    from tests.model.changelogs import Changelogs
     from tests.model.kafka_log import SimLog
     from tests.model.world import World
 
@@ -49,33 +50,41 @@ class AppendRequest:
     """A batch outside of transactions on its way to a log."""
 
     producer: Producer
-    log: SimLog
+    changelogs: Changelogs
+    partition: int
     updates: list[tuple[bytes, bytes]]
     #: The offset of the last record.
     answer: int | None = None
     #: It is under way for longer than the argument for single batches allows.
     is_held: bool = False
 
+    @property
+    def log(self) -> SimLog:
+        return self.changelogs[self.partition]
+
     def carry_out(self, world: World) -> None:
         """It arrives. Raises: Fenced."""
         self.answer = self.log.append(self.updates, world.clock, producer=self.producer)
-        succession.check_owner(world, self)
+        succession.check_owner(self)
 
 
 Request = EndRequest | AppendRequest
 
 
 class Committing:
-    """The part of a worker that writes."""
+    """The part of a worker that writes, of one view."""
 
-    def __init__(self, world: World, number: int) -> None:
+    takeover: Takeover
+
+    def __init__(self, world: World, number: int, changelogs: Changelogs) -> None:
         self.world = world
         self.number = number
+        self.changelogs = changelogs
+        self.view = changelogs.view
         self.forget_commits()
 
     def forget_commits(self) -> None:
         """What is under way ends with the process."""
-        self.takeover = Takeover(DEVICE_TOTALS, self.world.expected_birth)
         self.writers: dict[int, Producer] = {}
         self.single_batches = SingleBatches(None)
         self.fences: dict[int, WriterFence] = {}
@@ -83,9 +92,6 @@ class Committing:
         self.made: set[int] = set()
         #: Partitions whose last transaction may still be ending.
         self.is_ending: set[int] = set()
-        self.positions: dict[int, int] = {}
-        #: Partitions that wait for the quarantine topic.
-        self.waiting: set[int] = set()
         #: Commits sent and not answered, by partition.
         self.in_flight: dict[int, Request] = {}
         self.unanswered: set[int] = set()
@@ -93,7 +99,7 @@ class Committing:
         self.next_commit = ""
 
     def transactional_id(self, partition: int) -> str:
-        return DEVICE_TOTALS.transactional_id(1, partition)
+        return self.changelogs.transactional_id(partition)
 
     def commit(self, partition: int, taken: Pending, applied_offset: int) -> Steps:
         """As PartitionPipe._commit does."""
@@ -110,13 +116,19 @@ class Committing:
                 case steps.ReadStore(keys):
                     answer = self.read_store(store, keys)
                     yield "store read"
+                case steps.ReadOld(look):
+                    answer = self.read_old(store, look)
+                    yield "old rows read"
                 case steps.WriteTransaction(transaction):
                     answer = yield from self.write(partition, transaction)
                 case steps.WriteStore(updates, offset):
-                    succession.check_alone(self.world, partition, self.writers[partition], offset)
+                    writer = self.writers[partition]
+                    succession.check_alone(self.changelogs, partition, writer, offset)
                     store.write(updates, offset)
                     yield "store written"
-                case steps.Acknowledge(_):
+                case steps.Acknowledge(events):
+                    for acknowledge in events:
+                        acknowledge()
                     yield "acknowledged"
 
     def read_store(self, store: Any, keys: list[bytes]) -> list[bytes | None]:
@@ -126,6 +138,15 @@ class Committing:
             store.mark_damaged()
             raise
         return values
+
+    def read_old(self, store: Any, look: Look) -> Found:
+        """Look through a few rows only, so that it takes several commits."""
+        try:
+            few = look._replace(rows=1 + (self.world.clock & 1), looks=2)
+            return Found(*store.look_for(*few))
+        except StoreDamaged:
+            store.mark_damaged()
+            raise
 
     def write(self, partition: int, transaction: Transaction) -> Generator[str, None, int]:
         """As TransactionWriter.write does."""
@@ -151,7 +172,8 @@ class Committing:
                     self.send_quarantined(partition, records)
                     yield "quarantine sent"
                 case steps.SendTotals(updates):
-                    answer = self._append(partition, self.world.changelogs, updates)
+                    self._be_refused(partition, self.view.quarantines)
+                    answer = self._append(partition, self.changelogs, updates)
                     yield "changelog sent"
                     fence.appended(answer + 1 - len(updates), len(updates), all_written=True)
                 case steps.Commit():
@@ -160,8 +182,9 @@ class Committing:
                     yield from self.send(partition, EndRequest(self.writers[partition]))
                     fence.confirmed(begun_at)
                 case steps.AppendTotals(updates):
-                    log = self.world.changelogs[partition]
-                    request = AppendRequest(self.writers[partition], log, updates)
+                    self._be_refused(partition, self.view.quarantines)
+                    writer = self.writers[partition]
+                    request = AppendRequest(writer, self.changelogs, partition, updates)
                     self.made.add(partition)
                     yield "batch made"
                     self.made.discard(partition)
@@ -172,7 +195,7 @@ class Committing:
 
     def takes_one_batch(self, partition: int) -> bool:
         """Of those that fit into one, by size, here most of them."""
-        leader = self.world.changelogs[partition].leader
+        leader = self.changelogs[partition].leader
         return self.world.clock & 6 != 0 and self.fences[partition].allows_single_batch(leader)
 
     def see_the_end(self, partition: int) -> None:
@@ -180,16 +203,20 @@ class Committing:
         fence = self.fences[partition]
         began = fence.now()
         fence.control_record()
-        log = self.world.changelogs[partition]
+        log = self.changelogs[partition]
         self.world.coordinator.pass_empty(self.writers[partition], log)
         self.is_ending.discard(partition)
         fence.all_but_the_last_are_written()
         fence.confirmed(began)
 
     def send_quarantined(self, partition: int, records: list[Any]) -> None:
-        if self.world.quarantine_refuses:
-            raise PartitionRefusal(partition, "quarantine", "it is refused")
+        self._be_refused(partition)
         self._append(partition, self.world.quarantines, records)
+
+    def _be_refused(self, partition: int, is_exempt: bool = False) -> None:
+        if self.changelogs.refuses and not is_exempt:
+            reason: Reason = "quarantine" if self.view.quarantines else "too_large"
+            raise PartitionRefusal(partition, reason, "it is refused")
 
     def _append(self, partition: int, logs: Any, records: Any) -> int:
         world = self.world

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from contract.changelog import RESERVED_PREFIX
-from contract.device_totals import DEVICE_TOTALS
+from contract.errors import CorruptRecord
+from contract.view import Update, View
 from stream_app.store.rocksdb_store import OFFSET_KEY, PartitionStore, adds_up, is_recovering
 
 _NOWHERE = Path("/nonexistent")
@@ -16,6 +18,31 @@ SOUND, NOTHING_READABLE, TOTALS_UNREADABLE = "sound", "nothing readable", "total
 
 class StoreDamaged(Exception):
     """RocksDB found a checksum that is wrong."""
+
+
+class DiskIterator:
+    """Goes through rows in the order of their keys, as rocksdict's does."""
+
+    def __init__(self, data: dict[bytes, bytes]) -> None:
+        self._data, self._keys, self._at = data, sorted(data), 0
+
+    def seek(self, key: bytes) -> None:
+        self._at = bisect_left(self._keys, key)
+
+    def valid(self) -> bool:
+        return self._at < len(self._keys)
+
+    def key(self) -> bytes:
+        return self._keys[self._at]
+
+    def value(self) -> bytes:
+        return self._data[self.key()]
+
+    def next(self) -> None:
+        self._at += 1
+
+    def status(self) -> None:
+        """Nothing has gone wrong."""
 
 
 class Disk:
@@ -49,13 +76,23 @@ class Disk:
             raise StoreDamaged
         return ((key, self.data[key]) for key in sorted(self.data) if key >= from_key)
 
+    def iter(self) -> DiskIterator:
+        if self.health is not SOUND:
+            raise StoreDamaged
+        return DiskIterator(self.data)
+
     def put(self, key: bytes, value: bytes) -> None:
         self.write({key: value})
 
-    def write(self, batch: dict[bytes, bytes]) -> None:
-        get = self.data.get
-        self._undo = {key: get(key) for key in batch}
-        self.data.update(batch)
+    def write(self, batch: Mapping[bytes, bytes | None]) -> None:
+        """Write these values; None removes the row."""
+        data = self.data
+        self._undo = {key: data.get(key) for key in batch}
+        for key, value in batch.items():
+            if value is None:
+                data.pop(key, None)
+            else:
+                data[key] = value
 
     def lose_last_batch(self) -> None:
         """The machine went down before the last batch was on the platter."""
@@ -85,7 +122,7 @@ class SimStore(PartitionStore):
         data: dict[bytes, bytes] = self._database.data
         return data
 
-    def write(self, updates: list[tuple[bytes, bytes]], changelog_offset: int) -> None:
+    def write(self, updates: list[Update], changelog_offset: int) -> None:
         batch = dict(updates)
         batch[OFFSET_KEY] = b"%d" % changelog_offset
         self._database.write(batch)
@@ -95,21 +132,23 @@ class SimStore(PartitionStore):
 
 
 class Directory:
-    """A worker's state directory."""
+    """What a worker's state directory has of a view."""
 
-    def __init__(self) -> None:
+    def __init__(self, view: View) -> None:
+        self._view = view
         self.disks: dict[int, Disk] = {}
 
     def open(self, partition: int, fresh: bool) -> SimStore:
         """Open a partition's store; what is there is set aside when `fresh` or damaged."""
         disk = self.disks.get(partition)
-        if disk is None or fresh or disk.is_marked or not _is_sound(disk):
+        if disk is None or fresh or disk.is_marked or not _is_sound(self._view, disk):
             disk = self.disks[partition] = Disk()
         return SimStore(disk)
 
 
-def _is_sound(disk: Disk) -> bool:
+def _is_sound(view: View, disk: Disk) -> bool:
     try:
-        return is_recovering(disk) or adds_up(DEVICE_TOTALS, disk)
-    except StoreDamaged:
+        return is_recovering(disk) or adds_up(view, disk)
+    except (StoreDamaged, CorruptRecord):
+        # Of the rows of another view, too.
         return False

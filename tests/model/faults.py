@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.model import checker
-from tests.model.disk import NOTHING_READABLE, TOTALS_UNREADABLE
+from tests.model.disk import NOTHING_READABLE, TOTALS_UNREADABLE, Disk
 from tests.model.oracle import GOOD
 from tests.model.world import World
 
@@ -12,19 +12,30 @@ _ALONE_STEPS = 80
 
 def kill(world: World, bits: int) -> None:
     """A worker is killed, or its machine: what was not acknowledged may be lost."""
-    commits = ("carried out", "lost", "late", "late")[bits >> 1 & 3]
-    world.kill(bits & 1, commits=commits, keeps_batch=bool(bits & 24), group_hears=bool(bits & 32))
+    outcomes = ("carried out", "lost", "late", "late")
+    world.kill(
+        bits & 1,
+        commits=(outcomes[bits >> 1 & 3], outcomes[bits >> 20 & 3]),
+        keeps_batch=(bool(bits & 24), bool(bits >> 18 & 3)),
+        group_hears=bool(bits & 32),
+    )
 
 
 def lose_directory(world: World, bits: int) -> None:
-    """A killed worker comes back with an empty directory."""
+    """A killed worker comes back with an empty directory, at times of one view only."""
     kill(world, bits)
-    world.workers[bits & 1].directory.disks.clear()
+    for holding in world.workers[bits & 1].holdings:
+        if bits & 64 or holding.changelogs is world.view(bits):
+            holding.directory.disks.clear()
+
+
+def _disks(world: World, bits: int) -> dict[int, Disk]:
+    return world.workers[bits & 1].holdings[world.view(bits).place].directory.disks
 
 
 def damage(world: World, bits: int) -> None:
     """A store cannot be read any more: nothing of it, or none of its totals."""
-    disk = world.workers[bits & 1].directory.disks.get(bits >> 1 & 1)
+    disk = _disks(world, bits).get(bits >> 1 & 1)
     if disk is not None:
         disk.health = NOTHING_READABLE if bits & 12 == 0 else TOTALS_UNREADABLE
 
@@ -32,40 +43,46 @@ def damage(world: World, bits: int) -> None:
 def copy_store(world: World, bits: int) -> None:
     """Somebody keeps a copy of a store."""
     partition = bits >> 1 & 1
-    disk = world.workers[bits & 1].directory.disks.get(partition)
+    disk = _disks(world, bits).get(partition)
     if disk is not None:
-        world.copies.append((partition, disk.copy()))
+        world.copies.append((world.view(bits).place, partition, disk.copy()))
 
 
 def bring_back(world: World, bits: int) -> None:
-    """A killed worker comes back with an old copy of a store, at times of another partition."""
+    """A killed worker comes back with an old copy of a store.
+
+    At times it is that of another partition, or of another view.
+    """
     if not world.copies:
         return
     kill(world, bits)
-    partition, disk = world.copies[(bits >> 6) % len(world.copies)]
+    place, partition, disk = world.copies[(bits >> 6) % len(world.copies)]
     to = partition if bits >> 10 & 1 else 1 - partition
-    world.workers[bits & 1].directory.disks[to] = disk.copy()
+    if bits >> 11 & 3 == 3:
+        place = world.view(bits).place
+    world.workers[bits & 1].holdings[place].directory.disks[to] = disk.copy()
 
 
 def compact(world: World, bits: int) -> None:
     """Old changelog records go; never what a running reader has still to read."""
-    partition = bits & 1
-    if partition in world.stale:
+    partition, changelogs = bits & 1, world.view(bits)
+    if partition in changelogs.stale:
         # The lag promises that every reader has seen what is compacted away, and refused it.
         return
-    log = world.changelogs[partition]
-    before = min(log.last_stable_offset(), world.reader.safe_to_compact(partition))
+    log = changelogs[partition]
+    before = min(log.last_stable_offset(), changelogs.reader.safe_to_compact(partition))
     # Nor what stands below the end that a recovery reads to, for what stands behind it.
-    before = min([before, *(worker.recovers_to(partition, before) for worker in world.workers)])
+    for worker in world.workers:
+        before = min(before, worker.holdings[changelogs.place].recovers_to(partition, before))
     before = before * (1 + (bits >> 1 & 3)) // 4
     log.compact(before, drop_controls=bool(bits & 8))
-    world.compacted_to[partition] = max(before, world.compacted_to[partition])
+    changelogs.compacted_to[partition] = max(before, changelogs.compacted_to[partition])
 
 
 def set_back(world: World, bits: int) -> None:
-    """The cluster comes back from an old backup, and stores may be ahead of it."""
-    partition = bits & 1
-    log = world.changelogs[partition]
+    """A view's changelogs come back from an old backup, and stores may be ahead of them."""
+    partition, changelogs = bits & 1, world.view(bits)
+    log = changelogs[partition]
     for worker in world.workers:
         worker.die()
     for transactional_id in world.coordinator.open_ids():
@@ -76,7 +93,7 @@ def set_back(world: World, bits: int) -> None:
         batch.next_offset
         for batch in log.batches
         if (batch.is_control or batch.transaction is None)
-        and batch.next_offset >= world.compacted_to[partition]
+        and batch.next_offset >= changelogs.compacted_to[partition]
     ]
     if not ends:
         return
@@ -85,12 +102,13 @@ def set_back(world: World, bits: int) -> None:
     log.batches = [b for b in log.batches if b.next_offset <= log.end_offset]
     quarantine = world.quarantines[partition]
     quarantine.batches = [b for b in quarantine.batches if b.transaction not in gone]
-    world.applied[partition] = applied = checker.applied_offset(log)
+    changelogs.applied[partition] = applied = checker.applied_offset(log)
+    changelogs.cutoffs[partition] = checker.cutoff_of(checker.marker(log))
     world.group.offsets[partition] = min(world.group.offsets[partition], applied + 1)
-    world.were_set_back.add(partition)
-    if partition in world.stale and world.stale[partition][1] >= log.end_offset:
-        del world.stale[partition]
-    world.reader = world.reader_class(world)
+    changelogs.were_set_back.add(partition)
+    if partition in changelogs.stale and changelogs.stale[partition][1] >= log.end_offset:
+        del changelogs.stale[partition]
+    changelogs.reader = world.reader_class(world, changelogs)
     if bits & 32:
         _go_on_alone(world, bits >> 6 & 1, partition, bits >> 7)
 

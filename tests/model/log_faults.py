@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contract.device_totals import DEVICE_TOTALS
 from stream_app.changelog.fence import MOST_EPOCH
+from tests.model.changelogs import Changelogs
 from tests.model.committing import AppendRequest
+from tests.model.holding import SimHolding
 from tests.model.kafka_log import KAFKA, OTHER_MAKE, Fenced
 from tests.model.oracle import BAD, GOOD
-from tests.model.worker import SimWorker
 from tests.model.world import World
 
 DAY_SECONDS = 86_400.0
@@ -15,35 +15,40 @@ DAY_SECONDS = 86_400.0
 _MOST_STEPS = 48
 
 
-def _batches(worker: SimWorker, *, sent: bool = False) -> list[int]:
+def _batches(holding: SimHolding, *, sent: bool = False) -> list[int]:
     """Return the partitions of which a worker has a single batch under way, at least decided."""
-    in_flight = [p for p, each in worker.in_flight.items() if isinstance(each, AppendRequest)]
-    return in_flight if sent else [*worker.made, *in_flight]
+    in_flight = [p for p, each in holding.in_flight.items() if isinstance(each, AppendRequest)]
+    return in_flight if sent else [*holding.made, *in_flight]
 
 
-def _worst_moment(world: World, bits: int) -> int:
+def _worst_moment(world: World, changelogs: Changelogs, bits: int) -> int:
     """Go on until a single batch is under way, for so long; returns its partition, or another."""
     partition = bits & 1
     for at in range(_MOST_STEPS if bits & 6 else 1):
         for worker in world.workers:
-            for under_way in _batches(worker, sent=bool(bits & 8)):
+            holding = worker.holdings[changelogs.place]
+            for under_way in _batches(holding, sent=bool(bits & 8)):
                 return under_way
         if bits & 6 and at % (_MOST_STEPS // 2) == 0:
             # The first commit of an owner may be a transaction, the one after it is none.
             world.append(partition, [GOOD[(bits + at) % len(GOOD)]])
         # Not the tasks that tell the group.
         world.step(at & 1, 2 + (at >> 1))
-    late = [each.log.partition for each in world.late if isinstance(each, AppendRequest)]
+    late = [
+        each.partition
+        for each in world.late
+        if isinstance(each, AppendRequest) and each.changelogs is changelogs
+    ]
     return late[0] if late else partition
 
 
-def _cut_off(world: World, partition: int, bits: int) -> None:
+def _cut_off(world: World, changelogs: Changelogs, partition: int, bits: int) -> None:
     """Who has a batch under way is stopped, or its process is gone, and others take over.
 
     What it has sent may stay on its way for longer than anybody accounts for.
     """
     for worker in world.workers:
-        if partition in _batches(worker):
+        if partition in _batches(worker.holdings[changelogs.place]):
             if bits & 3 == 3:
                 worker.is_paused = True
             else:
@@ -51,19 +56,20 @@ def _cut_off(world: World, partition: int, bits: int) -> None:
             world.group.expel(worker.number)
     if bits & 12:
         for request in world.late:
-            if isinstance(request, AppendRequest) and request.log.partition == partition:
+            if isinstance(request, AppendRequest) and request.log is changelogs[partition]:
                 request.is_held = True
 
 
 def rotate(world: World, bits: int) -> None:
     """The coordinator hands out another producer id: it has lost one, or its epochs end."""
-    partition = _worst_moment(world, bits >> 8)
-    name = DEVICE_TOTALS.transactional_id(1, partition)
+    changelogs = world.view(bits)
+    partition = _worst_moment(world, changelogs, bits >> 8)
+    name = changelogs.transactional_id(partition)
     if bits & 12:
-        _cut_off(world, partition, bits >> 4)
+        _cut_off(world, changelogs, partition, bits >> 4)
     if bits & 3 == 2 and 0 <= world.coordinator.identity(name)[1] <= MOST_EPOCH:
         # Each of them has fenced the log.
-        world.changelogs[partition].mark(None, world.coordinator.use_up(name))
+        changelogs[partition].mark(None, world.coordinator.use_up(name))
     else:
         world.coordinator.lose(name)
     world.group.generation += 1
@@ -72,23 +78,28 @@ def rotate(world: World, bits: int) -> None:
 def forget(world: World, bits: int) -> None:
     """A day passes, and the changelogs forget all producers that were idle."""
     if bits & 2:
-        _cut_off(world, _worst_moment(world, bits >> 8), bits >> 2)
+        changelogs = world.view(bits)
+        partition = _worst_moment(world, changelogs, bits >> 8)
+        _cut_off(world, changelogs, partition, bits >> 2)
     world.pass_time(DAY_SECONDS, bits >> 4)
-    kept: dict[int, list[int]] = {}
-    for worker in world.workers:
+    kept: list[int] = []
+    for holding in world.holdings:
+        worker = world.workers[holding.number]
         if not worker.is_alive or worker.is_paused:
             continue
-        for partition, writer in list(worker.writers.items()):
-            if partition in worker.takeover.taken and partition not in worker.committing:
+        for partition, writer in list(holding.writers.items()):
+            if partition in holding.takeover.taken and partition not in holding.committing:
                 # As `keep_until` and TransactionWriter.keep do.
                 try:
-                    worker.see_the_end(partition)
+                    holding.see_the_end(partition)
                 except Fenced:
                     worker.die()
                     break
-                kept.setdefault(partition, []).append(writer.producer_id)
-    for log in world.changelogs:
-        log.forget(kept.get(log.partition, []))
+                # No two writers have one producer id.
+                kept.append(writer.producer_id)
+    for each in world.views:
+        for log in each.logs:
+            log.forget(kept)
 
 
 def late_marker(world: World, bits: int) -> None:
@@ -125,10 +136,10 @@ def move(world: World, bits: int) -> None:
 
     With no single batch under way: all brokers of a cluster are of one make.
     """
-    partition = bits & 1
-    log = world.changelogs[partition]
-    under_way = [*world.late, *(r for w in world.workers for r in w.in_flight.values())]
+    partition, changelogs = bits & 1, world.view(bits)
+    log = changelogs[partition]
+    under_way = [*world.late, *(r for h in world.holdings for r in h.in_flight.values())]
     if any(isinstance(each, AppendRequest) and each.log is log for each in under_way):
         return
-    if not any(partition in worker.made for worker in world.workers):
+    if not any(partition in h.made for h in world.holdings if h.changelogs is changelogs):
         log.leader = OTHER_MAKE if log.leader is KAFKA else KAFKA

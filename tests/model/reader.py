@@ -6,17 +6,22 @@ rule says so. The changelog stands in for that of the other version, as far as t
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from api.view import live_version as live
+from api.view import version_views as followed
+from api.view.device_totals import total_of
 from api.view.followed_view import ViewState
-from api.view.version_view import ViewVersionView
 from contract.errors import DoesNotFollow
+from contract.view import View
+from tests.memory_view import MemoryView
 from tests.model.checker import applied_offset
-from tests.model.oracle import DEVICES, PrefixTotals
+from tests.model.oracle import DEVICES, PrefixTotals, rolled_up
 from tests.model.violations import Violation
 
 if TYPE_CHECKING:
+    from tests.model.changelogs import Changelogs
     from tests.model.kafka_log import SimLog
     from tests.model.world import World
 
@@ -24,11 +29,14 @@ if TYPE_CHECKING:
 class Following:
     """A view and where it stands in the changelog; RUNNING once it has reached the ends seen."""
 
-    def __init__(self, logs: list[SimLog], ends: list[int], *, read_committed: bool) -> None:
+    def __init__(
+        self, view: View, logs: list[SimLog], ends: list[int], *, read_committed: bool
+    ) -> None:
         self._logs = logs
         self._read_committed = read_committed
         self._ends = ends
-        self.view = ViewVersionView(1, len(logs))
+        # What all views have in common: their copies on disk have tests of their own.
+        self.view = MemoryView(view, 1, len(logs))
         self.positions = [0] * len(logs)
 
     def read(self, partition: int, most_batches: int) -> bool:
@@ -62,25 +70,28 @@ class Following:
 
 
 class SimReader:
-    """One API process."""
+    """One API process, as it reads one view."""
 
     read_committed = True
 
-    def __init__(self, world: World) -> None:
-        self._logs = world.changelogs
+    def __init__(self, world: World, changelogs: Changelogs) -> None:
+        self._view, self._logs = changelogs.view, changelogs.logs
         self.served = self._follow()
         self.loading: Following | None = None
         #: It has found a commit that does not follow, and answers no more.
         self.has_refused = False
-        self._histories, self._stale = world.histories, world.stale
+        self._histories, self._stale = world.histories, changelogs.stale
         self._expected = [[PrefixTotals(h) for h in histories] for histories in world.histories]
         self._readings: dict[bytes, int] = {}
         self._applied = [-1] * len(self._logs)
+        #: What was rolled up when it was judged last.
+        self._rolled_up: list[object] = [None] * len(self._logs)
+        self._cutoffs = [0] * len(self._logs)
         self._has_served = False
 
     def _follow(self) -> Following:
         ends = [log.last_stable_offset() for log in self._logs]
-        return Following(self._logs, ends, read_committed=self.read_committed)
+        return Following(self._view, self._logs, ends, read_committed=self.read_committed)
 
     def load_next(self, bits: int) -> None:
         """The pointer names another version, whose workers may not have come as far."""
@@ -90,7 +101,7 @@ class SimReader:
             decided = [b.next_offset for b in log.batches if b.next_offset <= stable]
             ends.append(decided[bits % len(decided)])
             bits >>= 4
-        self.loading = Following(self._logs, ends, read_committed=self.read_committed)
+        self.loading = Following(self._view, self._logs, ends, read_committed=self.read_committed)
 
     def read(self, partition: int, most_batches: int, *, next_one: bool = False) -> bool:
         """Follow one partition; True if there was something to read. Raises: Violation."""
@@ -103,10 +114,12 @@ class SimReader:
             self.has_refused = True
             return False
         loading = self.loading
-        if loading is not None and live._may_follow(
+        if loading is not None and followed.may_follow(
             loading.view, self.served.view, self.served.view
         ):
             self.served, self.loading = loading, None
+            # Its workers may have added up less.
+            self._cutoffs = [0] * len(self._logs)
             for each in range(len(self._logs)):
                 self._judge(each)
         elif came and following is self.served:
@@ -128,13 +141,17 @@ class SimReader:
         part = view.partitions[partition]
         applied = part.marker.applied_offset
         before = self._applied[partition]
-        if applied == before:
+        told, cutoff = part.marker.rolled_up, part.marker.cutoff
+        if (applied, told) == (before, self._rolled_up[partition]):
             return
         if applied < before:
             raise Violation("I10", f"partition {partition}: applied {before}, then {applied}")
         if applied > applied_offset(self._logs[partition]) and partition not in self._stale:
             raise Violation("I7", f"partition {partition}: {applied} is shown, not committed")
+        if cutoff < self._cutoffs[partition] and partition not in self._stale:
+            raise Violation("I21", f"partition {partition}: the cutoff falls to {cutoff}")
         self._applied[partition] = applied
+        self._rolled_up[partition], self._cutoffs[partition] = told, cutoff
         self._judge_totals(partition, applied)
 
     def _judge_totals(self, partition: int, applied: int) -> None:
@@ -143,29 +160,69 @@ class SimReader:
         expected = self._expected[partition]
         for history in self._histories[partition][len(expected) :]:
             expected.append(PrefixTotals(history))
+        cutoff = part.marker.cutoff
+        if cutoff:
+            self._judge_series(partition, applied, cutoff)
+            return
         totals: dict[bytes, bytes] = {}
+        rows = view.rows[partition]
         wrong: bytes | None = b""
         for each in reversed(expected):
             each.advance(applied)
-            totals = each.expected()
-            wrong = next((k for k, total in totals.items() if part.rows.get(k) != total), None)
+            totals = each.expected(self._view)
+            wrong = next((k for k, total in totals.items() if rows.get(k) != total), None)
             if wrong is None:
                 break
         if wrong is not None:
-            shown = part.rows.get(wrong)
+            shown = rows.get(wrong)
             raise Violation("I11", f"partition {partition} at {applied}: {wrong!r} {shown!r}")
         for key in totals:
-            device = view.total(key.decode())
-            readings = device.readings if device else 0
+            parts = view.parts_of(key)
+            readings = self._view.amount(self._view.merge(parts))[1] if parts else 0
             if readings < self._readings.get(key, 0):
                 raise Violation("I10", f"readings of {key!r} fell to {readings}")
             self._readings[key] = readings
+
+    def _judge_series(self, partition: int, applied: int, cutoff: int) -> None:
+        """The same where old rows are added up: no other row, no reading of all time less."""
+        found = rolled_up(self.served.view.rows[partition], cutoff)
+        for each in reversed(self._expected[partition]):
+            each.advance(applied)
+            if found == each.expected(self._view, cutoff):
+                break
+        else:
+            raise Violation("I11", f"partition {partition} at {applied}, {cutoff}: {found}")
+        readings: Counter[bytes] = Counter()
+        for rows in self.served.view.rows.values():
+            for key, row in rows.items():
+                readings[key.split(b"\0")[0]] += self._view.amount(row)[1]
+        for device, before in self._readings.items():
+            if readings[device] < before:
+                raise Violation("I10", f"readings of {device!r} fell to {readings[device]}")
+        self._readings = dict(readings)
+
+    def keys(self) -> set[bytes]:
+        """Return the keys of all rows."""
+        return set().union(*self.served.view.rows.values())
 
     def totals(self) -> dict[str, tuple[str, int]]:
         """Return what GET would: device -> (exact total, readings)."""
         found = {}
         for device_id in DEVICES:
-            total = self.served.view.total(device_id)
-            if total is not None:
+            key = device_id.encode()
+            if parts := self.served.view.parts_of(key):
+                total = total_of(key, parts)
                 found[device_id] = (total.total_energy_consumed_exact, total.readings)
         return found
+
+    def rows(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        """Return rows as readers add them up."""
+        parts = {key: self.served.view.parts_of(key) for key in keys}
+        return {key: self._view.merge(each) for key, each in parts.items() if each}
+
+
+def read_all(reader: SimReader) -> None:
+    """Have a reader read all that there is."""
+    for partition in range(len(reader.served.positions)):
+        while reader.read(partition, 100):
+            pass

@@ -17,7 +17,7 @@ from unittest import mock
 import msgspec
 
 from api.view import followed_view as view_module
-from api.view import live_version as live
+from api.view import version_views as followed
 from api.view.followed_view import ViewState
 from contract import device_totals
 from contract.changelog import Marker
@@ -32,9 +32,10 @@ from stream_app.changelog.fence import WriterFence
 from stream_app.changelog.recovery import ChangelogRecovery
 from stream_app.changelog.single_batches import SingleBatches
 from stream_app.partition import commit_protocol as steps
-from stream_app.partition import fold_state as partition_module
+from stream_app.partition import shared_chunk
 from stream_app.partition.fold_state import PartitionFold
 from stream_app.partition.pending import Pending, Transaction
+from stream_app.partition.shared_chunk import Slice
 from stream_app.store.rocksdb_store import OFFSET_KEY
 from tests.model import checker, disk, succession
 from tests.model.disk import SimStore
@@ -48,6 +49,7 @@ from tests.model.guards import (
     stands_anywhere,
     yes,
 )
+from tests.model.holding import SimHolding
 from tests.model.reader import SimReader
 from tests.model.seeded_workers import (
     AcknowledgesFailedChunks,
@@ -78,8 +80,15 @@ class Bug(NamedTuple):
     patches: tuple[Any, ...] = ()
 
 
-def _world(worker: type[SimWorker] = SimWorker, reader: type[SimReader] = SimReader) -> type[World]:
-    return type("BuggyWorld", (World,), {"worker_class": worker, "reader_class": reader})
+def world_with(
+    holding: type[SimHolding] = SimHolding,
+    *,
+    worker: type[SimWorker] = SimWorker,
+    reader: type[SimReader] = SimReader,
+    base: type[World] = World,
+) -> type[World]:
+    made = type("BuggyWorker", (worker,), {"holding_class": holding})
+    return type("BuggyWorld", (base,), {"worker_class": made, "reader_class": reader})
 
 
 def _patched(name: str, target: Any, attribute: str, replacement: Any) -> Bug:
@@ -135,6 +144,7 @@ def _store_first(
 # Offsets
 
 _slices = RecordChunk.slices
+_after = Slice.after
 _distrust_of = recovery.distrust_of
 _end = Continuation.end
 _unproven = Continuation.unproven
@@ -146,6 +156,14 @@ def _slices_from_one_before(self: RecordChunk, from_offset: int = 0) -> Iterable
 
 def _slices_untrimmed(self: RecordChunk, from_offset: int = 0) -> Iterable[list[Record]]:
     return _slices(self, 0)
+
+
+def _after_one_before(self: Slice, offset: int) -> Slice:
+    return _after(self, offset - 1)
+
+
+def whole(self: Slice, _: int) -> Slice:
+    return self
 
 
 def _ends_unproven(self: Continuation) -> None:
@@ -211,7 +229,7 @@ def _joined_decode(values: list[bytes | None]) -> tuple[list[Reading], list[Reje
     return _decode_readings(values)
 
 
-_decode_readings = partition_module.decode_readings
+_decode_readings = shared_chunk.decode_readings
 
 
 # The reader's switch
@@ -220,7 +238,7 @@ _decode_readings = partition_module.decode_readings
 def _first_partition_decides(following: Any, served: Any, shown: Any) -> bool:
     return bool(
         following.state is ViewState.RUNNING
-        and following.applied_offsets()[0] >= served.applied_offsets()[0]
+        and following.applied_offsets()[0] >= served.shown_offsets()[0]
     )
 
 
@@ -234,34 +252,42 @@ def _always(_: Any) -> bool:
 
 BUGS = [
     _patched("applied offset outside the transaction", steps, "transaction_steps", _marker_apart),
-    _patched("< for <=", RecordChunk, "slices", _slices_from_one_before),
-    _patched("straddling chunk not trimmed", RecordChunk, "slices", _slices_untrimmed),
-    Bug("changelog read before fencing", _world(ReadsBeforeFencing)),
-    Bug("no fencing", _world(FencesNobody)),
-    Bug("fence at the coordinator only", _world(FencesAtTheCoordinator)),
-    Bug("recovery uncommitted", _world(ReadsUncommitted)),
-    Bug("reader uncommitted", _world(reader=ReaderUncommitted)),
+    Bug(
+        "< for <=",
+        World,
+        ((RecordChunk, "slices", _slices_from_one_before), (Slice, "after", _after_one_before)),
+    ),
+    Bug(
+        "straddling chunk not trimmed",
+        World,
+        ((RecordChunk, "slices", _slices_untrimmed), (Slice, "after", whole)),
+    ),
+    Bug("changelog read before fencing", world_with(ReadsBeforeFencing)),
+    Bug("no fencing", world_with(FencesNobody)),
+    Bug("fence at the coordinator only", world_with(FencesAtTheCoordinator)),
+    Bug("recovery uncommitted", world_with(ReadsUncommitted)),
+    Bug("reader uncommitted", world_with(reader=ReaderUncommitted)),
     _patched("store written before commit", steps, "commit_steps", _store_first),
-    Bug("group commit before the ack", _world(StartsFromGroup)),
-    Bug("timed-out commit taken as aborted", _world(TakesUnansweredForAborted)),
-    Bug("timed-out commit taken as done", _world(TakesUnansweredForDone)),
+    Bug("group commit before the ack", world_with(worker=StartsFromGroup)),
+    Bug("timed-out commit taken as aborted", world_with(TakesUnansweredForAborted)),
+    Bug("timed-out commit taken as done", world_with(TakesUnansweredForDone)),
     _patched("store trusted though ahead", Continuation, "end", _ends_unproven),
-    Bug("lost chunk sought once", _world(SeeksOnce)),
+    Bug("lost chunk sought once", world_with(worker=SeeksOnce)),
     Bug(
         "damaged store trusted again",
         World,
         ((SimStore, "mark_damaged", _dropped), (disk, "adds_up", _always)),
     ),
-    Bug("failed chunk acked", _world(AcknowledgesFailedChunks)),
+    Bug("failed chunk acked", world_with(worker=AcknowledgesFailedChunks)),
     _patched("part-totals overwritten in the worker", DEVICE_TOTALS, "rows", _overwritten),
-    Bug("part-totals overwritten in the reader", _world(reader=OverwritesParts)),
+    Bug("part-totals overwritten in the reader", world_with(reader=OverwritesParts)),
     _patched("float sum", DEVICE_TOTALS, "fold", _float_fold),
     _patched("28-digit decimals", device_totals, "EXACT", decimal.Context(prec=28, traps=[])),
     _patched("bad record dropped", PartitionFold, "_quarantine", _dropped),
-    Bug("quarantine outside the transaction", _world(QuarantinesOutside)),
-    _patched("joined decode", partition_module, "decode_readings", _joined_decode),
-    _patched("gate skips a partition", live, "_may_follow", _first_partition_decides),
-    _patched("view swapped while loading", live, "_may_follow", _at_once),
+    Bug("quarantine outside the transaction", world_with(QuarantinesOutside)),
+    _patched("joined decode", shared_chunk, "decode_readings", _joined_decode),
+    _patched("gate skips a partition", followed, "may_follow", _first_partition_decides),
+    _patched("view swapped while loading", followed, "may_follow", _at_once),
 ]
 
 #: Of single batches and of the log that was counted. Behind each there is a net, so most are seen
@@ -272,7 +298,7 @@ GUARDS = [
     _patched("single batches of any age", WriterFence, "check_age", has_no_age),
     _patched("first commit a single batch", WriterFence, "allows_single_batch", is_not_named),
     _patched("no wait for a changed id", WriterFence, "is_open_to", no),
-    Bug("not read again after the wait", _world(ReadsBeforeItWaits)),
+    Bug("not read again after the wait", world_with(ReadsBeforeItWaits)),
 ]
 _FOLLOWS = ((store_records, "check_follows"), (view_module, "check_follows"))
 _STANDS = (WriterFence, "appended", stands_anywhere)
@@ -306,11 +332,11 @@ NETS = [
             (Continuation, "unproven", _of_any_partition),
         ),
     ),
-    Bug("a refused changelog is worked on", _world(WorksOnWhatItRefuses)),
-    Bug("readings not compared at a takeover", _world(TakesReadingsOnTrust)),
+    Bug("a refused changelog is worked on", world_with(WorksOnWhatItRefuses)),
+    Bug("readings not compared at a takeover", world_with(TakesReadingsOnTrust)),
     Bug(
         "readings never compared",
-        _world(TakesReadingsOnTrust),
+        world_with(TakesReadingsOnTrust),
         (_PROOF, (checker, "check_lineage", nothing)),
     ),
     Bug("readings not compared while running", World, (_PROOF,)),

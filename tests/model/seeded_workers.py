@@ -11,39 +11,41 @@ from kafka_io.batches.chunk import RecordChunk
 from stream_app.changelog.store_records import require_marker
 from stream_app.partition.pending import Pending
 from tests.model.committing import OutcomeUnknown, Steps
+from tests.model.holding import SimHolding
 from tests.model.kafka_log import ABORTED, Fenced, Unparsable
 from tests.model.reader import SimReader
+from tests.model.source import stepped
 from tests.model.worker import SimWorker
 
 
-class ReadsBeforeFencing(SimWorker):
+class ReadsBeforeFencing(SimHolding):
     def take(self, partitions: list[int]) -> Steps:
         self.takeover.fenced(dict.fromkeys(partitions, (0, 0)))
         yield from self.recover(partitions)
         yield from self.fence(partitions)
 
 
-class FencesNobody(SimWorker):
+class FencesNobody(SimHolding):
     """A transactional.id of its own for each life, as a random suffix would give."""
 
     lives = 0
 
-    def start(self) -> None:
+    def forget_commits(self) -> None:
         self.lives += 1
-        super().start()
+        super().forget_commits()
 
     def transactional_id(self, partition: int) -> str:
         return f"{super().transactional_id(partition)}-{self.number}-{self.lives}"
 
 
-class ReadsBeforeItWaits(SimWorker):
+class ReadsBeforeItWaits(SimHolding):
     """Waits for a former owner, and works on what it had read before."""
 
     def recover_again(self, partition: int) -> Steps:
         yield "not read again"
 
 
-class WorksOnWhatItRefuses(SimWorker):
+class WorksOnWhatItRefuses(SimHolding):
     """Goes on from the marker that a changelog had before the one that does not follow."""
 
     def _recover(self, partition: int) -> Steps:
@@ -52,26 +54,26 @@ class WorksOnWhatItRefuses(SimWorker):
             store = self.directory.open(partition, False)
             birth = decode_birth(store.birth() or b"")
             self.takeover.recovered(partition, store, birth)
-            end = self.world.changelogs[partition].last_stable_offset()
+            end = self.changelogs[partition].last_stable_offset()
             last_writer = require_marker(store, partition).writer
             self.fences[partition].continues_at(end, last_writer)
 
 
-class TakesReadingsOnTrust(SimWorker):
+class TakesReadingsOnTrust(SimHolding):
     """Does not compare the readings at a takeover."""
 
     def compare_readings(self, partition: int) -> None:
         pass
 
 
-class FencesAtTheCoordinator(SimWorker):
+class FencesAtTheCoordinator(SimHolding):
     """What InitProducerId alone does: no log knows of it."""
 
     def fence_log(self, partition: int) -> None:
         pass
 
 
-class ReadsUncommitted(SimWorker):
+class ReadsUncommitted(SimHolding):
     reads_committed = False
 
 
@@ -80,27 +82,28 @@ class SeeksOnce(SimWorker):
 
     sought: tuple[int, int, int] | None = None
 
-    def seek_back(self, partition: int, offset: int) -> None:
+    def seek(self, partition: int, offset: int) -> None:
         gap = (self.generation, partition, offset)
         if gap != self.sought:
             self.sought = gap
-            super().seek_back(partition, offset)
+            super().seek(partition, offset)
 
 
 class StartsFromGroup(SimWorker):
     """Commits what is folded to the group, and goes on from there."""
 
-    def group_offset(self, partition: int) -> int:
-        return self.takeover.taken[partition].fold.next_offset
+    def group_offset(self, partition: int) -> int | None:
+        return max(self.views.next_offsets(partition), default=None)
 
     def seek_offsets(self) -> dict[int, int]:
-        offsets = {p: self.world.group.offsets[p] for p in self.takeover.taken}
+        offsets = {p: self.world.group.offsets[p] for p in self.views.positions()}
         for partition, offset in offsets.items():
-            self.takeover.taken[partition].fold.folded_offset = offset - 1
+            for pipe in self.pipes(partition):
+                pipe.fold.folded_offset = offset - 1
         return offsets
 
 
-class TakesUnansweredForAborted(SimWorker):
+class TakesUnansweredForAborted(SimHolding):
     """Reads again from the marker, as after an abort."""
 
     def commit(self, partition: int, taken: Pending, applied_offset: int) -> Steps:
@@ -114,25 +117,25 @@ class TakesUnansweredForAborted(SimWorker):
             fold = self.takeover.taken[partition].fold
             fold.take()
             fold.folded_offset = fold.marker.applied_offset
-            self.positions[partition] = fold.next_offset
+            assert self._begun is not None
+            yield from stepped(self._begun[1].seek(partition, fold.next_offset))
 
 
-class TakesUnansweredForDone(SimWorker):
+class TakesUnansweredForDone(SimHolding):
     def on_unknown(self, partition: int) -> None:
         pass
 
 
 class AcknowledgesFailedChunks(SimWorker):
-    def accept(self, partition: int, chunk: RecordChunk) -> None:
+    def fold(self, partition: int, chunk: RecordChunk) -> Steps:
         try:
-            super().accept(partition, chunk)
+            yield from super().fold(partition, chunk)
         except Unparsable:
-            fold = self.takeover.taken[partition].fold
-            fold.folded_offset = chunk.next_offset - 1
-            fold.pending.events.append(chunk)
+            for pipe in self.pipes(partition):
+                pipe.fold.end(chunk, None)
 
 
-class QuarantinesOutside(SimWorker):
+class QuarantinesOutside(SimHolding):
     def send_quarantined(self, partition: int, records: list[Any]) -> None:
         self.world.quarantines[partition].append(records, self.world.clock)
 
@@ -146,9 +149,9 @@ class OverwritesParts(SimReader):
 
     def totals(self) -> dict[str, tuple[str, int]]:
         found = super().totals()
-        for part in self.served.view.partitions:
+        for rows in self.served.view.rows.values():
             for device in found:
-                value = part.rows.get(device.encode())
+                value = rows.get(device.encode())
                 if value is not None:
                     total, readings = decode_total(value)
                     found[device] = (canonical(total), readings)

@@ -48,11 +48,12 @@ def survivals(world: World, number: int, *, is_second: bool) -> list[Survival]:
     Nobody goes on from the group's offset: whether it arrives is tried with single kills only.
     """
     worker = world.workers[number]
-    unsynced = any(disk.has_unsynced() for disk in worker.directory.disks.values())
+    holding = worker.holdings[0]
+    unsynced = any(disk.has_unsynced() for disk in holding.directory.disks.values())
     return [
         Survival(*choice)
         for choice in product(
-            ("carried out", "lost") if worker.in_flight else ("lost",),
+            ("carried out", "lost") if holding.in_flight else ("lost",),
             (True, False) if unsynced else (True,),
             (True, False) if worker.group_request and not is_second else (True,),
         )
@@ -77,10 +78,15 @@ def run(kills: list[Kill], visit: Callable[[World, int, str], None] = lambda *_:
         turns[number] += 1
         visit(world, taken + 1, name)
         if taken % 5 == 0:
-            world.reader.read(taken // 5 % 2, 2)
+            world.views[0].reader.read(taken // 5 % 2, 2)
         survival = killed_at.get(taken + 1)
         if survival is not None:
-            world.kill(number, **survival._asdict())
+            world.kill(
+                number,
+                commits=[survival.commits],
+                keeps_batch=[survival.keeps_batch],
+                group_hears=survival.group_hears,
+            )
         if taken % 8 == 0 and taken >= last and world.is_drained():
             break
     world.drain()

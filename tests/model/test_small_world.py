@@ -6,7 +6,7 @@ import pytest
 
 from tests.model.small_world import Kill, kills_after, run
 
-SHARES = 8
+SHARES = 16
 
 
 def singles() -> list[Kill]:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Iterator, Sequence
 
-from contract.changelog import (
-    BIRTH_KEY,
-    MARKER_KEY,
-    Birth,
-    Marker,
-    encode_birth,
-    encode_marker,
-)
 from contract.device_totals import DEVICE_TOTALS
+from contract.energy_series import ENERGY_SERIES
+from contract.view import View
 from stream_app.changelog.fence import AGE_SECONDS
 from stream_app.errors import PartitionRefusal
 from tests.model import checker
+from tests.model.changelogs import Changelogs
 from tests.model.committing import AppendRequest, Request
 from tests.model.coordinator import Coordinator
 from tests.model.disk import Disk
 from tests.model.group import Group
+from tests.model.holding import SimHolding
 from tests.model.kafka_log import ABORTED, COMMITTED, Fenced, SimLog, SimTransaction
-from tests.model.oracle import GOOD, Appended, Value
-from tests.model.reader import SimReader
+from tests.model.oracle import GOOD, HOUR, Appended, Value, on_day
+from tests.model.reader import SimReader, read_all
+from tests.model.source import SimLineage
 from tests.model.violations import Violation
 from tests.model.worker import SimWorker
 
@@ -33,75 +30,77 @@ MOST_ROUNDS = 60
 _STEPS_AT_ONCE = 10
 #: What a step takes, and a transaction at most.
 _STEP_SECONDS, _TRANSACTION_SECONDS = 0.02, 15.0
-EXPECTED_BIRTH = Birth("cluster", "energy_consumption", "readings-id", "changelog-id", -1, "1")
-_BIRTH_BYTES = encode_birth(msgspec.structs.replace(EXPECTED_BIRTH, start_offset=0))
 
 
 class World:
-    """Everything there is in one schedule."""
+    """Everything there is in one schedule, of a version with one view."""
 
+    #: How a kept schedule names it.
+    kind = 1
+    views_of_version: tuple[View, ...] = (DEVICE_TOTALS,)
+    #: For how many days the quarters of the series are kept; 0: for ever.
+    keep_days = 0
     worker_class: type[SimWorker] = SimWorker
     reader_class: type[SimReader] = SimReader
 
     def __init__(self) -> None:
         self.clock = 0
         self._waited = 0.0
+        #: By the calendar, in days after that of the first readings.
+        self.today = 0
         #: What happened, where somebody wants to know.
         self.trace: list[str] | None = None
-        self.expected_birth = EXPECTED_BIRTH
         self.coordinator = Coordinator()
         self.group = Group(PARTITIONS)
         self.readings = [
             SimLog("energy_consumption", p, serves_epoch_of_today=p == 1) for p in range(PARTITIONS)
         ]
-        self.changelogs = [SimLog("changelog", p) for p in range(PARTITIONS)]
+        self.lineage = SimLineage(self.readings)
         self.quarantines = [SimLog("quarantine", p) for p in range(PARTITIONS)]
-        self.quarantine_refuses = False
         #: What was appended, one history for each time that a log has lost its tail; the last one
         #: is what is there now.
         self.histories: list[list[list[Appended]]] = [[[]] for _ in range(PARTITIONS)]
-        #: The newest producer that works on what it has read of a changelog, by its order.
-        self.has_read: dict[int, int] = {}
-        #: Who reads which just now, from its end on: what former owners append meanwhile.
-        self.reading: dict[tuple[int, int], list[AppendRequest]] = {}
-        #: Partitions with a former owner's batch in them that the log could not refuse: the
-        #: order of the owner meanwhile, the batch's first offset, how many records.
-        self.stale: dict[int, tuple[int, int, int]] = {}
-        #: Changelogs that came back from a backup: stores may be ahead of them.
-        self.were_set_back: set[int] = set()
         #: Transactions of others in the readings log, by partition.
         self.foreign: dict[int, SimTransaction] = {}
         #: Commits of dead workers that are still on their way.
         self.late: list[Request] = []
-        #: Copies of stores: (partition, disk).
-        self.copies: list[tuple[int, Disk]] = []
-        self.compacted_to = [0] * PARTITIONS
-        #: The applied offsets that the changelogs had last.
-        self.applied = [-1] * PARTITIONS
-        for log in self.changelogs:
-            born = SimTransaction()
-            name = DEVICE_TOTALS.transactional_id(1, log.partition)
-            self.coordinator.init(name)
-            if log.partition == 0:
-                self.coordinator.use_up(name)
-            writer = self.coordinator.identity(name)
-            marker = encode_marker(Marker(applied_offset=-1, writer=writer))
-            first = [(BIRTH_KEY, _BIRTH_BYTES), (MARKER_KEY, marker)]
-            log.append(first, 0, born)
-            born.end(COMMITTED)
+        #: Copies of stores: (place of the view, partition, disk).
+        self.copies: list[tuple[int, int, Disk]] = []
+        self.views = [
+            Changelogs(view, place, PARTITIONS, self.coordinator)
+            for place, view in enumerate(self.views_of_version)
+        ]
         self.workers = [self.worker_class(self, number) for number in range(WORKERS)]
-        self.reader = self.reader_class(self)
+        for changelogs in self.views:
+            changelogs.reader = self.reader_class(self, changelogs)
 
     @property
     def appended(self) -> list[list[Appended]]:
         """What is in each readings log now."""
         return [histories[-1] for histories in self.histories]
 
+    def view(self, bits: int) -> Changelogs:
+        """Return the view that an action of these bits is about."""
+        return self.views[(bits >> 23) % len(self.views)]
+
+    @property
+    def holdings(self) -> Iterator[SimHolding]:
+        """What the workers have of the views."""
+        return (holding for worker in self.workers for holding in worker.holdings)
+
     # What can happen
 
     def now(self) -> float:
         """Seconds, of a clock that all share."""
         return self.clock * _STEP_SECONDS + self._waited
+
+    def calendar(self) -> float:
+        """Seconds since 1970, as all workers' clocks tell them."""
+        return float((HOUR // 24 + self.today) * 86_400)
+
+    def cutoff(self) -> int:
+        """Return the hour before which the series is to be added up now."""
+        return (HOUR // 24 + self.today - self.keep_days) * 24
 
     def pass_time(self, seconds: float, bits: int = 0) -> None:
         """Nobody does anything for so long; what was under way arrives, or never does.
@@ -121,15 +120,18 @@ class World:
             elif bits & 1:
                 self.carry_out(request)
             bits >>= 1
-        for worker in self.workers:
-            for partition, request in list(worker.in_flight.items()):
-                del worker.in_flight[partition]
+        waited = set()
+        for holding in self.holdings:
+            for partition, request in list(holding.in_flight.items()):
+                del holding.in_flight[partition]
                 if not (bits & 1 and self.carry_out(request)):
-                    worker.unanswered.add(partition)
+                    holding.unanswered.add(partition)
                 bits >>= 1
-                if not worker.is_paused:
-                    worker.die()
-                    break
+                waited.add(holding.number)
+        # Only now: what they have sent in other places is as old.
+        for worker in self.workers:
+            if worker.number in waited and not worker.is_paused:
+                worker.die()
 
     def append(
         self, partition: int, values: list[Value], transaction: SimTransaction | None = None
@@ -162,20 +164,25 @@ class World:
             checker.check_group(self)
         return name
 
-    def kill(self, number: int, *, commits: str, keeps_batch: bool, group_hears: bool) -> None:
-        """End a worker; its commits on the way are `carried out`, `lost` or `late`."""
+    def kill(
+        self, number: int, *, commits: Sequence[str], keeps_batch: Sequence[bool], group_hears: bool
+    ) -> None:
+        """End a worker; by view, its commits on the way are `carried out`, `lost` or `late`."""
         worker = self.workers[number]
-        if not keeps_batch:
-            for disk in worker.directory.disks.values():
-                disk.lose_last_batch()
+        for holding, keeps in zip(worker.holdings, keeps_batch, strict=False):
+            for disk in holding.directory.disks.values():
+                if not keeps:
+                    disk.lose_last_batch()
         if group_hears and worker.group_request is not None:
             self.group.commit(*worker.group_request)
             checker.check_group(self)
-        requests = list(worker.in_flight.values())
-        worker.in_flight = {}
+        requests = [list(holding.in_flight.values()) for holding in worker.holdings]
+        for holding in worker.holdings:
+            holding.in_flight = {}
         worker.die()
-        for request in requests:
-            self.lose_answer(request, commits)
+        for of_view, commit in zip(requests, commits, strict=False):
+            for request in of_view:
+                self.lose_answer(request, commit)
 
     def lose_answer(self, request: Request, commit: str) -> None:
         """A commit is `carried out`, `lost` or `late`, and nobody is told."""
@@ -194,22 +201,18 @@ class World:
 
     # The end
 
-    def fresh_reader(self) -> SimReader:
+    def fresh_reader(self, changelogs: Changelogs) -> SimReader:
         """Return a reader that has read everything from the start."""
-        reader = self.reader_class(self)
-        self._read_all(reader)
+        reader = self.reader_class(self, changelogs)
+        read_all(reader)
         return reader
 
-    def _read_all(self, reader: SimReader) -> None:
-        for partition in range(PARTITIONS):
-            while reader.read(partition, 100):
-                pass
-
-    def owner_store(self, partition: int) -> dict[bytes, bytes]:
+    def owner_store(self, changelogs: Changelogs, partition: int) -> dict[bytes, bytes]:
         """Return what the owner's store has."""
         for worker in self.workers:
-            if partition in worker.takeover.partitions:
-                return worker.directory.disks[partition].data
+            holding = worker.holdings[changelogs.place]
+            if partition in holding.partitions():
+                return holding.directory.disks[partition].data
         raise Violation("drain", f"nobody owns partition {partition}")
 
     def drain(self) -> None:
@@ -218,18 +221,27 @@ class World:
         Raises: Violation.
         """
         self._calm()
+        if any(not each.refuses for each in self.views):
+            # One that waits for Kafka holds up no other.
+            self._drain()
+        for changelogs in self.views:
+            changelogs.refuses = False
+        self._drain()
+        self.coordinator.complete_all()
+        for changelogs in self.views:
+            read_all(changelogs.reader)
+        checker.check_drained(self)
+
+    def _drain(self) -> None:
         for _ in range(MOST_ROUNDS):
-            for worker in self.workers:
-                self._go_on(worker)
             if self.is_drained() and not (self._hear_held() or self._wake_idle()):
                 break
+            for worker in self.workers:
+                self._go_on(worker)
         else:
-            applied = [checker.applied_offset(log) for log in self.changelogs]
+            applied = [list(map(checker.applied_offset, each.logs)) for each in self.views]
             ends = [log.end_offset for log in self.readings]
             raise Violation("drain", f"applied {applied} of {ends} and no end of it")
-        self.coordinator.complete_all()
-        self._read_all(self.reader)
-        checker.check_drained(self)
 
     def _go_on(self, worker: SimWorker) -> None:
         """Give each task of a worker a few steps, but for the one that tells the group."""
@@ -239,7 +251,6 @@ class World:
                     break
 
     def _calm(self) -> None:
-        self.quarantine_refuses = False
         for transaction in self.foreign.values():
             transaction.end(COMMITTED if self.clock & 1 else ABORTED)
         self.foreign = {}
@@ -267,13 +278,13 @@ class World:
                 continue
             order = request.producer.order
             is_its_moment = moment == ("sought", "acknowledged", "")[order % 3]
-            if is_its_moment and self.has_read.get(request.log.partition, 0) > order:
+            if is_its_moment and request.changelogs.has_read.get(request.partition, 0) > order:
                 self.late.remove(request)
-                self._read_all(self.reader)
+                read_all(request.changelogs.reader)
                 self.carry_out(request)
-                self._read_all(self.reader)
+                read_all(request.changelogs.reader)
                 # An idle owner would not notice.
-                self.append(request.log.partition, [GOOD[0]])
+                self.append(request.partition, [GOOD[0]])
 
     def _hear_held(self) -> bool:
         """Deliver what was under way for too long, now that others own and have read it all."""
@@ -286,36 +297,72 @@ class World:
 
     def _wake_idle(self) -> bool:
         """Append where an idle owner cannot know yet that its readings or changelog changed."""
-        has_grown = False
-        for partition, applied in self._applied().items():
-            marker = checker.marker(self.changelogs[partition])
-            if marker["applied_offset"] != applied or checker.is_replaced(
-                self, partition, marker["applied_offset"], marker["checksum"]
-            ):
-                self.append(partition, [GOOD[0]])
-                has_grown = True
-        return has_grown
-
-    def _applied(self) -> dict[int, int]:
-        """Return what each owner has applied; a stale changelog may say something else."""
-        return {
-            partition: taken.fold.marker.applied_offset
-            for worker in self.workers
-            for partition, taken in worker.takeover.taken.items()
-        }
+        grown = set()
+        for holding in self.holdings:
+            for partition, taken in holding.takeover.taken.items():
+                marker = checker.marker(holding.changelogs[partition])
+                if marker["applied_offset"] != taken.fold.marker.applied_offset or (
+                    checker.is_replaced(
+                        self, partition, marker["applied_offset"], marker["checksum"]
+                    )
+                ):
+                    grown.add(partition)
+        for partition in grown:
+            self.append(partition, [GOOD[0]])
+        return bool(grown)
 
     def is_drained(self) -> bool:
-        """Tell whether everything is owned and applied."""
+        """Tell whether everything is owned and applied, in each view that Kafka does not refuse."""
         generation = self.group.generation
-        if not all(worker.is_settled(generation) for worker in self.workers):
-            return False
-        applied = self._applied()
-        return sorted([*applied, *self.refused()]) == list(range(PARTITIONS)) and all(
-            applied_offset == self.readings[p].end_offset - 1
-            and (p in self.stale or applied_offset == checker.applied_offset(self.changelogs[p]))
-            for p, applied_offset in applied.items()
+        return all(worker.is_settled(generation) for worker in self.workers) and all(
+            self._is_applied(changelogs) for changelogs in self.views if not changelogs.refuses
         )
 
-    def refused(self) -> dict[int, PartitionRefusal]:
-        """Return why partitions are set aside by their owners."""
-        return {p: r for worker in self.workers for p, r in worker.takeover.refused.items()}
+    def _is_applied(self, changelogs: Changelogs) -> bool:
+        applied = {
+            partition: taken.fold.marker.applied_offset
+            for worker in self.workers
+            for partition, taken in worker.holdings[changelogs.place].takeover.taken.items()
+        }
+        return sorted([*applied, *self.refused(changelogs)]) == list(range(PARTITIONS)) and all(
+            offset == self.readings[p].end_offset - 1
+            # A stale changelog may say something else.
+            and (p in changelogs.stale or offset == checker.applied_offset(changelogs[p]))
+            for p, offset in applied.items()
+        )
+
+    def refused(self, changelogs: Changelogs) -> dict[int, PartitionRefusal]:
+        """Return why partitions of a view are set aside by their owners."""
+        return {
+            partition: refusal
+            for worker in self.workers
+            for partition, refusal in worker.holdings[changelogs.place].takeover.refused.items()
+        }
+
+
+class TwoViews(World):
+    """Everything there is in one schedule, of a version with totals and series."""
+
+    kind = 2
+    views_of_version = (DEVICE_TOTALS, ENERGY_SERIES)
+
+
+class KeepsADay(TwoViews):
+    """Its series keeps the quarters of two days; readings may be older when they come."""
+
+    kind = 3
+    keep_days = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.today = 2
+
+    def append(
+        self, partition: int, values: list[Value], transaction: SimTransaction | None = None
+    ) -> None:
+        """Append readings of today and of the days before."""
+        back = self.clock + self.readings[partition].end_offset
+        late = [
+            on_day(value, max(0, self.today - (back + at) % 5)) for at, value in enumerate(values)
+        ]
+        super().append(partition, late, transaction)

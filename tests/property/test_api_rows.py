@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from api.errors import BadRequest
 from api.ingest.body_rows import split_rows
-from api.view.sorted_keys import SortedKeys
 
 BLANKS = " \t\r\n"
 TEXTS = st.text(st.sampled_from('ab,:[]{}"\\\n\r\u2028é'), max_size=6)
@@ -130,25 +129,3 @@ def test_windows_cut_lines_as_one_window_does(lines: list[str]) -> None:
         patch.setattr("api.ingest.body_rows.WINDOW_BYTES", 7)
         patch.setattr("api.ingest.body_rows.SLICE_ROWS", 3)
         assert rows(body) == whole
-
-
-@given(st.sets(st.binary(max_size=3)), st.binary(max_size=3))
-def test_keys_stay_in_order_however_they_come(keys: set[bytes], start: bytes) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("api.view.sorted_keys.BLOCK", 3)
-        found = SortedKeys()
-        for key in keys:
-            found.add([key])
-        in_order = sorted(keys)
-        for descending in (False, True):
-            order = in_order[::-1] if descending else in_order
-            assert [found.at(n, descending=descending) for n in range(len(keys))] == order
-            assert found.first(descending=descending) == (order[0] if order else None)
-            walked: list[bytes] = []
-            following: bytes | None = start
-            while following is not None:
-                some, following = found.slice_from(following, descending=descending)
-                walked += some
-            assert walked == [k for k in order if (k <= start if descending else k >= start)]
-        assert found.at(len(keys)) is None
-        assert found.at(-1) is None

@@ -2,21 +2,20 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine, Generator
-from contextlib import suppress
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
-from itertools import islice
 from typing import Any
 from unittest.mock import patch
 
-from hypothesis import example, given, settings
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.query.listing import Query, ranked_slowly, rows_of
-from api.query.totals import Row
-from api.view.snapshot import ViewSnapshot
+from api.query.listing import Query
 from contract.decimals import Number
 from tests.api_doubles import Totals, changelog_chunk, filled_view, transaction
+from tests.totals_double import FedView
 
 EXACT = Context(prec=2_000, Emin=MIN_EMIN, Emax=MAX_EMAX)
 NUMBERS: st.SearchStrategy[Number] = st.one_of(
@@ -32,16 +31,28 @@ PARTITIONS = st.lists(
     min_size=1,
     max_size=4,
 )
+#: A transaction of a partition.
+CHANGES = st.lists(
+    st.tuples(
+        st.integers(0, 3),
+        st.dictionaries(
+            DEVICES | st.text("abz", min_size=1, max_size=3),
+            st.tuples(NUMBERS, st.just(1)),
+            max_size=6,
+        ),
+    ),
+    max_size=4,
+)
 LIMITS = st.none() | st.integers(0, 5)
 QUERIES = st.builds(
     Query,
-    st.none() | st.lists(DEVICES | st.just("unknown"), min_size=1, max_size=5),
+    st.none() | st.lists(DEVICES | st.just("unknown"), min_size=1, max_size=5).map(tuple),
     st.booleans(),
     st.booleans(),
     LIMITS,
     st.integers(0, 5),
+    st.booleans(),
 )
-UNFILTERED = st.builds(Query, st.none(), st.just(False), st.booleans(), LIMITS, st.integers(0, 3))
 
 
 def slow_rows(partitions: list[Totals], query: Query) -> tuple[list[tuple[str, Any]], int]:
@@ -65,75 +76,70 @@ def slow_rows(partitions: list[Totals], query: Query) -> tuple[list[tuple[str, A
     return [(d, None if math.isinf(t) else t) for d, t in rows], len(ids)
 
 
-@settings(max_examples=150, deadline=None)
-@given(PARTITIONS, QUERIES)
-def test_rows_come_in_the_order_of_a_slow_sort(partitions: list[Totals], query: Query) -> None:
-    view = asyncio.run(filled_view(*partitions))
-    with ViewSnapshot(view) as snapshot:
-        for source in (view, snapshot):
-            slices = rows_of(source, query)
-            rows: list[tuple[str, Any]] = []
-            assert (rows, before_limit_of(slices, rows)) == slow_rows(partitions, query)
+def rows_now(view: FedView, query: Query) -> tuple[list[tuple[str, Any]], int]:
+    with view.snapshot() as totals:
+        return rows_of(query.slices(totals), query)
 
 
-def before_limit_of(
-    slices: Generator[list[Row], None, int],
-    rows: list[tuple[str, Any]],
-    meanwhile: Callable[[], None] = lambda: None,
-) -> int:
-    """Take all slices, put what they have into `rows`; returns what is said at the end."""
+def rows_of(slices: Generator[Any, None, int], query: Query) -> tuple[list[tuple[str, Any]], int]:
+    """All rows, and what is said at the end."""
+    rows: list[tuple[str, Any]] = []
     while True:
         try:
             some = next(slices)
         except StopIteration as end:
-            return int(end.value)
-        meanwhile()
-        rows += [(row.device_id, row.total_energy_consumed) for row in some]
+            return rows, int(end.value)
+        for row in some:
+            rows.append((row.device_id, row.total_energy_consumed))
+            if query.exact:
+                exact = float(Decimal(row.total_energy_consumed_exact))
+                assert row.total_energy_consumed == (None if math.isinf(exact) else exact)
 
 
-def run_now(step: Coroutine[Any, Any, None]) -> None:
-    """Run what awaits nothing: a transaction of few devices."""
-    with suppress(StopIteration):
-        step.send(None)
+@contextmanager
+def cut_everywhere() -> Iterator[None]:
+    """Slices, and runs of devices of one total, end within a handful of devices."""
+    with (
+        patch("api.query.listing.SLICE_ROWS", 2),
+        patch("api.query.paging.SLICE_ROWS", 2),
+        patch("api.view.totals_copy.moment.TIES", 2),
+        patch("api.view.totals_copy.moment.STEP", 2),
+        patch("api.view.totals_copy.places.STEP", 2),
+    ):
+        yield
 
 
-#: What a transaction between two slices does: new devices, new totals of known ones.
-MEANWHILE = st.lists(
-    st.just({})
-    | st.dictionaries(
-        st.text("abz", min_size=1, max_size=3),
-        st.tuples(NUMBERS, st.just(1)),
-        min_size=1,
-        max_size=6,
-    ),
-    min_size=1,
-    max_size=8,
-)
-
-
-@settings(max_examples=100, deadline=None)
-@given(PARTITIONS, QUERIES | UNFILTERED, MEANWHILE)
-@example([dict.fromkeys("abcdefgh", (1, 1))], Query(), [{}, {"gg": (1, 1), "hh": (1, 1)}])
-@example([dict.fromkeys("abcdefgh", (1, 1))], Query(offset=3), [{"aa": (1, 1)}])
-def test_b2_devices_that_appear_between_two_slices_change_no_listing(
-    partitions: list[Totals], query: Query, meanwhile: list[Totals]
+@settings(max_examples=150, deadline=None)
+@given(PARTITIONS, QUERIES, CHANGES)
+def test_rows_come_in_the_order_of_a_slow_sort(
+    partitions: list[Totals], query: Query, changes: list[tuple[int, Totals]]
 ) -> None:
-    async def read() -> tuple[list[tuple[str, Any]], int]:
+    async def check() -> None:
         view = await filled_view(*partitions)
-        coming = iter(enumerate(meanwhile, 10))
+        shown = [dict(totals) for totals in partitions]
+        assert rows_now(view, query) == slow_rows(partitions, query)
+        with view.snapshot() as totals:
+            # Begun before, and read slice by slice while all changes.
+            begun = query.slices(totals)
+            for turn, (number, change) in enumerate(changes, 10):
+                partition = number % len(partitions)
+                records = transaction(change, turn)
+                await view.apply(changelog_chunk(records, partition=partition, start=turn * 100))
+                shown[partition].update(change)
+                assert rows_now(view, query) == slow_rows(shown, query)
+            assert rows_of(begun, query) == slow_rows(partitions, query)
 
-        async def pause() -> None:
-            for turn, change in islice(coming, 1):
-                await view.apply(changelog_chunk(transaction(change, turn), start=turn * 100))
+    with cut_everywhere():
+        asyncio.run(check())
 
-        with ViewSnapshot(view) as snapshot:
-            # Before the first slice too: the moment is the snapshot's.
-            await pause()
-            order = await ranked_slowly(snapshot, query, pause) if query.by_total else None
-            rows: list[tuple[str, Any]] = []
-            slices = rows_of(snapshot, query, order)
-            before_limit = before_limit_of(slices, rows, lambda: run_now(pause()))
-            return rows, before_limit
 
-    with patch("api.query.listing.SLICE_ROWS", 2), patch("api.view.sorted_keys.BLOCK", 3):
-        assert asyncio.run(read()) == slow_rows(partitions, query)
+@pytest.mark.parametrize("descending", [False, True])
+def test_many_devices_of_one_total_come_in_order_of_their_ids(descending: bool) -> None:
+    async def check() -> None:
+        totals: Totals = {f"d{n:04}": (n // 2_500, 1) for n in range(5_000)}
+        view = await filled_view(totals)
+        for limit, offset in ((None, 0), (3, 0), (3, 1_100), (700, 2_300), (5, 4_990)):
+            query = Query(by_total=True, descending=descending, limit=limit, offset=offset)
+            assert rows_now(view, query) == slow_rows([totals], query)
+
+    asyncio.run(check())

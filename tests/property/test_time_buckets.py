@@ -12,9 +12,9 @@ from importlib import resources
 
 import pytest
 
-from api.query.time_buckets import INTERVALS, edges
+from api.query.time_buckets import edges
 from api.query.time_zones import names, parse_zone
-from tests.property.buckets_by_walking import beginnings, moment, quarter, transitions
+from tests.property.buckets_by_walking import INTERVALS, beginnings, moment, quarter, transitions
 
 FIRST, END = datetime(1980, 1, 1, tzinfo=UTC), datetime(2038, 1, 1, tzinfo=UTC)
 #: Around a change: a week has its Monday within it, whatever the day.

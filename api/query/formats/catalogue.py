@@ -13,16 +13,16 @@ from api.query.formats.writer import RowsWriter
 from api.query.table import Table
 
 
-def _text(table: Table) -> dict[str, Any]:
+def _text(*tables: Table) -> dict[str, Any]:
     return {"type": "string"}
 
 
 class Format(NamedTuple):
-    """A format: how a table's rows are written in it, and what OpenAPI says of that."""
+    """A format: how a table's rows are written in it, and what OpenAPI says about some tables."""
 
     media_type: str
     writer: Callable[[Table], RowsWriter]
-    schema: Callable[[Table], dict[str, Any]] = _text
+    schema: Callable[..., dict[str, Any]] = _text
 
 
 #: By extension of the path.

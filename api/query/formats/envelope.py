@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from api.query.formats.writer import Summary
-from api.query.table import Table
+from api.query.table import Table, row_schema
 
 _encode = msgspec.json.encode
 _COUNT = {"type": "integer", "minimum": 0}
@@ -47,16 +47,16 @@ class JsonRows:
         )
 
 
-def answer_schema(table: Table) -> dict[str, Any]:
-    """Return what such an answer is, as OpenAPI says it."""
+def answer_schema(*tables: Table) -> dict[str, Any]:
+    """Return what such an answer is, as OpenAPI says it: of one of the tables."""
     statistics = {
         "elapsed": {"type": "number", "minimum": 0},
         "rows_read": _COUNT,
         "bytes_read": _COUNT,
     }
     properties = {
-        "meta": {"const": table.meta},
-        "data": {"type": "array", "items": table.row_schema},
+        "meta": {"enum": [table.meta for table in tables]},
+        "data": {"type": "array", "items": row_schema(tables)},
         "rows": _COUNT,
         "rows_before_limit_at_least": _COUNT,
         "statistics": {

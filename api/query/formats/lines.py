@@ -16,6 +16,7 @@ from api.query.table import Column, Table
 
 _encode_lines = msgspec.json.Encoder().encode_lines
 _NULL = r"\N"
+_FLOATS = ("Float64", "Nullable(Float64)")
 
 
 class LinesOfRows:
@@ -75,9 +76,9 @@ def _cells(column: Column, rows: Sequence[Any]) -> Sequence[Any]:
 
 
 def prometheus(table: Table) -> LinesOfRows:
-    """Write the first number of each row as a gauge, its strings as labels."""
-    strings = [column for column in table.columns if column.type == "String"]
-    gauge = next(column for column in table.columns if column.type == "Float64")
+    """Write the first number of each row as a gauge, the strings before it as labels."""
+    place = next(n for n, column in enumerate(table.columns) if column.type in _FLOATS)
+    gauge, strings = table.columns[place], table.columns[:place]
     head = f"# HELP {gauge.name} {table.explained}\n# TYPE {gauge.name} gauge\n"
     labels = ",".join(f'{column.name}="%s"' for column in strings)
     line = f"{gauge.name}{{{labels}}} %s\n"
@@ -92,7 +93,7 @@ def prometheus(table: Table) -> LinesOfRows:
 
 def _label(column: Column, rows: Sequence[Any]) -> Sequence[str]:
     values = _escaped(list(map(column.get, rows)), "\\", r"\\")
-    return _escaped(values, '"', r"\"")
+    return _escaped(_escaped(values, '"', r"\""), "\n", r"\n")
 
 
 def _escaped(values: list[str], character: str, by: str) -> list[str]:

@@ -24,6 +24,7 @@ _ARROW: dict[str, tuple[pa.DataType, bool]] = {
     "String": (_STRING, False),
     "Nullable(String)": (_STRING, True),
     "Float64": (pa.float64(), True),
+    "Nullable(Float64)": (pa.float64(), True),
     "UInt64": (pa.uint64(), False),
 }
 #: Arrow's own pools keep what they once had.

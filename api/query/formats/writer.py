@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 
 class Summary(NamedTuple):
-    """What is known of a listing once all its rows are written."""
+    """What is known about a listing once all its rows are written."""
 
     rows: int
     rows_before_limit: int
@@ -20,7 +20,7 @@ class RowsWriter(Protocol):
     """Writes one listing: a head, rows as they come, a tail."""
 
     def head(self) -> bytes:
-        """Return what stands before the rows."""
+        """Return what precedes the rows."""
         ...
 
     def rows(self, rows: Sequence[Any]) -> bytes:
@@ -28,5 +28,5 @@ class RowsWriter(Protocol):
         ...
 
     def tail(self, summary: Summary) -> bytes:
-        """Return what was kept back, and what stands behind the rows."""
+        """Return what was kept back, and what follows the rows."""
         ...

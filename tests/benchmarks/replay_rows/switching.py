@@ -132,7 +132,10 @@ def fold(readings, into):
     counted([reading for reading in readings if reading.energy_consumed >= 0], into)
 
 vars(DEVICE_TOTALS)["fold"] = fold
-contract.views.RULES_ID = "negatives-ignored"
+views = contract.views
+views.VIEWS_OF_RULES.clear()
+views.VIEWS_OF_RULES["negatives-ignored"] = (DEVICE_TOTALS,)
+views.RULES_WITH_SERIES["off"] = views.RULES_WITH_SERIES["on"] = "negatives-ignored"
 """
 
 

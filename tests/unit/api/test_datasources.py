@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.api_doubles import Answer, Caller, ScriptedPublisher, caller_for, filled_view
+from tests.api_doubles import Caller, ScriptedPublisher, caller_for, counts, filled_view
 
 TARGET = "/v0/datasources?name=energy_consumption&mode=append"
 V1 = "/v1/datasources/energy_consumption/append"
@@ -19,21 +19,6 @@ CSV = (
     b"2025-04-30 10:11:21,d1,5,x\n2025-04-30 10:11:21,d1,five,x\n2025-04-30 10:11:21,d2,7,x\n"
 )
 ROW = b'{"timestamp":"2025-04-30 10:11:21","device_id":"d1","energy_consumed":5,"location":"x"}'
-
-
-@pytest.fixture
-def publisher() -> ScriptedPublisher:
-    return ScriptedPublisher()
-
-
-@pytest.fixture
-def caller(tmp_path: Path, publisher: ScriptedPublisher) -> Caller:
-    return caller_for(tmp_path, None, publisher)
-
-
-def counts(answer: Answer) -> tuple[int, int, int]:
-    content = answer.json()
-    return answer.status, content["successful_rows"], content["quarantined_rows"]
 
 
 def form(data: bytes, field: str = "csv", file: str = "a/readings.csv") -> bytes:
@@ -216,7 +201,7 @@ async def test_a_parquet_file_with_a_broken_page_tells_what_is_written(
     broken[second : second + 64] = b"\xff" * 64
     answer = await caller.post(TARGET + "&format=parquet", bytes(broken))
     assert counts(answer) == (400, 10_000, 0)
-    assert "the 10000 rows before that are written" in answer.json()["error"]
+    assert "the 10000 rows before it were written" in answer.json()["error"]
     assert len(publisher.rows) == 10_000
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,12 @@ import jsonschema_rs
 import pytest
 import schemathesis
 
+from api.app import create_app
 from api.auth.scopes import SCOPES
+from api.settings import ApiSettings
 from tests.api_doubles import Answer, Caller, caller_for, filled_view
 from tests.quarantine_double import MemoryLog, quarantine_record
+from tests.series_double import MemorySeries, MemorySource, Sample
 from tests.unit.api.test_routes import TABLE, send
 
 OPENAPI = "/v0/pipes/openapi.json"
@@ -20,7 +24,11 @@ OPENAPI = "/v0/pipes/openapi.json"
 async def served(tmp_path: Path, scope: str = "ADMIN", *, is_loaded: bool = True) -> Caller:
     view = await filled_view({"device_7": (1, 1), "huge": (10**308, 1)}, {"huge": (10**308, 1)})
     log = MemoryLog({0: [quarantine_record(0, 1)]})
-    return caller_for(tmp_path, view if is_loaded else None, scope=scope, quarantine=log)
+    samples = [Sample("device_7", place, second, 10**308) for place in "ab" for second in (0, 1)]
+    series = MemorySource(MemorySeries(samples))
+    return caller_for(
+        tmp_path, view if is_loaded else None, scope=scope, quarantine=log, series=series
+    )
 
 
 async def document_of(caller: Caller) -> dict[str, Any]:
@@ -71,6 +79,22 @@ async def test_answers_and_errors_are_what_the_document_says(
 
 async def test_the_document_is_where_fastapi_has_it_too(caller: Caller) -> None:
     assert (await caller.get("/openapi.json")).json() == await document_of(caller)
+
+
+async def test_the_document_is_made_once_and_holds_no_other_up(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document, makers = caller.app.openapi(), []
+
+    def made() -> dict[str, Any]:
+        makers.append(threading.current_thread())
+        return document
+
+    monkeypatch.setattr(caller.app, "openapi", made)
+    await document_of(caller)
+    assert makers != [threading.main_thread()]
+    assert len(makers) == 1
+    assert create_app(ApiSettings.load({})).openapi() is document
 
 
 async def test_the_document_has_no_answer_that_there_is_not(caller: Caller) -> None:

@@ -14,36 +14,25 @@ import zstandard
 from api.http.content_encoding import Inflater
 from api.ingest.body_rows import SLICE_ROWS, WINDOW_BYTES, split_rows
 from api.view.followed_view import ViewState
+from api.view.series_view import SeriesView
 from producer.files.compression import INPUT_BYTES
 from tests.api_doubles import (
-    Answer,
     Caller,
+    HandmadeLive,
     ScriptedPublisher,
     caller_for,
     changelog_chunk,
+    counts,
     filled_view,
     transaction,
 )
 from tests.records import reading_value
+from tests.series_records import commit, row
+from tests.unit.api.test_series_view import copy_in
 
 ROW = reading_value("device_7", "3106278102")
 BAD_ROW = b'{"timestamp": 5}'
 PRETTY = json.dumps(json.loads(ROW), indent=2).encode()
-
-
-@pytest.fixture
-def publisher() -> ScriptedPublisher:
-    return ScriptedPublisher()
-
-
-@pytest.fixture
-def caller(tmp_path: Path, publisher: ScriptedPublisher) -> Caller:
-    return caller_for(tmp_path, None, publisher)
-
-
-def counts(answer: Answer) -> tuple[int, int, int]:
-    content = answer.json()
-    return answer.status, content["successful_rows"], content["quarantined_rows"]
 
 
 async def test_one_object_is_written_under_its_device(
@@ -555,6 +544,32 @@ async def test_wait_answers_200_once_reads_show_the_row(tmp_path: Path) -> None:
     await view.apply(changelog_chunk(transaction({"device_7": (9, 2)}, 5), start=2))
     async with asyncio.timeout(5):
         assert counts(await waiting) == (200, 1, 0)
+
+
+async def test_wait_all_answers_once_reads_of_the_series_show_it_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series = SeriesView(1, 1, copy_in(tmp_path))
+    await series.resume()
+    series.become(ViewState.RUNNING)
+    monkeypatch.setattr(HandmadeLive, "series_view", series)
+    view = await filled_view({"device_7": (1, 1)}, applied_offset=5)
+    caller = caller_for(tmp_path, view, ScriptedPublisher(first_offset=5))
+    assert counts(await caller.events(ROW, "&wait=true")) == (200, 1, 0)
+    waiting = asyncio.create_task(caller.events(ROW, "&wait=all"))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    await series.apply(changelog_chunk(commit([row("device_7", 1)], 5)))
+    await series.merge()
+    async with asyncio.timeout(5):
+        assert counts(await waiting) == (200, 1, 0)
+    await series.copy.close()
+
+
+async def test_wait_all_is_wait_true_where_there_is_no_series(tmp_path: Path) -> None:
+    view = await filled_view({"device_7": (1, 1)}, applied_offset=5)
+    caller = caller_for(tmp_path, view, ScriptedPublisher(first_offset=5))
+    assert counts(await caller.events(ROW, "&wait=all")) == (200, 1, 0)
 
 
 async def test_wait_answers_202_when_it_takes_too_long(tmp_path: Path) -> None:

@@ -31,11 +31,11 @@ from api.ingest.intake import UPLOADS, UPLOADS_SHARE
 from api.ingest.sending import MOST_REFUSED
 from contract.settings import TOKENS_NAME
 from tests.api_doubles import (
-    Answer,
     Caller,
     ScriptedDelivery,
     ScriptedPublisher,
     caller_for,
+    counts,
     filled_view,
 )
 from tests.records import reading_value
@@ -44,11 +44,6 @@ ROW = reading_value("device_7", "3106278102")
 FILE = "/v0/datasources?name=energy_consumption&format=ndjson"
 TOTALS = "/v0/pipes/energy_consumption_by_device.json"
 APPEND = "DATASOURCES:APPEND:energy_consumption"
-
-
-def counts(answer: Answer) -> tuple[int, int, int]:
-    content = answer.json()
-    return answer.status, content["successful_rows"], content["quarantined_rows"]
 
 
 def another(caller: Caller, scope: str = APPEND) -> Caller:

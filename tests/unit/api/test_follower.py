@@ -2,23 +2,22 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 import pytest
 
-from api.view.changelog_follower import (
-    STALE_SECONDS,
-    ChangelogReplaced,
-    Follower,
-    PartitionsChanged,
-)
-from api.view.followed_view import ViewState
-from api.view.version_view import ViewVersionView
+from api.view.changelog_follower import STALE_SECONDS, Follower
+from api.view.followed_view import ViewState, ViewUnusable
+from api.view.resuming import ChangelogReplaced, PartitionsChanged
+from api.view.totals_view import TotalsView
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker, encode_birth, encode_marker
 from contract.device_totals import DEVICE_TOTALS
 from contract.view_versions import ViewVersion
 from kafka_io.batches.chunk import RecordChunk
 from tests.api_doubles import changelog_chunk, transaction
+from tests.totals_double import copies_in_memory
 
+LAG = "min.compaction.lag.ms"
 BIRTH = Birth("cluster", "energy_consumption", "source-id", "changelog-id", 0, "1")
 
 
@@ -68,10 +67,17 @@ class Setting:
     def __init__(self) -> None:
         self.now = 0.0
         self.reader = ScriptedReader()
+        version = ViewVersion(1, "live", 1, "1")
+        self.copies = copies_in_memory()
+        new_view = partial(TotalsView, copy=self.copies.totals_of(version))
+        self.configs = {LAG: "300000"}
         self.follower = Follower(
-            ViewVersionView, {}, ViewVersion(1, "live", 1, "1"), clock=lambda: self.now
+            new_view, {}, version, clock=lambda: self.now, configs=self.read_configs
         )
         self.follower.view.partitions[0].birth = BIRTH  # as if read before
+
+    async def read_configs(self, *_: object) -> dict[str, str]:
+        return self.configs
 
     def follow(self) -> asyncio.Task[None]:
         return asyncio.create_task(self.follower._follow(self.reader))  # type: ignore[arg-type]
@@ -88,8 +94,27 @@ def setting(monkeypatch: pytest.MonkeyPatch) -> Setting:
 
 
 def test_whoever_was_at_the_end_lately_has_missed_nothing() -> None:
-    lag_ms = int(DEVICE_TOTALS.changelog(1).configs["min.compaction.lag.ms"])
-    assert lag_ms / 2 >= STALE_SECONDS * 1_000
+    lag_ms = int(DEVICE_TOTALS.changelog(1).configs[LAG])
+    assert lag_ms == STALE_SECONDS * 2_000
+
+
+async def test_what_a_changelog_shows_that_is_compacted_too_early_is_not_served(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.view.changelog_follower.CONFIG_CHECKS", 1)
+    monkeypatch.setattr("api.view.compaction_lag.CERTAIN_SECONDS", 0)
+    setting.configs = {LAG: "0"}
+    with pytest.raises(ViewUnusable, match=f"{LAG} is 0"):
+        await setting.follow()
+    assert setting.follower.view.state is ViewState.INITIALIZING
+    setting.configs = {LAG: "300000"}
+    setting.reader.bring(1, 0)
+    task = setting.follow()
+    await setting.until(ViewState.RUNNING)
+    setting.configs = {LAG: "0"}
+    async with asyncio.timeout(5):
+        with pytest.raises(ViewUnusable, match=f"{LAG} is 0"):
+            await task
 
 
 async def test_the_view_runs_once_it_is_at_the_end_seen_at_the_start(setting: Setting) -> None:
@@ -247,8 +272,8 @@ async def test_half_a_transaction_at_the_end_is_not_shown(setting: Setting) -> N
     task = setting.follow()
     await setting.until(ViewState.RUNNING)
     view = setting.follower.view
-    assert view.total("a").readings == 1  # type: ignore[union-attr]
-    assert view.total("b") is None
+    assert view.total("a")[0].readings == 1  # type: ignore[union-attr]
+    assert view.total("b")[0] is None
     rest = [(MARKER_KEY, encode_marker(Marker(2)))]
     setting.reader.coming.put_nowait([changelog_chunk(rest, start=len(records))])
     setting.reader.end += 1
@@ -273,3 +298,39 @@ async def test_x17_totals_without_the_birth_before_them_are_not_shown(setting: S
     await setting.until(ViewState.RUNNING)
     assert setting.follower.view.problem is None
     task.cancel()
+
+
+async def test_another_process_continues_where_the_copy_ends_and_reads_the_tail_alone(
+    setting: Setting,
+) -> None:
+    records = [(BIRTH_KEY, encode_birth(BIRTH)), *transaction({"a": (5, 2)}, 1)]
+    setting.reader.coming.put_nowait([changelog_chunk(records)])
+    setting.reader.end = 3
+    task = setting.follow()
+    await setting.until(ViewState.RUNNING)
+    task.cancel()
+    await asyncio.wait([task])
+    await setting.follower.view.copy.close()
+
+    async def births(*_: object) -> dict[int, Birth]:
+        return {0: BIRTH}
+
+    version, reader = ViewVersion(1, "live", 1, "1"), ScriptedReader()
+    copy = setting.copies.totals_of(version)
+    new_view = partial(TotalsView, copy=copy)
+    follower = Follower(new_view, {}, version, births=births, configs=setting.read_configs)
+    reader.end = 3
+    task = asyncio.create_task(follower._follow(reader))  # type: ignore[arg-type]
+    async with asyncio.timeout(5):
+        await follower.view.until(ViewState.RUNNING)
+    assert reader._position == 3, "nothing was read again"
+    assert follower.view.applied_offsets() == [1]
+    reader.bring(2, 3)
+    async with asyncio.timeout(5):
+        assert await follower.view.reached({0: 2})
+    total = follower.view.total("a")[0]
+    assert total is not None
+    assert total.readings == 2
+    task.cancel()
+    await asyncio.wait([task])
+    await copy.close()

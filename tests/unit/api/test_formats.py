@@ -244,6 +244,29 @@ class Place(msgspec.Struct):
     readings: int
 
 
+def test_a_line_feed_in_a_label_is_escaped_and_text_behind_the_number_is_no_label() -> None:
+    kinds = ("String", "Nullable(Float64)", "String", "UInt64")
+    places = Table(dict(zip(Place.__struct_fields__, kinds, strict=True)), explained="By place.")
+    writer = catalogue.FORMATS["prometheus"].writer(places)
+    lines = writer.head() + writer.rows([Place('a\n"b', 1.5, "1.5", 3), Place("c", None, "1", 1)])
+    (family,) = text_string_to_metric_families(lines.decode())
+    assert [sample.labels for sample in family.samples] == [
+        {"location": 'a\n"b'},
+        {"location": "c"},
+    ]
+
+
+def test_the_schema_of_several_tables_takes_rows_of_each() -> None:
+    one = Table({"a": "String", "b": "Float64", "c": "String"})
+    two = Table({"a": "String", "b": "Nullable(Float64)", "c": "Nullable(String)", "d": "UInt64"})
+    schema = catalogue.FORMATS["json"].schema(one, two)
+    assert schema["properties"]["meta"] == {"enum": [one.meta, two.meta]}
+    row = schema["properties"]["data"]["items"]
+    assert row["required"] == ["a", "b", "c"]
+    assert row["properties"]["c"] == {"type": ["string", "null"]}
+    assert row["properties"]["d"]["minimum"] == 0
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_any_table_is_written_in_every_format(form: str) -> None:
     kinds = ("String", "Float64", "Nullable(String)", "UInt64")

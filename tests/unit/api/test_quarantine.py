@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-import api.query.quarantine_log
+import api.query.shown_records
 from api.query.quarantine_log import PAUSE_BYTES, RECORD_BYTES, Page, QuarantineLog
 from contract.decoding import decode_readings
 from contract.errors import InvalidReading
@@ -199,14 +199,14 @@ async def test_b24_reading_far_back_lets_others_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = 0
-    decode = api.query.quarantine_log.decode_quarantined
+    decode = api.query.shown_records.decode_quarantined
 
     def counting(value: bytes | None) -> Any:
         nonlocal read
         read += 1
         return decode(value)
 
-    monkeypatch.setattr("api.query.quarantine_log.decode_quarantined", counting)
+    monkeypatch.setattr("api.query.shown_records.decode_quarantined", counting)
     caller = await caller_of(tmp_path, [quarantine_record(n, n) for n in range(12_000)])
     asked = asyncio.create_task(caller.get(f"{PIPE}?offset=9000&limit=10"))
     most = 0

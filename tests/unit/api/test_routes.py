@@ -3,6 +3,7 @@
 A request is made from what the document says: the examples of its parameters and body.
 """
 
+from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from fastapi.routing import APIRoute
 
 from api.app import create_app
 from api.auth.scopes import SCOPES, granting
+from api.errors import ClientGone
 from api.settings import ApiSettings
 from tests.api_doubles import Answer, Caller, caller_for, filled_view
+from tests.series_double import MemorySeries, MemorySource
 
 PIPES = "/v0/pipes/energy_consumption"
 READ_TOTALS = {"ADMIN", "PIPES:READ:*", "PIPES:READ:energy_consumption_by_device"}
@@ -39,10 +42,16 @@ TABLE: dict[tuple[str, str], set[str]] = {
         "DATASOURCES:READ:energy_consumption",
     },
     ("GET", "/v0/devices/{device_id}"): READ_TOTALS,
+    ("GET", f"{PIPES}_by_device/stream"): READ_TOTALS,
     ("GET", f"{PIPES}_quarantine.json"): READ_QUARANTINE,
     ("GET", f"{PIPES}_quarantine"): READ_QUARANTINE,
     **{
-        (method, f"{PIPES}_by_device{extension}"): READ_TOTALS
+        (method, f"{PIPES}_{pipe}{extension}"): {
+            "ADMIN",
+            "PIPES:READ:*",
+            f"PIPES:READ:energy_consumption_{pipe}",
+        }
+        for pipe in ("by_device", "over_time", "by_location")
         for method in ("GET", "POST")
         for extension in (
             "",
@@ -115,7 +124,24 @@ async def send(caller: Caller, method: str, path: str) -> Answer:
         headers["content-type"] = media_type
         body = str(described.get("example", "")).encode()
         break
-    return await caller.request(method, f"{target}?{urlencode(query)}", headers=headers, body=body)
+    # A stream has no end but the client's.
+    gone = gone_after(3) if path.endswith("/stream") else None
+    return await caller.request(
+        method, f"{target}?{urlencode(query)}", headers=headers, body=body, before_send=gone
+    )
+
+
+def gone_after(messages: int) -> Callable[[], Awaitable[None]]:
+    """A client that goes away when it has taken these."""
+    left = messages
+
+    async def go() -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise ClientGone
+
+    return go
 
 
 @pytest.mark.parametrize("scope", SCOPES)
@@ -123,7 +149,8 @@ async def send(caller: Caller, method: str, path: str) -> Answer:
 async def test_h9_h10_a_route_needs_its_scope(
     tmp_path: Path, name: tuple[str, str], scope: str
 ) -> None:
-    caller = caller_for(tmp_path, await filled_view({"device_7": (1, 1)}), scope=scope)
+    view = await filled_view({"device_7": (1, 1)})
+    caller = caller_for(tmp_path, view, scope=scope, series=MemorySource(MemorySeries()))
     answer = await send(caller, *name)
     if TABLE[name] and scope not in TABLE[name]:
         assert answer.status == 403

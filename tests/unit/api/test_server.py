@@ -12,7 +12,8 @@ from starlette.responses import Response
 
 from api.errors import StartRefused
 from api.http.routing import DirectRoute
-from api.server import ApiServer, bind
+from api.listening import bind
+from api.server import ApiServer
 from api.settings import ApiSettings
 from tests.api_doubles import Caller, ScriptedPublisher, caller_for, filled_view
 from tests.records import reading_value

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from api.query.period import BadMoment, quarter_at_or_after, quarter_at_or_before
+from api.query.period import BadMoment, Moment, parse_moment
 from api.query.time_buckets import QUARTER_SECONDS, edges
 from api.query.time_zones import VERSION, UnknownZone, parse_zone
 
@@ -17,7 +17,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def starts(interval: str, name: str, start: str, end: str) -> list[str]:
     """Beginnings of the buckets of a period, as an answer shows them; the last is its end."""
     zone = parse_zone(name)
-    first, last = quarter_at_or_before(start, zone), quarter_at_or_after(end, zone)
+    first, last = parse_moment(start, zone).rounded_down(), parse_moment(end, zone).rounded_up()
     found = edges(interval, zone, first, last)
     return [(EPOCH + edge * QUARTER).astimezone(zone).isoformat() for edge in found]
 
@@ -26,7 +26,10 @@ def hours(name: str, day: str, next_day: str) -> float:
     """How long a local day is."""
     zone = parse_zone(name)
     first, last = edges(
-        "day", zone, quarter_at_or_before(day, zone), quarter_at_or_before(next_day, zone)
+        "day",
+        zone,
+        parse_moment(day, zone).rounded_down(),
+        parse_moment(next_day, zone).rounded_down(),
     )
     return (last - first) / 4
 
@@ -157,8 +160,29 @@ def test_an_empty_period_has_no_bucket() -> None:
 )
 def test_a_moment_is_read_in_the_zone(text: str, name: str, down: str, up: str) -> None:
     zone = parse_zone(name)
-    assert (EPOCH + quarter_at_or_before(text, zone) * QUARTER).isoformat() == down
-    assert (EPOCH + quarter_at_or_after(text, zone) * QUARTER).isoformat() == up
+    moment = parse_moment(text, zone)
+    assert (EPOCH + moment.rounded_down() * QUARTER).isoformat() == down
+    assert (EPOCH + moment.rounded_up() * QUARTER).isoformat() == up
+
+
+def test_days_that_begin_within_a_quarter_have_no_quarter_in_common() -> None:
+    # 44 min 30 s behind UTC until 1972.
+    monrovia = parse_zone("Africa/Monrovia")
+    noon = parse_moment("1971-05-02", monrovia)
+    assert noon.second % QUARTER_SECONDS != 0
+    assert noon.rounded_up() == noon.rounded_down()
+    assert starts("day", "Africa/Monrovia", "1971-05-01", "1971-05-02") == [
+        "1971-04-30T23:45:30-00:44:30",
+        "1971-05-01T23:45:30-00:44:30",
+    ]
+
+
+def test_moments_are_told_apart_to_the_nanosecond() -> None:
+    first, second = (parse_moment(f"2025-04-30T10:15:00.{each}", UTC) for each in ("05", "1"))
+    assert first.is_before(second)
+    assert not second.is_before(first)
+    assert not first.is_before(first)
+    assert not Moment(0, 0).is_before(Moment(0, 0, is_day=True))
 
 
 @pytest.mark.parametrize(
@@ -167,7 +191,7 @@ def test_a_moment_is_read_in_the_zone(text: str, name: str, down: str, up: str) 
 )
 def test_another_text_is_refused(text: str) -> None:
     with pytest.raises(BadMoment):
-        quarter_at_or_before(text, UTC)
+        parse_moment(text, UTC)
 
 
 @pytest.mark.parametrize(

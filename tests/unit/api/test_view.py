@@ -3,19 +3,20 @@
 import asyncio
 import time
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from api.query.listing import Query, rows_of
 from api.view.device_totals import served, total_of
-from api.view.followed_view import WAITERS_SWEPT, ViewState
-from api.view.layered_map import LayeredMap
-from api.view.snapshot import ViewSnapshot
-from api.view.version_view import ViewVersionView
+from api.view.followed_view import ViewState
+from api.view.partition_view import WAITERS_SWEPT
+from api.view.stored_total import served_total
+from api.view.totals_copy.copy import TotalsCopy
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker, encode_birth, encode_marker
 from contract.device_totals import encode_total, is_part_total
 from contract.errors import CorruptRecord
 from tests.api_doubles import changelog_chunk, filled_view, transaction
+from tests.totals_double import FedView
 
 BIRTH = Birth("cluster", "energy_consumption", "source-id", "changelog-id", 0, "1")
 
@@ -24,75 +25,62 @@ async def test_records_are_held_back_until_their_marker() -> None:
     view = await filled_view({"a": (1, 1), "b": (1, 1)}, applied_offset=1)
     records = transaction({"a": (5, 2), "b": (7, 2)}, 3)
     for place, record in enumerate(records):
-        assert view.total("a") == total_of(b"a", [b"1 1 1"])
-        assert view.total("b") == total_of(b"b", [b"1 1 1"])
+        assert view.total("a")[0] == total_of(b"a", [b"1 1 1"])
+        assert view.total("b")[0] == total_of(b"b", [b"1 1 1"])
         assert view.applied_offsets() == [1]
         await view.apply(changelog_chunk([record], start=10 + place))
-    assert view.total("a") == total_of(b"a", [b"1 2 5"])
-    assert view.total("b") == total_of(b"b", [b"1 2 7"])
+    assert view.total("a")[0] == total_of(b"a", [b"1 2 5"])
+    assert view.total("b")[0] == total_of(b"b", [b"1 2 7"])
     assert view.applied_offsets() == [3]
 
 
-async def test_no_reader_between_two_awaits_sees_half_a_transaction(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("api.view.layered_map.SMALL", 100)
-    monkeypatch.setattr("api.view.version_view.SMALL", 100)
-    names = [f"device_{number}" for number in range(1_000)]
-    view = await filled_view(dict.fromkeys(names, (1, 1)), applied_offset=0)
-    seen = set()
-    applying = True
-
-    async def read() -> None:
-        while applying:
-            rows = [row for some in rows_of(view, Query(offset=0)) for row in some]
-            seen.add((len(rows), *{row.total_energy_consumed for row in rows}))
-            await asyncio.sleep(0)
-
-    reader = asyncio.create_task(read())
-    for turn in (2, 3):
-        change = transaction(dict.fromkeys([*names, f"new_{turn}"], (turn, turn)), turn)
-        await view.apply(changelog_chunk(change, start=turn * 100_000))
-        await view.merge()
-        await asyncio.sleep(0)
-    applying = False
-    await reader
-    # new_2 keeps its total when the next transaction leaves it alone.
-    assert (len(names), 1) in seen
-    assert (len(names) + 1, 2) in seen
-    assert all(
-        each in {(len(names), 1), (len(names) + 1, 2)} or each[0] == len(names) + 2 for each in seen
-    )
-
-
-async def test_a_listing_that_is_read_slowly_shows_one_moment() -> None:
+async def test_a_moment_shows_whole_transactions_however_long_it_is_read() -> None:
     names = [f"device_{number:05}" for number in range(3_000)]
     view = await filled_view(dict.fromkeys(names, (1, 1)), applied_offset=0)
-    with ViewSnapshot(view) as snapshot:
+    with view.snapshot() as totals:
         rows = []
-        for turn, some in enumerate(rows_of(snapshot, Query()), 1):
-            rows += some
-            change = dict.fromkeys([*names, f"device_0000{turn}x"], (turn + 1, 2))
-            await view.apply(changelog_chunk(transaction(change, turn), start=turn * 10_000))
-            await view.merge()
-        assert [row.device_id for row in rows] == names
-        assert {row.total_energy_consumed for row in rows} == {1}
-    for _ in range(5):
-        await view.merge()
-    assert view.partitions[0].rows.depth == 1
-    assert view.total(names[0]).readings == 2  # type: ignore[union-attr]
+        for turn, row in enumerate(totals.by_device(), 1):
+            rows.append(row)
+            if turn % 1_000 == 0:
+                change = dict.fromkeys([*names, f"device_0000{turn}x"], (turn + 1, 2))
+                await view.apply(changelog_chunk(transaction(change, turn), start=turn * 10_000))
+        assert [device.decode() for device, _ in rows] == names
+        assert {served_total(stored) for _, stored in rows} == {1}
+        assert totals.applied_offsets == [0]
+    assert view.devices == 3_003
+    assert view.total(names[0])[0].readings == 2  # type: ignore[union-attr]
+
+
+async def test_markers_are_passed_when_rows_can_be_read_and_never_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    view = await filled_view({"a": (1, 1)}, applied_offset=0)
+    shown: list[tuple[list[int], list[int]]] = []
+    plain = TotalsCopy.write
+
+    def write(copy: TotalsCopy, commits: Any) -> None:
+        shown.append((view.applied_offsets(), copy.markers()[0].applied_offset))
+        plain(copy, commits)
+        shown.append((view.applied_offsets(), copy.markers()[0].applied_offset))
+        # Who reads just now is told of which offsets it is.
+        assert view.total("a") == (total_of(b"a", [b"1 2 2"]), [7])
+
+    monkeypatch.setattr(TotalsCopy, "write", write)
+    await view.apply(changelog_chunk(transaction({"a": (2, 2)}, 7), start=9))
+    assert shown == [([0], 0), ([0], 7)]
+    assert view.applied_offsets() == [7]
 
 
 async def test_part_totals_of_a_device_are_added_exactly() -> None:
     view = await filled_view({"a": (Decimal("0.1"), 1)}, {"a": (Decimal("0.2"), 2)})
-    total = view.total("a")
+    total = view.total("a")[0]
     assert total is not None
     assert (total.total_energy_consumed_exact, total.readings) == ("0.3", 3)
     assert view.devices == 1
 
 
 async def test_birth_and_marker_are_remembered() -> None:
-    view = ViewVersionView(1, 1)
+    view = FedView(1, 1)
     marker = Marker(7, counted=5, quarantined=3, newest_ms=1_000)
     await view.apply(
         changelog_chunk([(BIRTH_KEY, encode_birth(BIRTH)), (MARKER_KEY, encode_marker(marker))])
@@ -122,7 +110,7 @@ async def test_birth_and_marker_are_remembered() -> None:
 async def test_a_record_that_is_not_ours_is_refused(
     record: tuple[bytes | None, bytes | None],
 ) -> None:
-    view = ViewVersionView(1, 1)
+    view = FedView(1, 1)
     with pytest.raises(CorruptRecord):
         await view.apply(changelog_chunk([record, *transaction({}, 1)]))
 
@@ -186,7 +174,7 @@ async def test_b14_who_waits_no_longer_is_forgotten() -> None:
 
 
 async def test_a_state_can_be_awaited() -> None:
-    view = ViewVersionView(1, 1)
+    view = FedView(1, 1)
     waiting = asyncio.create_task(view.until(ViewState.RUNNING))
     await asyncio.sleep(0)
     view.become(ViewState.CATCHING_UP)
@@ -197,23 +185,24 @@ async def test_a_state_can_be_awaited() -> None:
         await waiting
 
 
-def test_a_pinned_layer_is_never_changed() -> None:
-    layers = LayeredMap()
-    layers.apply({b"a": b"1"})
-    first = layers.snapshot()
-    layers.apply({b"a": b"2"})
-    second = layers.snapshot()
-    merging = layers.merge()
-    layers.apply({b"a": b"3", b"b": b"3"})
-    for _ in merging:
-        pass
-    assert [each.get_many([b"a"]) for each in (first, second, layers)] == [[b"1"], [b"2"], [b"3"]]
-    assert [each.get_many([b"b"]) for each in (first, second, layers)] == [[None], [None], [b"3"]]
-    layers.release(first)
-    layers.release(second)
-    for _ in layers.merge():
-        layers.apply({b"c": b"4"})
-    while layers.depth > 1:
-        for _ in layers.merge():
-            pass
-    assert (layers.get(b"a"), layers.get(b"c")) == (b"3", b"4")
+async def test_ages_are_counted_of_readings_that_come_while_the_view_is_served() -> None:
+    view = FedView(1, 1)
+    published_ms = int(time.time() * 1000) - 7_000
+
+    async def commit(applied_offset: int, counted: int) -> None:
+        marker = Marker(applied_offset, counted, newest_ms=published_ms)
+        record = (MARKER_KEY, encode_marker(marker))
+        await view.apply(changelog_chunk([record], start=applied_offset))
+
+    await commit(0, 100)
+    assert view.partitions[0].ages is None, "what is loaded was seen by readers long ago"
+    view.become(ViewState.RUNNING)
+    view.extend(2)
+    await commit(1, 103)
+    view.become(ViewState.CATCHING_UP)
+    await commit(2, 104)
+    ages = view.partitions[0].ages
+    assert ages is not None
+    assert dict(ages.buckets()) | {"5.0": 0, "10.0": 4, "+Inf": 4} == dict(ages.buckets())
+    assert ages.sum_seconds == pytest.approx(28, abs=8)
+    assert view.partitions[1].ages is not None, "a partition that was added"

@@ -1,6 +1,7 @@
 """The `energy` command as a user types it: help, exit codes, one line for an error."""
 
 import errno
+import gc
 import json
 import os
 import re
@@ -186,6 +187,16 @@ def test_help_does_not_load_what_it_does_not_need() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_imports_are_seldom_searched_for_garbage() -> None:
+    code = (
+        "import atexit, gc, sys; from cli.app import main; sys.argv = ['energy', '--version']; "
+        "atexit.register(lambda: print(gc.get_threshold()[0])); main()"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout.splitlines()[-1]) == cli.OBJECTS_OF_IMPORTS > gc.get_threshold()[0]
 
 
 def test_a_taken_api_port_is_one_line_before_anything_starts(

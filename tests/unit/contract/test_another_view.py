@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from api.view.followed_view import FollowedView
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker, encode_birth, encode_marker
 from contract.device_totals import DEVICE_TOTALS
 from contract.errors import CorruptRecord
 from contract.view_versions import Views, ViewVersion
-from contract.views import RULES_ID, VIEWS_OF_RULES
+from contract.views import DEFAULT_RULES, VIEWS_OF_RULES
 from kafka_io.batches.chunk import RecordChunk
 from operations.settings import TopicSettings
 from operations.topics.declared import declared_topics
@@ -26,15 +25,16 @@ from stream_app.partition.fold_state import PartitionFold
 from stream_app.partition.pending import Transaction
 from stream_app.store.rocksdb_store import PartitionStore, open_database
 from tests.first_letters import FIRST_LETTERS
+from tests.memory_view import MemoryView
 from tests.records import HandmadeRecord, chunk_of, reading_value
 
-BIRTH = Birth("cluster", "readings", "readings-id", "changelog-id", 0, RULES_ID)
+BIRTH = Birth("cluster", "readings", "readings-id", "changelog-id", 0, DEFAULT_RULES)
 
 
 @pytest.fixture
 def listed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one entry that another view takes."""
-    monkeypatch.setitem(VIEWS_OF_RULES, RULES_ID, (DEVICE_TOTALS, FIRST_LETTERS))
+    monkeypatch.setitem(VIEWS_OF_RULES, DEFAULT_RULES, (DEVICE_TOTALS, FIRST_LETTERS))
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ async def test_another_view_is_folded_committed_recovered_and_followed(
         HandmadeRecord(0, encode_birth(BIRTH), BIRTH_KEY),
         HandmadeRecord(1, marker, MARKER_KEY),
     ]
-    view = FollowedView(FIRST_LETTERS, 1, 2)
+    view = MemoryView(FIRST_LETTERS, 1, 2)
     offset = 2
     for values in (["a1", "a2", "b1"], ["a3", "ü1"]):
         fold.accept(chunk_of(fold.next_offset, [*map(reading_value, values), b"bad"]))
@@ -107,11 +107,11 @@ def test_a_view_commits_by_its_own_clock() -> None:
 
 @pytest.mark.usefixtures("listed")
 def test_each_view_of_a_version_has_a_changelog_and_writers_of_its_own() -> None:
-    views = Views(1, {1: ViewVersion(1, "live", 2, RULES_ID)})
+    views = Views(1, {1: ViewVersion(1, "live", 2, DEFAULT_RULES)})
     names = [topic.name for topic in declared_topics(TopicSettings(), 1, views)]
     assert names[-2:] == ["energy-v1-device_totals-changelog", "energy-v1-first_letters-changelog"]
-    writers = [view.transactional_id(1, 0) for view in VIEWS_OF_RULES[RULES_ID]]
-    writers += [view.probe_transactional_id(1, 0) for view in VIEWS_OF_RULES[RULES_ID]]
+    writers = [view.transactional_id(1, 0) for view in VIEWS_OF_RULES[DEFAULT_RULES]]
+    writers += [view.probe_transactional_id(1, 0) for view in VIEWS_OF_RULES[DEFAULT_RULES]]
     assert writers == [
         "energy-v1-0",
         "energy-v1-first_letters-0",
@@ -122,12 +122,13 @@ def test_each_view_of_a_version_has_a_changelog_and_writers_of_its_own() -> None
 
 @pytest.mark.usefixtures("listed")
 def test_all_views_of_a_version_are_born_in_one_transaction() -> None:
-    names = [view.changelog(2).name for view in VIEWS_OF_RULES[RULES_ID]]
+    names = [view.changelog(2).name for view in VIEWS_OF_RULES[DEFAULT_RULES]]
     topic = SimpleNamespace(topic_id="id", partitions=2)
     cluster: Any = SimpleNamespace(
         topics=lambda asked: dict.fromkeys(asked, topic), cluster_id=lambda: "cluster"
     )
-    born = births._changelog_records(births.plan(cluster, 2, [0, 5], "building"))
+    version = ViewVersion(2, "building", 2, DEFAULT_RULES)
+    born = births._changelog_records(births.plan(cluster, version, [0, 5]))
     assert [(record.topic, record.partition, record.key) for record in born] == [
         (name, partition, key)
         for name in names

@@ -41,6 +41,8 @@ def test_what_is_declared_is_good() -> None:
         (QUARANTINE.name, "retention.ms", "1000", False),
         (TABLE, "cleanup.policy", "delete", True),
         (TABLE, "cleanup.policy", "compact,delete", True),
+        (TABLE, "min.compaction.lag.ms", "0", True),
+        (TABLE, "min.compaction.lag.ms", "299999", True),
     ],
 )
 def test_a_topic_that_does_not_keep_is_named_with_the_cure(
@@ -50,6 +52,11 @@ def test_a_topic_that_does_not_keep_is_named_with_the_cure(
     assert found.refuses is refuses
     assert found.line.startswith(f"{topic}: {name} is {value}")
     assert f"kafka-configs.sh --alter --topic {topic} --add-config {name}=" in found.line
+
+
+@pytest.mark.parametrize("lag", ["300000", "86400000"])
+def test_a_changelog_that_waits_longer_for_its_readers_is_as_good(lag: str) -> None:
+    assert judge_keeping(with_config(TABLE, "min.compaction.lag.ms", lag), TABLE) == []
 
 
 @pytest.mark.parametrize("topic", [READINGS.name, TABLE])

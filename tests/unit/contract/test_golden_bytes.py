@@ -11,11 +11,12 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
-from contract import changelog, device_totals, topics, view_versions
-from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker
+from contract import before_rows, changelog, device_totals, hour_rows, topics, view_versions
+from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker, RolledUp
 from contract.decoding import validate
 from contract.device_totals import DEVICE_TOTALS
 from contract.errors import CorruptRecord, InvalidReading
+from contract.hour_rows import HourKey
 from contract.import_positions import (
     Position,
     decode_position,
@@ -32,6 +33,8 @@ from contract.quarantine import (
     encode_quarantined,
 )
 from contract.view_versions import Views, ViewVersion
+from tests import series_rows
+from tests.series_rows import Hour, Quarter
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "CHANGELOG_FORMAT.md"
 AT = datetime(2025, 4, 30, 10, 11, 21, tzinfo=UTC)
@@ -40,6 +43,11 @@ MARKER = b'{"applied_offset":1233,"counted":1200,"quarantined":4,"newest_ms":174
 MARKER_2 = (
     b'{"applied_offset":1233,"counted":1200,"quarantined":4,"newest_ms":1745999481000,'
     b'"previous":1200,"writer":[4000,3],"checksum":3735928559,"leader_epoch":7,"v":2}'
+)
+MARKER_3 = (
+    b'{"applied_offset":1233,"counted":1200,"quarantined":4,"newest_ms":1745999481000,'
+    b'"previous":1233,"writer":[4000,3],"checksum":3735928559,"leader_epoch":7,"v":3,'
+    b'"rolled_up":{"cutoff":485160,"rows":12}}'
 )
 MARKER_OF_A_BIRTH = (
     b'{"applied_offset":-1,"counted":0,"quarantined":0,"newest_ms":-1,'
@@ -61,6 +69,10 @@ VERSION = (
     b"version/2",
     b'{"view_version":2,"state":"building","partitions":4,"rules_id":"1","v":1}',
 )
+HOUR_KEY = b"device_7\x000485170\x00Living Room"
+HOUR = b"1 15 2790 2 250 0 0 1 -0.5"
+BEFORE_KEY = b"device_7\x00-------\x00Living Room"
+BEFORE = b"1 1745999481 1746003071 3 249.5"
 POSITION = (
     b"load/2e1c5f/0",
     b'{"next_position":1048576,"readings":8192,"quarantined":3,"owner":"f00d",'
@@ -110,6 +122,28 @@ def test_marker_and_birth_have_their_golden_bytes():
     assert changelog.decode_birth(BIRTH) == birth
 
 
+def test_a_marker_says_what_is_rolled_up_in_version_3():
+    marker = Marker(
+        1233,
+        1200,
+        4,
+        1_745_999_481_000,
+        1233,
+        (4_000, 3),
+        3_735_928_559,
+        7,
+        v=3,
+        rolled_up=RolledUp(485_160, 12),
+    )
+    assert changelog.encode_marker(marker) == MARKER_3
+    assert changelog.decode_marker(MARKER_3) == marker
+    assert marker.cutoff == 485_160
+    assert Marker(-1).cutoff == 0
+    # Whoever signs it keeps the cutoff.
+    signed = changelog.decode_marker(changelog.encode_marker(marker.signed_by((4_001, 0))))
+    assert (signed.cutoff, signed.writer) == (485_160, (4_001, 0))
+
+
 def test_a_marker_of_version_1_is_read_forever():
     found = changelog.decode_marker(MARKER)
     assert found == Marker(1233, 1200, 4, 1_745_999_481_000, v=1)
@@ -142,12 +176,63 @@ def test_a_part_total_that_is_not_ours_is_corrupt(value: bytes):
         device_totals.decode_total(value)
 
 
-@pytest.mark.parametrize("value", [b"", b"{}", b"5", MARKER.replace(b'"v":1', b'"v":3'), b"\xff"])
+@pytest.mark.parametrize("value", [b"", b"{}", b"5", MARKER.replace(b'"v":1', b'"v":4'), b"\xff"])
 def test_a_marker_or_birth_that_is_not_ours_is_corrupt(value: bytes):
     with pytest.raises(CorruptRecord, match="marker"):
         changelog.decode_marker(value)
     with pytest.raises(CorruptRecord, match="birth"):
         changelog.decode_birth(value)
+
+
+def test_an_hour_of_the_series_has_its_golden_bytes():
+    key = HourKey("device_7", 485_170, "Living Room")
+    assert hour_rows.encode_key(key) == HOUR_KEY
+    assert hour_rows.decode_key(HOUR_KEY) == key
+    none = Quarter(0, 0)
+    hour = Hour(15, 2_790, (Quarter(250, 2), none, none, Quarter(Decimal("-0.5"), 1)))
+    assert series_rows.encode_hour(hour) == HOUR
+    assert series_rows.decode_hour(HOUR) == hour
+    assert series_rows.is_hour(HOUR)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"1 15 2790 2 250 0 0", b"2 15 2790 2 250 0 0 0", b"1 15 2790 2 0250 0 0 0", b"1 3 0.5"],
+)
+def test_another_value_is_no_hour(value: bytes):
+    assert not series_rows.is_hour(value)
+
+
+def test_what_is_before_has_its_golden_bytes():
+    key = HourKey("device_7", hour_rows.BEFORE, "Living Room")
+    assert hour_rows.encode_key(key) == BEFORE_KEY == before_rows.key_before(HOUR_KEY)
+    assert hour_rows.decode_key(BEFORE_KEY) == key
+    assert sorted([HOUR_KEY, BEFORE_KEY]) == [BEFORE_KEY, HOUR_KEY]
+    row = before_rows.Before(1_745_999_481, 1_746_003_071, 3, Decimal("249.5"))
+    assert before_rows.encode_before(row) == BEFORE
+    assert before_rows.decode_before(BEFORE) == row
+    assert before_rows.is_row(BEFORE)
+    assert before_rows.is_row(HOUR)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"1 5 6 0 0", b"1 5 6 1", b"2 5 6 1 1", b"1 05 6 1 1", b"1 5 6 1 -0", b"1 5 6 1 1 ", b""],
+)
+def test_another_value_is_not_what_is_before(value: bytes):
+    assert not before_rows.is_row(value)
+
+
+@pytest.mark.parametrize("value", [b"1 5 6 1", b"2 5 6 1 1", b"1 5 6 1 x", b"1 x 6 1 1"])
+def test_what_is_before_and_not_ours_is_corrupt(value: bytes):
+    with pytest.raises(CorruptRecord, match="before"):
+        before_rows.decode_before(value)
+
+
+@pytest.mark.parametrize("key", [b"device_7", b"device_7\x00485170\x00K", b"\x000485170\x00K"])
+def test_another_key_is_no_key_of_an_hour(key: bytes):
+    with pytest.raises(CorruptRecord):
+        hour_rows.decode_key(key)
 
 
 def test_views_have_their_golden_bytes():
@@ -310,7 +395,10 @@ def test_the_document_shows_the_golden_bytes():
         b"\\x00applied\n" + MARKER_2,
         b"\\x00applied\n" + MARKER_OF_A_BIRTH,
         b"\\x00applied\n" + MARKER,
+        b"\\x00applied\n" + MARKER_3,
         b"\\x00birth\n" + BIRTH,
+        HOUR_KEY.replace(b"\x00", b"\\x00") + b"\n" + HOUR,
+        BEFORE_KEY.replace(b"\x00", b"\\x00") + b"\n" + BEFORE,
         b"\n".join(POINTER),
         b"\n".join(VERSION),
         QUARANTINED,

@@ -7,6 +7,7 @@ import pytest
 
 from contract.errors import SettingError, echo
 from contract.kafka import KafkaSettings
+from contract.login_files import TokenFile
 from contract.settings import HomeSettings, Settings
 from operations.settings import BrokerSettings
 from producer.settings import ProducerSettings
@@ -120,6 +121,21 @@ def test_s4_sasl_that_is_incomplete_is_refused(missing: str):
     environ = {name: text for name, text in SASL.items() if name != missing}
     error = refused(environ)
     assert str(error) == f"{missing}: must be set with SASL_SSL"
+
+
+def test_s4_oauthbearer_needs_its_token_and_nothing_else(tmp_path: Path):
+    file = tmp_path / "token"
+    file.write_text("e30.e30.\n")
+    environ = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": "OAUTHBEARER"}
+    error = refused(environ)
+    assert str(error) == "KAFKA_SASL_OAUTH_TOKEN_FILE: must be set with OAUTHBEARER"
+    settings = KafkaSettings.load(environ | {"KAFKA_SASL_OAUTH_TOKEN_FILE": str(file)})
+    config = settings.for_confluent()
+    assert config["sasl.mechanism"] == "OAUTHBEARER"
+    assert config["oauth_cb"](None)[0] == "e30.e30."
+    assert "sasl.username" not in config
+    assert isinstance(settings.for_aiokafka()["sasl_oauth_token_provider"], TokenFile)
+    assert settings.in_sight == " that our token may see"
 
 
 def test_s4_password_and_file_together_are_refused(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ from confluent_kafka.admin import ConfigResource
 
 from contract.kafka import KafkaSettings
 from kafka_io.cluster import Cluster
+from kafka_io.rights import Right
 
 
 class Admin:
@@ -32,3 +34,33 @@ def test_each_of_three_brokers_is_asked(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(Cluster, "_new_admin", lambda _: Admin())
     cluster = Cluster(KafkaSettings(bootstrap_servers="127.0.0.1:1"))
     assert cluster.broker_configs() == {str(n): {"min.insync.replicas": str(n)} for n in (1, 2, 3)}
+
+
+class LivingAdmin:
+    """Answers about groups as confluent_kafka's: not for a client that is gone."""
+
+    def __init__(self, *operations: str) -> None:
+        self._operations = [SimpleNamespace(name=name) for name in operations]
+
+    def describe_consumer_groups(self, names: list[str], **_: Any) -> dict[str, Any]:
+        asked, operations = weakref.ref(self), self._operations
+
+        class Answer(Future[Any]):
+            def result(self, timeout: float | None = None) -> Any:
+                assert asked() is not None, "it would wait forever"
+                return super().result(timeout)
+
+        answers = {name: Answer() for name in names}
+        for answer in answers.values():
+            answer.set_result(SimpleNamespace(authorized_operations=operations))
+        return answers
+
+
+def test_a_client_that_is_asked_about_a_group_is_kept_until_it_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Cluster, "_new_admin", lambda _: Admin())
+    monkeypatch.setattr(Cluster, "new_admin_of_living", lambda _: LivingAdmin("DESCRIBE"))
+    cluster = Cluster(KafkaSettings(bootstrap_servers="127.0.0.1:1"))
+    needed = [Right("READ", "group", "energy-v1"), Right("DESCRIBE", "group", "energy-v1")]
+    assert cluster.lacking(needed) == needed[:1]

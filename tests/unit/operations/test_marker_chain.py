@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from api.view.version_view import ViewVersionView
 from contract.changelog import MARKER_KEY, Marker, check_follows, encode_marker
 from contract.device_totals import DEVICE_TOTALS, encode_total
 from contract.errors import DoesNotFollow
-from operations.replay.comparison import ChangelogPart
+from operations.changelog.part import ChangelogPart
 from operations.views import markers as markers_module
 from stream_app.changelog.continuation import Continuation, StoreDiffers
 from stream_app.changelog.recovery import ChangelogRecovery
@@ -22,6 +21,7 @@ from stream_app.errors import PartitionRefusal
 from stream_app.store.rocksdb_store import PartitionStore, open_database
 from tests.api_doubles import changelog_chunk
 from tests.records import none_replaced
+from tests.totals_double import FedView, running_view
 
 BEFORE = Marker(9, counted=1, previous=4, writer=(4_000, 2))
 FOLLOWS = [
@@ -63,7 +63,7 @@ def store(tmp_path: Path) -> Iterator[PartitionStore]:
 @pytest.mark.parametrize("marker", FOLLOWS)
 async def test_c4_a_marker_that_follows_is_taken(marker: Marker, store: PartitionStore) -> None:
     check_follows(BEFORE, marker)
-    view = ViewVersionView(1, 1)
+    view = FedView(1, 1)
     await view.apply(changelog_chunk([*commit(BEFORE), *commit(marker)]))
     assert view.applied_offsets() == [marker.applied_offset]
     store_records(DEVICE_TOTALS, store, 0, records_of(BEFORE, marker))
@@ -78,12 +78,14 @@ def test_c4_the_refusal_names_the_writer_and_says_what_to_do() -> None:
 
 @EACH_STALE
 async def test_c4_the_api_refuses_one_that_does_not(marker: Marker, words: str) -> None:
-    view = ViewVersionView(1, 1)
+    view = await running_view()
     await view.apply(changelog_chunk(commit(BEFORE)))
     with pytest.raises(DoesNotFollow, match=f"partition 0, offset 3: .*{words}"):
         await view.apply(changelog_chunk(commit(marker), start=2))
     assert view.applied_offsets() == [9]
-    assert view.parts_of(b"a") == [encode_total(9, 1)]
+    shown, _ = view.total("a")
+    assert shown is not None
+    assert (shown.total_energy_consumed, shown.readings) == (9, 1)
 
 
 @EACH_STALE
@@ -118,7 +120,7 @@ def test_c4_commands_refuse_one_that_does_not(
     marker: Marker, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     consumer: Any = SimpleNamespace(assign=lambda _: None)
-    part = ChangelogPart(consumer, "changelog", 0)
+    part = ChangelogPart(consumer, ("changelog", 0), {})
     part._coming.extend([*commit(BEFORE), *commit(marker)])
     assert part._take_transaction()
     with pytest.raises(DoesNotFollow, match=words):
@@ -142,7 +144,7 @@ def test_c4_a_live_version_with_one_can_be_compared_and_replaced(
     marker: Marker, words: str
 ) -> None:
     consumer: Any = SimpleNamespace(assign=lambda _: None)
-    live = ChangelogPart(consumer, "changelog", 0, is_judged=False)
+    live = ChangelogPart(consumer, ("changelog", 0), {}, is_judged=False)
     live._coming.extend([*commit(BEFORE), *commit(marker)])
     assert live._take_transaction()
     assert live._take_transaction()

@@ -80,7 +80,7 @@ def test_ops_k10_status_tells_the_lag_to_a_login_that_may_not_see_configs(
     assert [(p.partition, p.lag_records) for p in found.partitions] == [(0, 3)]
     assert [line for line in found.problems if "authorization failed" in line] == [
         "configs were not checked: Kafka says: Topic authorization failed",
-        "topics were not compared with what is declared: Kafka says: Topic authorization failed",
+        "topics were not compared with their declarations: Kafka says: Topic authorization failed",
     ]
 
 
@@ -96,5 +96,5 @@ def test_ops_k9_copies_are_judged_wherever_there_could_be_some(
     there = {each: TopicOnBroker(each, "id", 1, 1) for each in (READINGS.name, name)}
     configs: dict[str, dict[str, str]] = {each: {} for each in there}
     seen = examination.Seen({str(number): {} for number in range(brokers)}, configs, [])
-    found = examination.examine_configs(seen, there, name, settings)
+    found = examination.examine_configs(seen, there, [name], settings)
     assert any("replication factor is 1" in finding.line for finding in found) is is_judged

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -11,13 +12,14 @@ from contract.errors import SettingError
 from contract.kafka import KafkaSettings
 from contract.topics import READINGS
 from kafka_io.cluster import TopicOnBroker
-from kafka_io.errors import NotReadable
+from kafka_io.errors import NotAllowed, NotReadable
 from kafka_io.log_reader import read_to_end
 from kafka_io.polling import poll
+from kafka_io.rights import Right
 from operations.backfill import source as backfill_source
 from operations.backfill.source import NO_TOPIC_ID, batches, copied, look_at, refuse_removed
+from operations.changelog.part import ChangelogPart
 from operations.errors import Refused
-from operations.replay.comparison import ChangelogPart
 from producer.pacing import Limit
 
 END = KafkaError._PARTITION_EOF
@@ -77,8 +79,6 @@ class ScriptedConsumer:
 
 PASSING = [KafkaError._TRANSPORT, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError._TIMED_OUT]
 LASTING = [
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError._AUTHENTICATION,
     KafkaError._AUTO_OFFSET_RESET,
 ]
@@ -95,7 +95,21 @@ def test_what_passes_by_itself_is_passed_over(code: int) -> None:
 @pytest.mark.parametrize("code", LASTING)
 def test_ops_k10_what_never_passes_is_told_at_once_with_its_reason(code: int) -> None:
     consumer: Any = ScriptedConsumer([Message(0, code=code)])
-    with pytest.raises(NotReadable, match=r"^t cannot be read: .*(uthori|uthent|offset)"):
+    with pytest.raises(NotReadable, match=r"^t cannot be read: .*(uthent|offset)"):
+        list(read_to_end(consumer, "t", {0: 0}))
+    assert consumer.polls == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "right"),
+    [
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, "READ of topic t"),
+        (KafkaError.GROUP_AUTHORIZATION_FAILED, "DESCRIBE of group energy-reader"),
+    ],
+)
+def test_ops_k10_a_right_that_is_missing_is_named_at_once(code: int, right: str) -> None:
+    consumer: Any = ScriptedConsumer([Message(0, code=code)])
+    with pytest.raises(NotAllowed, match=f"^not allowed: {right}; see deploy/kafka/acls.md"):
         list(read_to_end(consumer, "t", {0: 0}))
     assert consumer.polls == 1
 
@@ -109,7 +123,7 @@ def test_silence_is_told_with_the_partition() -> None:
 def test_ops_b14_a_silent_broker_is_no_unforeseen_error_of_a_comparison() -> None:
     consumer: Any = ScriptedConsumer()
     with pytest.raises(NotReadable, match="changelog, partition 3 could not be read to its end"):
-        ChangelogPart(consumer, "changelog", 3).read_to_end(0)
+        ChangelogPart(consumer, ("changelog", 3), {}).read_to_end(0)
 
 
 def test_no_more_is_taken_than_is_asked_for() -> None:
@@ -136,6 +150,9 @@ class FakeSource:
 
     def cluster_id(self) -> str:
         return self._ids[1]
+
+    def refuse_lacking(self, needed: Iterable[Right]) -> None:
+        assert [right.operation for right in needed] == ["READ"]
 
     def topics(self, names: list[str]) -> dict[str, TopicOnBroker]:
         return {name: TopicOnBroker(name, self._ids[0], 2, 1) for name in names}

@@ -96,3 +96,17 @@ def test_a_row_is_marked_by_the_id_of_the_topic_it_was_refused_in() -> None:
     on_the_way = row(b"x", __topic=None, __partition=None, __offset=None)
     assert on_the_way.origin == "energy_consumption_quarantine/3/9"
     assert on_the_way.mark == "q1/3/9"
+
+
+def test_a_field_its_sender_may_not_write_has_to_be_set() -> None:
+    value = b'{"timestamp":"2025-04-30 10:11:21","device_id":"d","energy_consumed":1,"location":5}'
+    faults = {
+        "c__error_column": ["location", "device_id"],
+        "c__error": ["not a string", "the token may not write for this device"],
+    }
+    forbidden = row(value, **faults)
+    found = mend(forbidden, read_changes(["location=Attic"]))
+    assert str(found) == "device_id: the token may not write for this device"
+    found = mend(forbidden, read_changes(["location=Attic", "device_id=d"]))
+    assert isinstance(found, Mended)
+    assert found.key == b"d"

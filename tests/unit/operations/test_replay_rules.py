@@ -12,17 +12,22 @@ from types import SimpleNamespace
 import pytest
 
 from contract.device_totals import DEVICE_TOTALS
+from contract.energy_series import ENERGY_SERIES
+from contract.hour_rows import BEFORE, HourKey, encode_key
 from contract.view_versions import Views, ViewState, ViewVersion
 from local_stack.parts import ModulePart, Part
 from local_stack.previous_view_workers import KeptVersions
 from local_stack.replay_progress import Speed, Watched, line
 from local_stack.replay_workers import Replay, ReplayOptions
 from local_stack.supervisor import Supervisor
+from operations.changelog.part import ChangelogPart, meet
+from operations.changelog.sorted_rows import sorted_rows
 from operations.replay import comparison
-from operations.replay.comparison import ChangelogPart, differing, meet
+from operations.replay.comparison import differing
 from operations.replay.positions import ReplayPartition, status_between
 from operations.replay.promotion import next_version, version_before
 from stream_app.process.rate_limiter import Pace
+from tests.series_rows import hour_row
 
 
 def views_of(*states: ViewState, rules_id: str = "1") -> Views:
@@ -149,7 +154,6 @@ class FakePart(ChangelogPart):
     """A changelog partition whose transactions are known."""
 
     def __init__(self, *applied: int) -> None:
-        self.rows = {}
         self.applied_offset = applied[0]
         self._left = list(applied[1:])
 
@@ -157,7 +161,6 @@ class FakePart(ChangelogPart):
         if not self._left:
             return False
         self.applied_offset = self._left.pop(0)
-        self.rows[b"a"] = b"1 1 %d" % self.applied_offset
         return True
 
 
@@ -172,8 +175,37 @@ def test_versions_that_never_stop_at_one_offset_are_not_compared() -> None:
 
 
 def test_keys_of_either_side_differ() -> None:
-    old, new = {b"a": b"1", b"b": b"2", b"c": b"3"}, {b"a": b"1", b"b": b"9", b"d": b"4"}
-    assert sorted(differing(old, new)) == [b"b", b"c", b"d"]
+    old = [(b"a", b"1"), (b"b", b"2"), (b"c", b"3")]
+    new = [(b"a", b"1"), (b"b", b"9"), (b"d", b"4")]
+    found = [(b"b", b"2", b"9"), (b"c", b"3", None), (b"d", None, b"4")]
+    assert list(differing(old, new)) == found
+    assert list(differing(new, old)) == [(key, after, before) for key, before, after in found]
+    assert list(differing(old, old)) == []
+
+
+def test_versions_with_different_cutoffs_differ_in_their_sums_alone(tmp_path: Path) -> None:
+    hours = dict([hour_row("a", 30, "Hall", 5, 7), hour_row("a", 31, "Hall", 1)])
+    new = dict([hour_row("a", 60, "Hall", 2), hour_row("b", 61, "", 3)])
+    before = {encode_key(HourKey("a", BEFORE, "Hall")): b"1 108000 111600 3 13"}
+    less = {encode_key(HourKey("a", BEFORE, "Hall")): b"1 108000 111600 3 12"}
+    with (
+        sorted_rows(tmp_path) as kept,
+        sorted_rows(tmp_path) as added,
+        sorted_rows(tmp_path) as off,
+    ):
+        kept.update(hours | new)
+        # Its sweep has not come to all of it.
+        added.update(hours | new)
+        added.update(before | dict.fromkeys(hours))
+        off.update(less | new)
+        as_of = [list(comparison._as_of(ENERGY_SERIES, rows, 48)) for rows in (kept, added, off)]
+    assert as_of[0] == as_of[1] == sorted((before | new).items())
+    found = list(differing(as_of[0], as_of[2]))
+    assert found == [(key, before[key], less[key]) for key in before]
+    changed = {key: ([old], [now]) for key, old, now in found if old and now}
+    told = comparison._summed(ENERGY_SERIES, changed, [])
+    assert (told.rows, told.sum, told.readings) == (1, "-1", 0)
+    assert told.examples[0].row == {"device_id": "a", "location": "Hall", "hour": "before"}
 
 
 def test_differences_are_added_over_the_partitions() -> None:
@@ -184,13 +216,34 @@ def test_differences_are_added_over_the_partitions() -> None:
         b"gone": ([b"1 1 7"], []),
     }
     found = comparison._summed(DEVICE_TOTALS, changed, [3])
-    assert (found.devices, found.sum, found.readings) == (3, "-8", -1)
-    assert [(each.device_id, each.live, each.following) for each in found.examples] == [
+    assert (found.view, found.rows, found.devices) == ("device_totals", 3, 3)
+    assert (found.sum, found.readings) == ("-8", -1)
+    assert [(each.row["device_id"], each.live, each.following) for each in found.examples] == [
         ("gone", "7", None),
         ("less", "5", "3"),
         ("new", None, "1"),
     ]
     assert found.not_compared == [3]
+
+
+def test_a_row_of_the_series_is_named_by_device_location_and_hour() -> None:
+    key = encode_key(HourKey("device_7", 485_098, "Living Room"))
+    other = encode_key(HourKey("device_7", 485_099, "Living Room"))
+    changed = {
+        # The hour's sum is the same, its quarters are not.
+        key: ([b"1 0 1000 1 5 1 2.5 0 0"], [b"1 0 1000 1 2.5 1 5 0 0"]),
+        other: ([b"1 0 9 1 5 0 0 0"], [b"1 0 9 2 6.5 0 0 0"]),
+    }
+    found = comparison._summed(ENERGY_SERIES, changed, [])
+    assert (found.rows, found.devices, found.sum, found.readings) == (2, 1, "1.5", 1)
+    assert [each.row for each in found.examples] == [
+        {"device_id": "device_7", "location": "Living Room", "hour": f"2025-05-04T{hour}:00Z"}
+        for hour in (10, 11)
+    ]
+    assert [(each.live, each.following) for each in found.examples] == [
+        ("1 0 1000 1 5 1 2.5 0 0", "1 0 1000 1 2.5 1 5 0 0"),
+        ("5", "6.5"),
+    ]
 
 
 class FakeSupervisor(Supervisor):
@@ -249,7 +302,7 @@ def test_a_part_that_has_done_its_work_is_not_started_again() -> None:
         async with asyncio.timeout(5):
             await asyncio.gather(*supervisor._tasks)
         assert part.starts == 1
-        assert lines == ["replay-0 has done its work"]
+        assert lines == ["replay-0 has finished"]
 
     asyncio.run(run())
 

@@ -87,10 +87,10 @@ def test_c1_a_note_without_content_is_the_one_of_its_path_or_of_the_build_before
     assert found({b"load/a/0": Position(note=named)}, known(one)) == b"load/a/0"
     assert found({b"load/a/0": Position(9, note=before)}, known(one)) == b"load/a/0"
     for note in (named, before):
-        with pytest.raises(LoadUnknown, match="no broken-off load of this file is known: F"):
+        with pytest.raises(LoadUnknown, match="no interrupted load of this file is known: F"):
             found({b"load/a/0": Position(9, note=note)}, other)
     os.utime(one, ns=(1, 1))
-    with pytest.raises(LoadUnknown, match="behind row 5, and it has changed since"):
+    with pytest.raises(LoadUnknown, match="after row 5, and the file has changed since"):
         found({b"load/a/0": Position(9, 4, 1, note=before)}, known(one))
 
 

@@ -14,8 +14,10 @@ from contract.decoding import decode_readings
 from contract.errors import SettingError
 from producer.client.reading_producer import ReadingProducer
 from producer.fleet.bad_values import KINDS, bad_value
-from producer.fleet.fleet import Fleet, Simulated
-from producer.fleet.simulate import Oracle, SimulateOptions
+from producer.fleet.fleet import Fleet
+from producer.fleet.oracle import Oracle
+from producer.fleet.simulate import SimulateOptions
+from producer.fleet.simulated import Simulated
 from producer.pacing import Pace
 from producer.settings import ProducerSettings
 from tests import oracle
@@ -189,7 +191,7 @@ class _HangingClient:
     """A client of librdkafka whose threads hang: it takes records and says nothing of them."""
 
     def __init__(self, configuration: dict[str, object]) -> None:
-        self.taken = 0
+        self.taken = self.purged = 0
 
     def __len__(self) -> int:
         return self.taken
@@ -203,6 +205,7 @@ class _HangingClient:
 
     def purge(self, *, blocking: bool) -> None:
         assert not blocking, "that would wait for its threads"
+        self.purged += 1
 
 
 def test_a_client_that_hangs_is_given_up_and_replaced(monkeypatch: pytest.MonkeyPatch):
@@ -282,6 +285,30 @@ def test_x57_a_client_that_cannot_be_replaced_is_told_and_tried_again(
         again = producer.open()
         again.send("readings", [b"c"])
         assert files.made[-1].taken == 1
+    finally:
+        producer.stop(0)
+
+
+def test_a_login_that_is_replaced_makes_a_new_client_and_the_former_one_finishes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("producer.client.reading_producer._LOGIN_SECONDS", 0.0)
+    file = tmp_path / "password"
+    file.write_text("first")
+    login = {"KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT", "KAFKA_SASL_MECHANISM": "PLAIN"}
+    login |= {"KAFKA_SASL_USERNAME": "energy", "KAFKA_SASL_PASSWORD_FILE": str(file)}
+    files = _Files()
+    producer = ReadingProducer(ProducerSettings.load(login), client_factory=files.client)  # type: ignore[arg-type]
+    try:
+        before = producer.open()
+        before.send("readings", [b"a"])
+        file.write_text("the next one")
+        wait_until(lambda: len(files.made) == 2, "a client with the new password")
+        after = producer.open()
+        after.send("readings", [b"b", b"c"])
+        assert [client.taken for client in files.made] == [1, 2]
+        assert files.made[0].purged == 0, "what it has under way is not recalled"
+        assert producer.problem is None
     finally:
         producer.stop(0)
 

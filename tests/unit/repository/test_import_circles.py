@@ -3,16 +3,7 @@
 import grimp
 import pytest
 
-ROOMS = (
-    "api",
-    "cli",
-    "contract",
-    "kafka_io",
-    "local_stack",
-    "operations",
-    "producer",
-    "stream_app",
-)
+from tests.rooms import ROOMS
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,14 @@
 """Files that must agree: versions, locks, the broker of `make run` and of the containers."""
 
-import json
 import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
-import jsonschema_rs
 import pytest
 import yaml
 
+from local_stack.broker.jars import jars
 from local_stack.broker.properties import server_properties
 
 ROOT = Path(__file__).parents[3]
@@ -63,7 +62,7 @@ def test_a_lock_names_no_index_and_hashes_every_package(lock: str) -> None:
 
 def test_declared_versions_are_exact_and_the_locked_ones(project: Any) -> None:
     extras = project["optional-dependencies"]
-    declared = [*project["dependencies"], *extras["dev"], *extras["build"]]
+    declared = [*project["dependencies"], *extras["local"], *extras["dev"], *extras["build"]]
     locked = pins("requirements.lock")
     for requirement in declared:
         name, _, version = requirement.partition(";")[0].partition("==")
@@ -83,23 +82,9 @@ def test_the_image_runs_on_the_versions_that_are_tested() -> None:
     assert "pytest" not in image
 
 
-def test_compose_takes_the_file(compose: Any) -> None:
-    """What `docker compose config` asks, without Docker."""
-    # github.com/compose-spec/compose-spec, Apache-2.0, as check-jsonschema 0.39.0 carries it.
-    schema = json.loads(Path(__file__).with_name("compose-spec.json").read_text())
-    errors = jsonschema_rs.validator_for(schema).iter_errors(compose)
-    assert [f"{error.instance_path}: {error.message}" for error in errors] == []
-    for service in compose["services"].values():
-        assert service.get("depends_on", {}).keys() <= compose["services"].keys()
-        sources = [volume.partition(":")[0] for volume in service.get("volumes", [])]
-        assert {each for each in sources if "/" not in each} <= compose["volumes"].keys()
-
-
 def test_the_container_broker_is_the_version_that_is_tested(compose: Any) -> None:
-    pom = (ROOT / "local_stack/broker/pom.xml").read_text()
-    version = re.search(r"<kafka\.version>(.*)</kafka\.version>", pom)
-    assert version is not None
-    assert compose["services"]["kafka"]["image"] == f"apache/kafka:{version.group(1)}"
+    (version,) = [jar.version for jar in jars() if jar.artifact == "kafka_2.13"]
+    assert compose["services"]["kafka"]["image"] == f"apache/kafka:{version}"
 
 
 def test_the_container_broker_is_set_as_the_local_one(compose: Any) -> None:
@@ -113,14 +98,6 @@ def test_the_container_broker_is_set_as_the_local_one(compose: Any) -> None:
     differ = {name for name in local if in_container.get(name) != local[name]}
     assert differ <= HOW_CLIENTS_REACH_IT | FOR_A_SMALL_MACHINE
     assert in_container.keys() <= local.keys()
-
-
-def test_containers_publish_on_loopback_only(compose: Any) -> None:
-    published = [
-        port for service in compose["services"].values() for port in service.get("ports", [])
-    ]
-    assert published
-    assert all(port.startswith("127.0.0.1:") for port in published)
 
 
 def test_one_service_builds_the_image_and_the_others_wait_for_it(compose: Any) -> None:
@@ -142,6 +119,8 @@ def test_what_serves_comes_back_after_a_restart_of_docker(compose: Any) -> None:
         "worker",
         "api",
         "simulate",
+        "prometheus",
+        "grafana",
     }
     assert set(restarts.values()) == {"unless-stopped", None}
 
@@ -151,3 +130,36 @@ def test_a_container_broker_has_a_cluster_id_that_is_not_the_images(compose: Any
     default = re.fullmatch(r"\$\{CLUSTER_ID:-([A-Za-z0-9_-]{22})\}", chosen)
     assert default is not None
     assert default[1] != "5L6g3nShT-eMCtK--X86sw"
+
+
+def test_the_workflow_builds_this_image_runs_it_confined_and_lists_what_is_in_it() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/image.yml").read_text())
+    (job,) = workflow["jobs"].values()
+    steps = job["steps"]
+    assert all(("uses" in step) != ("run" in step) for step in steps)
+    uses = [step["uses"] for step in steps if "uses" in step]
+    assert all(re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", each) for each in uses)
+    builds = [s["with"] for s in steps if s.get("uses", "").startswith("docker/build-push-action")]
+    assert {each["file"] for each in builds} == {"deploy/Dockerfile"}
+    (published,) = [each for each in builds if each.get("push")]
+    assert (published["sbom"], published["provenance"]) == (True, "mode=max")
+    arguments = set(re.findall(r"^(\w+)=", published["build-args"], re.MULTILINE))
+    image = (ROOT / "deploy/Dockerfile").read_text()
+    declared = " ".join(re.findall(r"^ARG (.+)$", image, re.MULTILINE))
+    assert arguments == set(re.findall(r"(\w+)=\S+", declared))
+    assert any(s.get("uses", "").startswith("anchore/sbom-action") for s in steps)
+    (run,) = [step["run"] for step in steps if "run" in step]
+    user = re.findall(r"^USER (\S+)$", image, re.MULTILINE)
+    assert user == ["10001:10001"]
+    assert f"--read-only --tmpfs /tmp --user {user[0]} --cap-drop ALL" in run
+
+
+def test_the_image_has_labels_and_no_installer() -> None:
+    image = (ROOT / "deploy/Dockerfile").read_text()
+    final = image.split("\nFROM ")[-1]
+    base = final.split()[0]
+    labels = dict(re.findall(r'org\.opencontainers\.image\.([a-z.]+)="([^"]*)"', final))
+    assert {"title", "description", "licenses", "version", "revision"} < labels.keys()
+    assert labels["base.name"] == f"docker.io/library/{base}"
+    assert "-slim-" in base
+    assert "pip uninstall --yes pip" in image

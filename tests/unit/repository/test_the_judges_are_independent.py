@@ -7,17 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.rooms import ROOMS
+
 TESTS = Path(__file__).parents[2]
-OURS = {
-    "api",
-    "cli",
-    "contract",
-    "kafka_io",
-    "local_stack",
-    "operations",
-    "producer",
-    "stream_app",
-}
+OURS = set(ROOMS)
 JUDGES = (
     "oracle.py",
     "kafka.py",
@@ -25,6 +18,7 @@ JUDGES = (
     "fault/fleet.py",
     "fault/follower.py",
     "fault/checker.py",
+    "fault/series_checker.py",
     "fault/http_reader.py",
     "fault/http_writer.py",
 )

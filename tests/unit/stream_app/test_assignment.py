@@ -23,6 +23,7 @@ from stream_app.ownership import assignment as ownership_module
 from stream_app.ownership import set_aside as set_aside_module
 from stream_app.ownership.assignment import Ownership
 from stream_app.ownership.set_aside import Retries, leave_if_alone
+from stream_app.partition.commit_policy import Backlog
 from stream_app.partition.pending import Transaction
 
 BIRTH = Birth("cluster", "readings", "readings-id", "changelog-id", 0, "1")
@@ -134,7 +135,7 @@ class Readings:
     def __init__(self) -> None:
         self.asked: list[Any] = []
 
-    def pause(self, partition: int) -> None:
+    async def pause(self, partition: int) -> None:
         self.asked.append(("pause", partition))
 
     async def resume(self, partition: int, offset: int) -> None:
@@ -155,7 +156,7 @@ def ownership_of(recovery: Any, nothing_left: Any = None, lineage: Any = None) -
         confirm_ground=nothing,
         nothing_left=nothing_left or (lambda _: None),
         expected_birth=BIRTH,
-        target_readings=1,
+        backlog=Backlog(1),
         new_pipe=new_pipe,
     )
 
@@ -269,7 +270,7 @@ async def test_x54_a_commit_that_kafka_refuses_has_its_partition_taken_over_anew
     source, owned = Readings(), ownership_of(recovery)
     await taken_over(owned, {0: 0, 1: 0}, {0: 20, 1: 20}, source)
     other, refused = owned.pipes[0], cast(Any, owned.pipes[1])
-    refused.refuse(PartitionRefusal(1, reason, "Kafka does not take it"))
+    await refused.refuse(PartitionRefusal(1, reason, "Kafka does not take it"))
     assert owned.refusals()[1].reason == reason
     assert source.asked == [("pause", 1)]
     # Committed after all, or by another worker meanwhile: the changelog says it.
@@ -288,7 +289,7 @@ async def test_x53_a_damaged_batch_is_asked_for_again_by_the_same_pipe(endings: 
     owned = ownership_of(Recovery({0: recovered(BIRTH), 1: recovered(BIRTH)}))
     await taken_over(owned, {0: 0, 1: 0}, {0: 20, 1: 20}, Readings())
     pipe = cast(Any, owned.pipes[1])
-    pipe.refuse(PartitionRefusal(1, "readings_damaged", "a batch is damaged"))
+    await pipe.refuse(PartitionRefusal(1, "readings_damaged", "a batch is damaged"))
     await until(lambda: pipe.resumed == 1)
     assert owned.refusals() == {}
     assert endings == []
@@ -301,28 +302,66 @@ async def test_x54_in_running_too_it_is_told_only_where_a_person_has_to_act_for_
     owned = ownership_of(Recovery({0: recovered(BIRTH), 1: recovered(BIRTH)}), told.append)
     await taken_over(owned, {0: 0, 1: 0}, {0: 20, 1: 20}, Readings())
     first, second = cast(Any, owned.pipes[0]), cast(Any, owned.pipes[1])
-    first.refuse(PartitionRefusal(0, "readings_removed", "gone"))
-    second.refuse(PartitionRefusal(1, "quarantine", "Kafka takes none"))
+    await first.refuse(PartitionRefusal(0, "readings_removed", "gone"))
+    await second.refuse(PartitionRefusal(1, "quarantine", "Kafka takes none"))
     assert told == []
-    second.refuse(PartitionRefusal(1, "readings_removed", "gone too"))
+    await second.refuse(PartitionRefusal(1, "readings_removed", "gone too"))
     assert [str(each) for each in told] == ["partition 0: gone; partition 1: gone too"]
     await owned.release()
     assert endings == []
 
 
-async def test_partitions_let_go_while_they_are_recovered_are_not_taken_over(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     def end_process(where: str, error: BaseException) -> NoReturn:
         raise AssertionError(where) from error
 
     monkeypatch.setattr(ownership_module, "end_process", end_process)
+
+
+@pytest.mark.usefixtures("never_ends")
+@pytest.mark.parametrize("again", [[], [1]])
+async def test_partitions_released_between_fence_and_recovery_are_not_taken_over(
+    again: list[int],
+) -> None:
+    """A rebalance may begin at any moment; the process that ended then kept its group waiting."""
+    recovery = Recovery({0: recovered(BIRTH), 1: recovered(BIRTH)})
+    owned = ownership_of(recovery)
+    await owned.fence([0, 1])
+    await owned.release()
+    if again:
+        await owned.fence(again)
+    await owned.recover([0, 1])
+    assert recovery.asked == []
+    await owned.recover(again)
+    assert owned.positions() == dict.fromkeys(again, 10)
+
+
+@pytest.mark.usefixtures("never_ends")
+async def test_partitions_released_while_they_are_fenced_are_not_taken_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    owned = ownership_of(Recovery({0: recovered(BIRTH)}))
+    fence = owned._claims.fence
+
+    async def released_meanwhile(partitions: list[int]) -> None:
+        await fence(partitions)
+        await owned.release()
+
+    monkeypatch.setattr(owned._claims, "fence", released_meanwhile)
+    await owned.fence([0])
+    await owned.recover([0])
+    assert owned.positions() == {}
+
+
+@pytest.mark.usefixtures("never_ends")
+async def test_partitions_let_go_while_they_are_recovered_are_not_taken_over() -> None:
     recovery = SlowRecovery()
     owned = ownership_of(recovery)
     await owned.fence([0])
     recovering = asyncio.create_task(owned.recover([0]))
     await asyncio.sleep(0)
-    await owned.release_after(nothing)
+    await owned.release()
     recovery.may_end.set()
     await recovering
     assert owned.positions() == {}
@@ -466,7 +505,7 @@ async def test_x54_a_retake_that_fails_late_is_tried_again(endings: list[str], f
     await taken_over(owned, {0: 0, 1: 0}, {0: 20, 1: 20}, source)
     pipe = cast(Any, owned.pipes[1])
     flaky.fails = True
-    pipe.refuse(PartitionRefusal(1, "quarantine", "Kafka does not take it"))
+    await pipe.refuse(PartitionRefusal(1, "quarantine", "Kafka does not take it"))
     await until(lambda: not flaky.fails)
     assert owned.forgotten() == []
     await until(lambda: 1 in owned.refusals())
@@ -491,7 +530,7 @@ async def test_x53_a_damaged_batch_that_cannot_be_asked_for_now_is_asked_for_aga
         await source.resume(1, 10)
 
     pipe.resume, source.fails = resume, True
-    pipe.refuse(PartitionRefusal(1, "readings_damaged", "a batch is damaged"))
+    await pipe.refuse(PartitionRefusal(1, "readings_damaged", "a batch is damaged"))
     await until(lambda: not source.fails)
     await until(lambda: 1 in owned.refusals())
     await until(lambda: source.asked[-1] == ("resume", 1, 10))
@@ -517,9 +556,9 @@ async def test_x56_of_two_retakes_at_once_neither_opens_the_other_before_it_is_j
     found = {p: recovered(BIRTH, checksum=7, leader_epoch=1) for p in range(3)}
     owned = ownership_of(Recovery(found), lineage=readings)
     await taken_over(owned, dict.fromkeys(range(3), 0), dict.fromkeys(range(3), 20), source)
-    cast(Any, owned.pipes[1]).refuse(PartitionRefusal(1, "quarantine", "no"))
+    await cast(Any, owned.pipes[1]).refuse(PartitionRefusal(1, "quarantine", "no"))
     await readings.asked.wait()
-    cast(Any, owned.pipes[2]).refuse(PartitionRefusal(2, "quarantine", "no"))
+    await cast(Any, owned.pipes[2]).refuse(PartitionRefusal(2, "quarantine", "no"))
     await until(lambda: ("resume", 2, 10) in source.asked)
     assert sorted(owned.pipes) == [0, 2]
     readings.may_answer.set()
@@ -539,7 +578,7 @@ async def test_x54_what_is_set_aside_is_logged_once_however_often_it_is_tried_ag
     source, owned = Readings(), ownership_of(Recovery(found))
     await taken_over(owned, dict.fromkeys(range(3), 0), dict.fromkeys(range(3), 20), source)
     for tries in range(1, 4):
-        cast(Any, owned.pipes[2]).refuse(PartitionRefusal(2, "quarantine", "no"))
+        await cast(Any, owned.pipes[2]).refuse(PartitionRefusal(2, "quarantine", "no"))
         await until(lambda tries=tries: len(source.asked) == 2 * tries)
     told = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
     assert told == ["partition 1: it has no birth record", "partition 2: no"]
@@ -554,7 +593,7 @@ async def test_x54_a_partition_that_is_neither_worked_on_nor_set_aside_is_named(
     await taken_over(owned, {0: 0, 1: 0}, {0: 20, 1: 20}, Readings())
     del owned.pipes[1]
     assert owned.forgotten() == [1]
-    assert owned.not_ready_because() == ["partition 1 is not worked on, and nobody knows why"]
+    assert owned.not_ready_because() == ["partition 1 is not worked on, for no known reason"]
     await owned.release()
     assert endings == []
 

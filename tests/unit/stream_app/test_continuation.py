@@ -198,7 +198,7 @@ class Log:
 
     async def chunks(self, _: float) -> list[Any]:
         some = [record for record in self.records if record.offset >= self.position_]
-        return [SimpleNamespace(partition=0, records=some)]
+        return [SimpleNamespace(partition=0, records=some, next_offset=self.end)]
 
     async def position(self, _: int) -> int:
         return self.end

@@ -86,7 +86,7 @@ def started(single: SingleBatches, epoch: int = 3, clock: Clock | None = None) -
 def test_c1_configs_that_are_not_known_or_not_right_refuse_single_batches(
     brokers: dict[str, dict[str, str]], changelog: dict[str, str], words: str | None
 ) -> None:
-    found = refused_by_configs(brokers, changelog)
+    found = refused_by_configs(brokers, {"the-changelog": changelog})
     assert (found is None) if words is None else (words in (found or ""))
 
 

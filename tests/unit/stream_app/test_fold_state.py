@@ -212,10 +212,9 @@ def test_k79_two_broken_halves_are_two_bad_records(fold: PartitionFold) -> None:
     assert len(found.quarantined) == 2
 
 
-def pending_of(*, readings: int, devices: int) -> Pending:
-    pending = Pending()
+def pending_of(*, readings: int) -> Pending:
+    pending = Pending({})
     pending.counted = readings
-    pending.deltas = {f"device_{number}": [1, 1] for number in range(devices)}
     return pending
 
 
@@ -236,13 +235,12 @@ def pending_of(*, readings: int, devices: int) -> Pending:
 def test_a_transaction_of_many_devices_waits_for_more_readings_but_not_for_ever(
     readings: int, devices: int, is_worth_one: bool
 ) -> None:
-    pending = pending_of(readings=readings, devices=devices)
-    assert pending.is_worth(1, 100) is is_worth_one
+    assert pending_of(readings=readings).is_worth(devices, 1, 100) is is_worth_one
 
 
 def test_two_transactions_are_worth_twice_the_readings() -> None:
-    assert not pending_of(readings=639, devices=20).is_worth(2, 100)
-    assert pending_of(readings=640, devices=20).is_worth(2, 100)
+    assert not pending_of(readings=639).is_worth(20, 2, 100)
+    assert pending_of(readings=640).is_worth(20, 2, 100)
 
 
 @pytest.mark.parametrize("place", [0, -1])

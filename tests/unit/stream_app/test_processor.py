@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from contract.changelog import Marker
 from contract.device_totals import DEVICE_TOTALS
+from contract.topics import READINGS
 from kafka_io.batches.chunk import BatchStamp, RecordChunk
 from stream_app.agent import fold_readings
 from stream_app.changelog.lineage import refusal
@@ -19,6 +21,7 @@ from stream_app.changelog.origin import LostOffsets
 from stream_app.changelog.writer import TransactionWriter
 from stream_app.errors import PartitionRefusal
 from stream_app.ownership import processor as pipe_module
+from stream_app.ownership.partition_of_views import PartitionOfViews
 from stream_app.ownership.processor import PartitionPipe
 from stream_app.partition import commit_policy as backlog_module
 from stream_app.partition.commit_policy import Backlog
@@ -26,7 +29,7 @@ from stream_app.partition.fold_state import PartitionFold
 from stream_app.partition.pending import Transaction
 from stream_app.process.rate_limiter import Pace
 from stream_app.store.rocksdb_store import PartitionStore
-from tests.records import chunk_of, reading_value, records_from
+from tests.records import HandmadeRecord, chunk_of, reading_value, records_from
 
 
 class RefusingWriter:
@@ -146,7 +149,7 @@ def endings(monkeypatch: pytest.MonkeyPatch) -> asyncio.Queue[BaseException]:
 
 async def add(pipe: PartitionPipe, chunk: RecordChunk, acknowledge: Any) -> None:
     """What the agent does with a chunk."""
-    owned: Any = SimpleNamespace(partition=lambda *_: pipe)
+    owned: Any = SimpleNamespace(partition=lambda *_: PartitionOfViews([pipe]))
     message = SimpleNamespace(generation_id=1)
 
     class Stream:
@@ -164,8 +167,12 @@ def pipe_of(
     source: CaughtUp | None = None,
     backlog: Backlog | None = None,
     lineage: Any = None,
+    on_refusal: Callable[[PartitionRefusal], None] = lambda _: None,
     **options: Any,
 ) -> PartitionPipe:
+    async def told(refusal: PartitionRefusal) -> None:
+        on_refusal(refusal)
+
     return PartitionPipe(
         PartitionFold(DEVICE_TOTALS, 0, Marker(applied_offset=-1)),
         cast(TransactionWriter, writer),
@@ -174,6 +181,7 @@ def pipe_of(
         generation=1,
         backlog=backlog or Backlog(100),
         lineage=lineage,
+        on_refusal=told,
         **options,
     )
 
@@ -226,6 +234,33 @@ async def test_what_comes_while_kafka_lets_no_transaction_begin_is_in_that_trans
         await acknowledged.wait()
     await pipe.close()
     assert [transaction.marker.applied_offset for transaction in writer.written] == [1]
+
+
+async def test_a_commit_counts_its_readings_by_their_age_slice_by_slice() -> None:
+    now_ms = int(time.time() * 1000)
+    old = [HandmadeRecord(0, reading_value(), timestamp=now_ms - 20_000)]
+    new = [
+        HandmadeRecord(1, reading_value(), timestamp=now_ms - 4_000),
+        HandmadeRecord(2, reading_value(), timestamp=now_ms),
+        HandmadeRecord(3, b"no reading", timestamp=now_ms),
+    ]
+    no_time = [HandmadeRecord(4, reading_value(), timestamp=7)]
+    pipe = pipe_of(HeldWriter(), WritableStore())
+    before = dict(pipe._metrics.ages.buckets())
+    pipe._writer.let_commit.set()  # type: ignore[attr-defined]
+    pipe.start()
+    acknowledged = asyncio.Event()
+    for records in (old, new, no_time):
+        start, following = records[0].offset, records[-1].offset + 1
+        chunk = RecordChunk(READINGS.name, 0, start, following, [records], now_ms)
+        await add(pipe, chunk, acknowledged.set if records is no_time else lambda: None)
+    async with asyncio.timeout(5):
+        await acknowledged.wait()
+    await pipe.close()
+    counted = {
+        bound: n - before[bound] for bound, n in pipe._metrics.ages.buckets() if n - before[bound]
+    }
+    assert counted == {"5.0": 2, "10.0": 2, "30.0": 3, "60.0": 3, "+Inf": 3}
 
 
 async def test_a_pipe_that_is_closed_while_it_waits_to_begin_writes_nothing() -> None:
@@ -371,8 +406,8 @@ async def test_x53_a_damaged_batch_sets_the_partition_aside_when_all_before_it_i
     assert pipe.applied_offset == 2
     assert pipe.fold.pending.counted == 0, "nothing behind it is folded"
     assert str(told[0]) == (
-        "partition 0: the batch of offsets 3-7 cannot be read (its checksum is wrong): bring back"
-        " an intact copy of it, by another replica or from a backup; to go on without it: energy"
+        "partition 0: the batch of offsets 3-7 cannot be read (its checksum is wrong): restore an"
+        " intact copy of it, from another replica or a backup; to continue without it: energy"
         " worker --accept-lost-offsets 0:3-7"
     )
     # A replica brings it back: it is asked for again.
@@ -383,9 +418,19 @@ async def test_x53_a_damaged_batch_sets_the_partition_aside_when_all_before_it_i
     assert endings.empty()
 
 
-@pytest.mark.parametrize("accepted", [LostOffsets(3, 7), LostOffsets(3, 6), LostOffsets(2, 7)])
-async def test_x53_a_damaged_batch_is_passed_only_where_exactly_it_is_accepted(
-    endings: asyncio.Queue[BaseException], accepted: LostOffsets
+@pytest.mark.parametrize(
+    ("accepted", "passed"),
+    [
+        (LostOffsets(3, 7), True),
+        # What is counted already is not lost: another view may lack it.
+        (LostOffsets(2, 7), True),
+        (LostOffsets(3, 6), False),
+        (LostOffsets(3, 8), False),
+        (LostOffsets(4, 7), False),
+    ],
+)
+async def test_x53_a_damaged_batch_is_passed_only_where_all_of_it_and_no_more_is_accepted(
+    endings: asyncio.Queue[BaseException], accepted: LostOffsets, passed: bool
 ) -> None:
     writer, told, done = HeldWriter(), [], asyncio.Event()
     writer.let_commit.set()
@@ -393,7 +438,7 @@ async def test_x53_a_damaged_batch_is_passed_only_where_exactly_it_is_accepted(
     pipe.start()
     await add(pipe, chunk_of(0, [reading_value()] * 3), lambda: None)
     await add(pipe, damaged(3, 7), lambda: None)
-    if accepted == LostOffsets(3, 7):
+    if passed:
         await add(pipe, chunk_of(8, [reading_value()]), done.set)
         async with asyncio.timeout(5):
             await done.wait()

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
+from contract.device_totals import DEVICE_TOTALS
 from stream_app.checks.progress_watchdog import LOOKS, Look, StuckJudge, look_at
+from stream_app.ownership.all_views import AllViews
+from tests.first_letters import FIRST_LETTERS
 
 
 def verdicts(look: Callable[[int], Look | None]) -> list[str]:
@@ -65,13 +68,15 @@ def test_whatever_explains_it_ends_nobody(look: Callable[[int], Look | None]) ->
 
 
 class Pipe:
-    applied_offset, generation = 5, 3
+    generation = 3
 
-    def __init__(self, refusal: str | None = None) -> None:
-        self.refusal = refusal
+    def __init__(self, refusal: str | None = None, *, applied: int = 5) -> None:
+        self.refusal, self.applied_offset = refusal, applied
 
 
 class Owned:
+    """What a worker has of one view."""
+
     def __init__(
         self, pipes: dict[int, Pipe], *forgotten: int, is_recovering: bool = False
     ) -> None:
@@ -100,4 +105,23 @@ class Ends:
 )
 def test_a_look_is_taken_only_of_partitions_at_work(owned: Any, found: Look | None) -> None:
     ends: Any = Ends()
-    assert look_at(owned, ends, 4) == found
+    assert look_at(AllViews({DEVICE_TOTALS: owned}), ends, 4) == found
+
+
+@pytest.mark.parametrize(
+    ("other", "applied"),
+    [
+        (Owned({1: Pipe(applied=4)}), 4),
+        (Owned({1: Pipe(applied=6)}), 5),
+        (Owned({1: Pipe("its changelog is damaged", applied=4)}), 5),
+        (Owned({}, 1), -1),
+    ],
+)
+def test_a_partition_is_judged_by_the_view_that_is_furthest_behind(
+    other: Any, applied: int
+) -> None:
+    views: Any = {DEVICE_TOTALS: Owned({1: Pipe()}), FIRST_LETTERS: other}
+    ends: Any = Ends()
+    look = look_at(AllViews(views), ends, 4)
+    assert look is not None
+    assert look.applied == {1: applied}

@@ -129,6 +129,15 @@ def test_x31_unread_offsets_that_are_gone_are_named() -> None:
         check_position(2, Marker(9), 15, 40)
 
 
+def test_x31_one_command_serves_a_view_and_another_that_is_further_behind() -> None:
+    behind = r"offsets 10-14 were removed .* and what another view lacks: .*-offsets 2:4-14$"
+    with pytest.raises(Refusal, match=behind):
+        check_position(2, Marker(9), 15, 40, all_lack_from=4)
+    for same in (10, 12):
+        with pytest.raises(Refusal, match=r"without them: .*--accept-lost-offsets 2:10-14$"):
+            check_position(2, Marker(9), 15, 40, all_lack_from=same)
+
+
 def test_no_marker_never_means_begin_at_zero() -> None:
     with pytest.raises(RestartNeeded, match="no marker"):
         require_marker(store(), 0)
@@ -139,9 +148,16 @@ def test_no_marker_never_means_begin_at_zero() -> None:
 
 @pytest.mark.parametrize(
     ("accepted", "goes_on_at"),
-    [(LostOffsets(10, 14), 15), (LostOffsets(10, 13), None), (LostOffsets(9, 14), None)],
+    [
+        (LostOffsets(10, 14), 15),
+        # What is counted already is not lost: another view may lack it.
+        (LostOffsets(4, 14), 15),
+        (LostOffsets(10, 13), None),
+        (LostOffsets(10, 15), None),
+        (LostOffsets(11, 14), None),
+    ],
 )
-def test_x31_lost_offsets_are_passed_only_when_exactly_they_are_accepted(
+def test_x31_lost_offsets_are_passed_only_when_all_of_them_and_no_later_ones_are_accepted(
     accepted: LostOffsets, goes_on_at: int | None
 ):
     if goes_on_at is None:

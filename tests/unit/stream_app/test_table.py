@@ -12,25 +12,28 @@ import pytest
 
 from contract.changelog import MARKER_KEY, Marker, encode_marker
 from contract.device_totals import DEVICE_TOTALS, encode_total
+from contract.energy_series import ENERGY_SERIES
+from contract.hour_rows import HourKey, encode_key
 from stream_app.faust_adapter.app import ChunkApp
-from stream_app.faust_adapter.table import TotalsTable
+from stream_app.faust_adapter.table import ViewTable
 
 
 @pytest.fixture
 def app(tmp_path: Path) -> Any:
     """A worker that works on partitions 0 and 1; another one has partition 2."""
-    app = ChunkApp("test", store="rocksdb://", datadir=str(tmp_path), Table=TotalsTable)
-    app.view = DEVICE_TOTALS
+    app = ChunkApp("test", store="rocksdb://", datadir=str(tmp_path), Table=ViewTable)
     app.settings = SimpleNamespace(block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20)
-    app.ownership = SimpleNamespace(is_recovering=False, pipes={0: None, 1: None})
+    owned = SimpleNamespace(is_recovering=False, pipes={0: None, 1: None})
+    app.ownership = SimpleNamespace(of={DEVICE_TOTALS: owned})
     table = app.Table(DEVICE_TOTALS.name, partitions=3, key_type=bytes, value_type=bytes)
+    table.view = DEVICE_TOTALS  # type: ignore[attr-defined]
     for partition, updates in (
         (0, [(b"device_7", encode_total(Decimal("1.5"), 2)), (b"device_8", encode_total(4, 1))]),
         (1, [(b"device_7", encode_total(Decimal("0.25"), 1))]),
         (2, [(b"device_9", encode_total(9, 1))]),
     ):
         marker = (MARKER_KEY, encode_marker(Marker(applied_offset=5)))
-        table.data.open_partition(partition, False).write([*updates, marker], 7)
+        table.data.open_partition(partition, False).write([*updates, marker], 7)  # type: ignore[attr-defined]
     return app
 
 
@@ -41,6 +44,18 @@ def test_a_device_answers_its_exact_total_over_the_partitions_of_this_worker(app
     assert b"device_9" not in totals, "another worker has its partition"
     assert dict(totals.items()) == {b"device_7": Decimal("1.75"), b"device_8": 4}
     assert (len(totals), sorted(totals)) == (2, [b"device_7", b"device_8"])
+
+
+def test_each_view_has_a_table_of_its_own(app: Any) -> None:
+    table = app.Table(ENERGY_SERIES.name, partitions=3, key_type=bytes, value_type=bytes)
+    table.view = ENERGY_SERIES
+    app.ownership.of[ENERGY_SERIES] = SimpleNamespace(is_recovering=False, pipes={1: None})
+    key = encode_key(HourKey("device_7", 484_978, "Kitchen"))
+    marker = (MARKER_KEY, encode_marker(Marker(applied_offset=5)))
+    table.data.open_partition(1, False).write([(key, b"1 5 9 1 2 0 1 0.5 0"), marker], 7)
+    assert dict(table.items()) == {key: Decimal("2.5")}
+    assert app.tables["device_totals"][b"device_7"] == Decimal("1.75")
+    assert MARKER_KEY not in table
 
 
 @pytest.mark.parametrize("key", [b"nobody", MARKER_KEY, b"__faust\0offset__"])
@@ -65,13 +80,13 @@ def test_nobody_writes_a_total_or_sends_one(
     app: Any, write: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     totals = app.tables["device_totals"]
-    monkeypatch.setattr(TotalsTable, "send_changelog", lambda *_, **__: pytest.fail("sent"))
+    monkeypatch.setattr(ViewTable, "send_changelog", lambda *_, **__: pytest.fail("sent"))
     with pytest.raises(TypeError, match="read only"):
         write(totals)
     assert totals[b"device_7"] == Decimal("1.75")
 
 
 def test_no_total_is_answered_while_the_stores_are_recovered(app: Any) -> None:
-    app.ownership.is_recovering = True
+    app.ownership.of[DEVICE_TOTALS].is_recovering = True
     with pytest.raises(RuntimeError, match="being recovered"):
         app.tables["device_totals"].get(b"device_7")

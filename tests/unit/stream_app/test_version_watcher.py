@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,10 +12,13 @@ from confluent_kafka.admin import ConfigResource, ResourceType
 
 from contract.changelog import Birth
 from contract.device_totals import DEVICE_TOTALS
+from contract.energy_series import ENERGY_SERIES
 from contract.topics import QUARANTINE, READINGS, VIEWS
 from contract.view_versions import Views, ViewVersion
-from contract.views import RULES_ID
+from contract.views import rules_with
 from kafka_io.cluster import Cluster, TopicOnBroker
+from kafka_io.errors import NotAllowed
+from kafka_io.rights import Right, not_allowed, read, write
 from stream_app.changelog.single_batches import REMEMBERED_MS, SingleBatches
 from stream_app.checks import certainty
 from stream_app.checks import preflight as doctor
@@ -25,9 +29,9 @@ from stream_app.checks.version_watcher import Watch, watch
 from stream_app.errors import Refusal, RestartNeeded, Suspicion
 from stream_app.settings import WorkerSettings
 
-CHANGELOG = DEVICE_TOTALS.changelog(1).name
-BIRTH = Birth("cluster", READINGS.name, "id-1", "id-2", -1, RULES_ID)
-GROUND = Ground(1, 2, BIRTH, quarantine_id="id-3")
+CHANGELOG, SERIES = (view.changelog(1).name for view in (DEVICE_TOTALS, ENERGY_SERIES))
+BIRTH = Birth("cluster", READINGS.name, "id-1", "id-2", -1, rules_with("off"))
+GROUND = Ground(1, 2, {DEVICE_TOTALS: BIRTH}, quarantine_id="id-3")
 SETTINGS = WorkerSettings.load({})
 
 
@@ -42,7 +46,7 @@ def topics(**partitions: int) -> dict[str, TopicOnBroker]:
 
 
 def views(partitions: int = 2) -> Views:
-    return Views(1, {1: ViewVersion(1, "live", partitions, RULES_ID)})
+    return Views(1, {1: ViewVersion(1, "live", partitions, rules_with("off"))})
 
 
 class FakeCluster:
@@ -54,9 +58,17 @@ class FakeCluster:
         self.topic_configs: dict[str, dict[str, str]] = {}
         self.brokers_asked = 0
         self.misses = 0
+        self.taken_away: list[Right] = []
 
     def brokers(self) -> int:
         return 1
+
+    def lacking(self, needed: Iterable[Right]) -> list[Right]:
+        return [right for right in needed if right in self.taken_away]
+
+    def refuse_lacking(self, needed: Iterable[Right]) -> None:
+        if missing := self.lacking(needed):
+            raise NotAllowed(not_allowed(missing))
 
     def cluster_id(self) -> str:
         return "cluster"
@@ -118,6 +130,44 @@ def test_c10_a_start_asks_again_before_it_believes_that_a_topic_is_not_there(
     cluster.views = Views()
     with pytest.raises(Refusal, match="names no live view version"):
         examined(cluster)
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        read(READINGS.name),
+        read(VIEWS.name),
+        write(QUARANTINE.name),
+        read(CHANGELOG),
+        write(CHANGELOG),
+        Right("READ", "group", "energy-v1"),
+    ],
+    ids=str,
+)
+def test_a_right_that_is_missing_ends_a_start_and_is_named(
+    cluster: FakeCluster, right: Right
+) -> None:
+    cluster.taken_away = [right]
+    with pytest.raises(NotAllowed, match=f"not allowed: {right}; see deploy/kafka/acls.md"):
+        examined(cluster)
+
+
+async def test_a_right_that_is_taken_away_ends_a_worker_that_runs(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[BaseException] = []
+
+    def end_process(_: str, error: BaseException) -> None:
+        ended.append(error)
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(watch_module, "end_process", end_process)
+    monkeypatch.setattr(watch_module, "INTERVAL_SECONDS", 0.0)
+    cluster.taken_away = [write(CHANGELOG)]
+    watched = Watch(SETTINGS, cast(Cluster, cluster), GROUND, [])
+    with pytest.raises(asyncio.CancelledError):
+        await watch(watched, lambda _: None, is_pinned=False)
+    assert str(write(CHANGELOG)) in str(ended[0])
 
 
 def test_c23_a_start_asks_for_the_brokers_configs_once(cluster: FakeCluster) -> None:
@@ -262,6 +312,41 @@ def test_x45_a_topic_that_is_another_one_is_a_suspicion_first(cluster: FakeClust
         looked(cluster, [])
 
 
+@pytest.fixture
+def both(cluster: FakeCluster) -> FakeCluster:
+    """A live version that has totals and series."""
+    cluster.views = Views(1, {1: ViewVersion(1, "live", 2, "2")})
+    cluster.present[SERIES] = TopicOnBroker(SERIES, "id-5", 2, 1)
+    return cluster
+
+
+def test_a_start_looks_at_the_changelog_of_each_view(both: FakeCluster) -> None:
+    ground = examined(both)
+    assert ground.views == (DEVICE_TOTALS, ENERGY_SERIES)
+    births = [ground.expected_births[view] for view in ground.views]
+    assert [birth.changelog_topic_id for birth in births] == ["id-2", "id-5"]
+    assert {birth.rules_id for birth in births} == {"2"}
+    both.present[SERIES] = TopicOnBroker(SERIES, "id-5", 1, 1)
+    assert examined(both).partitions == 1
+    del both.present[SERIES]
+    with pytest.raises(Refusal, match=f"there is no topic {SERIES}; it was deleted"):
+        examined(both)
+
+
+def test_what_is_wrong_with_any_view_s_changelog_is_seen_while_it_runs(both: FakeCluster) -> None:
+    ground, warnings = examined(both), list[str]()
+    both.topic_configs = {
+        SERIES: {"max.message.bytes": "1000"},
+        READINGS.name: {"retention.ms": "1000"},
+    }
+    watched = Watch(SETTINGS, cast(Cluster, both), ground, warnings)
+    asyncio.run(watched.look())
+    assert [line.split(":")[0] for line in warnings] == [READINGS.name, SERIES], "each once"
+    both.present[SERIES] = TopicOnBroker(SERIES, "other", 2, 1)
+    with pytest.raises(Suspicion, match=f"{SERIES} was deleted and created again"):
+        asyncio.run(watched.look())
+
+
 def test_c20_a_config_that_is_shown_without_its_value_is_not_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -269,5 +354,5 @@ def test_c20_a_config_that_is_shown_without_its_value_is_not_there(
     entries = {name: SimpleNamespace(value=value) for name, value in shown.items()}
     answer = {ConfigResource(ResourceType.TOPIC, "topic"): entries}
     asked = object.__new__(Cluster)
-    monkeypatch.setattr(asked, "ask", lambda _: answer, raising=False)
+    monkeypatch.setattr(asked, "ask", lambda *_: answer, raising=False)
     assert asked.configs(["topic"]) == {"topic": {"retention.ms": "5"}}

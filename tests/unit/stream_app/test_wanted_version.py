@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from contract.changelog import Birth
+from contract.device_totals import DEVICE_TOTALS
 from contract.view_versions import Views, ViewState, ViewVersion
-from contract.views import RULES_ID
+from contract.views import rules_with
 from stream_app.checks.preflight import Ground, check_wanted, wanted_version
 from stream_app.errors import Refusal, RestartNeeded, Suspicion, ViewDropped, WorkerError
 
 
-def views_of(*states: ViewState, rules_id: str = RULES_ID) -> Views:
+def views_of(*states: ViewState, rules_id: str = rules_with("off")) -> Views:
     """Versions 1, 2 ... in these states; the live one is what the pointer names."""
     versions = {
         number: ViewVersion(number, state, 4, rules_id)
@@ -22,7 +23,12 @@ def views_of(*states: ViewState, rules_id: str = RULES_ID) -> Views:
 
 
 def ground(view_version: int, *, is_pinned: bool) -> Ground:
-    return Ground(view_version, 4, Birth("c", "r", "i", "j", -1, RULES_ID), is_pinned)
+    return Ground(
+        view_version,
+        4,
+        {DEVICE_TOTALS: Birth("c", "r", "i", "j", -1, rules_with("off"))},
+        is_pinned,
+    )
 
 
 def test_a_worker_follows_the_live_version_unless_it_is_pinned() -> None:
@@ -38,7 +44,12 @@ def test_a_worker_follows_the_live_version_unless_it_is_pinned() -> None:
         (Views(), None, Refusal, "no live view version"),
         (views_of("live"), 7, Refusal, "no view version 7"),
         (views_of("live", "dropped"), 2, ViewDropped, "version 2 has been dropped"),
-        (views_of("live", rules_id="0"), None, Refusal, "follow rules 0, this program has rules 1"),
+        (
+            views_of("live", rules_id="0"),
+            None,
+            Refusal,
+            "follow rules 0, this program has rules 1 and 2",
+        ),
     ],
 )
 def test_what_it_cannot_work_on_is_named(

@@ -1,0 +1,185 @@
+"""The parent of a server of several processes: keeps them running, and ends them in order.
+
+It takes the port, so that a second server on it is refused, and serves nothing itself. Guarantees:
+none of its processes outlives it for longer than a stop takes, even where it is killed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from types import FrameType
+
+from api.listening import bind_together
+from api.processes.keeping import Kept
+from api.processes.part import Part, feed_address, metrics_directory
+from api.settings import ApiSettings
+from api.shared_metrics import DIRECTORY_VARIABLE, ParentMetrics
+from api.view.feed.receiver import short_address
+from contract.exit_codes import DONE, INTERRUPTED
+
+log = logging.getLogger("api.processes")
+
+#: What an HTTP process takes to stop, once drained, and a little.
+STOP_SECONDS = 9.3
+#: For the follower, which has nothing in flight.
+FOLLOWER_SECONDS = 0.5
+
+
+class Parent:
+    """A follower and HTTP processes, as long as the server runs."""
+
+    def __init__(
+        self,
+        follower: Kept,
+        http: Sequence[Kept],
+        *,
+        drain_seconds: float = 0.0,
+    ) -> None:
+        """Store the arguments; `run` starts them."""
+        self._follower = follower
+        self._http = http
+        self._drain_seconds = drain_seconds
+        self._signals: list[int] = []
+
+    def run(self) -> int:
+        """Keep them running until a signal, or until one asks for a person; returns the code."""
+        with self._listening() as woken:
+            code = self._keep(woken)
+            self._stop(woken)
+        return code
+
+    def _keep(self, woken: int) -> int:
+        everyone = [self._follower, *self._http]
+        while not self._signals:
+            pause = min(each.look() for each in everyone)
+            for each in everyone:
+                if each.exit_code is not None:
+                    return each.exit_code
+            self._wait(woken, pause)
+        return INTERRUPTED if self._signals[0] == signal.SIGINT else DONE
+
+    def _stop(self, woken: int) -> None:
+        """End HTTP first: until its last answer it needs what the follower tells."""
+        self._end(self._http, woken, self._drain_seconds + STOP_SECONDS)
+        self._signals[:] = [signal.SIGTERM]
+        self._end([self._follower], woken, FOLLOWER_SECONDS)
+
+    def _end(self, parts: Sequence[Kept], woken: int, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        passed_on = 0
+        signals = self._signals or [signal.SIGTERM]
+        while True:
+            for number in signals[passed_on:]:
+                for each in parts:
+                    each.signal(number)
+            passed_on = len(signals)
+            for each in parts:
+                each.look(starts=False)
+            left = deadline - time.monotonic()
+            if not any(each.is_running for each in parts):
+                return
+            if left <= 0:
+                break
+            self._wait(woken, left)
+        for each in parts:
+            if each.is_running:
+                log.warning("%s did not end in time and is killed", each.name)
+                each.kill()
+                each.look(starts=False)
+
+    @contextmanager
+    def _listening(self) -> Iterator[int]:
+        """Hear signals, and of processes that end; gives what is readable then."""
+        readable, writable = os.pipe()
+        os.set_blocking(readable, False)
+        os.set_blocking(writable, False)
+        former_fd = signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
+        former = {
+            number: signal.signal(number, self._hear)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+        }
+        try:
+            yield readable
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(former_fd)
+            os.close(readable)
+            os.close(writable)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        if number != signal.SIGCHLD:
+            self._signals.append(number)
+
+    def _wait(self, woken: int, seconds: float) -> None:
+        select.select([woken], [], [], seconds)
+        with suppress(BlockingIOError):
+            os.read(woken, 4_096)
+
+
+def run(settings: ApiSettings, environ: Mapping[str, str], *, debug: bool = False) -> int:
+    """Run API_PROCESSES HTTP processes and their follower until stopped; returns the exit code.
+
+    `settings.view_dir` is this server's alone. Raises: StartRefused, OSError.
+    """
+    assert settings.view_dir is not None
+    directory = settings.view_dir
+    numbers = _emptied(metrics_directory(directory))
+    metrics = ParentMetrics(numbers)
+    with ExitStack() as stack:
+        # Held, not listened on: the port is taken as long as the server runs.
+        stack.enter_context(bind_together(settings))
+        listener = stack.enter_context(_feed_listener(feed_address(directory)))
+        # Its other end is nobody's but ours: when we are gone, all who have this one see it.
+        leash, held = os.pipe()
+        stack.callback(os.close, held)
+        stack.callback(os.close, leash)
+
+        child_environ = dict(environ) | {DIRECTORY_VARIABLE: str(numbers)}
+
+        def kept(name: str, handle: int | None = None) -> Kept:
+            def arguments(is_again: bool) -> list[str]:
+                part = Part(name, str(directory), leash, handle, is_again, debug)
+                return part.arguments()
+
+            handles = [leash] if handle is None else [leash, handle]
+            on_end = partial(metrics.ended, name)
+            return Kept(
+                name, arguments, child_environ, handles, must_start=bool(handle), on_end=on_end
+            )
+
+        parent = Parent(
+            kept("follower", listener.fileno()),
+            [kept(f"http-{number}") for number in range(settings.processes)],
+            drain_seconds=settings.drain_seconds,
+        )
+        return parent.run()
+
+
+@contextmanager
+def _feed_listener(address: Path) -> Iterator[socket.socket]:
+    """Give where HTTP processes come for the feed, whether a follower runs or not."""
+    address.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX) as listener, short_address(address) as short:
+        listener.bind(short)
+        os.chmod(address, 0o600)
+        listener.listen(128)
+        listener.setblocking(False)
+        yield listener
+    address.unlink(missing_ok=True)
+
+
+def _emptied(directory: Path) -> Path:
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(mode=0o700)
+    return directory

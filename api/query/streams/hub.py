@@ -1,0 +1,247 @@
+"""All open streams: one tick for all, ten times a second.
+
+    take      the keys that changed since the last tick, as the view noted them
+    tell      streams of these devices, by an index; the others by one log of changes
+    wake      whoever is concerned, and each one for its progress once a second
+
+A row is made once in a tick, whoever is sent it, and the change of all devices once for all
+who keep up. Nothing runs, and the view notes nothing, while no stream is open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+
+from api.auth.token_store import Token, TokenStore
+from api.errors import ViewNotRunning
+from api.http.allowance import Budget, Slices
+from api.metrics import Metrics
+from api.query.streams import events
+from api.query.streams.change_log import ChangeLog
+from api.query.streams.feed import Feed
+from api.query.streams.made import Made
+from api.query.streams.standing import Standing, standing_of
+from api.query.streams.watches import Devices, First, Watch
+from api.view.changed_keys import ChangedKeys, Keys
+from api.view.end_offsets import LagWatch
+from api.view.serving import Serving
+from api.view.totals_view import TotalsView
+
+log = logging.getLogger("api.query.streams.hub")
+
+TICK_SECONDS = 0.1
+#: Ticks from one progress of a stream to the next: less than a second, even where ticks are late.
+PROGRESS_TICKS = 8
+#: Ticks from one look at the tokens to the next: 2 s.
+TOKEN_TICKS = 20
+#: Streams woken, and keys logged, in one go: 1 to 2 ms.
+WOKEN, LOGGED = 50, 10_000
+#: When clients come again after an end: each by chance, so that not all come at once.
+RETRY_MILLISECONDS = (500, 2_500)
+#: Of all streams, those of one token; the others are left to other tokens.
+SHARE = 2 / 3
+
+
+class Hub:
+    """Opens streams and tells them what changed."""
+
+    def __init__(
+        self,
+        live: Serving,
+        lag: LagWatch,
+        tokens: TokenStore,
+        metrics: Metrics,
+        streams: int,
+        *,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        """Begin with none open; one token may have `streams`, all together half as many more."""
+        self.view: TotalsView | None = None
+        self.log = ChangeLog()
+        self.head = 0
+        self.due: set[Feed] = set()
+        self.standing = Standing(0, [], b"")
+        self._live = live
+        self._lag = lag
+        self._tokens = tokens
+        self._metrics = metrics
+        names = ("snapshot", "change", "progress")
+        self._events = {name: metrics.stream_events.labels(name) for name in names}
+        self._budget = Budget(streams + max(1, streams // 2), SHARE, "streams")
+        self._budget.most = streams
+        self._should_stop = should_stop
+        self._feeds: set[Feed] = set()
+        self._readers: set[Feed] = set()
+        self._watchers: dict[bytes, list[Feed]] = {}
+        self._ticks = 0
+        self._ticking: asyncio.Task[None] | None = None
+        self.turn = Slices().turn
+        self.made = Made(None, lag, self.standing, 0)
+
+    # For the route
+
+    async def open(self, token: Token, watch: Watch, last_event_id: bytes | None) -> Feed:
+        """Open a stream, to be closed. Raises: Unavailable."""
+        self._follow(self._live.running())
+        self._budget.take(token.name)
+        feed = Feed(self, token, watch, phase=random.randrange(PROGRESS_TICKS), greeting=_retry())
+        self._feeds.add(feed)
+        if isinstance(watch, Devices):
+            for key in watch.keys:
+                self._watchers.setdefault(key, []).append(feed)
+        else:
+            self._readers.add(feed)
+        self._metrics.streams.inc()
+        if self._ticking is None:
+            self._ticking = asyncio.create_task(self._run())
+        try:
+            feed.resume(last_event_id)
+        except BaseException:
+            feed.close()
+            raise
+        return feed
+
+    # For the feeds
+
+    def leave(self, feed: Feed) -> None:
+        """Close a stream; the last one ends the ticks."""
+        if feed not in self._feeds:
+            return
+        self._feeds.discard(feed)
+        self._readers.discard(feed)
+        self.due.discard(feed)
+        if isinstance(feed.watch, Devices):
+            for key in feed.watch.keys:
+                watchers = self._watchers[key]
+                watchers.remove(feed)
+                if not watchers:
+                    del self._watchers[key]
+        self._budget.give_back(feed.token.name)
+        self._metrics.streams.dec()
+        if not self._feeds and self._ticking is not None:
+            self._ticking.cancel()
+            self._ticking = None
+            self._follow(None)
+
+    def first(self, asked: First, *, is_fresh: bool = False) -> tuple[bytes, ...]:
+        """Return the first devices, as of this tick, or as of now where that `is_fresh`."""
+        return self.made.first(asked, is_fresh=is_fresh)
+
+    def counted(self, event: str, coalesced: int = 0) -> None:
+        """Count an event, and changes that it makes up for."""
+        self._events[event].inc()
+        if coalesced:
+            self._metrics.stream_changes_coalesced.inc(coalesced)
+
+    # Ticks
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            try:
+                await self.tick()
+            except Exception:
+                # Nobody foresaw it; clients that come again are better off than silent streams.
+                log.exception("unexpected failure; all streams are ended")
+                self._end_all()
+
+    async def tick(self) -> None:
+        """Tell all streams what changed since the last tick."""
+        self._ticks += 1
+        if self._should_stop():
+            self._end_all()
+            return
+        if self._ticks % TOKEN_TICKS == 0:
+            self._end_revoked()
+        try:
+            self._follow(self._live.running())
+            await self._take()
+        except ViewNotRunning:
+            # What it shows until it runs again is nobody's: then all are sent it again.
+            self._follow(None)
+            self._made_anew(self.head)
+        for feed in self._feeds:
+            if feed.phase == self._ticks % PROGRESS_TICKS:
+                feed.owes_progress = True
+                self.due.add(feed)
+        woken = 0
+        for feed in [*self.due]:
+            if feed.wake():
+                self.due.discard(feed)
+                woken += 1
+                if woken % WOKEN == 0:
+                    await asyncio.sleep(0)
+
+    def _follow(self, view: TotalsView | None) -> None:
+        """Follow the view that is served; another one is sent again to all."""
+        if view is self.view:
+            return
+        if self.view is not None:
+            self.view.changed = None
+        self.view = view
+        self.head = self.log.end
+        self.log.forget(self.head)
+        if view is not None:
+            view.changed = ChangedKeys()
+            self.standing = standing_of(view)
+            for feed in self._feeds:
+                feed.restart()
+            self.due.update(self._feeds)
+        self._made_anew(self.head)
+
+    def _made_anew(self, former_head: int) -> None:
+        view = self.view or self._live.view
+        self.made = Made(view, self._lag, self.standing, former_head)
+
+    async def _take(self) -> None:
+        """Take what changed; streams hear of it when all of it is taken."""
+        view = self.view
+        assert view is not None
+        assert view.changed is not None
+        standing, taken = standing_of(view), view.changed.take()
+        for keys in taken:
+            self._tell_watchers(keys)
+        if self._readers and taken:
+            await self._log(taken)
+            self.due.update(self._readers)
+        if self.view is view:
+            former_head, self.head, self.standing = self.head, self.log.end, standing
+            self._made_anew(former_head)
+            self.log.forget(min((each.watch.position for each in self._readers), default=self.head))
+
+    async def _log(self, taken: list[Keys]) -> None:
+        for keys in map(list, taken):
+            for place in range(0, len(keys), LOGGED):
+                self.log.add(keys[place : place + LOGGED])
+                if len(keys) > LOGGED:
+                    await asyncio.sleep(0)
+
+    def _tell_watchers(self, keys: Keys) -> None:
+        """Mark the streams of devices that changed."""
+        watchers = self._watchers
+        # The fewer ones are looked up among the more.
+        few, many = (watchers, keys) if len(watchers) < len(keys) else (keys, watchers)
+        for key in few:
+            if key in many:
+                for feed in watchers[key]:
+                    feed.watch.note(key)  # type: ignore[attr-defined]  # Devices are indexed only
+                    self.due.add(feed)
+
+    def _end_all(self) -> None:
+        for feed in [*self._feeds]:
+            feed.end(_retry())
+
+    def _end_revoked(self) -> None:
+        valid: dict[Token, bool] = {}
+        for feed in [*self._feeds]:
+            if feed.token not in valid:
+                valid[feed.token] = self._tokens.is_valid(feed.token)
+            if not valid[feed.token]:
+                feed.end()
+
+
+def _retry() -> bytes:
+    return events.retry(random.randint(*RETRY_MILLISECONDS))

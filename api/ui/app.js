@@ -1,0 +1,91 @@
+// The page put together: a token first, then the overview or one device, by the address's fragment.
+
+import { isTokenValid } from "./api.js";
+import { consumption } from "./consumption.js";
+import { TOP, update } from "./devices.js";
+import { watchDevice } from "./device.js";
+import { setText } from "./dom.js";
+import { showProgress, watchFleet } from "./fleet.js";
+import { largestFirst, showPlaces } from "./places.js";
+import { watchQuarantine } from "./quarantine.js";
+import { forget, keep, takeNotice, token } from "./session.js";
+import { follow } from "./stream.js";
+
+const PLACES_OFFERED = 200;
+const [main, overview, device, signIn, connection, forgetting] = [
+  "main", "overview", "device", "sign-in", "connection", "forget",
+].map((id) => document.getElementById(id));
+const asked = () => new URLSearchParams(location.hash.slice(1)).get("device");
+const isOverview = () => asked() === null;
+
+function say(state) {
+  setText(connection, state === "live" ? "Live" : `Not live: ${state}`);
+  connection.dataset.state = state === "live" ? "live" : "waiting";
+}
+
+function start() {
+  forgetting.hidden = false;
+  const showDevice = watchDevice();
+  const route = () => {
+    const id = asked();
+    overview.hidden = id !== null;
+    device.hidden = id === null;
+    document.title = id === null ? "Energy totals" : `${id} – Energy totals`;
+    showDevice(id);
+  };
+  window.addEventListener("hashchange", () => {
+    route();
+    if (isOverview()) main.focus();
+  });
+  route();
+
+  const series = consumption(document.getElementById("fleet-consumption"), isOverview);
+  const seriesMayBeBack = watchFleet(isOverview, (rows, problem) => {
+    const sorted = rows && largestFirst(rows);
+    showPlaces(sorted, problem);
+    series.offer((sorted ?? []).slice(0, PLACES_OFFERED).map((row) => row.location));
+  });
+  watchQuarantine(isOverview);
+  for (const zone of ["UTC", ...Intl.supportedValuesOf("timeZone")]) {
+    document.getElementById("zones").append(new Option(zone, zone));
+  }
+
+  let isNewSnapshot = true;
+  const heard = (event, data) => {
+    if (event === "progress") return showProgress(data);
+    if (event === "snapshot") {
+      if (isNewSnapshot) seriesMayBeBack();
+      update(data.rows, isNewSnapshot);
+      isNewSnapshot = !data.more;
+    }
+    if (event === "change") update(data.rows, false, data.left);
+  };
+  const said = (state) => {
+    say(state);
+    if (state !== "live") isNewSnapshot = true;
+  };
+  say("connecting");
+  const query = `order_by=-total_energy_consumed&limit=${TOP}`;
+  follow(`v0/pipes/energy_consumption_by_device/stream?${query}`, heard, said);
+}
+
+async function begin() {
+  if (token() && (await isTokenValid().catch(() => true))) return start();
+  setText(document.getElementById("notice"), token() ? "The server does not take this token." : takeNotice());
+  signIn.hidden = false;
+  document.getElementById("token").focus();
+}
+
+signIn.addEventListener("submit", (event) => {
+  event.preventDefault();
+  keep(document.getElementById("token").value);
+  location.reload();
+});
+forgetting.addEventListener("click", () => forget());
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
+// A link with another token, opened in this tab.
+window.addEventListener("hashchange", () => location.hash.includes("token=") && token() && location.reload());
+begin();

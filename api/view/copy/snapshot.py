@@ -1,0 +1,40 @@
+"""One moment of a copy: a class and no generator, because a point read is little more than this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+Moment_co = TypeVar("Moment_co", covariant=True)
+
+
+class Snapshot(AbstractContextManager[Moment_co]):
+    """A read transaction, from enter to exit."""
+
+    __slots__ = ("_begin", "_check", "_end", "_moment", "_transaction")
+
+    def __init__(
+        self,
+        begin: Callable[[], Any],
+        end: Callable[[Any, BaseException | None], None],
+        moment: Callable[[Any], Moment_co],
+        check: Callable[[], None],
+    ) -> None:
+        """Store what begins it, makes of it what readers ask, checks it, and ends it."""
+        self._begin, self._end = begin, end
+        self._moment, self._check = moment, check
+
+    def __enter__(self) -> Moment_co:
+        """Begin it, then check whether it may be read."""
+        self._transaction = self._begin()
+        try:
+            self._check()
+            return self._moment(self._transaction)
+        except BaseException as error:
+            self._end(self._transaction, error)
+            raise
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        """End it, and say in our words what LMDB met meanwhile."""
+        self._end(self._transaction, error)

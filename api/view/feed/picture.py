@@ -1,0 +1,147 @@
+"""What the follower tells of its views: all of it each time, so nobody can miss a part.
+
+A few hundred bytes for each view, and the keys that changed. A frame is a length of four bytes,
+big-endian, and so many bytes of MessagePack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import msgspec
+
+from api.view.followed_view import FollowedView, ViewState
+from api.view.partition_view import PartitionView
+from api.view.version_views import VersionViews
+from contract.changelog import Birth, Marker
+from contract.view_versions import ViewVersion
+
+LENGTH_BYTES = 4
+#: More is no frame of ours.
+MOST_BYTES = 512 * 1024 * 1024
+
+
+class PartitionPicture(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """A changelog partition: what is shown of it, what it was born from.
+
+    `ages`: how many readings were how old when they were shown, and their ages together.
+    """
+
+    marker: Marker
+    birth: Birth | None
+    ages: tuple[list[int], float] | None
+
+
+class ViewPicture(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """A view as it stands.
+
+    `life` is another number whenever the view was started over; `rows_written` counts since then.
+    """
+
+    life: int
+    state: ViewState
+    problem: str | None
+    transactions: int
+    rows_written: int
+    partitions: list[PartitionPicture]
+
+
+class VersionPicture(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """The views of the version served."""
+
+    version: ViewVersion
+    totals: ViewPicture
+    series: ViewPicture | None
+
+
+class BooksPicture(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """Whether the books balance, None where nobody knows, and how old that is."""
+
+    balance: bool | None
+    compared_seconds_ago: float
+
+
+class Picture(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """All that a reading process is told.
+
+    `keys` are those of rows of the totals that have changed since the picture before; some may
+    have changed in an earlier one.
+    """
+
+    problem: str | None
+    served: VersionPicture | None
+    books: BooksPicture
+    keys: list[bytes]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Picture).decode
+
+
+def frame_of(picture: Picture) -> bytes:
+    """Return the frame that says it."""
+    said = _encode(picture)
+    return len(said).to_bytes(LENGTH_BYTES, "big") + said
+
+
+def picture_in(said: bytes) -> Picture:
+    """Read what a frame says. Raises: msgspec.DecodeError, of another build."""
+    return _decode(said)
+
+
+def length_in(head: bytes) -> int:
+    """Return how many bytes a frame says it has. Raises: ValueError: it is none."""
+    length = int.from_bytes(head, "big")
+    if not 0 < length <= MOST_BYTES:
+        raise ValueError(f"a frame of {length} bytes")
+    return length
+
+
+class Lives:
+    """Numbers for views: another one for each that was started over."""
+
+    def __init__(self) -> None:
+        """Begin at one."""
+        self._seen: dict[str, FollowedView] = {}
+        self._numbers: dict[str, int] = {}
+        self._last = 0
+
+    def of(self, view: FollowedView) -> int:
+        """Return the number of a view."""
+        name = f"{view.view_version}/{view.kind.name}"
+        if self._seen.get(name) is not view:
+            self._last += 1
+            self._seen[name], self._numbers[name] = view, self._last
+        return self._numbers[name]
+
+
+def version_picture(views: VersionViews, lives: Lives) -> VersionPicture:
+    """Return how the views of a version stand."""
+    totals, series = views.totals, views.series
+    return VersionPicture(
+        views.version,
+        _view_picture(totals, lives),
+        None if series is None else _view_picture(series, lives),
+    )
+
+
+def _view_picture(view: FollowedView, lives: Lives) -> ViewPicture:
+    return ViewPicture(
+        lives.of(view),
+        view.state,
+        view.problem,
+        view.transactions,
+        getattr(view, "rows_written", 0),
+        [_partition_picture(each) for each in view.partitions],
+    )
+
+
+def _partition_picture(partition: PartitionView) -> PartitionPicture:
+    ages = partition.ages
+    told = None if ages is None else (ages.counts(), ages.sum_seconds)
+    return PartitionPicture(partition.marker, partition.birth, told)
+
+
+def all_keys(taken: Collection[Collection[bytes]]) -> list[bytes]:
+    """Return the keys that changed, as a picture has them."""
+    return [key for keys in taken for key in keys]

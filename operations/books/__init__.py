@@ -1,0 +1,1 @@
+"""Whether the books balance: the series adds up to the totals."""

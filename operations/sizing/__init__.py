@@ -1,0 +1,1 @@
+"""How large an installation becomes: measured figures, and what follows from them."""

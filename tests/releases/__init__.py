@@ -1,0 +1,1 @@
+"""What each release left behind in ENERGY_HOME, packed: the next ones have to continue from it."""
