@@ -54,6 +54,8 @@ METHODS = [
     Method(driver.Consumer, "highwaters", ("partitions",), CONSUMER, is_coroutine=True),
     Method(driver.Consumer, "earliest_offsets", ("partitions",), CONSUMER, is_coroutine=True),
     Method(driver.Consumer, "highwater", ("tp",), CONSUMER),
+    Method(driver.Consumer, "verify_event_path", ("now", "tp"), CONSUMER),
+    Method(driver.Consumer, "verify_recovery_event_path", ("now", "tp"), CONSUMER),
     Method(driver.Consumer, "on_stop", (), CONSUMER, is_coroutine=True),
     Method(Recovery, "_wait", ("coro", "timeout"), RECOVERY, is_coroutine=True),
     Method(Recovery, "_build_highwaters", BUILD, RECOVERY, is_coroutine=True),

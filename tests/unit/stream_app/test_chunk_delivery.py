@@ -7,7 +7,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.consumer.subscription_state import TopicPartitionState
 from aiokafka.structs import TopicPartition
+from faust.types import TP
 
 from kafka_io.batches.chunk import RecordChunk
 from stream_app.faust_adapter.app import SourceOfConsumer
@@ -97,3 +99,28 @@ def test_c21_what_can_be_read_ends_at_the_last_stable_offset(consumer: Any) -> N
     consumer._thread, consumer.app.source_topic = thread, "readings"
     source = SourceOfConsumer(SimpleNamespace(consumer=consumer))  # type: ignore[arg-type]
     assert source.end_offset(0) == 40, "behind a foreign open transaction nothing comes"
+
+
+async def test_x54_a_partition_without_a_position_ends_no_worker(consumer: Any) -> None:
+    """As between an assignment and the first offset, or where the next record was removed."""
+    position = TopicPartitionState(SimpleNamespace(active=True))  # type: ignore[no-untyped-call]
+    position.timestamp = 1.0
+    assignment = SimpleNamespace(active=True, state_value=lambda _: position)
+    subscription = SimpleNamespace(assignment=assignment)
+    thread: Any = object.__new__(ChunkThread)
+    thread.consumer = SimpleNamespace(
+        app=SimpleNamespace(
+            monitor=object(), topics=SimpleNamespace(acks_enabled_for=lambda _: True)
+        )
+    )
+    thread.time_started = 0.0
+    thread.tp_fetch_request_timeout_secs = thread.tp_stream_timeout_secs = 1e9
+    thread.log = SimpleNamespace(error=lambda *_: None)
+    thread._consumer = SimpleNamespace(
+        records_last_request={},
+        _fetcher=SimpleNamespace(_subscriptions=SimpleNamespace(subscription=subscription)),
+    )
+    consumer._thread = thread
+    consumer.assignment = lambda: {TP("readings", 0)}
+    await consumer.verify_all_partitions_active()
+    consumer.verify_recovery_event_path(1.0, TP("readings", 0))
