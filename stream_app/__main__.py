@@ -59,17 +59,17 @@ def start(settings: WorkerSettings, readiness: Readiness) -> int:
     """Check what the worker relies on, fill its stores, and run it; returns the exit code."""
     cluster = Cluster(settings)
     settings = settings.with_living(cluster.living())
-    ground = asyncio.run(examine(settings, cluster))
-    for dropped in ground.dropped:
+    basis = asyncio.run(examine(settings, cluster))
+    for dropped in basis.dropped:
         shutil.rmtree(settings.view_directory(dropped), ignore_errors=True)
-    directory = settings.view_directory(ground.view_version)
+    directory = settings.view_directory(basis.view_version)
     with lock_directory(directory):
-        app = create_app(settings, ground)
+        app = create_app(settings, basis)
         readiness.warnings, readiness.single_batches = app.warnings, app.single_batches
         readiness.not_ready_because = app.not_ready_because
-        if has_to_warm_up(directory, cluster, ground.view_version):
+        if has_to_warm_up(directory, cluster, basis.view_version):
             for recovery, close_store in app.recoveries:
-                warm_up(recovery, ground.partitions, close_store)
+                warm_up(recovery, basis.partitions, close_store)
         return run(app)
 
 

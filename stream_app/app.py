@@ -1,4 +1,4 @@
-"""Builds the Faust app of one worker from its settings and the ground it relies on."""
+"""Builds the Faust app of one worker from its settings and what it found in the cluster."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from stream_app.agent import fold_readings
 from stream_app.changelog.lineage import Lineage
 from stream_app.changelog.recovery import ChangelogRecovery
 from stream_app.changelog.writer import TransactionWriter
-from stream_app.checks.preflight import Ground
+from stream_app.checks.preflight import Basis
 from stream_app.checks.progress_watchdog import end_when_stuck
 from stream_app.checks.version_watcher import Watch, confirm, watch
 from stream_app.errors import Refusal, WorkerError
@@ -46,10 +46,10 @@ BUFFERED_CHUNKS = 8
 REBALANCE_SECONDS = 20.0
 
 
-def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
+def create_app(settings: WorkerSettings, basis: Basis) -> ChunkApp:
     """Return the app; nothing is connected yet."""
     app = ChunkApp(
-        app_id(ground.view_version),
+        app_id(basis.view_version),
         broker=[f"kafka://{server}" for server in settings.first_servers],
         broker_credentials=_credentials(settings),
         broker_client_id=client_id(os.getpid()),
@@ -61,12 +61,12 @@ def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=settings.fetch_bytes,
         store="rocksdb://",
-        datadir=str(settings.view_directory(ground.view_version)),
+        datadir=str(settings.view_directory(basis.view_version)),
         stream_buffer_maxsize=BUFFERED_CHUNKS,
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
         table_standby_replicas=0,
-        topic_partitions=ground.partitions,
+        topic_partitions=basis.partitions,
         topic_allow_declare=False,
         topic_disable_leader=True,
         web_enabled=False,
@@ -76,8 +76,8 @@ def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
         version=1,
     )
     app.settings = settings
-    app.warnings = list(ground.warnings)
-    app.single_batches = ground.single_batches
+    app.warnings = list(basis.warnings)
+    app.single_batches = basis.single_batches
     app.source_topic = READINGS.name
     cluster = Cluster(settings)
     lineage = _lineage(settings)
@@ -95,28 +95,28 @@ def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
             return app.ownership.refuses_all()
 
         def members() -> list[str]:
-            return cluster.members(app_id(ground.view_version))
+            return cluster.members(app_id(basis.view_version))
 
         app.add_future(leave_if_alone(is_so, members, lambda: leave(reason)))
 
     backlog = Backlog(settings.target_readings, settings.transaction_timeout_seconds)
     owned = {}
-    for view in ground.views:
-        recovery = _recovery(app, view, ground, lineage)
+    for view in basis.views:
+        recovery = _recovery(app, view, basis, lineage)
         owned[view] = _ownership(
-            view, settings, ground, cluster, recovery, lineage, backlog, nothing_left
+            view, settings, basis, cluster, recovery, lineage, backlog, nothing_left
         )
     app.ownership = AllViews(owned)
-    readings = app.topic(READINGS.name, schema=ChunkSchema(), partitions=ground.partitions)
+    readings = app.topic(READINGS.name, schema=ChunkSchema(), partitions=basis.partitions)
     app.agent(readings, name="fold_readings")(fold_readings(app.ownership, Pace(settings.max_rate)))
 
-    async def watch_ground() -> None:
-        watched = Watch(settings, cluster, ground, app.warnings)
-        await watch(watched, leave, is_pinned=ground.is_pinned)
+    async def watch_cluster() -> None:
+        watched = Watch(settings, cluster, basis, app.warnings)
+        await watch(watched, leave, is_pinned=basis.is_pinned)
 
     async def watch_progress() -> None:
         seconds = max(settings.stuck_seconds, settings.transaction_timeout_seconds)
-        await end_when_stuck(app.ownership, Cluster(settings), ground.partitions, seconds)
+        await end_when_stuck(app.ownership, Cluster(settings), basis.partitions, seconds)
 
     async def watch_lag() -> None:
         lag = LagSeconds(
@@ -131,7 +131,7 @@ def create_app(settings: WorkerSettings, ground: Ground) -> ChunkApp:
     async def roll_up() -> None:
         await app.ownership.roll_up()
 
-    app.task(watch_ground)
+    app.task(watch_cluster)
     app.task(roll_up)
     if settings.http_port:
         app.task(watch_lag)
@@ -155,14 +155,14 @@ def _lineage(settings: WorkerSettings) -> Lineage:
     return Lineage(new_reader)
 
 
-def _recovery(app: ChunkApp, view: View, ground: Ground, lineage: Lineage) -> ChangelogRecovery:
+def _recovery(app: ChunkApp, view: View, basis: Basis, lineage: Lineage) -> ChangelogRecovery:
     """Make a view's table, by which Faust assigns its changelog, and what fills its stores."""
-    table = app.Table(view.name, partitions=ground.partitions, key_type=bytes, value_type=bytes)
+    table = app.Table(view.name, partitions=basis.partitions, key_type=bytes, value_type=bytes)
     table.view = view
     recovery = ChangelogRecovery(
         view,
         app.settings.for_aiokafka(),
-        view.changelog(ground.view_version).name,
+        view.changelog(basis.view_version).name,
         table.data.open_partition,
         lineage.refusals,
     )
@@ -173,7 +173,7 @@ def _recovery(app: ChunkApp, view: View, ground: Ground, lineage: Lineage) -> Ch
 def _ownership(
     view: View,
     settings: WorkerSettings,
-    ground: Ground,
+    basis: Basis,
     cluster: Cluster,
     recovery: ChangelogRecovery,
     lineage: Lineage,
@@ -186,10 +186,10 @@ def _ownership(
         return TransactionWriter(
             view,
             connection,
-            ground.view_version,
+            basis.view_version,
             partition,
             transaction_timeout_seconds=settings.transaction_timeout_seconds,
-            single_batches=ground.single_batches,
+            single_batches=basis.single_batches,
         )
 
     return Ownership(
@@ -198,9 +198,9 @@ def _ownership(
         new_pipe=PartitionPipe,
         recovery=recovery,
         lineage=lineage,
-        confirm_ground=lambda: confirm(cluster, ground),
+        confirm_basis=lambda: confirm(cluster, basis),
         nothing_left=nothing_left,
-        expected_birth=ground.expected_births[view],
+        expected_birth=basis.expected_births[view],
         backlog=backlog,
         accepted=settings.lost_offsets(),
         keep_days=settings.series_days,

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 _CREATE = "create the topics: energy topics create"
 
 
-class Ground(NamedTuple):
+class Basis(NamedTuple):
     """What a worker relies on.
 
     `expected_births` are what the birth records of each view must say; their start offset means
@@ -81,7 +81,7 @@ async def read_views(settings: WorkerSettings) -> Views:
     return views
 
 
-async def examine(settings: WorkerSettings, cluster: Cluster) -> Ground:
+async def examine(settings: WorkerSettings, cluster: Cluster) -> Basis:
     """Check the cluster and return what the worker relies on.
 
     Raises: NoBroker within 10 s; Refusal with what to do.
@@ -89,7 +89,7 @@ async def examine(settings: WorkerSettings, cluster: Cluster) -> Ground:
     return await certainly(lambda: _examine(settings, cluster))
 
 
-async def _examine(settings: WorkerSettings, cluster: Cluster) -> Ground:
+async def _examine(settings: WorkerSettings, cluster: Cluster) -> Basis:
     cluster.brokers()
     cluster.refuse_lacking(of_every_version())
     topics: dict[str, TopicOnBroker] = cluster.topics([READINGS.name, QUARANTINE.name, VIEWS.name])
@@ -109,7 +109,7 @@ async def _examine(settings: WorkerSettings, cluster: Cluster) -> Ground:
     cluster.refuse_lacking(rights_needed(version.view_version, changelogs.values()))
     seen = configs_seen(cluster, topics)
     quarantine, cluster_id = topics.get(QUARANTINE.name), cluster.cluster_id()
-    ground = Ground(
+    basis = Basis(
         view_version=version.view_version,
         partitions=partitions_of(version, topics),
         expected_births={
@@ -131,11 +131,11 @@ async def _examine(settings: WorkerSettings, cluster: Cluster) -> Ground:
         ),
         quarantine_id=quarantine.topic_id if quarantine else None,
     )
-    findings = examine_configs(seen, topics, ground.changelogs, settings)
-    warnings = refuse_or_warn(findings + examine_topics(ground, topics))
+    findings = examine_configs(seen, topics, basis.changelogs, settings)
+    warnings = refuse_or_warn(findings + examine_topics(basis, topics))
     for line in warnings:
         log.warning("%s", line)
-    return ground._replace(warnings=warnings)
+    return basis._replace(warnings=warnings)
 
 
 def partitions_of(version: ViewVersion, topics: Topics) -> int:
@@ -151,27 +151,27 @@ def _changelogs(version: ViewVersion) -> dict[View, str]:
     return {v: v.changelog(version.view_version).name for v in views_of(version.rules_id)}
 
 
-def examine_topics(ground: Ground, topics: Topics) -> list[Finding]:
+def examine_topics(basis: Basis, topics: Topics) -> list[Finding]:
     """Judge the topics that are there: partitions nobody counts, a quarantine that has changed."""
     findings = []
     count = topics[READINGS.name].partitions
-    if count > ground.partitions:
+    if count > basis.partitions:
         findings.append(
-            f"{READINGS.name} has {count} partitions, view version {ground.view_version} counts"
-            f" {ground.partitions} of them: the others are not counted: energy topics grow {count}"
+            f"{READINGS.name} has {count} partitions, view version {basis.view_version} counts"
+            f" {basis.partitions} of them: the others are not counted: energy topics grow {count}"
         )
     quarantine = topics.get(QUARANTINE.name)
     if quarantine is None:
         findings.append(
             f"there is no topic {QUARANTINE.name}: partitions with invalid records wait; {_CREATE}"
         )
-    elif quarantine.partitions < ground.partitions:
+    elif quarantine.partitions < basis.partitions:
         findings.append(
             f"{QUARANTINE.name} has {quarantine.partitions} partitions: from"
             f" {quarantine.partitions} on those with invalid records wait: energy topics grow"
-            f" {ground.partitions}"
+            f" {basis.partitions}"
         )
-    if quarantine and ground.quarantine_id not in (None, quarantine.topic_id):
+    if quarantine and basis.quarantine_id not in (None, quarantine.topic_id):
         findings.append(
             f"{QUARANTINE.name} was deleted and created again: what it held is gone"
             " (energy replay start quarantines it again, in a new view version)"
@@ -203,37 +203,37 @@ def wanted_version(views: Views, pinned: int | None) -> ViewVersion:
     return version
 
 
-def check_wanted(ground: Ground, views: Views) -> None:
+def check_wanted(basis: Basis, views: Views) -> None:
     """Check in running that the view version is still the one to work on.
 
     Raises: ViewDropped, RestartNeeded; Suspicion where nothing is said about it, which proves
     nothing.
     """
-    version = views.versions.get(ground.view_version)
-    if version is None or (views.live is None and not ground.is_pinned):
+    version = views.versions.get(basis.view_version)
+    if version is None or (views.live is None and not basis.is_pinned):
         raise Suspicion(
-            f"{VIEWS.name} says nothing of view version {ground.view_version}; {_CREATE}"
+            f"{VIEWS.name} says nothing of view version {basis.view_version}; {_CREATE}"
         )
     if version.state == "dropped":
-        raise ViewDropped(f"view version {ground.view_version} has been dropped")
-    if not ground.is_pinned and views.live != ground.view_version:
+        raise ViewDropped(f"view version {basis.view_version} has been dropped")
+    if not basis.is_pinned and views.live != basis.view_version:
         raise RestartNeeded(f"view version {views.live} is live now")
 
 
-def topics_of(ground: Ground, cluster: Cluster) -> Topics:
+def topics_of(basis: Basis, cluster: Cluster) -> Topics:
     """Ask for the topics that a worker needs."""
-    return cluster.topics([READINGS.name, *ground.changelogs, QUARANTINE.name])
+    return cluster.topics([READINGS.name, *basis.changelogs, QUARANTINE.name])
 
 
-def check_unchanged(ground: Ground, topics: Topics) -> None:
+def check_unchanged(basis: Basis, topics: Topics) -> None:
     """Check in running that the topics are still the ones the totals were made from.
 
     Raises: Suspicion when one is gone, or was deleted and created again.
     """
     wanted = {}
-    for view, birth in ground.expected_births.items():
+    for view, birth in basis.expected_births.items():
         wanted[READINGS.name] = birth.source_topic_id
-        wanted[view.changelog(ground.view_version).name] = birth.changelog_topic_id
+        wanted[view.changelog(basis.view_version).name] = birth.changelog_topic_id
     for topic, topic_id in wanted.items():
         found = topics.get(topic)
         if found is None or found.topic_id != topic_id:
@@ -243,8 +243,8 @@ def check_unchanged(ground: Ground, topics: Topics) -> None:
             )
 
 
-def check_growth(ground: Ground, views: Views, topics: Topics) -> None:
+def check_growth(basis: Basis, views: Views, topics: Topics) -> None:
     """Raise RestartNeeded when the view version counts more partitions: a start takes them in."""
-    count = partitions_of(views.versions[ground.view_version], topics)
-    if count > ground.partitions:
-        raise RestartNeeded(f"{READINGS.name} has {count} partitions now, not {ground.partitions}")
+    count = partitions_of(views.versions[basis.view_version], topics)
+    if count > basis.partitions:
+        raise RestartNeeded(f"{READINGS.name} has {count} partitions now, not {basis.partitions}")

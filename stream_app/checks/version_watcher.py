@@ -18,7 +18,7 @@ from stream_app.changelog.single_batches import refused_by_configs
 from stream_app.checks.certainty import certainly
 from stream_app.checks.examination import Topics, configs_seen, examine_configs, refuse_or_warn
 from stream_app.checks.preflight import (
-    Ground,
+    Basis,
     check_growth,
     check_unchanged,
     check_wanted,
@@ -43,7 +43,7 @@ CONFIRM_SECONDS = 30.0
 CONFIGS_SECONDS = 120.0
 
 
-async def confirm(cluster: Cluster, ground: Ground) -> None:
+async def confirm(cluster: Cluster, basis: Basis) -> None:
     """Check at a takeover that the topics are the ones the totals were made from.
 
     `watch` would see it too, but only after seconds in which readings of a new topic would be
@@ -53,7 +53,7 @@ async def confirm(cluster: Cluster, ground: Ground) -> None:
 
     async def look() -> None:
         async with asyncio.timeout(CONFIRM_SECONDS):
-            check_unchanged(ground, await asyncio.to_thread(topics_of, ground, cluster))
+            check_unchanged(basis, await asyncio.to_thread(topics_of, basis, cluster))
 
     try:
         await certainly(look)
@@ -69,45 +69,45 @@ class Watch:
     """What is looked at again and again, and what was found at risk the last time."""
 
     def __init__(
-        self, settings: WorkerSettings, cluster: Cluster, ground: Ground, warnings: list[str]
+        self, settings: WorkerSettings, cluster: Cluster, basis: Basis, warnings: list[str]
     ) -> None:
         """`warnings` is kept up to date: `/ready` shows it."""
-        self._settings, self._cluster, self._ground = settings, cluster, ground
+        self._settings, self._cluster, self._basis = settings, cluster, basis
         self._warnings = warnings
         self._configs: list[Finding] | None = None
         self._configs_at = time.monotonic()
 
     async def look(self) -> None:
         """Look once. Raises: Suspicion, RestartNeeded, ViewDropped; what keeps it from looking."""
-        ground = self._ground
-        needed = rights_needed(ground.view_version, ground.changelogs)
+        basis = self._basis
+        needed = rights_needed(basis.view_version, basis.changelogs)
         await asyncio.to_thread(self._cluster.refuse_lacking, needed)
         async with asyncio.timeout(_ANSWER_SECONDS):
             views = await read_views(self._settings)
         nothing_said: list[Finding] = []
         try:
-            check_wanted(ground, views)
+            check_wanted(basis, views)
         except Suspicion as error:
             # Totals are right all the same, and a restart would not find its version.
             nothing_said = [Finding(str(error), refuses=False)]
         # After the views: the topic of a version that was dropped is gone for a reason.
-        topics = await asyncio.to_thread(topics_of, ground, self._cluster)
-        check_unchanged(ground, topics)
+        topics = await asyncio.to_thread(topics_of, basis, self._cluster)
+        check_unchanged(basis, topics)
         if not nothing_said:
-            check_growth(ground, views, topics)
+            check_growth(basis, views, topics)
         if time.monotonic() >= self._configs_at + CONFIGS_SECONDS:
             # At once again where it refuses: the next look believes it or does not.
             self._configs = await asyncio.to_thread(self._judge_configs, topics)
             refuse_or_warn(self._configs)
             self._configs_at = time.monotonic()
         if self._configs is not None:
-            self._tell([*self._configs, *nothing_said, *examine_topics(ground, topics)])
+            self._tell([*self._configs, *nothing_said, *examine_topics(basis, topics)])
 
     def _judge_configs(self, topics: Topics) -> list[Finding]:
-        changelogs = self._ground.changelogs
+        changelogs = self._basis.changelogs
         seen = configs_seen(self._cluster, topics)
         refused = refused_by_configs(seen.brokers, seen.of(changelogs))
-        self._ground.single_batches.configs_judged(refused)
+        self._basis.single_batches.configs_judged(refused)
         return examine_configs(seen, topics, changelogs, self._settings)
 
     def _tell(self, findings: list[Finding]) -> None:

@@ -54,7 +54,7 @@ class Ownership(Holdings):
         new_writer: Callable[[int], TransactionWriter],
         recovery: ChangelogRecovery,
         lineage: Lineage,
-        confirm_ground: Callable[[], Awaitable[None]],
+        confirm_basis: Callable[[], Awaitable[None]],
         nothing_left: Callable[[Refusal], None],
         expected_birth: Birth,
         backlog: Backlog,
@@ -70,7 +70,7 @@ class Ownership(Holdings):
         self._new_pipe = new_pipe
         self._claims = Claims(new_writer, recovery)
         self._lineage = lineage
-        self._confirm_ground = confirm_ground
+        self._confirm_basis = confirm_basis
         self._nothing_left = nothing_left
         self._accepted = accepted or {}
         self._new_takeover = partial(Takeover, view, expected_birth, accepted, keep_days=keep_days)
@@ -104,7 +104,7 @@ class Ownership(Holdings):
             return
         try:
             if partitions:
-                await self._confirm_ground()
+                await self._confirm_basis()
             recovered = await self._claims.recover(partitions)
             replaced = await replaced_among(recovered, self._lineage)
             if takeover is not self._takeover:

@@ -153,7 +153,7 @@ def ownership_of(recovery: Any, nothing_left: Any = None, lineage: Any = None) -
         new_writer=new_writer,
         recovery=recovery,
         lineage=lineage or Log(),
-        confirm_ground=nothing,
+        confirm_basis=nothing,
         nothing_left=nothing_left or (lambda _: None),
         expected_birth=BIRTH,
         backlog=Backlog(1),

@@ -24,14 +24,14 @@ from stream_app.checks import certainty
 from stream_app.checks import preflight as doctor
 from stream_app.checks import version_watcher as watch_module
 from stream_app.checks.certainty import certainly
-from stream_app.checks.preflight import Ground, examine
+from stream_app.checks.preflight import Basis, examine
 from stream_app.checks.version_watcher import Watch, watch
 from stream_app.errors import Refusal, RestartNeeded, Suspicion
 from stream_app.settings import WorkerSettings
 
 CHANGELOG, SERIES = (view.changelog(1).name for view in (DEVICE_TOTALS, ENERGY_SERIES))
 BIRTH = Birth("cluster", READINGS.name, "id-1", "id-2", -1, rules_with("off"))
-GROUND = Ground(1, 2, {DEVICE_TOTALS: BIRTH}, quarantine_id="id-3")
+BASIS = Basis(1, 2, {DEVICE_TOTALS: BIRTH}, quarantine_id="id-3")
 SETTINGS = WorkerSettings.load({})
 
 
@@ -102,12 +102,12 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
     return made
 
 
-def examined(cluster: FakeCluster) -> Ground:
+def examined(cluster: FakeCluster) -> Basis:
     return asyncio.run(examine(SETTINGS, cast(Cluster, cluster)))
 
 
 def looked(cluster: FakeCluster, warnings: list[str]) -> None:
-    asyncio.run(Watch(SETTINGS, cast(Cluster, cluster), GROUND, warnings).look())
+    asyncio.run(Watch(SETTINGS, cast(Cluster, cluster), BASIS, warnings).look())
 
 
 def test_c10_a_suspicion_is_believed_only_when_it_lasts() -> None:
@@ -164,7 +164,7 @@ async def test_a_right_that_is_taken_away_ends_a_worker_that_runs(
     monkeypatch.setattr(watch_module, "end_process", end_process)
     monkeypatch.setattr(watch_module, "INTERVAL_SECONDS", 0.0)
     cluster.taken_away = [write(CHANGELOG)]
-    watched = Watch(SETTINGS, cast(Cluster, cluster), GROUND, [])
+    watched = Watch(SETTINGS, cast(Cluster, cluster), BASIS, [])
     with pytest.raises(asyncio.CancelledError):
         await watch(watched, lambda _: None, is_pinned=False)
     assert str(write(CHANGELOG)) in str(ended[0])
@@ -224,7 +224,7 @@ async def test_x58_a_config_that_would_cost_readings_ends_a_worker_that_runs(
     monkeypatch.setattr(watch_module, "INTERVAL_SECONDS", 0.0)
     monkeypatch.setattr(certainty, "CERTAIN_SECONDS", 0.3)  # a loaded machine's look takes a while
     cluster.topic_configs = {topic: {name: value}}
-    watched = Watch(SETTINGS, cast(Cluster, cluster), GROUND, [])
+    watched = Watch(SETTINGS, cast(Cluster, cluster), BASIS, [])
     with pytest.raises(asyncio.CancelledError):
         await watch(watched, lambda _: None, is_pinned=False)
     assert f"{topic}: {name} is {value}" in str(ended[0])
@@ -245,8 +245,8 @@ def test_f8_configs_that_no_longer_allow_single_batches_end_them_while_it_runs(
     }
     monkeypatch.setattr(cluster, "broker_configs", lambda: {"1": shown})
     cluster.topic_configs = {CHANGELOG: {"message.timestamp.type": "LogAppendTime"}}
-    ground = GROUND._replace(single_batches=single)
-    watched = Watch(SETTINGS, cast(Cluster, cluster), ground, [])
+    basis = BASIS._replace(single_batches=single)
+    watched = Watch(SETTINGS, cast(Cluster, cluster), basis, [])
     asyncio.run(watched.look())
     assert single.is_proven(1)
     cluster.topic_configs[CHANGELOG]["message.timestamp.type"] = "CreateTime"
@@ -321,9 +321,9 @@ def both(cluster: FakeCluster) -> FakeCluster:
 
 
 def test_a_start_looks_at_the_changelog_of_each_view(both: FakeCluster) -> None:
-    ground = examined(both)
-    assert ground.views == (DEVICE_TOTALS, ENERGY_SERIES)
-    births = [ground.expected_births[view] for view in ground.views]
+    basis = examined(both)
+    assert basis.views == (DEVICE_TOTALS, ENERGY_SERIES)
+    births = [basis.expected_births[view] for view in basis.views]
     assert [birth.changelog_topic_id for birth in births] == ["id-2", "id-5"]
     assert {birth.rules_id for birth in births} == {"2"}
     both.present[SERIES] = TopicOnBroker(SERIES, "id-5", 1, 1)
@@ -334,12 +334,12 @@ def test_a_start_looks_at_the_changelog_of_each_view(both: FakeCluster) -> None:
 
 
 def test_what_is_wrong_with_any_view_s_changelog_is_seen_while_it_runs(both: FakeCluster) -> None:
-    ground, warnings = examined(both), list[str]()
+    basis, warnings = examined(both), list[str]()
     both.topic_configs = {
         SERIES: {"max.message.bytes": "1000"},
         READINGS.name: {"retention.ms": "1000"},
     }
-    watched = Watch(SETTINGS, cast(Cluster, both), ground, warnings)
+    watched = Watch(SETTINGS, cast(Cluster, both), basis, warnings)
     asyncio.run(watched.look())
     assert [line.split(":")[0] for line in warnings] == [READINGS.name, SERIES], "each once"
     both.present[SERIES] = TopicOnBroker(SERIES, "other", 2, 1)

@@ -8,7 +8,7 @@ from contract.changelog import Birth
 from contract.device_totals import DEVICE_TOTALS
 from contract.view_versions import Views, ViewState, ViewVersion
 from contract.views import rules_with
-from stream_app.checks.preflight import Ground, check_wanted, wanted_version
+from stream_app.checks.preflight import Basis, check_wanted, wanted_version
 from stream_app.errors import Refusal, RestartNeeded, Suspicion, ViewDropped, WorkerError
 
 
@@ -22,8 +22,8 @@ def views_of(*states: ViewState, rules_id: str = rules_with("off")) -> Views:
     return Views(live, versions)
 
 
-def ground(view_version: int, *, is_pinned: bool) -> Ground:
-    return Ground(
+def basis(view_version: int, *, is_pinned: bool) -> Basis:
+    return Basis(
         view_version,
         4,
         {DEVICE_TOTALS: Birth("c", "r", "i", "j", -1, rules_with("off"))},
@@ -60,7 +60,7 @@ def test_what_it_cannot_work_on_is_named(
 
 
 def test_a_pinned_worker_stays_until_its_version_is_dropped() -> None:
-    pinned = ground(1, is_pinned=True)
+    pinned = basis(1, is_pinned=True)
     check_wanted(pinned, views_of("building"))
     check_wanted(pinned, views_of("live"))
     check_wanted(pinned, views_of("previous", "live"))
@@ -70,7 +70,7 @@ def test_a_pinned_worker_stays_until_its_version_is_dropped() -> None:
 
 
 def test_a_worker_of_the_live_version_leaves_for_the_next_one() -> None:
-    follower = ground(1, is_pinned=False)
+    follower = basis(1, is_pinned=False)
     check_wanted(follower, views_of("live", "building"))
     with pytest.raises(Suspicion, match="says nothing of view version 1"):
         check_wanted(follower, Views())
