@@ -41,8 +41,8 @@ class MemoryImports:
     def keys(self) -> MemoryKeys:
         return MemoryKeys(self)
 
-    def lane(self, name: str) -> MemoryLane:
-        return MemoryLane(self, name)
+    def writer(self, name: str) -> MemoryKeyedWriter:
+        return MemoryKeyedWriter(self, name)
 
     @property
     def kept(self) -> dict[bytes, bytes]:
@@ -111,8 +111,8 @@ class MemoryKeys:
                 self._order.decide(offset + 1)
 
 
-class MemoryLane:
-    """A transactional writer; in place of a Lane."""
+class MemoryKeyedWriter:
+    """A transactional writer; in place of a KeyedWriter."""
 
     def __init__(self, imports: MemoryImports, name: str) -> None:
         self._imports = imports

@@ -22,7 +22,7 @@ from typing import TypeVar
 from confluent_kafka import KafkaException
 
 from api.http.allowance import Turns
-from api.ingest.idempotency_key import Bounds, Content, Key, Lane, Written
+from api.ingest.idempotency_key import Bounds, Content, Key, KeyedWriter, Written
 from api.ingest.keyed_body import KEPT_SECONDS, KeyedBody
 from contract.key_notes import KIND, KeyNote
 from producer.idempotency.key_log import KeyLog
@@ -32,7 +32,7 @@ from producer.judging import Batch
 from producer.settings import ProducerSettings
 
 #: Bodies written at once; each has a connection to Kafka, made with the first that needs it.
-LANES = 8
+WRITERS = 8
 #: How long a body waits for one of them.
 TURN_SECONDS = 5.0
 #: Keys forgotten with one write, and how often some are looked for.
@@ -57,18 +57,18 @@ class KeyedWrites:
         on_unreadable: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
         keys: KeyLog | None = None,
-        lane_of: Callable[[str], Lane] | None = None,
+        writer_of: Callable[[str], KeyedWriter] | None = None,
     ) -> None:
         """Store the arguments; nothing connects before the first key."""
         owner = uuid.uuid4().hex[:12]
         patience = settings.delivery_timeout_seconds
         self._bounds = Bounds(most_keys, patience, should_stop, clock, owner)
-        self._threads = ThreadPoolExecutor(LANES + 1, "keyed-writes")
+        self._threads = ThreadPoolExecutor(WRITERS + 1, "keyed-writes")
         self._keys = keys or KeyLog(settings, on_unreadable)
-        self._turns = Turns(LANES, 0.5, "bodies with an Idempotency-Key")
-        make = lane_of or (lambda name: Lane(ImportWriter(settings, KIND, name)))
-        self._lanes = [make(f"{owner}-{number}") for number in range(LANES)]
-        self._free = [*self._lanes]
+        self._turns = Turns(WRITERS, 0.5, "bodies with an Idempotency-Key")
+        make = writer_of or (lambda name: KeyedWriter(ImportWriter(settings, KIND, name)))
+        self._writers = [make(f"{owner}-{number}") for number in range(WRITERS)]
+        self._free = [*self._writers]
         self._looked_at = 0.0
 
     async def write(self, key: Key, content: Content) -> Written:
@@ -77,23 +77,23 @@ class KeyedWrites:
         Raises: BadRequest, BrokenOff, KeyReused, Busy, NotWritten, PartlyWritten.
         """
         async with self._turns.turn(key.token_name, TURN_SECONDS):
-            lane = self._free.pop()
+            writer = self._free.pop()
             try:
-                await self._forget(lane)
-                body = KeyedBody(key, content, lane, self._keys, self._in_thread, self._bounds)
+                await self._forget(writer)
+                body = KeyedBody(key, content, writer, self._keys, self._in_thread, self._bounds)
                 return await body.write()
             finally:
-                self._free.append(lane)
+                self._free.append(writer)
 
     async def close(self, deadline_seconds: float) -> None:
         """Release all connections; what is open is aborted, by us or by Kafka."""
         loop = asyncio.get_running_loop()
-        closes = [*(lane.close for lane in self._lanes), self._keys.close]
+        closes = [*(writer.close for writer in self._writers), self._keys.close]
         closing = [loop.run_in_executor(self._threads, close) for close in closes]
         await asyncio.wait(closing, timeout=deadline_seconds)
         self._threads.shutdown(wait=False)
 
-    async def _forget(self, lane: Lane) -> None:
+    async def _forget(self, writer: KeyedWriter) -> None:
         """Take some keys that are a day old out of the log, now and then."""
         now = self._bounds.clock()
         is_full = self._keys.keys_of(b"")[1] >= self._bounds.most_keys // 2
@@ -102,9 +102,9 @@ class KeyedWrites:
         self._looked_at = now
         old = self._keys.oldest(_FORGET_KEYS, int(now) - KEPT_SECONDS + 1)
         if old:
-            await self._in_thread(lambda: self._take_out(old, lane))
+            await self._in_thread(lambda: self._take_out(old, writer))
 
-    def _take_out(self, old: Mapping[bytes, KeyNote], lane: Lane) -> None:
+    def _take_out(self, old: Mapping[bytes, KeyNote], writer: KeyedWriter) -> None:
         written: list[int] = []
 
         def check(offsets: Sequence[int]) -> None:
@@ -113,7 +113,7 @@ class KeyedWrites:
 
         # Whoever uses one of them again comes first; then they are looked for again.
         with suppress(Stale, Undecided, KafkaException):
-            lane.write(_NOTHING, dict.fromkeys(old), check)
+            writer.write(_NOTHING, dict.fromkeys(old), check)
             self._keys.wait_decided(max(written), _FORGOTTEN_SECONDS)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

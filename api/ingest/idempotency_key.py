@@ -56,7 +56,7 @@ class Written(NamedTuple):
     import_id: str
 
 
-class Lane:
+class KeyedWriter:
     """A transactional writer of this process, for one body at a time."""
 
     def __init__(self, writer: ImportWriter) -> None:

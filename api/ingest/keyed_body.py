@@ -31,7 +31,7 @@ from api.errors import (
     PartlyWritten,
     echo_all,
 )
-from api.ingest.idempotency_key import Bounds, Content, Key, Lane, Step, Written
+from api.ingest.idempotency_key import Bounds, Content, Key, KeyedWriter, Step, Written
 from api.ingest.publisher import Outcome
 from contract.errors import CorruptRecord
 from contract.key_notes import KeyNote, encode_note, former_record_key, record_key, token_of
@@ -55,13 +55,13 @@ _LOOK_SECONDS = 1.0
 
 
 class KeyedBody:
-    """A body, its key and its lane."""
+    """A body, its key and its writer."""
 
     def __init__(
         self,
         key: Key,
         content: Content,
-        lane: Lane,
+        writer: KeyedWriter,
         keys: KeyLog,
         in_thread: Callable[[Callable[[], Any]], Awaitable[Any]],
         bounds: Bounds,
@@ -69,7 +69,7 @@ class KeyedBody:
         """Store the arguments."""
         self._key = key
         self._content = content
-        self._lane = lane
+        self._writer = writer
         self._keys = keys
         self._in_thread = in_thread
         self._bounds = bounds
@@ -191,7 +191,7 @@ class KeyedBody:
         while True:
             before_offset = self._offset
             try:
-                await self._in_thread(lambda: self._lane.write(step.batch, changed, check))
+                await self._in_thread(lambda: self._writer.write(step.batch, changed, check))
                 break
             except KafkaException as error:
                 code = reason_of(error).code()

@@ -97,7 +97,7 @@ async def _serve(home: Path) -> int:
         settings,
         settings.idempotency_keys,
         keys=imports.keys(),  # type: ignore[arg-type]
-        lane_of=imports.lane,  # type: ignore[arg-type,return-value]
+        writer_of=imports.writer,  # type: ignore[arg-type,return-value]
     )
     app = create_app(
         settings,

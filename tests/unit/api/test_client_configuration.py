@@ -57,7 +57,7 @@ async def caller(tmp_path: Path, publisher: ScriptedPublisher) -> Caller:
         settings,
         settings.idempotency_keys,
         keys=imports.keys(),  # type: ignore[arg-type]
-        lane_of=imports.lane,  # type: ignore[arg-type]
+        writer_of=imports.writer,  # type: ignore[arg-type]
     )
     series = MemorySource(MemorySeries([sample("2025-10-26T02:15:00Z", 3, "heater")]))
     view = await filled_view({"heater": (3, 1)})

@@ -15,7 +15,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from api.auth.token_store import TokenStore
-from api.ingest.idempotency import LANES, KeyedWrites
+from api.ingest.idempotency import WRITERS, KeyedWrites
 from api.ingest.keyed_body import DEAD_SECONDS, KEPT_SECONDS
 from api.ingest.sending import MOST_REFUSED
 from contract.import_positions import Position, encode_position
@@ -76,7 +76,7 @@ def replica_factory(
             keys,
             clock=clock,
             keys=imports.keys(),  # type: ignore[arg-type]
-            lane_of=imports.lane,  # type: ignore[arg-type,return-value]
+            writer_of=imports.writer,  # type: ignore[arg-type,return-value]
         )
         made.append(caller_for(tmp_path / str(len(made)), None, keyed=keyed, **overrides))
         return made[-1]
@@ -472,7 +472,7 @@ async def test_api_b10_waiting_for_a_writer_has_an_end(
     monkeypatch.setattr("api.ingest.idempotency.TURN_SECONDS", 0.05)
     caller, over = replica_factory(), Event()
     imports.meanwhile = lambda: over.wait(20) and None
-    held = [asyncio.create_task(send(caller, ROW, f"key{n}")) for n in range(LANES // 2)]
+    held = [asyncio.create_task(send(caller, ROW, f"key{n}")) for n in range(WRITERS // 2)]
     await asyncio.sleep(0)
     answer = await send(caller, ROW, "late")
     assert answer.status == 503
@@ -618,7 +618,7 @@ async def test_wait_with_a_key_waits_for_the_ends_of_the_log(
         ProducerSettings(),
         100,
         keys=imports.keys(),  # type: ignore[arg-type]
-        lane_of=imports.lane,  # type: ignore[arg-type,return-value]
+        writer_of=imports.writer,  # type: ignore[arg-type,return-value]
     )
     caller = caller_for(tmp_path, view, keyed=keyed)
     waiting = asyncio.create_task(caller.events(ROW, "&wait=true", idempotency_key="a"))
