@@ -22,7 +22,7 @@ BUCKETS = 10_000
 _ROUNDING = 1e-6
 
 
-class Standing(NamedTuple):
+class RateStatus(NamedTuple):
     """What a token has left after a request; `wait_seconds` 0: the request may pass."""
 
     remaining: int
@@ -55,29 +55,29 @@ class RateLimit:
         token = token_of(self._tokens, scope)
         if token is None:
             return []
-        standing = self.take(token.name)
+        status = self.take(token.name)
         headers = [
             ("X-RateLimit-Limit", str(self._limit)),
-            ("X-RateLimit-Remaining", str(standing.remaining)),
-            ("X-RateLimit-Reset", str(standing.reset_seconds)),
+            ("X-RateLimit-Remaining", str(status.remaining)),
+            ("X-RateLimit-Reset", str(status.reset_seconds)),
         ]
-        if standing.wait_seconds:
+        if status.wait_seconds:
             raise TooManyRequests(
                 f"more than {self._limit} requests a second with this token; nothing was done",
-                (("Retry-After", str(standing.wait_seconds)), *headers),
+                (("Retry-After", str(status.wait_seconds)), *headers),
             )
         return [(name.lower().encode(), value.encode()) for name, value in headers]
 
-    def take(self, name: str) -> Standing:
+    def take(self, name: str) -> RateStatus:
         """Take a request out of a bucket, if there is one in it."""
         now = self._clock()
         missing = max(0.0, self._full_at.get(name, now) - now) * self._limit
         if missing + 1 > self._limit + _ROUNDING:
             wait = math.ceil((missing + 1) / self._limit - 1 - _ROUNDING)
-            return Standing(0, math.ceil(missing / self._limit - _ROUNDING), max(1, wait))
+            return RateStatus(0, math.ceil(missing / self._limit - _ROUNDING), max(1, wait))
         missing += 1
         if len(self._full_at) >= BUCKETS:
             self._full_at = {each: at for each, at in self._full_at.items() if at > now}
         self._full_at[name] = now + missing / self._limit
         left = math.floor(self._limit - missing + _ROUNDING)
-        return Standing(left, math.ceil(missing / self._limit - _ROUNDING))
+        return RateStatus(left, math.ceil(missing / self._limit - _ROUNDING))

@@ -11,7 +11,7 @@ from api.errors import Unavailable
 from api.http.event_stream import Connection
 from api.query.streams import events
 from api.query.streams.made import Made
-from api.query.streams.standing import Standing, standing_of
+from api.query.streams.position import Position, position_of
 from api.query.streams.watches import Source, Watch
 from api.view.totals_view import TotalsView
 
@@ -22,12 +22,12 @@ FEWEST, FIRST, MOST = 100, 250, 2_000
 AT_ONCE_SECONDS = 0.1
 
 
-class Told(Source, Protocol):
+class HubState(Source, Protocol):
     """What a feed asks of its hub."""
 
     #: None while none is served.
     view: TotalsView | None
-    standing: Standing
+    position: Position
     made: Made
     #: Who is woken at the next tick.
     due: set[Feed]
@@ -58,7 +58,7 @@ class Feed:
         "_keys",
         "_most",
         "_owes_snapshot",
-        "_standing",
+        "_position",
         "_waiting",
         "is_over",
         "owes_progress",
@@ -69,7 +69,7 @@ class Feed:
 
     def __init__(
         self,
-        hub: Told,
+        hub: HubState,
         token: Token,
         watch: Watch,
         *,
@@ -85,7 +85,7 @@ class Feed:
         self.is_over = False
         self._hub = hub
         #: Up to where its reader has all; None before the first snapshot.
-        self._standing: Standing | None = None
+        self._position: Position | None = None
         self._owes_snapshot = True
         self._is_partial = False
         #: Of a snapshot that has begun: what is to come, and the keys of it that come next.
@@ -105,14 +105,14 @@ class Feed:
         view = self._hub.view
         if view is None:
             return
-        standing = standing_of(view)
-        if standing.event_id == last_event_id:
+        position = position_of(view)
+        if position.event_id == last_event_id:
             self.watch.begin(self._hub)
             with view.snapshot() as totals:
                 # A commit may be visible that nobody was told of yet.
-                is_newest = totals.applied_offsets == standing.applied_offsets
+                is_newest = totals.applied_offsets == position.applied_offsets
             if is_newest:
-                self._standing, self._owes_snapshot = standing, False
+                self._position, self._owes_snapshot = position, False
 
     # For the hub
 
@@ -131,7 +131,7 @@ class Feed:
         """
         if self._is_partial:
             self.end()
-        self._owes_snapshot, self._keys, self._standing = True, None, None
+        self._owes_snapshot, self._keys, self._position = True, None, None
 
     def end(self, farewell: bytes = b"") -> None:
         """End it, with these events; told again, at once: its reader does not read."""
@@ -191,9 +191,9 @@ class Feed:
         """Return the next part of it; nothing if it has to start over."""
         if self._keys is None:
             # Before anything is looked at: all rows are at least so new.
-            standing = standing_of(view)
+            position = position_of(view)
             self.watch.begin(self._hub)
-            self._standing, self._keys, self._ahead = standing, self.watch.keys_of(view), []
+            self._position, self._keys, self._ahead = position, self.watch.keys_of(view), []
         # One more than is sent now tells whether there is more.
         while len(self._ahead) <= self._most and (some := next(self._keys, None)) is not None:
             self._ahead += some
@@ -209,7 +209,7 @@ class Feed:
         if is_last:
             self._owes_snapshot, self._keys = False, None
         self._hub.counted("snapshot")
-        event_id = self._standing.event_id if is_last and self._standing is not None else None
+        event_id = self._position.event_id if is_last and self._position is not None else None
         return events.snapshot(rows, more=not is_last, event_id=event_id)
 
     def _change(self) -> bytes:
@@ -223,17 +223,17 @@ class Feed:
         has_more = watch.has_more(hub)
         if has_more:
             hub.due.add(self)
-        elif self._standing is None or not hub.standing.is_behind(self._standing):
-            self._standing = hub.standing
+        elif self._position is None or not hub.position.is_behind(self._position):
+            self._position = hub.position
         if change is None or not (change.keys or change.left):
             return b""
         hub.counted("change", watch.coalesced)
         watch.coalesced = 0
-        return hub.made.change(change, None if has_more else self._standing)
+        return hub.made.change(change, None if has_more else self._position)
 
     def _progress(self) -> bytes:
-        if not self.owes_progress or self._standing is None:
+        if not self.owes_progress or self._position is None:
             return b""
         self.owes_progress = False
         self._hub.counted("progress")
-        return self._hub.made.progress(self._standing)
+        return self._hub.made.progress(self._position)

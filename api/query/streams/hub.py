@@ -23,7 +23,7 @@ from api.query.streams import events
 from api.query.streams.change_log import ChangeLog
 from api.query.streams.feed import Feed
 from api.query.streams.made import Made
-from api.query.streams.standing import Standing, standing_of
+from api.query.streams.position import Position, position_of
 from api.query.streams.watches import Devices, First, Watch
 from api.view.changed_keys import ChangedKeys, Keys
 from api.view.end_offsets import LagWatch
@@ -63,7 +63,7 @@ class Hub:
         self.log = ChangeLog()
         self.head = 0
         self.due: set[Feed] = set()
-        self.standing = Standing(0, [], b"")
+        self.position = Position(0, [], b"")
         self._live = live
         self._lag = lag
         self._tokens = tokens
@@ -79,7 +79,7 @@ class Hub:
         self._ticks = 0
         self._ticking: asyncio.Task[None] | None = None
         self.turn = Slices().turn
-        self.made = Made(None, lag, self.standing, 0)
+        self.made = Made(None, lag, self.position, 0)
 
     # For the route
 
@@ -186,7 +186,7 @@ class Hub:
         self.log.forget(self.head)
         if view is not None:
             view.changed = ChangedKeys()
-            self.standing = standing_of(view)
+            self.position = position_of(view)
             for feed in self._feeds:
                 feed.restart()
             self.due.update(self._feeds)
@@ -194,21 +194,21 @@ class Hub:
 
     def _made_anew(self, former_head: int) -> None:
         view = self.view or self._live.view
-        self.made = Made(view, self._lag, self.standing, former_head)
+        self.made = Made(view, self._lag, self.position, former_head)
 
     async def _take(self) -> None:
         """Take what changed; streams hear of it when all of it is taken."""
         view = self.view
         assert view is not None
         assert view.changed is not None
-        standing, taken = standing_of(view), view.changed.take()
+        position, taken = position_of(view), view.changed.take()
         for keys in taken:
             self._tell_watchers(keys)
         if self._readers and taken:
             await self._log(taken)
             self.due.update(self._readers)
         if self.view is view:
-            former_head, self.head, self.standing = self.head, self.log.end, standing
+            former_head, self.head, self.position = self.head, self.log.end, position
             self._made_anew(former_head)
             self.log.forget(min((each.watch.position for each in self._readers), default=self.head))
 

@@ -6,7 +6,7 @@ from itertools import islice
 
 from api.query.listing import Query
 from api.query.streams import events
-from api.query.streams.standing import Standing
+from api.query.streams.position import Position
 from api.query.streams.watches import Change, First
 from api.view.end_offsets import LagWatch
 from api.view.totals import TotalsSource
@@ -17,27 +17,27 @@ class Made:
     """Rows, events and orders of one tick."""
 
     def __init__(
-        self, view: TotalsView | None, lag: LagWatch, standing: Standing, former_head: int
+        self, view: TotalsView | None, lag: LagWatch, position: Position, former_head: int
     ) -> None:
         """Begin with none; `former_head`: where in the log those are who keep up."""
         self._view = view
         self._lag = lag
-        self._standing = standing
+        self._position = position
         self._former_head = former_head
         self._rows: dict[bytes, bytes] = {}
         self._parts: dict[tuple[int, int], bytes] = {}
         self._first: dict[First, tuple[bytes, ...]] = {}
         self._progress: bytes | None = None
 
-    def change(self, change: Change, standing: Standing | None) -> bytes:
-        """Return the event of a change, after which a reader has all up to a standing.
+    def change(self, change: Change, position: Position | None) -> bytes:
+        """Return the event of a change, after which a reader has all up to a position.
 
         That of all devices is made once for those who keep up.
         """
         part = change.part
         if part is not None and part in self._parts:
             return self._parts[part]
-        event_id = None if standing is None else standing.event_id
+        event_id = None if position is None else position.event_id
         event = events.change(self._rows_of(change), change.left, event_id)
         if part is not None and part[0] == self._former_head:
             self._parts[part] = event
@@ -50,15 +50,15 @@ class Made:
             rows.update(events.encode_rows(self._view, new))
         return [rows[key] for key in change.keys if key in rows]
 
-    def progress(self, standing: Standing) -> bytes:
+    def progress(self, position: Position) -> bytes:
         """Return the event that says how far a reader's rows are."""
-        is_shared = standing is self._standing
+        is_shared = position is self._position
         if is_shared and self._progress is not None:
             return self._progress
-        offsets = standing.applied_offsets
+        offsets = position.applied_offsets
         freshness = None if self._view is None else self._view.freshness_seconds()
         lag = self._lag.lag_records(offsets)
-        event = events.progress(offsets, lag, freshness, standing.event_id)
+        event = events.progress(offsets, lag, freshness, position.event_id)
         if is_shared:
             self._progress = event
         return event

@@ -1,4 +1,4 @@
-"""A moment of a view version, and what the id of an event says about it."""
+"""How far a view version is applied, and what the id of an event says about it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import NamedTuple
 from api.view.totals import TotalsSource
 
 
-class Standing(NamedTuple):
+class Position(NamedTuple):
     """How far a view version was applied; `event_id`: `1/0:1233,1:87`, version and offsets."""
 
     view_version: int
     applied_offsets: list[int]
     event_id: bytes
 
-    def is_behind(self, other: Standing) -> bool:
+    def is_behind(self, other: Position) -> bool:
         """Whether another one of the same version is further in a partition."""
         return self.view_version == other.view_version and any(
             mine < theirs
@@ -22,8 +22,8 @@ class Standing(NamedTuple):
         )
 
 
-def standing_of(view: TotalsSource) -> Standing:
+def position_of(view: TotalsSource) -> Position:
     """Return how far a view is applied now."""
     offsets = view.applied_offsets()
     said = ",".join([f"{partition}:{offset}" for partition, offset in enumerate(offsets)])
-    return Standing(view.view_version, offsets, f"{view.view_version}/{said}".encode())
+    return Position(view.view_version, offsets, f"{view.view_version}/{said}".encode())
