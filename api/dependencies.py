@@ -10,9 +10,9 @@ from api.ingest.append import Append
 from api.ingest.events import Events
 from api.ingest.intake import SHARE, Intake
 from api.query.by_device import TotalsPipe
-from api.query.moment_pipe import MomentPipe
 from api.query.quarantine import QuarantinePipe
 from api.query.quarantine_log import QuarantineLog
+from api.query.snapshot_answers import SnapshotAnswers
 from api.query.streams.hub import Hub
 from api.view.books import Books
 from api.view.series import Series
@@ -40,7 +40,7 @@ class Services(Intake):
     events: Events = field(init=False)
     append: Append = field(init=False)
     totals: TotalsPipe = field(init=False)
-    series: MomentPipe[Series] = field(init=False)
+    series: SnapshotAnswers[Series] = field(init=False)
     quarantine_pages: QuarantinePipe = field(init=False)
     streams: Hub = field(init=False)
 
@@ -54,7 +54,7 @@ class Services(Intake):
         self.events = Events(self)
         self.append = Append(self)
         self.totals = TotalsPipe(directory, self.answers)
-        self.series = MomentPipe(
+        self.series = SnapshotAnswers(
             directory,
             self.answers,
             what="questions of place and time",

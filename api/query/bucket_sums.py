@@ -119,8 +119,8 @@ class _Windows(NamedTuple):
                     yield BucketSum(start, names, found)
 
     def _shown(self, edge: int) -> str:
-        moment = _EPOCH + timedelta(seconds=edge * QUARTER_SECONDS)
-        return moment.astimezone(self.zone).isoformat()
+        start = _EPOCH + timedelta(seconds=edge * QUARTER_SECONDS)
+        return start.astimezone(self.zone).isoformat()
 
 
 def _filled(

@@ -1,6 +1,6 @@
 """`/v0/pipes/energy_consumption_by_device[.FORMAT]`: totals of all devices, or of some.
 
-Each shows one moment of one view version. A short listing is one answer; a long one is made by a
+Each shows one snapshot of one view version. A short listing is one answer; a long one is made by a
 thread, into a file, and sent from there, however slowly it is read.
 """
 
@@ -18,8 +18,8 @@ from api.http.allowance import Budget
 from api.query.device_sums import DeviceQuery
 from api.query.formats.catalogue import Format
 from api.query.listing import Query
-from api.query.moment_pipe import MomentPipe
 from api.query.pieces import pieces
+from api.query.snapshot_answers import SnapshotAnswers
 from api.query.time_parameters import TimeParameters
 from api.view.totals import Totals, TotalsSource
 
@@ -75,7 +75,7 @@ class TotalsPipe:
 
     def __init__(self, directory: Path, disk: Budget) -> None:
         """Keep where long answers are made, and the bytes they may take."""
-        self._long: MomentPipe[Totals] = MomentPipe(
+        self._long: SnapshotAnswers[Totals] = SnapshotAnswers(
             directory,
             disk,
             what="long listings",

@@ -1,4 +1,4 @@
-"""What is asked of the totals, and its rows in slices out of one moment of them."""
+"""What is asked of the totals, and its rows in slices from one snapshot of them."""
 
 from __future__ import annotations
 

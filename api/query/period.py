@@ -16,19 +16,19 @@ _FRACTION = re.compile(r"\.(\d+)", re.ASCII)
 _FIRST_YEAR, _LAST_YEAR = 1970, 2105
 
 
-class BadMoment(ValueError):
+class BadInstant(ValueError):
     """No date and no date and time; the message says why."""
 
 
-class Moment(NamedTuple):
-    """A moment to the nanosecond: `second` counts from 1970-01-01T00:00Z."""
+class Instant(NamedTuple):
+    """An instant to the nanosecond: `second` counts from 1970-01-01T00:00Z."""
 
     second: int
     nanosecond: int
     #: It begins with the quarter that it begins in, as its bucket does.
     is_day: bool = False
 
-    def is_before(self, other: Moment) -> bool:
+    def is_before(self, other: Instant) -> bool:
         """Whether it is earlier, however little."""
         return self[:2] < other[:2]
 
@@ -43,8 +43,8 @@ class Moment(NamedTuple):
         return -(-(self.second + (self.nanosecond > 0)) // QUARTER_SECONDS)
 
 
-def parse_moment(text: str, zone: tzinfo) -> Moment:
-    """Read a date, or a date and time, in a zone where it has no offset. Raises: BadMoment.
+def parse_instant(text: str, zone: tzinfo) -> Instant:
+    """Read a date, or a date and time, in a zone where it has no offset. Raises: BadInstant.
 
     A date is the beginning of that day in the zone. A time without an offset is the first one
     where the zone's clocks show it twice, the jump where they never do.
@@ -53,16 +53,18 @@ def parse_moment(text: str, zone: tzinfo) -> Moment:
         try:
             day = date.fromisoformat(text)
         except ValueError:
-            raise BadMoment(f"{echo(text)} is not a real date") from None
+            raise BadInstant(f"{echo(text)} is not a real date") from None
         if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
-            raise BadMoment(f"{echo(text)} is outside {_FIRST_YEAR}-{_LAST_YEAR}")
-        return Moment(first_instant(zone, day), 0, is_day=True)
+            raise BadInstant(f"{echo(text)} is outside {_FIRST_YEAR}-{_LAST_YEAR}")
+        return Instant(first_instant(zone, day), 0, is_day=True)
     fault = timestamp_fault(text)
     if fault is not None:
-        raise BadMoment(f"{echo(text)} is neither a date (2025-04-30) nor a date and time: {fault}")
-    moment = datetime.fromisoformat(text)
+        raise BadInstant(
+            f"{echo(text)} is neither a date (2025-04-30) nor a date and time: {fault}"
+        )
+    parsed = datetime.fromisoformat(text)
     fraction = _FRACTION.search(text)
     nanosecond = 0 if fraction is None else int(fraction[1].ljust(9, "0"))
-    whole = moment.replace(microsecond=0)
+    whole = parsed.replace(microsecond=0)
     second = instant(zone, whole) if whole.tzinfo is None else seconds_since_1970(whole)
-    return Moment(second, nanosecond)
+    return Instant(second, nanosecond)

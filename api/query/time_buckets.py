@@ -142,6 +142,6 @@ def _offset(zone: tzinfo, second: int) -> int:
     return offset // _SECOND
 
 
-def seconds_since_1970(moment: datetime) -> int:
-    """Return the whole seconds of a moment with a zone."""
-    return (moment - _EPOCH) // _SECOND
+def seconds_since_1970(time: datetime) -> int:
+    """Return the whole seconds of a time with a zone."""
+    return (time - _EPOCH) // _SECOND

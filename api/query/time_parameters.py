@@ -12,7 +12,7 @@ from api.auth.bounds import Bounds
 from api.errors import BadRequest
 from api.http.parameters import Parameters, WholeNumber
 from api.query.names import DeviceIds, Locations
-from api.query.period import BadMoment, Moment, parse_moment
+from api.query.period import BadInstant, Instant, parse_instant
 from api.query.time_buckets import QUARTER_SECONDS
 from api.query.time_zones import UnknownZone, parse_zone
 from api.view.series import Filter, Period
@@ -48,8 +48,8 @@ class TimeParameters(Parameters):
     offset: WholeNumber = Field(0, description="Without the first so many rows")
     repeatable: ClassVar[frozenset[str]] = frozenset({"device_id", "location"})
 
-    _from: Moment | None = PrivateAttr(None)
-    _to: Moment | None = PrivateAttr(None)
+    _from: Instant | None = PrivateAttr(None)
+    _to: Instant | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _read_moments(self) -> Self:
@@ -64,10 +64,10 @@ class TimeParameters(Parameters):
             text = getattr(self, name)
             if text is not None:
                 try:
-                    moment = parse_moment(text, zone)
-                except BadMoment as error:
+                    parsed = parse_instant(text, zone)
+                except BadInstant as error:
                     raise BadRequest(f"parameter {name}: {error}") from None
-                setattr(self, {"start": "_from", "end": "_to"}[name], moment)
+                setattr(self, {"start": "_from", "end": "_to"}[name], parsed)
         if self._from and self._to and not self._from.is_before(self._to):
             raise BadRequest("parameter start: must be before end; the period is [start, end)")
         return self

@@ -12,7 +12,7 @@ from api.dependencies import Services
 from api.errors import NoSeries, NotFound
 from api.query.formats.catalogue import Format
 from api.query.freshness_headers import ZONES_HEADER, is_same, read_headers, series_tag
-from api.query.moment_pipe import Query
+from api.query.snapshot_answers import Query
 from api.view.series import Series, SeriesSource
 
 #: What a series is asked, and by whom.

@@ -131,10 +131,10 @@ class Books:
 
 def _sums(view: TotalsView, series: SeriesView, offsets: list[int]) -> tuple[Sum, Sum] | None:
     """Add up all devices and all places; None where a view is not at these offsets any more."""
-    with view.snapshot() as totals, series.snapshot() as moment:
-        if not totals.applied_offsets == moment.applied_offsets == offsets:
+    with view.snapshot() as totals, series.snapshot() as sums:
+        if not totals.applied_offsets == sums.applied_offsets == offsets:
             return None
-        return _sum_of_totals(totals), _sum_of_series(moment)
+        return _sum_of_totals(totals), _sum_of_series(sums)
 
 
 def _sum_of_series(series: Series) -> Sum:

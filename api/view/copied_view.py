@@ -20,19 +20,19 @@ from contract.changelog import Marker, decode_birth
 from contract.view import View
 
 
-class _Moment(Protocol):
+class _Shown(Protocol):
     @property
     def applied_offsets(self) -> list[int]: ...
 
 
-Moment = TypeVar("Moment", bound=_Moment)
+Shown = TypeVar("Shown", bound=_Shown)
 
 
-class CopiedView(FollowedView, Generic[Moment]):
-    """A view whose rows are in a copy; a Moment of it is what readers ask."""
+class CopiedView(FollowedView, Generic[Shown]):
+    """A view whose rows are in a copy; `Shown` is what its snapshots give readers."""
 
     def __init__(
-        self, view: View, view_version: int, partitions: int, copy: KeptCopy[Moment]
+        self, view: View, view_version: int, partitions: int, copy: KeptCopy[Shown]
     ) -> None:
         """Begin with nothing shown; `resume` takes up what the copy holds."""
         super().__init__(view, view_version, partitions)
@@ -50,24 +50,24 @@ class CopiedView(FollowedView, Generic[Moment]):
         birth = self.partitions[0].birth
         return ("", "") if birth is None else (birth.cluster_id, birth.changelog_topic_id)
 
-    def snapshot(self) -> AbstractContextManager[Moment]:
-        """Give one moment of the view, to be left soon; in any thread. Raises: Unavailable."""
+    def snapshot(self) -> AbstractContextManager[Shown]:
+        """Give a snapshot of the view, to be left soon; in any thread. Raises: Unavailable."""
         # Looked at when it is held: before the copy is emptied, or may be torn, the state changes.
         return self.copy.snapshot(self._require_running)
 
     def shown_offsets(self) -> list[int]:
         """Return the applied offset of each partition, -1 for none, of what readers are shown now.
 
-        `applied_offsets` may be older: the copy has a commit a moment before that is told. While
-        the view does not run, these are the newest that were shown or told. Rows that are read
+        `applied_offsets` may be older: the copy has a commit shortly before that is reported. While
+        the view does not run, these are the newest that were shown or reported. Rows that are read
         after this call are at least so new.
         """
         try:
-            with self.snapshot() as moment:
-                return self._showing(moment.applied_offsets)
+            with self.snapshot() as snapshot:
+                return self._showing(snapshot.applied_offsets)
         except Unavailable:
-            told = self.applied_offsets()
-            return [max(pair) for pair in zip_longest(told, self._shown_offsets, fillvalue=-1)]
+            reported = self.applied_offsets()
+            return [max(pair) for pair in zip_longest(reported, self._shown_offsets, fillvalue=-1)]
 
     def _showing(self, offsets: list[int]) -> list[int]:
         """Note which offsets a reader is shown; returns one for each partition."""

@@ -1,4 +1,4 @@
-"""What readers ask of a view `energy_series`, whatever keeps it: sums at one moment.
+"""What readers ask of a view `energy_series`, whatever keeps it: sums in one snapshot.
 
 Instants are quarters of an hour since 1970-01-01T00:00Z, periods are half-open. A sum is exact
 (an int or a Decimal) and comes with the number of readings in it. `before` is what retention has
@@ -73,7 +73,7 @@ class DeviceSeries(NamedTuple):
 
 
 class Series(Protocol):
-    """The series at one moment. Blocking: minutes of quarters of a fleet take seconds."""
+    """A snapshot of the series. Blocking: minutes of quarters of a fleet take seconds."""
 
     @property
     def applied_offsets(self) -> list[int]:

@@ -1,4 +1,4 @@
-"""What readers ask of a view `device_totals`, whatever keeps it: totals at one moment.
+"""What readers ask of a view `device_totals`, whatever keeps it: totals in one snapshot.
 
 Devices are named by their ids as bytes of UTF-8, whose order is that of the code points. What is
 stored for a device, a StoredTotal, is opaque: served_total, exact_total and rank_of
@@ -15,7 +15,7 @@ from api.view.stored_total import StoredTotal
 
 
 class Totals(Protocol):
-    """The totals at one moment: of whole commits, as of `applied_offsets`, however long it is read.
+    """A snapshot of the totals: whole commits, as of `applied_offsets`, however long it is read.
 
     To be left soon, and read in one thread at a time. A look-up takes some 2 us, a row of an
     order 0.2 us; a million rows belong in a thread.

@@ -102,8 +102,8 @@ def cut_everywhere() -> Iterator[None]:
     with (
         patch("api.query.listing.SLICE_ROWS", 2),
         patch("api.query.paging.SLICE_ROWS", 2),
-        patch("api.view.totals_copy.moment.TIES", 2),
-        patch("api.view.totals_copy.moment.STEP", 2),
+        patch("api.view.totals_copy.snapshot.TIES", 2),
+        patch("api.view.totals_copy.snapshot.STEP", 2),
         patch("api.view.totals_copy.places.STEP", 2),
     ):
         yield

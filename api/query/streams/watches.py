@@ -184,7 +184,7 @@ class Top(Watch):
 def _all_devices(source: TotalsSource) -> Iterator[list[bytes]]:
     last = b""
     while True:
-        # No moment is held from slice to slice: its reader may be slow.
+        # No snapshot is held from slice to slice: its reader may be slow.
         with source.snapshot() as totals:
             devices = totals.after(last, SLICE)
         if not devices:

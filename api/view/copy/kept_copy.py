@@ -27,11 +27,11 @@ NOTED_SECONDS = 60.0
 SLICE_KEYS = 5_000
 
 Result = TypeVar("Result")
-Moment = TypeVar("Moment")
-Moment_co = TypeVar("Moment_co", covariant=True)
+Shown = TypeVar("Shown")
+Shown_co = TypeVar("Shown_co", covariant=True)
 
 
-class Copy(Protocol[Moment_co]):
+class Copy(Protocol[Shown_co]):
     """What is used of a ReaderCopy."""
 
     def positions(self) -> dict[int, int]: ...  # noqa: D102
@@ -42,7 +42,7 @@ class Copy(Protocol[Moment_co]):
     def set_whole(self, is_whole: bool) -> None: ...  # noqa: D102
     def forget_dead_readers(self) -> None: ...  # noqa: D102
     def write(self, commits: Sequence[Commit]) -> None: ...  # noqa: D102
-    def snapshot(self, check: Callable[[], None], /) -> AbstractContextManager[Moment_co]: ...  # noqa: D102
+    def snapshot(self, check: Callable[[], None], /) -> AbstractContextManager[Shown_co]: ...  # noqa: D102
     def reset(self) -> None: ...  # noqa: D102
     def close(self) -> None: ...  # noqa: D102
 
@@ -55,15 +55,15 @@ class Stored(NamedTuple):
     births: dict[int, bytes]
 
 
-class KeptCopy(Generic[Moment]):
+class KeptCopy(Generic[Shown]):
     """The copy of one version in one directory; opened when it is first needed."""
 
-    def __init__(self, what: str, directory: Path, open_copy: Callable[[], Copy[Moment]]) -> None:
+    def __init__(self, what: str, directory: Path, open_copy: Callable[[], Copy[Shown]]) -> None:
         """Store the arguments; `what` it is a copy of, for errors."""
         self.what = what
         self.directory = directory
         self._open_copy = open_copy
-        self._copy: Copy[Moment] | None = None
+        self._copy: Copy[Shown] | None = None
         self._is_closed = False
         self._one_call = threading.Lock()
         #: Its time of change is up to when the changelog was read.
@@ -72,8 +72,8 @@ class KeptCopy(Generic[Moment]):
         #: Whether readers in other processes may be shown the rows; None: as it was left.
         self._is_whole: bool | None = None
 
-    def snapshot(self, check: Callable[[], None]) -> AbstractContextManager[Moment]:
-        """Give one moment of the view, to be checked once it is held; in any thread.
+    def snapshot(self, check: Callable[[], None]) -> AbstractContextManager[Shown]:
+        """Give a snapshot of the view, to be checked once it is held; in any thread.
 
         Raises: Unavailable, here or when it is entered.
         """
@@ -167,7 +167,7 @@ class KeptCopy(Generic[Moment]):
 
         await in_thread(close)
 
-    async def _alone(self, call: Callable[[Copy[Moment]], Result]) -> Result:
+    async def _alone(self, call: Callable[[Copy[Shown]], Result]) -> Result:
         def run() -> Result:
             with self._one_call:
                 return call(self._opened())
@@ -181,7 +181,7 @@ class KeptCopy(Generic[Moment]):
         except (CopyError, OSError) as error:
             raise ViewUnusable(str(error)) from error
 
-    def _opened(self) -> Copy[Moment]:
+    def _opened(self) -> Copy[Shown]:
         if self._is_closed:
             raise CopyError("the copy is closed")
         if self._copy is None:

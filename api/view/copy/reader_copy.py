@@ -1,4 +1,4 @@
-"""What the copy of any view is: opened by one who writes, read as of one moment by many."""
+"""What the copy of any view is: opened by one who writes, read in snapshots by many."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from api.view.copy.commit import Commit
 from api.view.copy.errors import CopyDamaged, CopyError
 from api.view.copy.lmdb_errors import closed_unless_whole, named, named_errors, opened
 from api.view.copy.place import CopyPlace, ReadPlace, fill_up, is_cut_off
-from api.view.copy.snapshot import Moment_co, Snapshot
+from api.view.copy.snapshot import Shown_co, Snapshot
 from contract.changelog import Marker
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 _CLOSE_SECONDS = 5.0
 
 
-class ReaderCopy(ABC, Generic[Moment_co]):
+class ReaderCopy(ABC, Generic[Shown_co]):
     """A copy. One thread writes at a time; any thread takes snapshots."""
 
     #: Raise it with every change of what is written.
@@ -60,7 +60,7 @@ class ReaderCopy(ABC, Generic[Moment_co]):
         """Write the rows of commits. Raises: CorruptRecord, lmdb.Error."""
 
     @abstractmethod
-    def _moment(self, transaction: Any) -> Moment_co:
+    def _snapshot_of(self, transaction: Any) -> Shown_co:
         """Return what readers ask, as of a transaction."""
 
     def _forget(self, transaction: Any) -> None:
@@ -183,7 +183,7 @@ class ReaderCopy(ABC, Generic[Moment_co]):
 
     def snapshot(
         self, check: Callable[[], None] = lambda: None
-    ) -> AbstractContextManager[Moment_co]:
+    ) -> AbstractContextManager[Shown_co]:
         """Give what readers ask, as of when it is entered; in one thread at a time, not for long.
 
         While one is open, room that later commits free is not used again. Raises, when it is
@@ -191,10 +191,10 @@ class ReaderCopy(ABC, Generic[Moment_co]):
         """
         return Snapshot(self._begin, self._end, self._shown, check)
 
-    def _shown(self, transaction: Any) -> Moment_co:
+    def _shown(self, transaction: Any) -> Shown_co:
         if self._is_shared:
             positions.check_whole(transaction, self._databases.about, self._identity)
-        return self._moment(transaction)
+        return self._snapshot_of(transaction)
 
     def _begin(self) -> Any:
         with self._lock:

@@ -6,10 +6,10 @@ from typing import TypeVar
 
 from api.view.copy.kept_copy import KeptCopy
 
-Moment = TypeVar("Moment")
+Shown = TypeVar("Shown")
 
 
-class SharedCopy(KeptCopy[Moment]):
+class SharedCopy(KeptCopy[Shown]):
     """It is opened when its writer says that it is whole, and each time one was built again."""
 
     _file: tuple[int, int] | None = None

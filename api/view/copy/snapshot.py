@@ -1,4 +1,4 @@
-"""One moment of a copy: a class and no generator, because a point read is little more than this."""
+"""A snapshot of a copy: a class and no generator, because a point read is little more than this."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
-Moment_co = TypeVar("Moment_co", covariant=True)
+Shown_co = TypeVar("Shown_co", covariant=True)
 
 
-class Snapshot(AbstractContextManager[Moment_co]):
+class Snapshot(AbstractContextManager[Shown_co]):
     """A read transaction, from enter to exit."""
 
-    __slots__ = ("_begin", "_check", "_end", "_moment", "_transaction")
+    __slots__ = ("_begin", "_check", "_end", "_make", "_transaction")
 
     def __init__(
         self,
         begin: Callable[[], Any],
         end: Callable[[Any, BaseException | None], None],
-        moment: Callable[[Any], Moment_co],
+        make: Callable[[Any], Shown_co],
         check: Callable[[], None],
     ) -> None:
         """Store what begins it, makes of it what readers ask, checks it, and ends it."""
         self._begin, self._end = begin, end
-        self._moment, self._check = moment, check
+        self._make, self._check = make, check
 
-    def __enter__(self) -> Moment_co:
+    def __enter__(self) -> Shown_co:
         """Begin it, then check whether it may be read."""
         self._transaction = self._begin()
         try:
             self._check()
-            return self._moment(self._transaction)
+            return self._make(self._transaction)
         except BaseException as error:
             self._end(self._transaction, error)
             raise

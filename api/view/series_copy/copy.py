@@ -1,4 +1,4 @@
-"""The reader's copy of a view `energy_series`: written by one, read as of one moment by many."""
+"""The reader's copy of a view `energy_series`: written by one, read in snapshots by many."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SeriesCopy(ReaderCopy[Series]):
         writing.apply(commits)
         self._kept.change(writing.days(), transaction.id())
 
-    def _moment(self, transaction: Any) -> Series:
+    def _snapshot_of(self, transaction: Any) -> Series:
         if self._is_shared:
             # Which days the writer has changed is not told.
             self._kept.change_all(transaction.id())

@@ -27,7 +27,7 @@ from api.view.series_copy.numbers import device_number, location_number
 
 
 class Rows:
-    """What is in the copy at one moment."""
+    """What is in the copy, in one snapshot."""
 
     def __init__(self, transaction: Any, databases: Databases) -> None:
         """Begin with a transaction that reads."""

@@ -1,4 +1,4 @@
-"""The series as of one moment: answers what readers ask (api/view/series.py) from the copy."""
+"""A snapshot of the series: answers what readers ask (api/view/series.py) from the copy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reader's copy of a view `device_totals`: written by one, read as of one moment by many."""
+"""The reader's copy of a view `device_totals`: written by one, read in snapshots by many."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from api.view.copy.reader_copy import ReaderCopy
 from api.view.stored_total import RANK, StoredTotal, with_part
 from api.view.totals import Totals
 from api.view.totals_copy.layout import FORMAT, Databases
-from api.view.totals_copy.moment import TotalsMoment
 from api.view.totals_copy.places import Places
+from api.view.totals_copy.snapshot import TotalsSnapshot
 
 
 class TotalsCopy(ReaderCopy[Totals]):
@@ -25,9 +25,9 @@ class TotalsCopy(ReaderCopy[Totals]):
         super().__init__(*arguments, **named)
         self._places = Places()
 
-    def _moment(self, transaction: Any) -> Totals:
+    def _snapshot_of(self, transaction: Any) -> Totals:
         applied = self._applied_offsets.of(transaction)
-        return TotalsMoment(transaction, self._databases, self._places, applied)
+        return TotalsSnapshot(transaction, self._databases, self._places, applied)
 
     def _forget(self, transaction: Any) -> None:
         self._places = Places()

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from api.query.period import BadMoment, Moment, parse_moment
+from api.query.period import BadInstant, Instant, parse_instant
 from api.query.time_buckets import QUARTER_SECONDS, edges
 from api.query.time_zones import VERSION, UnknownZone, parse_zone
 
@@ -17,7 +17,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def starts(interval: str, name: str, start: str, end: str) -> list[str]:
     """Beginnings of the buckets of a period, as an answer shows them; the last is its end."""
     zone = parse_zone(name)
-    first, last = parse_moment(start, zone).rounded_down(), parse_moment(end, zone).rounded_up()
+    first, last = parse_instant(start, zone).rounded_down(), parse_instant(end, zone).rounded_up()
     found = edges(interval, zone, first, last)
     return [(EPOCH + edge * QUARTER).astimezone(zone).isoformat() for edge in found]
 
@@ -28,8 +28,8 @@ def hours(name: str, day: str, next_day: str) -> float:
     first, last = edges(
         "day",
         zone,
-        parse_moment(day, zone).rounded_down(),
-        parse_moment(next_day, zone).rounded_down(),
+        parse_instant(day, zone).rounded_down(),
+        parse_instant(next_day, zone).rounded_down(),
     )
     return (last - first) / 4
 
@@ -158,17 +158,17 @@ def test_an_empty_period_has_no_bucket() -> None:
         ),
     ],
 )
-def test_a_moment_is_read_in_the_zone(text: str, name: str, down: str, up: str) -> None:
+def test_an_instant_is_read_in_the_zone(text: str, name: str, down: str, up: str) -> None:
     zone = parse_zone(name)
-    moment = parse_moment(text, zone)
-    assert (EPOCH + moment.rounded_down() * QUARTER).isoformat() == down
-    assert (EPOCH + moment.rounded_up() * QUARTER).isoformat() == up
+    found = parse_instant(text, zone)
+    assert (EPOCH + found.rounded_down() * QUARTER).isoformat() == down
+    assert (EPOCH + found.rounded_up() * QUARTER).isoformat() == up
 
 
 def test_days_that_begin_within_a_quarter_have_no_quarter_in_common() -> None:
     # 44 min 30 s behind UTC until 1972.
     monrovia = parse_zone("Africa/Monrovia")
-    noon = parse_moment("1971-05-02", monrovia)
+    noon = parse_instant("1971-05-02", monrovia)
     assert noon.second % QUARTER_SECONDS != 0
     assert noon.rounded_up() == noon.rounded_down()
     assert starts("day", "Africa/Monrovia", "1971-05-01", "1971-05-02") == [
@@ -177,12 +177,12 @@ def test_days_that_begin_within_a_quarter_have_no_quarter_in_common() -> None:
     ]
 
 
-def test_moments_are_told_apart_to_the_nanosecond() -> None:
-    first, second = (parse_moment(f"2025-04-30T10:15:00.{each}", UTC) for each in ("05", "1"))
+def test_instants_differ_to_the_nanosecond() -> None:
+    first, second = (parse_instant(f"2025-04-30T10:15:00.{each}", UTC) for each in ("05", "1"))
     assert first.is_before(second)
     assert not second.is_before(first)
     assert not first.is_before(first)
-    assert not Moment(0, 0).is_before(Moment(0, 0, is_day=True))
+    assert not Instant(0, 0).is_before(Instant(0, 0, is_day=True))
 
 
 @pytest.mark.parametrize(
@@ -190,8 +190,8 @@ def test_moments_are_told_apart_to_the_nanosecond() -> None:
     ["", "now", "2025-02-30", "2025-04-30T", "2025-04-30T25:00:00", "1969-12-31", "9999-01-01"],
 )
 def test_another_text_is_refused(text: str) -> None:
-    with pytest.raises(BadMoment):
-        parse_moment(text, UTC)
+    with pytest.raises(BadInstant):
+        parse_instant(text, UTC)
 
 
 @pytest.mark.parametrize(

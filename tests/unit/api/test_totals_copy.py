@@ -118,14 +118,14 @@ def test_another_process_reads_it_while_it_is_written(open_copy: Opener, tmp_pat
         "import lmdb, sys\n"
         "from api.view.copy.positions import applied_offsets\n"
         "from api.view.totals_copy.layout import Databases\n"
-        "from api.view.totals_copy.moment import TotalsMoment\n"
+        "from api.view.totals_copy.snapshot import TotalsSnapshot\n"
         "from api.view.totals_copy.places import Places\n"
         "env = lmdb.open(sys.argv[1], readonly=True, max_dbs=3, map_size=100_000_000)\n"
         "found = Databases(*(env.open_db(name.encode()) for name in Databases._fields))\n"
         "for _ in sys.stdin:\n"
         "    with env.begin() as transaction:\n"
         "        applied = applied_offsets(transaction, found.about)\n"
-        "        totals = TotalsMoment(transaction, found, Places(), applied)\n"
+        "        totals = TotalsSnapshot(transaction, found, Places(), applied)\n"
         "        print(totals.applied_offsets, list(totals.by_total()), flush=True)\n"
     )
     process = subprocess.Popen(
@@ -193,7 +193,7 @@ def test_a_killed_writer_leaves_a_commits_end_and_the_order_of_it(
 def test_a_place_far_within_is_found_also_when_devices_were_added(
     open_copy: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("moment", "places"):
+    for name in ("snapshot", "places"):
         monkeypatch.setattr(f"api.view.totals_copy.{name}.STEP", 10)
     copy = open_copy()
     names: list[str] = []

@@ -1,4 +1,4 @@
-"""Answers out of a view: made by a few threads, within bounds, from one moment of it each.
+"""Answers from a view: each from one snapshot, made by a few threads, within bounds.
 
 A scan may take seconds, so it has no place on the event loop. A thread makes an answer from begin
 to end and hands it on piece by piece; short ones stay in memory, longer ones go to a file
@@ -29,20 +29,20 @@ from api.query.table import Table
 #: How often a thread that waits for the event loop looks whether anybody still wants its answer.
 LOOK_SECONDS = 0.1
 
-Moment = TypeVar("Moment")
+Shown = TypeVar("Shown")
 Seen_contra = TypeVar("Seen_contra", contravariant=True)
 Shown_co = TypeVar("Shown_co", covariant=True)
 
 
 class Query(Protocol[Seen_contra]):
-    """What is asked of a moment; equal ones have equal answers."""
+    """What is asked of a snapshot; equal ones have equal answers."""
 
     @property
     def table(self) -> Table:
         """The columns of the rows."""
         ...
 
-    def slices(self, moment: Seen_contra) -> Generator[Any, None, int]:
+    def slices(self, snapshot: Seen_contra) -> Generator[Any, None, int]:
         """Yield rows and return how many there are before offset and limit. Raises: ApiError."""
         ...
 
@@ -55,7 +55,7 @@ class Source(Protocol[Shown_co]):
         ...
 
 
-class MomentPipe(Generic[Moment]):
+class SnapshotAnswers(Generic[Shown]):
     """Answers what is asked of a view, in every format."""
 
     def __init__(
@@ -80,8 +80,8 @@ class MomentPipe(Generic[Moment]):
     async def answer(
         self,
         token_name: str,
-        query: Query[Moment],
-        source: Source[Moment],
+        query: Query[Shown],
+        source: Source[Shown],
         form: Format,
         headers: Mapping[str, str],
         *,
@@ -93,8 +93,8 @@ class MomentPipe(Generic[Moment]):
             return StreamedAnswer(no_pieces(), headers, form.media_type)
 
         def made(is_wanted: Callable[[], bool]) -> Iterator[bytes]:
-            with source.snapshot() as moment:
-                slices, writer = query.slices(moment), form.writer(query.table)
+            with source.snapshot() as snapshot:
+                slices, writer = query.slices(snapshot), form.writer(query.table)
                 for piece in pieces(slices, writer, began_at, has_read_all=self._has_read_all):
                     yield piece
                     if not is_wanted():

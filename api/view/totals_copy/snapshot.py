@@ -1,4 +1,4 @@
-"""The totals as of one moment: answers what readers ask (api/view/totals.py) from the copy."""
+"""A snapshot of the totals: answers what readers ask (api/view/totals.py) from the copy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from api.view.totals_copy.places import STEP, Places
 TIES = 1_000
 
 
-class TotalsMoment:
+class TotalsSnapshot:
     """The `Totals` within one read transaction of the copy."""
 
     def __init__(
@@ -23,7 +23,7 @@ class TotalsMoment:
     ) -> None:
         """Begin with an open transaction, in which these offsets are applied.
 
-        `places` is shared by all moments of the copy.
+        `places` is shared by all snapshots of the copy.
         """
         self._places = places
         self._transaction = transaction
