@@ -156,10 +156,7 @@ class Stack:
         if done.created:
             self._say(f"topics: made {', '.join(done.created)}")
         for difference in done.differences:
-            self._say(
-                f"topics: {difference.topic}: {difference.what} is {difference.found},"
-                f" should be {difference.declared}"
-            )
+            self._say(f"topics: {difference.text}")
         if done.view_version is None:
             raise OperationError(
                 "the topics have other partitions than ENERGY_PARTITIONS says; nothing was"

@@ -104,8 +104,7 @@ def _differences(cluster: Cluster, settings: TopicSettings) -> list[str]:
     except ClusterRefused as error:
         return [f"topics were not compared with their declarations: {error}"]
     return [
-        f"{difference.topic}: {difference.what} is {difference.found or 'missing'}, should be"
-        f" {difference.declared}"
+        difference.text
         for difference in found
         # What only makes them quick is no problem; of leaders `_unsafe` tells.
         if difference.need is not Need.CHECKED and difference.what != UNCLEAN

@@ -39,6 +39,13 @@ class Difference(NamedTuple):
         """How much it matters."""
         return Need.CHECKED if self.found == NOT_SHOWN else need_of(self.topic, self.what)
 
+    @property
+    def text(self) -> str:
+        """It as a sentence."""
+        if self.found is None:
+            return f"{self.topic}: the topic does not exist"
+        return f"{self.topic}: {self.what} is {self.found}, should be {self.declared}"
+
 
 class Outcome(NamedTuple):
     """What `create` did and found."""

@@ -9,6 +9,7 @@ import pytest
 from pydantic.fields import FieldInfo
 
 import contract.settings
+from api.errors import ApiError
 from contract.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -86,3 +87,14 @@ def test_the_changelog_is_releases_of_short_lines() -> None:
 def test_each_setting_is_in_the_example_once() -> None:
     names = re.findall(r"^#([A-Z][A-Z_]+)=", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(names) == len(set(names))
+
+
+def test_each_status_of_a_refusal_is_explained() -> None:
+    """docs/RETRIES.md says of each what became of the rows."""
+
+    def below(error: type[ApiError]) -> list[type[ApiError]]:
+        return [error, *(leaf for each in error.__subclasses__() for leaf in below(each))]
+
+    rows = re.findall(r"^\| ([\d, ]+) \|", (ROOT / "docs/RETRIES.md").read_text(), re.MULTILINE)
+    explained = {int(status) for row in rows for status in row.split(",")}
+    assert explained == {each.status for each in below(ApiError)[1:]}
