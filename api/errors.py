@@ -67,7 +67,6 @@ class NoSeries(NotFound):
     """The view version has totals only; a replay builds one that has a series too."""
 
     def __init__(self, view_version: int) -> None:
-        """Name the version, and the command."""
         super().__init__(
             f"view version {view_version} has totals only, no series by place and time;"
             " `energy replay start --series on` builds a version with a series"
@@ -117,7 +116,6 @@ class TooManyRequests(ApiError):
     status = 429
 
     def __init__(self, text: str, headers: tuple[tuple[str, str], ...]) -> None:
-        """Keep the headers that say how long to wait."""
         super().__init__(text)
         self.headers = headers
 
@@ -155,7 +153,6 @@ class RowsWritten(Exception):
     def __init__(
         self, text: str, *, successful_rows: int, quarantined_rows: int, unknown_rows: int
     ) -> None:
-        """Keep how many rows are acknowledged, and how many may be in the log or not."""
         super().__init__(text)
         self.successful_rows = successful_rows
         self.quarantined_rows = quarantined_rows
@@ -188,7 +185,6 @@ class StartRefused(Exception):
     """
 
     def __init__(self, text: str, *, exit_code: int = 1) -> None:
-        """Keep the one line a user sees, and the exit code."""
         super().__init__(text)
         self.exit_code = exit_code
 

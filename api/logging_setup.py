@@ -18,7 +18,6 @@ class Moderation(logging.Filter):
     """Lets few lines of a kind through, and each as one line."""
 
     def __init__(self, *, with_tracebacks: bool) -> None:
-        """Begin with nothing seen."""
         super().__init__()
         self._with_tracebacks = with_tracebacks
         self._seen: dict[tuple[str, int], tuple[float, int]] = {}

@@ -30,7 +30,6 @@ class Front:
     def __init__(
         self, app: ASGIApp, metrics: Metrics, cors: Cors, rates: RateLimit | None = None
     ) -> None:
-        """Keep the app, who may call from a browser and how often."""
         self._app = app
         self._metrics = metrics
         self._rates = rates

@@ -33,7 +33,6 @@ class ParentMetrics:
     """What the parent of several processes counts."""
 
     def __init__(self, directory: Path) -> None:
-        """Begin at zero."""
         share_numbers(directory, "parent")
         self._directory = directory
         self._restarts = Counter(

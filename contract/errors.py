@@ -39,7 +39,6 @@ class InvalidReading(ContractError):
     """
 
     def __init__(self, faults: tuple[Fault, ...], received: dict[str, str | None]) -> None:
-        """Keep the facts; the message names each column and reason."""
         super().__init__(faults, received)
         self.faults = faults
         self.received = received

@@ -40,7 +40,6 @@ class Ages:
     """
 
     def __init__(self) -> None:
-        """Begin with no reading."""
         self._counts = [0] * (len(AGE_BOUNDS) + 1)
         #: Of the ages of all readings, in seconds.
         self.sum_seconds = 0.0

@@ -47,7 +47,6 @@ class TokenFile:
     """A bearer token, as both client libraries ask for it."""
 
     def __init__(self, path: Path) -> None:
-        """Store the path."""
         self._path = path
 
     def read(self) -> str:

@@ -33,7 +33,6 @@ class ConfigRefused(ClusterRefused):
     """The cluster does not take a config of a new topic; `made` are the others that it made."""
 
     def __init__(self, message: str, made: frozenset[str]) -> None:
-        """Keep what was made."""
         super().__init__(message)
         self.made = made
 

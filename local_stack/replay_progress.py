@@ -66,14 +66,12 @@ class Watched:
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
-        """Put the bars on the screen, if there is one."""
         if sys.stderr.isatty():
             self._bars = bars()
             self._bars.start()
         return self
 
     def __exit__(self, *_: Any) -> None:
-        """Leave the screen as it is."""
         if self._bars is not None:
             self._bars.stop()
 

@@ -57,7 +57,6 @@ class Stop:
         return ended
 
     def __enter__(self) -> Self:
-        """Listen from now on."""
         Thread(target=self._hear, daemon=True).start()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             # Under nohup a closed terminal is not meant to matter.

@@ -48,7 +48,6 @@ class PartitionRefusal(Refusal):
     """One partition cannot be worked on; it is set aside, and the others continue."""
 
     def __init__(self, partition: int, reason: Reason, what: str) -> None:
-        """Say what is wrong with the partition, and what to do."""
         super().__init__(f"partition {partition}: {what}")
         self.partition, self.reason, self.what = partition, reason, what
 

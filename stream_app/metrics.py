@@ -128,7 +128,6 @@ class PublishToCommit(Collector):
     """How old readings were when they were committed, by view and partition."""
 
     def __init__(self) -> None:
-        """Begin with no partition."""
         self._ages: dict[tuple[str | None, int], Ages] = {}
 
     def of(self, view: str | None, partition: int) -> Ages:
@@ -165,7 +164,6 @@ class LagSeconds(Collector):
     """The age of the oldest record that is not committed, made when somebody asks."""
 
     def __init__(self) -> None:
-        """Begin with nothing to show."""
         self._seconds: Callable[[], Mapping[View, Mapping[int, float]]] = dict
 
     def show(self, seconds: Callable[[], Mapping[View, Mapping[int, float]]]) -> None:
@@ -202,7 +200,6 @@ class OfView:
     """The metrics of a view: without a label for the one that writes the quarantine."""
 
     def __init__(self, view: View) -> None:
-        """Choose by the view."""
         self._view = None if view.quarantines else view.name
 
     @property

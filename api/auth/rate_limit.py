@@ -40,7 +40,6 @@ class RateLimit:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin with every bucket full."""
         self._limit = requests_per_second
         self._tokens = tokens
         self._clock = clock

@@ -64,7 +64,6 @@ class Turns(Budget):
     """A budget whose units are waited for, first come, first served within what a token may."""
 
     def __init__(self, total: int, share: float, what: str = "requests") -> None:
-        """Begin with nobody waiting."""
         super().__init__(total, share, what)
         self._waiting: dict[asyncio.Future[None], str] = {}
 
@@ -116,7 +115,6 @@ class Slices:
     """
 
     def __init__(self) -> None:
-        """Begin with nobody at work."""
         self._lock = asyncio.Lock()
 
     async def turn(self) -> None:

@@ -57,7 +57,6 @@ class Connection(HttpToolsProtocol):
     transport: JoinedWrites  # type: ignore[assignment]
 
     def __init__(self, *, bounds: Bounds, **uvicorns: Any) -> None:
-        """Begin with nothing received."""
         super().__init__(**uvicorns)
         self._bounds = bounds
         #: What came and is not parsed yet.

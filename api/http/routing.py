@@ -52,7 +52,6 @@ class Router(APIRouter):
     """A router of strict routes, of which those for GET answer HEAD, as HTTP has it."""
 
     def __init__(self, *, route_class: type[APIRoute] = StrictRoute, **fastapis: Any) -> None:
-        """Begin without routes."""
         super().__init__(route_class=route_class, **fastapis)
 
     def add_api_route(

@@ -116,11 +116,9 @@ class Spool:
             asyncio.get_running_loop().run_in_executor(None, self._file.close)
 
     def __enter__(self) -> Self:
-        """Return itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close it."""
         self.close()
 
     def _joined(self) -> bytes:

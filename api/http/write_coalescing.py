@@ -25,7 +25,6 @@ class JoinedWrites:
     """A transport around another one; all writes must come through it."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin with nothing kept."""
         self._transport = transport
         self._loop = loop
         self._kept: Any = b""
@@ -77,7 +76,6 @@ class Progress:
     """
 
     def __init__(self, timeout_seconds: float) -> None:
-        """Begin with nothing that waits."""
         self._timeout = timeout_seconds
         self._taken = 0
         self._ends_at: float | None = None

@@ -53,7 +53,6 @@ class Append:
     """Takes in files."""
 
     def __init__(self, services: Intake) -> None:
-        """Keep the parts of the server."""
         self._services = services
         self._turns = Turns(READ_AT_ONCE, 0.5, "files")
 

@@ -53,7 +53,6 @@ class Events:
     """Takes in events."""
 
     def __init__(self, services: Intake) -> None:
-        """Keep the parts of the server."""
         self._services = services
         rows = services.metrics.rows
         self._counters = [rows.labels(fate) for fate in ("successful", "quarantined", "unknown")]

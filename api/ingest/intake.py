@@ -40,7 +40,6 @@ class Intake:
     slices: Slices = field(default_factory=Slices)
 
     def __post_init__(self) -> None:
-        """Make the budgets that the settings say."""
         bodies, spool = self.settings.max_bodies_bytes, self.settings.max_spool_bytes
         body, file = self.settings.max_inflated_bytes, self.settings.max_upload_bytes
         self.bodies = Budget(bodies, max(SHARE, body / bodies), "bytes of bodies")

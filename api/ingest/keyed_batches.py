@@ -18,7 +18,6 @@ class BodyRows:
     """A body of events, to be written once; positions are rows."""
 
     def __init__(self, body: Text, slices: Slices, sender: Sender | None = None) -> None:
-        """Store the arguments."""
         self._body = body
         self._slices = slices
         self._sender = sender

@@ -66,7 +66,6 @@ class KeyedBody:
         in_thread: Callable[[Callable[[], Any]], Awaitable[Any]],
         bounds: Bounds,
     ) -> None:
-        """Store the arguments."""
         self._key = key
         self._content = content
         self._writer = writer

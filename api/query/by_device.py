@@ -74,7 +74,6 @@ class TotalsPipe:
     """Answers listings of totals, in every format."""
 
     def __init__(self, directory: Path, disk: Budget) -> None:
-        """Keep where long answers are made, and the bytes they may take."""
         self._long: SnapshotAnswers[Totals] = SnapshotAnswers(
             directory,
             disk,

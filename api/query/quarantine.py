@@ -83,7 +83,6 @@ class QuarantinePipe:
     """Answers with pages of the quarantine."""
 
     def __init__(self, directory: Path, disk: Budget, page_bytes: int) -> None:
-        """Keep where pages are made, the bytes they may take, and a page at most."""
         self._page_bytes = page_bytes
         self._answers = LongAnswers(
             directory, disk, what="quarantine pages", answers=PAGES, makers=AT_ONCE

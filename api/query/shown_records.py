@@ -18,7 +18,6 @@ class ShownRecords:
     """
 
     def __init__(self, view_version: int, bounds: Bounds | None) -> None:
-        """Begin with nothing counted."""
         self._version = str(view_version).encode()
         self._bounds = bounds
         self.records_read = self.bytes_read = 0

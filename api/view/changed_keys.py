@@ -14,7 +14,6 @@ class ChangedKeys:
     """The keys of the transactions that became visible; `take` them now and then."""
 
     def __init__(self) -> None:
-        """Begin with none."""
         self._keys: set[bytes] = set()
         self._large: list[Keys] = []
 

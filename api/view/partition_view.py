@@ -24,7 +24,6 @@ class PartitionView:
     __slots__ = ("_waiters", "_waiters_swept", "ages", "birth", "held", "marker", "newest")
 
     def __init__(self) -> None:
-        """Begin with nothing applied."""
         #: Of the transaction that is shown.
         self.marker = _UNMARKED
         #: The newest that was read: readers may not be shown its transaction yet.

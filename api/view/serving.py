@@ -42,7 +42,6 @@ class Serving(ABC):
     """The views that are served; whoever feeds them calls `serve` and sets `problem`."""
 
     def __init__(self) -> None:
-        """Begin with nothing to serve."""
         self._serving: VersionViews | None = None
         #: What a reader was shown last; its offsets stay when its follower starts over.
         self._shown: TotalsView | None = None

@@ -29,7 +29,6 @@ class RecordSet(MemoryRecords):  # type: ignore[valid-type,misc]
     """aiokafka's parser of batches, which keeps the bytes that it parses."""
 
     def __init__(self, fetched: bytes) -> None:
-        """Parse nothing yet."""
         super().__init__(fetched)
         self._fetched = fetched
         self.at = 0

@@ -184,7 +184,6 @@ class RecordChunk:
             yield records
 
     def __repr__(self) -> str:
-        """Show the place, not the contents."""
         return (
             f"<RecordChunk {self.topic}/{self.partition} "
             f"{self.start_offset}..{self.next_offset - 1}>"

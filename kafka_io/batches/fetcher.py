@@ -36,7 +36,6 @@ class ChunkRecords:
         self.next_fetch_offset: int = fetched.next_fetch_offset
 
     def __iter__(self) -> ChunkRecords:
-        """Return itself: it is its own iterator."""
         return self
 
     def __next__(self) -> RecordChunk:

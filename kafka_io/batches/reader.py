@@ -56,7 +56,6 @@ class ChunkReader:
         )
 
     async def __aenter__(self) -> Self:
-        """Connect."""
         try:
             await self._consumer.start()
         except BaseException:
@@ -67,7 +66,6 @@ class ChunkReader:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close the connections."""
         await self._consumer.stop()
 
     async def partitions(self) -> list[int]:

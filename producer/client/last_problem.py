@@ -13,7 +13,6 @@ class LastProblem:
     """An `error_cb` that keeps the last reason."""
 
     def __init__(self) -> None:
-        """Begin with none."""
         self.text = ""
 
     def __call__(self, problem: KafkaError) -> None:

@@ -11,7 +11,6 @@ class QueueRoom:
     """Room that is reserved before records are handed over, and released when they have ended."""
 
     def __init__(self, most_records: int, most_bytes: int) -> None:
-        """Begin empty."""
         self._most_records = most_records
         self._most_bytes = most_bytes
         self._released = Condition()

@@ -133,7 +133,6 @@ class Gzip(Members):
     name = "gzip"
 
     def __init__(self) -> None:
-        """Expect the first member."""
         self._member = zlib.decompressobj(_GZIP_WINDOW)
         self._is_open = False
         self._members = 0
@@ -181,7 +180,6 @@ class Zstd(Members):
     """One zstd frame after the other."""
 
     def __init__(self, window_bytes: int = ZSTD_STRANGERS_WINDOW_BYTES) -> None:
-        """Expect the first frame."""
         self._decoder = zstandard.ZstdDecompressor(max_window_size=window_bytes)
         self._frame: zstandard.ZstdDecompressionObj | None = None
         self._frames = 0

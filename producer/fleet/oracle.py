@@ -20,7 +20,6 @@ class Oracle:
     """Exact totals of the acknowledged readings by device; if wanted, sums by quarter too."""
 
     def __init__(self, *, with_quarters: bool = False) -> None:
-        """Begin with nothing."""
         self._totals: dict[bytes, Number] = {}
         #: Device, location, quarter as text -> exact sum and number of readings.
         self._quarters: dict[tuple[str, str, str], tuple[Number, int]] | None = (

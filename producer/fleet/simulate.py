@@ -62,7 +62,6 @@ class SimulateOptions:
     quarters: Path | None = None
 
     def __post_init__(self) -> None:
-        """Check the bounds."""
         if not 1 <= self.devices <= _LARGEST_DEVICES:
             raise SettingError("--devices", f"must be from 1 to {_LARGEST_DEVICES}")
         if self.readings is not None and self.readings < 0:

@@ -28,7 +28,6 @@ class Undecided(Exception):
     """Another transaction has the key; wait until it is decided, then begin again."""
 
     def __init__(self, offset: int) -> None:
-        """Keep where its note is."""
         super().__init__(f"the note at offset {offset} is undecided")
         self.offset = offset
 
@@ -41,7 +40,6 @@ class KeyOrder:
     """All notes that are decided, and those behind them that may not be."""
 
     def __init__(self) -> None:
-        """Begin with an empty log."""
         self._notes: dict[bytes, bytes] = {}
         self._by_token: Counter[bytes] = Counter()
         #: Keys with a record that we did not write, until another one takes its place.
@@ -51,7 +49,6 @@ class KeyOrder:
         self.decided_offset = 0
 
     def __len__(self) -> int:
-        """Return how many keys are kept."""
         return len(self._notes)
 
     def note(self, key: bytes) -> KeyNote | None:

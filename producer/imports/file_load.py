@@ -90,11 +90,9 @@ class Loads:
         self._taken: set[bytes] = set()
 
     def __enter__(self) -> Self:
-        """Return itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Release all connections."""
         for importer in self._importers.values():
             importer.close()
         self._log.close()

@@ -166,12 +166,10 @@ class Importer:
             self._own_log.close()
 
     def __enter__(self) -> Self:
-        """Start."""
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close."""
         self.close()
 
     def _is_committed_after(

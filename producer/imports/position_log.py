@@ -83,11 +83,9 @@ class PositionLog:
             self._let_go()
 
     def __enter__(self) -> Self:
-        """Return itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Release the connection."""
         self.close()
 
     def _why(self, error: KafkaException) -> str:

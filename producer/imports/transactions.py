@@ -44,7 +44,6 @@ class ImportWriter:
         import_id: str,
         client_factory: Callable[[dict[str, object]], Producer] = Producer,
     ) -> None:
-        """Store the arguments."""
         self._settings = settings
         self._transactional_id = import_transactional_id(kind, import_id)
         self._topics = (READINGS.name, QUARANTINE.name, IMPORTS.name)

@@ -31,7 +31,6 @@ class Claims:
     def __init__(
         self, new_writer: Callable[[int], TransactionWriter], recovery: ChangelogRecovery
     ) -> None:
-        """Begin with no partition."""
         self._new_writer = new_writer
         self._recovery = recovery
         self.writers: dict[int, TransactionWriter] = {}

@@ -50,7 +50,6 @@ class WriterFence:
     def __init__(
         self, single_batches: SingleBatches, *, clock: Callable[[], float] = boot_seconds
     ) -> None:
-        """Begin as a writer that has not started."""
         self._single_batches = single_batches
         self._clock = clock
         self._identity: Identity = (-1, -1)

@@ -21,7 +21,6 @@ class Restoring:
     """The partitions of one view whose stores are read from the changelog just now."""
 
     def __init__(self, view: View) -> None:
-        """Begin with none."""
         self._view = view
         self._ways: dict[int, _Way] = {}
 

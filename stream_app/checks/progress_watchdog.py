@@ -47,7 +47,6 @@ class StuckJudge:
     """Remembers of each partition since which look nothing has been applied."""
 
     def __init__(self) -> None:
-        """Begin with no look."""
         self._still: dict[int, _Still] = {}
 
     def forget(self) -> None:

@@ -70,7 +70,6 @@ class ChunkApp(faust.App):  # type: ignore[misc]
     left_with: int | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Build Faust's app with our transport and table manager."""
         super().__init__(*args, TableManager=FencedTableManager, **kwargs)
         self.transport = ChunkTransport(self.conf.broker_consumer, self)
         self.source = SourceOfConsumer(self)

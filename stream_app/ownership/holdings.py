@@ -13,7 +13,6 @@ class Holdings:
     """A view's partitions of this worker: on their way to it, worked on, or set aside."""
 
     def __init__(self, takeover: Takeover) -> None:
-        """Begin with no partition."""
         self._takeover = takeover
         self.pipes: dict[int, PartitionPipe] = {}
         # Not ready before the first assignment either.

@@ -14,7 +14,6 @@ class PipeMetrics:
     """The metrics of one partition of a view."""
 
     def __init__(self, fold: PartitionFold) -> None:
-        """Begin at what is applied."""
         partition, of_view = fold.partition, metrics.OfView(fold.view)
         self._odd_times = metrics.ODD_TIMES.labels(str(partition))
         self._quarantined = metrics.RECORDS_QUARANTINED.labels(str(partition))

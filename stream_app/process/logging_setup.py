@@ -19,7 +19,6 @@ class RateLimit(logging.Filter):
     """Lets a few lines of a kind through in each interval; aiokafka wrote 13,200 in 15 s."""
 
     def __init__(self) -> None:
-        """Begin with nothing seen."""
         super().__init__()
         self._seen: dict[tuple[str, str], tuple[float, int]] = {}
 

@@ -20,7 +20,6 @@ class Pace:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """Begin with nothing owed."""
         self._rate = readings_per_second
         self._clock = clock
         self._sleep = sleep

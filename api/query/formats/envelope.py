@@ -18,7 +18,6 @@ class JsonRows:
     """Writes rows that are Structs with the table's columns, or JSON already."""
 
     def __init__(self, table: Table) -> None:
-        """Begin without rows."""
         self._table = table
         self._separator = b""
 

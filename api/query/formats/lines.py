@@ -23,7 +23,6 @@ class LinesOfRows:
     """Writes first lines, a line for each row, and nothing behind them."""
 
     def __init__(self, head: bytes, write: Callable[[Sequence[Any]], bytes]) -> None:
-        """Keep the first lines, and how rows are written."""
         self._head = head
         self._write = write
 

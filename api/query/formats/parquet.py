@@ -35,7 +35,6 @@ class ParquetRows:
     """Writes one listing."""
 
     def __init__(self, table: Table) -> None:
-        """Begin without rows."""
         self._columns = table.columns
         self._schema = pa.schema(
             [pa.field(each.name, *_ARROW[each.type]) for each in table.columns]

@@ -19,7 +19,6 @@ class ChangeLog:
     """Keys, each numbered by its newest change; `end` is the newest number."""
 
     def __init__(self) -> None:
-        """Begin empty."""
         self.end = 0
         self._numbers = array("q")
         self._keys: list[bytes] = []

@@ -76,7 +76,6 @@ class Feed:
         phase: int,
         greeting: bytes,
     ) -> None:
-        """Begin with these events, then a snapshot."""
         self.token = token
         self.watch = watch
         #: In which of the ticks of a second it is told of progress.

@@ -57,7 +57,6 @@ class Watch:
     position = 0
 
     def __init__(self) -> None:
-        """Begin with nothing sent."""
         #: Changes of rows that their reader will never see, because newer ones took their place.
         self.coalesced = 0
 
@@ -122,7 +121,6 @@ class Fleet(Watch):
     __slots__ = ("position",)
 
     def __init__(self) -> None:
-        """Begin before the log."""
         super().__init__()
         self.position = 0
 
@@ -152,7 +150,6 @@ class Top(Watch):
     __slots__ = ("asked", "position", "shown")
 
     def __init__(self, asked: First) -> None:
-        """Watch these."""
         super().__init__()
         self.asked = asked
         self.position = 0

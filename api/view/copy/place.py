@@ -42,7 +42,6 @@ class ReadPlace:
     """The directory of a copy, which another process writes."""
 
     def __init__(self, directory: Path) -> None:
-        """Only name what is in it."""
         self.copy = directory / "copy"
         self._damaged = directory / "damaged"
 

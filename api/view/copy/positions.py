@@ -90,7 +90,6 @@ class AppliedOffsets:
     """The applied offsets of a copy; read once for each commit, because each look-up asks."""
 
     def __init__(self, about: Any) -> None:
-        """Begin with none read."""
         self._about = about
         #: Id of the newest transaction that was asked about, and its offsets; any thread.
         self._newest: tuple[int, list[int]] = (-1, [])

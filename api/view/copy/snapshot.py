@@ -21,12 +21,10 @@ class Snapshot(AbstractContextManager[Shown_co]):
         make: Callable[[Any], Shown_co],
         check: Callable[[], None],
     ) -> None:
-        """Store what begins it, makes of it what readers ask, checks it, and ends it."""
         self._begin, self._end = begin, end
         self._make, self._check = make, check
 
     def __enter__(self) -> Shown_co:
-        """Begin it, then check whether it may be read."""
         self._transaction = self._begin()
         try:
             self._check()

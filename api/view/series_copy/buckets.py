@@ -64,7 +64,6 @@ class Buckets:
     __slots__ = ("_count", "_sums")
 
     def __init__(self, count: int) -> None:
-        """Begin with so many empty buckets."""
         self._count = count
         self._sums: dict[int, RunningSum] = {}
 

@@ -50,7 +50,6 @@ class Day:
     __slots__ = ("_counts", "_firsts", "_lasts", "_sums", "mask", "places", "readings", "total")
 
     def __init__(self) -> None:
-        """Begin without a reading."""
         self.places = self.mask = self.readings = self.total = 0
         self._counts: Column = array("B")
         self._sums: Column = array("h")

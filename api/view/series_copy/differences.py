@@ -17,7 +17,6 @@ class DayDifference:
     __slots__ = ("_cells", "_places", "appeared", "vanished")
 
     def __init__(self) -> None:
-        """Begin with nothing."""
         self._places = 0
         #: By quarter: readings, total.
         self._cells: dict[int, list[int]] = {}
@@ -79,7 +78,6 @@ class PairDifference:
     __slots__ = ("_first_before", "_last_before", "_sum", "first", "last")
 
     def __init__(self) -> None:
-        """Begin with nothing."""
         self._sum = RunningSum()
         self.first: int | None = None
         self.last: int | None = None

@@ -30,7 +30,6 @@ class RunningSum:
     __slots__ = ("places", "readings", "total")
 
     def __init__(self) -> None:
-        """Begin with nothing."""
         self.readings = self.total = self.places = 0
 
     def add(self, readings: int, total: int, places: int) -> None:

@@ -30,7 +30,6 @@ class Rows:
     """What is in the copy, in one snapshot."""
 
     def __init__(self, transaction: Any, databases: Databases) -> None:
-        """Begin with a transaction that reads."""
         self._transaction = transaction
         self._databases = databases
         self._part_days = transaction.cursor(db=databases.part_days)

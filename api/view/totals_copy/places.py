@@ -18,7 +18,6 @@ class Places:
     """
 
     def __init__(self) -> None:
-        """Begin with none known."""
         self._known: tuple[int, list[bytes]] = (0, [])
 
     def put(self, cursor: Any, place: int, devices: int) -> None:
