@@ -6,6 +6,7 @@ mistake in the project cannot be in here too.
 
 import json
 import math
+import re
 import unicodedata
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -13,6 +14,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 DIGITS = "0123456789"
+_BETWEEN = re.compile("[-T :]")
+_WHOLE = re.compile("[1-9][0-9]{0,63}", re.ASCII)
 
 
 class Verdict(NamedTuple):
@@ -64,7 +67,7 @@ def _parse(value: bytes | None) -> dict[str, Any]:
         text = value.decode("utf-8")
         # Most values have too few brackets, wherever they stand.
         _need(text.count("[") + text.count("{") <= 64 or _depth(text) <= 64)
-        parsed = _VALUE.decode(text)
+        parsed = (_ESCAPED if "\\u" in text else _VALUE).decode(text)
     except ValueError as error:
         raise NotValid from error
     _need(isinstance(parsed, dict))
@@ -77,12 +80,13 @@ def _constant(name: str) -> None:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Half of a surrogate pair cannot be encoded, wherever it stands.
+    # Half of a surrogate pair cannot be encoded, wherever it stands; UTF-8 itself has none.
     _TEXT.encode(pairs).encode("utf-8")
     return dict(pairs)
 
 
-_VALUE = json.JSONDecoder(
+_VALUE = json.JSONDecoder(parse_int=_Bare, parse_float=_Bare, parse_constant=_constant)
+_ESCAPED = json.JSONDecoder(
     parse_int=_Bare, parse_float=_Bare, parse_constant=_constant, object_pairs_hook=_object
 )
 _NUMBER = json.JSONDecoder(parse_int=_Bare, parse_float=_Bare)
@@ -112,6 +116,8 @@ def _is_device_id(text: str) -> bool:
 
 
 def _number(text: str) -> Fraction:
+    if _WHOLE.fullmatch(text):
+        return Fraction(int(text))  # most are such
     _need(len(text) <= 64 and text[:1] in tuple("-" + DIGITS) and text.strip() == text)
     try:
         # A number is what JSON says is one.
@@ -154,9 +160,12 @@ def _is_timestamp(text: str) -> bool:
         if rest[0] == "-":
             offset = -offset
     try:
-        local = datetime.strptime(head.replace("T", " "), "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
-        instant = local - offset
+        instant = _local(head) - offset
     except (ValueError, OverflowError):
         return False
-    # strptime lets a minute have 61 seconds and moves them.
-    return int(head[17:19]) <= 59 and 1970 <= instant.year <= 2105
+    return 1970 <= instant.year <= 2105
+
+
+@lru_cache(maxsize=10_000)
+def _local(head: str) -> datetime:
+    return datetime(*(int(number) for number in _BETWEEN.split(head)), tzinfo=UTC)
