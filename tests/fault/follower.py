@@ -22,6 +22,8 @@ CHANGELOG = "energy-v1-device_totals-changelog"
 GROUP = "energy-v1"
 MARKER_KEY = b"\x00applied"
 _SAMPLE_SECONDS = 0.02
+_LOOK_SECONDS = 1.0
+"""The changelog's ends are asked for so often where nothing new is committed."""
 _STILL_SECONDS = 15
 """A client of librdkafka may never fetch a partition again after its broker was restarted."""
 
@@ -46,6 +48,8 @@ class Follower:
         self._moved_at = [time.monotonic()] * partitions
         #: Where each partition of the changelog ended when the sampler last looked.
         self._ends = [0] * partitions
+        self._committed: dict[int, int] = {}
+        self._looked_at = 0.0
         self._group = Consumer(self._config | {"group.id": GROUP, "enable.auto.commit": False})
         self._admin = AdminClient(self._config)
         self._stopped = threading.Event()
@@ -143,11 +147,16 @@ class Follower:
         Its high watermark is asked for, not its last stable offset: Kafka answers a commit when
         it is decided, and writes what makes it readable some milliseconds later, or much later
         where the machine is busy. So a claim is judged when the changelog can be read up to there.
+        One that was made before, when the changelog was no longer than now, need not be made again.
         """
         places = [TopicPartition(READINGS, p) for p in range(self.partitions)]
         committed = {c.partition: c.offset for c in self._group.committed(places, timeout=2)}
-        ends = self._changelog_ends()
         self.samples += 1
+        now = time.monotonic()
+        if committed == self._committed and now - self._looked_at < _LOOK_SECONDS:
+            return
+        ends = self._changelog_ends()
+        self._committed, self._looked_at = committed, now
         for partition, offset in committed.items():
             # A broker that just starts may answer without an end.
             if ends[partition] >= 0:
