@@ -9,6 +9,6 @@ from tests.fault.__main__ import main
 KILLS = 6
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 def test_x44_whatever_happens_no_total_is_wrong_and_no_reader_is_misled(seed: int) -> None:
     assert main(["--kills", str(KILLS), "--pipelines", "1", "--seed", str(seed)]) == 0

@@ -14,7 +14,7 @@ from tests.fault.pipeline import Pipeline
 from tests.kafka import wait_until
 
 KILLS = 3
-ALIVE_SECONDS = 40
+ALIVE_SECONDS = 60
 
 
 @pytest.mark.timeout(180)

@@ -82,7 +82,7 @@ def reasons(workers: list[WorkerProcess], ports: list[int]) -> dict[int, set[str
     return found
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_x54_partitions_that_refuse_hold_back_no_other_whoever_joins_leaves_or_restarts(
     own_kafka: Kafka, pipeline_factory: PipelineFactory, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
