@@ -19,6 +19,7 @@ from tests.fault.proxy import Proxy
 from tests.fault.server import ApiProcess
 from tests.fault.small_disk import may_mount
 from tests.kafka import Kafka
+from tests.longest_first import begin_with
 from tests.shared_broker import QUICK_PROPERTIES
 
 __all__ = ["own_broker", "own_kafka"]
@@ -56,13 +57,10 @@ TIMEOUT_SECONDS = 150
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest tests of this tier before the others, and give all of it time."""
-    ours = [item for item in items if item.path.parent == HERE]
-    for item in ours:
-        if item.get_closest_marker("timeout") is None:
+    begin_with(LONGEST, HERE, items)
+    for item in items:
+        if item.path.parent == HERE and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(TIMEOUT_SECONDS))
-    place = {name: at for at, name in enumerate(LONGEST)}
-    ours.sort(key=lambda item: place.get(item.path.name, len(LONGEST)))
-    items[:] = ours + [item for item in items if item.path.parent != HERE]
 
 
 PipelineFactory = Callable[..., Pipeline]
