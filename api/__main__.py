@@ -23,13 +23,11 @@ def _run(environ: Mapping[str, str], *, debug: bool) -> int:
     with own_view_directory(settings.view_dir or view_directory(settings.home)) as own:
         settings = settings.model_copy(update={"view_dir": own})
         if settings.processes == 1:
-            from api.single_process import run as run_alone
-
-            return run_alone(settings)
-        # The parent serves nothing, and shall not have all of it in memory.
-        from api.processes.parent import run as run_several
-
-        return run_several(settings, environ, debug=debug)
+            from api.processes.one_server import run
+        else:
+            # The parent serves nothing, and shall not have all of it in memory.
+            from api.processes.parent import run
+        return run(settings, environ, debug=debug)
 
 
 if __name__ == "__main__":

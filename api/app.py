@@ -17,7 +17,7 @@ from fastapi.telemetry import TelemetryConfig
 from api.auth.rate_limit import RateLimit
 from api.auth.token_store import TokenStore
 from api.dependencies import Services
-from api.home_directory import spool_directory, view_directory
+from api.home_directory import spool_directory
 from api.http import error_handlers
 from api.http.cors import Cors
 from api.ingest.idempotency import KeyedWrites
@@ -38,11 +38,8 @@ from api.routes import (
     ui,
 )
 from api.settings import ApiSettings
-from api.view.books import Books
-from api.view.copy.copies import Copies
 from api.view.end_offsets import LagWatch
-from api.view.fed_view import FedView
-from api.view.live_version import LiveView
+from api.view.serving import Serving
 from contract.topics import READINGS
 from kafka_io.lag_seconds import LagSeconds
 from producer.client.reading_producer import ReadingProducer
@@ -108,27 +105,23 @@ class _Api(FastAPI):
 
 def create_app(
     settings: ApiSettings,
+    live: Serving,
     *,
-    fed: FedView | None = None,
     metrics: Metrics | None = None,
     publisher: Publisher | None = None,
-    live: LiveView | None = None,
     lag: LagWatch | None = None,
     quarantine: QuarantineLog | None = None,
     keyed: KeyedWrites | None = None,
 ) -> FastAPI:
     """Build the server; nothing is read, connected or started before its lifespan begins.
 
-    `fed`: views that another process follows; else this one does. Tests hand in their doubles;
-    what is handed in as `live`, or after it, is neither run nor closed here.
+    `live` is run with it. Tests hand in doubles of the others, which are neither run nor closed.
     """
     connection = settings.for_aiokafka()
-    view_dir = settings.view_dir or view_directory(settings.home)
-    copies = Copies(view_dir, settings.view_max_bytes)
     services = Services(
         settings=settings,
         tokens=TokenStore(settings.tokens_path(settings.home)),
-        live=live or fed or LiveView(connection, copies),
+        live=live,
         lag=lag or LagWatch(connection),
         spool_directory=settings.spool_dir or spool_directory(settings.home),
         quarantine=quarantine or QuarantineLog(connection),
@@ -138,18 +131,14 @@ def create_app(
     )
     budgets = (services.bodies, services.spool, services.answers)
     waiting = LagSeconds(
-        connection, READINGS.name, services.live.applied_offsets, client_id="energy-api-waiting"
+        connection, READINGS.name, live.applied_offsets, client_id="energy-api-waiting"
     )
-    services.metrics.watch(services.live, services.lag, waiting, budgets, services.books)
+    services.metrics.watch(live, services.lag, waiting, budgets)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         sys.setswitchinterval(SWITCH_SECONDS)
-        beside = []
-        if live is None:
-            beside.append(asyncio.create_task(services.live.run()))
-            if isinstance(services.books, Books):
-                beside.append(asyncio.create_task(services.books.run()))
+        beside = [asyncio.create_task(live.run())]
         if lag is None:
             beside.append(asyncio.create_task(services.lag.run()))
             beside.append(asyncio.create_task(waiting.run()))
@@ -180,8 +169,7 @@ def create_app(
                 await services.publisher.close(STOP_SECONDS)
             if keyed is None and services.keyed is not None:
                 await services.keyed.close(STOP_SECONDS)
-            if beside:
-                await asyncio.wait(beside, timeout=STOP_SECONDS)
+            await asyncio.wait(beside, timeout=STOP_SECONDS)
 
     app = _Api(
         title=_TITLE,

@@ -14,9 +14,7 @@ from api.query.quarantine import QuarantinePipe
 from api.query.quarantine_log import QuarantineLog
 from api.query.snapshot_answers import SnapshotAnswers
 from api.query.streams.hub import Hub
-from api.view.books import Books
 from api.view.series import Series
-from api.view.serving import Balance
 
 #: Forms of parameters: what only readers send, so it takes nothing that writers need.
 FORMS_BYTES = 16 * 1024 * 1024
@@ -36,7 +34,6 @@ class Services(Intake):
     is_draining: bool = False
     forms: Budget = field(init=False)
     answers: Budget = field(init=False)
-    books: Balance = field(init=False)
     events: Events = field(init=False)
     append: Append = field(init=False)
     totals: TotalsPipe = field(init=False)
@@ -49,7 +46,6 @@ class Services(Intake):
         super().__post_init__()
         settings, directory = self.settings, self.spool_directory
         self.forms = Budget(FORMS_BYTES, SHARE, "bytes of forms")
-        self.books = self.live.books or Books(self.live)
         self.answers = Budget(settings.max_answers_bytes, SHARE, "bytes of long answers")
         self.events = Events(self)
         self.append = Append(self)

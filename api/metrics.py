@@ -30,7 +30,7 @@ from prometheus_client.registry import Collector
 from api.http.allowance import Budget
 from api.shared_metrics import numbers_of_all
 from api.view.end_offsets import LagWatch
-from api.view.serving import Balance, Serving
+from api.view.serving import Serving
 from api.view_metrics import is_running, of_series, of_totals
 from contract import build
 from kafka_io.lag_seconds import LagSeconds
@@ -139,7 +139,6 @@ class Metrics:
         lag: LagWatch,
         waiting: LagSeconds[str],
         budgets: tuple[Budget, Budget, Budget],
-        books: Balance,
     ) -> None:
         """Show what these say at the moment somebody asks."""
         self._live, self._budgets = live, budgets
@@ -151,7 +150,7 @@ class Metrics:
             yield from self._process.collect()
             seconds = waiting.seconds()
             yield from of_totals(live, lag, seconds.get("totals", {}))
-            yield from of_series(live, lag, seconds.get("series", {}), books)
+            yield from of_series(live, lag, seconds.get("series", {}))
 
         self._watched = _Watched(watched)
         if self._shared is None:

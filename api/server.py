@@ -15,6 +15,7 @@ import socket
 import threading
 import time
 from collections.abc import Coroutine
+from contextlib import ExitStack
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -43,14 +44,22 @@ LOOK_TICKS = 5
 OTHER_FILES = 300
 
 
-def serve(app: FastAPI, listener: socket.socket, first: Coroutine[Any, Any, None]) -> int:
-    """Do what comes first, then serve until a signal; returns the exit code."""
+def serve(
+    app: FastAPI,
+    listener: socket.socket,
+    first: Coroutine[Any, Any, None],
+    beside: Coroutine[Any, Any, int] | None = None,
+) -> int:
+    """Do what comes first, then serve until a signal; returns the exit code.
+
+    What runs beside it ends only where the server must end too, with that exit code.
+    """
     server = ApiServer(app, listener)
     # A million devices are not searched for cycles again and again: there are none.
     gc.freeze()
     gc.set_threshold(100_000, 50, 1_000)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(server.run_until_stopped(first))
+        return runner.run(server.run_until_stopped(first, beside))
 
 
 class ApiServer(uvicorn.Server):
@@ -78,9 +87,15 @@ class ApiServer(uvicorn.Server):
         self._drained_at = 0.0
         self._exit_code = 0
 
-    async def run_until_stopped(self, first: Coroutine[Any, Any, None]) -> int:
-        """Do what comes first, then serve until a signal; returns the exit code."""
-        with self.capture_signals():
+    async def run_until_stopped(
+        self, first: Coroutine[Any, Any, None], beside: Coroutine[Any, Any, int] | None = None
+    ) -> int:
+        """As `serve` says."""
+        with self.capture_signals(), ExitStack() as stack:
+            if beside is not None:
+                running = asyncio.create_task(beside)
+                running.add_done_callback(self._end_with)
+                stack.callback(running.cancel)
             begun = asyncio.create_task(first)
             while not begun.done() and not self.should_exit:
                 await asyncio.wait([begun], timeout=0.1)
@@ -93,6 +108,11 @@ class ApiServer(uvicorn.Server):
             # uvicorn would raise them again.
             self._captured_signals.clear()
         return self._exit_code
+
+    def _end_with(self, beside: asyncio.Task[int]) -> None:
+        if not beside.cancelled():
+            self._exit_code = beside.result()
+            self.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop; a second signal waits for no drain, a second Ctrl-C for nobody."""

@@ -21,7 +21,7 @@ class ApiSettings(ProducerSettings, HomeSettings):
 
     host: str = Field("127.0.0.1", alias="API_HOST", min_length=1)
     port: Port = Field(8000, alias="API_PORT")
-    #: HTTP processes, which read one copy of the views with one follower; 1: all in one process.
+    #: Processes that serve; they read one copy of the views, which one more process follows.
     processes: Annotated[Integer, Field(ge=1, le=64)] = Field(1, alias="API_PROCESSES")
     #: How long `wait=true` waits for reads to show the rows.
     wait_timeout_seconds: Annotated[Seconds, Field(ge=0.1, le=300)] = Field(

@@ -29,20 +29,26 @@ def numbers_of_all(directory: Path) -> CollectorRegistry:
     return registry
 
 
+def restarts(*kinds: str, registry: CollectorRegistry | None = None) -> Counter:
+    """Return the count of parts of a server that were started again, at zero for each kind."""
+    counter = Counter(
+        "api_process_restarts",
+        "Times a process of the server was started again: http, follower.",
+        ("process",),
+        registry=registry,
+    )
+    for kind in kinds:
+        counter.labels(kind)
+    return counter
+
+
 class ParentMetrics:
     """What the parent of several processes counts."""
 
     def __init__(self, directory: Path) -> None:
         share_numbers(directory, "parent")
         self._directory = directory
-        self._restarts = Counter(
-            "api_process_restarts",
-            "Times a process of the server was started again: http, follower.",
-            ("process",),
-            registry=None,
-        )
-        for kind in ("http", "follower"):
-            self._restarts.labels(kind)
+        self._restarts = restarts("http", "follower")
 
     def ended(self, name: str, is_started_again: bool) -> None:
         """Take in that a process has ended: what it held, it holds no more."""

@@ -14,7 +14,7 @@ from prometheus_client.metrics_core import (
 from api.view.end_offsets import LagWatch
 from api.view.followed_view import ViewState
 from api.view.partition_view import PartitionView
-from api.view.serving import Balance, Serving
+from api.view.serving import Serving
 from contract.freshness import Ages
 
 
@@ -49,9 +49,7 @@ def of_totals(live: Serving, lag: LagWatch, seconds: Mapping[int, float]) -> Ite
     yield _ages("api_view_publish_to_visible_seconds", text, view.partitions)
 
 
-def of_series(
-    live: Serving, lag: LagWatch, seconds: Mapping[int, float], books: Balance
-) -> Iterator[Metric]:
+def of_series(live: Serving, lag: LagWatch, seconds: Mapping[int, float]) -> Iterator[Metric]:
     """Of places and time: nothing where the version served has none."""
     series = live.series_view
     if series is None:
@@ -77,6 +75,7 @@ def of_series(
     written.add_metric([], series.rows_written)
     yield written
     yield _gauge("api_series_copy_bytes", "The copy on disk.", series.copy.bytes_on_disk())
+    books = live.books
     if books.balance is not None:
         text = "1 where totals and series agreed when they were compared last, else 0."
         yield _gauge("api_books_balance", text, int(books.balance))

@@ -25,9 +25,10 @@ from api.ingest.idempotency import KeyedWrites
 from api.ingest.publisher import Outcome
 from api.query.quarantine_log import QuarantineLog
 from api.settings import ApiSettings
+from api.view.books import Books
 from api.view.end_offsets import LagWatch
-from api.view.live_version import LiveView
 from api.view.series import SeriesSource
+from api.view.serving import Serving
 from api.view.totals_view import TotalsView
 from contract.changelog import MARKER_KEY, Marker, encode_marker
 from contract.decimals import Number
@@ -36,7 +37,7 @@ from contract.settings import TOKENS_NAME
 from kafka_io.batches.chunk import RecordChunk
 from tests.quarantine_double import MemoryLog
 from tests.records import HandmadeRecord
-from tests.totals_double import FedView, copies_in_memory, running_view
+from tests.totals_double import FedView, running_view
 
 Totals = Mapping[str, tuple[Number, int]]
 
@@ -70,11 +71,12 @@ async def unseen_configs(*_: object) -> dict[str, str]:
     return {}
 
 
-class HandmadeLive(LiveView):
-    """A LiveView whose view, and series, a test puts in its place."""
+class HandmadeLive(Serving):
+    """Serves the view, and the series, that a test puts in its place."""
 
     def __init__(self, view: TotalsView | None, series: SeriesSource | None = None) -> None:
-        super().__init__({}, copies_in_memory())
+        super().__init__()
+        self.books: Books = Books(self)
         self.placed = view
         self.placed_series = series
 
@@ -87,6 +89,12 @@ class HandmadeLive(LiveView):
     @property
     def view(self) -> TotalsView | None:
         return self.placed
+
+    async def run(self) -> None:
+        """Nothing is followed."""
+
+    def has_switched(self) -> None:
+        """Nothing is let go."""
 
 
 @dataclass
@@ -284,8 +292,8 @@ def caller_for(
         lag.saw(end_offsets)
     app = create_app(
         ApiSettings(home=home, **overrides),
+        HandmadeLive(view, series),
         publisher=publisher or ScriptedPublisher(),
-        live=HandmadeLive(view, series),
         lag=lag,
         keyed=keyed,
         quarantine=QuarantineLog({}, open_reader=(quarantine or MemoryLog({0: []})).open),

@@ -1,6 +1,8 @@
-"""Several HTTP processes that read one copy with one follower (API_PROCESSES).
+"""The processes of one server: some that serve (API_PROCESSES), and one that follows.
 
-    parent.py         starts, restarts and ends the others; takes the port
+    one_server.py     serves, with the follower beside it: API_PROCESSES=1
+    parent.py         starts, restarts and ends several that serve; takes the port
+    parts.py          how a part is started, and what all of them have
     follower.py       follows the changelogs, writes the copies, tells the feed
     http_process.py   serves; each one in its own process
 

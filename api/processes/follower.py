@@ -1,4 +1,4 @@
-"""`python -m api.processes.follower PART`: follows the changelogs for several HTTP processes.
+"""`python -m api.processes.follower PART`: follows the changelogs for those that serve.
 
 It alone writes the copies on disk, and tells how they stand (api/view/feed/).
 """
@@ -18,9 +18,8 @@ import uvloop
 from api.logging_setup import set_up_logging
 from api.preflight import check_ground
 from api.preparation import exit_code_of, prepared
-from api.processes.part import Part, end_with_parent, part_of
+from api.processes.part import AT_ONCE, Part, end_with_parent, part_of
 from api.settings import ApiSettings
-from api.view.books import Books
 from api.view.copy.copies import Copies
 from api.view.feed.sender import FeedSender
 from api.view.live_version import LiveView
@@ -32,7 +31,8 @@ STOP_SECONDS = 3.0
 
 def run(part: Part) -> int:
     """Follow until stopped; returns the exit code. Raises: SettingError, StartRefused, OSError."""
-    end_with_parent(part.leash)
+    # It has nothing in flight, and the next server wants its copies.
+    end_with_parent(part.leash, AT_ONCE)
     settings = prepared(os.environ).model_copy(update={"view_dir": Path(part.directory)})
     assert part.listener is not None
     with socket.socket(fileno=part.listener) as listener:
@@ -61,7 +61,6 @@ async def _follow(settings: ApiSettings, listener: socket.socket, *, is_again: b
     assert settings.view_dir is not None
     copies = Copies(settings.view_dir, settings.view_max_bytes)
     live = LiveView(settings.for_aiokafka(), copies)
-    books = Books(live)
     forgetting: set[asyncio.Task[None]] = set()
 
     def forget() -> None:
@@ -69,9 +68,10 @@ async def _follow(settings: ApiSettings, listener: socket.socket, *, is_again: b
         forgetting.add(task)
         task.add_done_callback(forgetting.discard)
 
-    sender = FeedSender(live, books, on_lost=forget)
+    sender = FeedSender(live, on_lost=forget)
     live.on_change = sender.changed
-    works = [asyncio.create_task(each) for each in (live.run(), books.run(), sender.run(listener))]
+    follows = (live.run(), live.books.run(), sender.run(listener))
+    works = [asyncio.create_task(each) for each in follows]
     running: list[asyncio.Future[Any]] = [*works, ended]
     try:
         await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)

@@ -37,7 +37,7 @@ def run(part: Part) -> int:
     share_numbers(numbers, part.name)
     feed = feed_address(directory)
     fed = FedView(feed, Copies.of_another(directory, settings.view_max_bytes))
-    app = create_app(settings, fed=fed, metrics=Metrics(numbers, part.name))
+    app = create_app(settings, fed, metrics=Metrics(numbers, part.name))
 
     async def until_told() -> None:
         await first_picture(feed)

@@ -18,6 +18,8 @@ FIRST_DELAY_SECONDS = 0.1
 LONGEST_DELAY_SECONDS = 30.0
 #: A process that ran for so long got past its start: its next end is a new story.
 WELL_AFTER_SECONDS = 5.0
+#: To end in, for a follower: it has nothing in flight.
+FOLLOWER_SECONDS = 0.5
 
 
 class Kept:
@@ -88,6 +90,18 @@ class Kept:
         if self._process is not None:
             self.signal(signal.SIGKILL)
             self._process.wait()
+            self.look(starts=False)
+
+    def end(self, seconds: float) -> None:
+        """Ask it to end, and kill it where it has not after that time; blocks."""
+        self.signal(signal.SIGTERM)
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
+        self.look(starts=False)
+        if self.is_running:
+            log.warning("%s did not end in time and is killed", self.name)
+            self.kill()
 
     def _start(self) -> None:
         self._process = subprocess.Popen(

@@ -11,28 +11,24 @@ import os
 import select
 import shutil
 import signal
-import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from types import FrameType
 
 from api.listening import bind_together
-from api.processes.keeping import Kept
-from api.processes.part import Part, feed_address, metrics_directory
+from api.processes.keeping import FOLLOWER_SECONDS, Kept
+from api.processes.part import metrics_directory
+from api.processes.parts import Parts
 from api.settings import ApiSettings
 from api.shared_metrics import DIRECTORY_VARIABLE, ParentMetrics
-from api.view.feed.receiver import short_address
 from contract.exit_codes import DONE, INTERRUPTED
 
 log = logging.getLogger("api.processes")
 
 #: What an HTTP process takes to stop, once drained, and a little.
 STOP_SECONDS = 9.3
-#: For the follower, which has nothing in flight.
-FOLLOWER_SECONDS = 0.5
 
 
 class Parent:
@@ -71,8 +67,7 @@ class Parent:
     def _stop(self, woken: int) -> None:
         """End HTTP first: until its last answer it needs what the follower tells."""
         self._end(self._http, woken, self._drain_seconds + STOP_SECONDS)
-        self._signals[:] = [signal.SIGTERM]
-        self._end([self._follower], woken, FOLLOWER_SECONDS)
+        self._follower.end(FOLLOWER_SECONDS)
 
     def _end(self, parts: Sequence[Kept], woken: int, seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -95,7 +90,6 @@ class Parent:
             if each.is_running:
                 log.warning("%s did not end in time and is killed", each.name)
                 each.kill()
-                each.look(starts=False)
 
     @contextmanager
     def _listening(self) -> Iterator[int]:
@@ -139,44 +133,14 @@ def run(settings: ApiSettings, environ: Mapping[str, str], *, debug: bool = Fals
     with ExitStack() as stack:
         # Held, not listened on: the port is taken as long as the server runs.
         stack.enter_context(bind_together(settings))
-        listener = stack.enter_context(_feed_listener(feed_address(directory)))
-        # Its other end is nobody's but ours: when we are gone, all who have this one see it.
-        leash, held = os.pipe()
-        stack.callback(os.close, held)
-        stack.callback(os.close, leash)
-
-        child_environ = dict(environ) | {DIRECTORY_VARIABLE: str(numbers)}
-
-        def kept(name: str, handle: int | None = None) -> Kept:
-            def arguments(is_again: bool) -> list[str]:
-                part = Part(name, str(directory), leash, handle, is_again, debug)
-                return part.arguments()
-
-            handles = [leash] if handle is None else [leash, handle]
-            on_end = partial(metrics.ended, name)
-            return Kept(
-                name, arguments, child_environ, handles, must_start=bool(handle), on_end=on_end
-            )
-
+        shared = dict(environ) | {DIRECTORY_VARIABLE: str(numbers)}
+        parts = Parts(stack, directory, shared, metrics.ended, debug=debug)
         parent = Parent(
-            kept("follower", listener.fileno()),
-            [kept(f"http-{number}") for number in range(settings.processes)],
+            parts.follower(),
+            [parts.http(number) for number in range(settings.processes)],
             drain_seconds=settings.drain_seconds,
         )
         return parent.run()
-
-
-@contextmanager
-def _feed_listener(address: Path) -> Iterator[socket.socket]:
-    """Give where HTTP processes come for the feed, whether a follower runs or not."""
-    address.unlink(missing_ok=True)
-    with socket.socket(socket.AF_UNIX) as listener, short_address(address) as short:
-        listener.bind(short)
-        os.chmod(address, 0o600)
-        listener.listen(128)
-        listener.setblocking(False)
-        yield listener
-    address.unlink(missing_ok=True)
 
 
 def _emptied(directory: Path) -> Path:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -48,13 +49,17 @@ def metrics_directory(directory: Path) -> Path:
     return directory / "metrics"
 
 
-def end_with_parent(leash: int) -> None:
-    """Have this process end in order once its parent is gone, however that ended."""
+#: The second one waits for no drain.
+IN_ORDER = (signal.SIGTERM, signal.SIGTERM)
+AT_ONCE = (signal.SIGKILL,)
+
+
+def end_with_parent(leash: int, signals: Sequence[signal.Signals] = IN_ORDER) -> None:
+    """Have this process end once its parent is gone, however that ended."""
 
     def wait() -> None:
         os.read(leash, 1)
-        # The second one waits for no drain.
-        os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(os.getpid(), signal.SIGTERM)
+        for each in signals:
+            os.kill(os.getpid(), each)
 
     threading.Thread(target=wait, daemon=True).start()

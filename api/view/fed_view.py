@@ -38,8 +38,7 @@ class FedView(Serving):
         self._opened: dict[int, tuple[KeptCopy[Totals], KeptCopy[Series] | None]] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._fed: FedVersion | None = None
-        self._books = FedBooks()
-        self.books = self._books
+        self.books: FedBooks = FedBooks()
 
     async def run(self) -> None:
         """Listen until cancelled; then the copies are released."""
@@ -59,7 +58,7 @@ class FedView(Serving):
 
     async def _take(self, picture: Picture) -> None:
         self.problem = picture.problem
-        self._books.take(picture.books)
+        self.books.take(picture.books)
         told = picture.served
         if told is None:
             return
@@ -74,7 +73,7 @@ class FedView(Serving):
         if self._fed is not None:
             log.warning("%s; nothing is read meanwhile", why)
         self._fed = None
-        self._books.take(BooksPicture(None, 0.0))
+        self.books.take(BooksPicture(None, 0.0))
         if self._switching is not None:
             self._switching.cancel()
             self._switching = None

@@ -15,6 +15,7 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 
+from api.view.books import Books
 from api.view.copy.copies import Copies
 from api.view.followed_version import FollowedVersion
 from api.view.followed_view import ViewState
@@ -36,6 +37,7 @@ class LiveView(Serving):
     def __init__(self, connection: Mapping[str, Any], copies: Copies) -> None:
         """Store the arguments; `run` reads."""
         super().__init__()
+        self.books: Books = Books(self)
         #: Called after each change of what is served, or of what it shows; set before `run`.
         self.on_change: Callable[[], None] = lambda: None
         self._connection = connection

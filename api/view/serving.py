@@ -41,6 +41,9 @@ class Balance(Protocol):
 class Serving(ABC):
     """The views that are served; whoever feeds them calls `serve` and sets `problem`."""
 
+    #: Whether totals and series agree.
+    books: Balance
+
     def __init__(self) -> None:
         self._serving: VersionViews | None = None
         #: What a reader was shown last; its offsets stay when its follower starts over.
@@ -48,8 +51,6 @@ class Serving(ABC):
         self._shown_series: SeriesView | None = None
         self._switching: asyncio.Task[None] | None = None
         self.problem: str | None = None
-        #: Whether the books balance, where another process has looked.
-        self.books: Balance | None = None
 
     @property
     def served(self) -> VersionViews | None:

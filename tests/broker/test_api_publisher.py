@@ -21,7 +21,7 @@ async def test_rows_reach_the_log_and_the_quarantine(own_kafka: Kafka, tmp_path:
     home = prepare_home(tmp_path / "home")
     token = TokenStore(home / TOKENS_NAME).create("test", ["ADMIN"])
     settings = ApiSettings(home=home, bootstrap_servers=own_kafka.bootstrap_servers)
-    app = create_app(settings, live=HandmadeLive(None))
+    app = create_app(settings, HandmadeLive(None))
     caller = Caller(app, token)
     rows = [reading_value(f"device_{number}", str(number)) for number in range(3_000)]
     async with app.router.lifespan_context(app):
@@ -49,7 +49,7 @@ async def test_b25_without_a_broker_nothing_is_written_and_the_answer_is_503(
     home = prepare_home(tmp_path / "home")
     token = TokenStore(home / TOKENS_NAME).create("test", ["ADMIN"])
     settings = ApiSettings(home=home, bootstrap_servers="127.0.0.1:1", delivery_timeout_seconds=8)
-    app = create_app(settings, live=HandmadeLive(None))
+    app = create_app(settings, HandmadeLive(None))
     async with app.router.lifespan_context(app):
         began = time.monotonic()
         answer = await Caller(app, token).events(reading_value())

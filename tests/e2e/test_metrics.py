@@ -50,8 +50,8 @@ def families(url: str, token: str = "") -> dict[str, str]:
     return {family.name: family.type for family in text_string_to_metric_families(text)}
 
 
-#: Only with API_PROCESSES above 1: tests/fault/test_api_processes.py scrapes those.
-OF_SEVERAL_PROCESSES = {"api_process_serving", "api_process_restarts"}
+#: Only with API_PROCESSES above 1: tests/fault/test_api_processes.py scrapes it.
+OF_SEVERAL_PROCESSES = {"api_process_serving"}
 
 
 def test_every_metric_that_is_named_is_in_a_scrape(up_factory: UpFactory) -> None:

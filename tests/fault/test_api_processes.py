@@ -7,7 +7,6 @@ import os
 import signal
 import time
 
-import psutil
 import pytest
 
 from tests.fault.conftest import ApiFactory
@@ -15,6 +14,7 @@ from tests.fault.pipeline import Pipeline
 from tests.fault.server import ApiProcess
 from tests.fault.several import Asked, Several
 from tests.kafka import wait_until
+from tests.pids import is_running
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -188,22 +188,14 @@ def test_sigterm_ends_all_with_0(several: Several, api: ApiProcess) -> None:
     pids = [*several.parts().values()]
     assert len(pids) == PROCESSES + 1
     assert api.stop() == 0
-    assert [pid for pid in pids if _runs(pid)] == []
+    assert [pid for pid in pids if is_running(pid)] == []
     assert "Traceback" not in api.log
 
 
 def test_none_outlives_a_parent_that_is_killed(several: Several, api: ApiProcess) -> None:
     pids = [*several.parts().values()]
     api.kill()
-    wait_until(lambda: not any(map(_runs, pids)), "all have ended", 15)
+    wait_until(lambda: not any(map(is_running, pids)), "all have ended", 15)
     api.start()
     several.wait_serving(PROCESSES)
     assert "Traceback" not in api.log
-
-
-def _runs(pid: int) -> bool:
-    """Whether a process is there, and not only unburied."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

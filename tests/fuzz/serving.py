@@ -101,8 +101,8 @@ async def _serve(home: Path) -> int:
     )
     app = create_app(
         settings,
+        HandmadeLive(view, MemorySource(MemorySeries(samples))),
         publisher=CountingPublisher(),
-        live=HandmadeLive(view, MemorySource(MemorySeries(samples))),
         lag=lag,
         quarantine=QuarantineLog({}, open_reader=MemoryLog({0: []}).open),
         keyed=keyed,

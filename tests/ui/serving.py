@@ -131,8 +131,8 @@ async def _serve(home: Path, port: str, values: Sequence[bytes]) -> int:
     await fleet.add(values)
     app = create_app(
         settings,
+        HandmadeLive(view, MemorySource(fleet.series)),
         publisher=fleet,
-        live=HandmadeLive(view, MemorySource(fleet.series)),
         lag=Ends(fleet),
         quarantine=QuarantineLog({}, open_reader=fleet.quarantine.open),
     )

@@ -20,7 +20,7 @@ from api.view.feed.picture import (
     version_picture,
 )
 from api.view.followed_view import ViewState
-from api.view.serving import Balance, Serving
+from api.view.serving import Serving
 from api.view.totals_view import TotalsView
 
 BEAT_SECONDS = 1.0
@@ -31,12 +31,9 @@ WAITING_BYTES = 64 * 1024 * 1024
 class FeedSender:
     """The sending end of the feed, in the process that follows the changelogs."""
 
-    def __init__(
-        self, live: Serving, books: Balance, *, on_lost: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, live: Serving, *, on_lost: Callable[[], None] = lambda: None) -> None:
         """Store the arguments; `on_lost` is called when a reader is gone."""
         self._live = live
-        self._books = books
         self._on_lost = on_lost
         self._readers: set[_Reader] = set()
         self._lives = Lives()
@@ -79,7 +76,7 @@ class FeedSender:
     def _picture(self) -> Picture:
         live = self._live
         served = live.served
-        books = BooksPicture(self._books.balance, self._books.compared_seconds_ago())
+        books = BooksPicture(live.books.balance, live.books.compared_seconds_ago())
         return Picture(
             live.problem,
             None if served is None else version_picture(served, self._lives),

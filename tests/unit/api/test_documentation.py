@@ -13,7 +13,7 @@ import schemathesis
 from api.app import create_app
 from api.auth.scopes import SCOPES
 from api.settings import ApiSettings
-from tests.api_doubles import Answer, Caller, caller_for, filled_view
+from tests.api_doubles import Answer, Caller, HandmadeLive, caller_for, filled_view
 from tests.quarantine_double import MemoryLog, quarantine_record
 from tests.series_double import MemorySeries, MemorySource, Sample
 from tests.unit.api.test_routes import TABLE, send
@@ -94,7 +94,7 @@ async def test_the_document_is_made_once_and_holds_no_other_up(
     await document_of(caller)
     assert makers != [threading.main_thread()]
     assert len(makers) == 1
-    assert create_app(ApiSettings.load({})).openapi() is document
+    assert create_app(ApiSettings.load({}), HandmadeLive(None)).openapi() is document
 
 
 async def test_the_document_has_no_answer_that_there_is_not(caller: Caller) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -61,10 +62,9 @@ class Followed(VersionViews):
 class Following(Serving):
     """The following side, whose views a test feeds."""
 
-    balance: bool | None = True
-
-    def compared_seconds_ago(self) -> float:
-        return 7.0
+    def __init__(self) -> None:
+        super().__init__()
+        self.books = SimpleNamespace(balance=True, compared_seconds_ago=lambda: 7.0)
 
     async def run(self) -> None:
         """Nothing is read."""
@@ -128,7 +128,7 @@ class Pair:
 
     def start_follower(self) -> None:
         """Start one in place of the last; it has forgotten all."""
-        self.sender = FeedSender(self.live, self.live)
+        self.sender = FeedSender(self.live)
         for each in self.same.of.values():
             each.on_change = each.totals.on_change = self.sender.changed
         self.sending = asyncio.create_task(self.sender.run(self.listener.dup()))
@@ -199,7 +199,6 @@ async def test_what_a_follower_shows_its_readers_show(pair: Pair) -> None:
     async with asyncio.timeout(2):
         await waiting
     assert readings(pair.fed, "b") == 6
-    assert pair.fed.books is not None
     assert pair.fed.books.balance is True
     assert 7.0 <= pair.fed.books.compared_seconds_ago() < 20.0
 

@@ -25,6 +25,7 @@ from api.view.copy.copies import Copies
 from api.view.followed_view import ViewState
 from local_stack.ports import free_port
 from tests.api_doubles import changelog_chunk, transaction
+from tests.pids import is_running
 from tests.totals_double import running_view
 
 #: Says that it is there, then ends with 0 at SIGTERM.
@@ -202,6 +203,20 @@ def test_one_that_does_not_end_is_killed(
     assert not hanging.kept.is_running
 
 
+def test_a_follower_is_asked_to_end_and_killed_when_it_does_not(script: ScriptFactory) -> None:
+    orderly = script("follower")
+    deaf = script("http-0", ORDERLY.replace("end)", "signal.SIG_IGN)"))
+    for each in (orderly, deaf):
+        each.kept.look()
+    until(lambda: bool(orderly.lines and deaf.lines))
+    orderly.kept.end(20)
+    deaf.kept.end(0.1)
+    assert orderly.lines == ["started", "ended"]
+    assert deaf.lines == ["started"]
+    assert not orderly.kept.is_running
+    assert not deaf.kept.is_running
+
+
 def test_delays_double_and_begin_anew_after_a_good_run(tmp_path: Path) -> None:
     now = 0.0
     kept = Kept(
@@ -240,15 +255,16 @@ def test_a_part_is_what_its_process_is_told() -> None:
     assert Part("http-1", "/somewhere/0", 5).arguments()[3] == "api.processes.http_process"
 
 
-def test_a_process_ends_in_order_when_its_parent_is_gone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["IN_ORDER", "AT_ONCE"])
+def test_a_process_ends_when_its_parent_is_gone(tmp_path: Path, how: str) -> None:
     """Also one that is killed: what tells is that the kernel closes its handles."""
     told = tmp_path / "told"
     child = f"""
-import signal, sys, time
-from api.processes.part import end_with_parent
+import os, signal, sys, time
+from api.processes.part import {how}, end_with_parent
 signal.signal(signal.SIGTERM, lambda *_: (open({str(told)!r}, "a").write("ended"), sys.exit(0)))
-open({str(told)!r}, "a").write("started ")
-end_with_parent(int(sys.argv[1]))
+end_with_parent(int(sys.argv[1]), {how})
+open({str(told)!r}, "a").write(f"started {{os.getpid()}} ")
 time.sleep(60)
 """
     parent = f"""
@@ -260,9 +276,11 @@ time.sleep(60)
     with subprocess.Popen([sys.executable, "-c", parent]) as process:
         until(lambda: told.exists() and "started" in told.read_text())
         time.sleep(0.1)
-        assert told.read_text() == "started "
+        pid = int(told.read_text().split()[1])
+        assert is_running(pid)
         process.kill()
-    until(lambda: "ended" in told.read_text())
+    until(lambda: not is_running(pid))
+    assert ("ended" in told.read_text()) == (how == "IN_ORDER")
 
 
 def test_a_port_is_shared_within_a_server_and_with_no_other(tmp_path: Path) -> None:

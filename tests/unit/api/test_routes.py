@@ -16,7 +16,7 @@ from api.app import create_app
 from api.auth.scopes import SCOPES, granting
 from api.errors import ClientGone
 from api.settings import ApiSettings
-from tests.api_doubles import Answer, Caller, caller_for, filled_view
+from tests.api_doubles import Answer, Caller, HandmadeLive, caller_for, filled_view
 from tests.series_double import MemorySeries, MemorySource
 
 PIPES = "/v0/pipes/energy_consumption"
@@ -69,7 +69,7 @@ TABLE: dict[tuple[str, str], set[str]] = {
 @cache
 def operations() -> dict[tuple[str, str], dict[str, Any]]:
     """Method and path -> what the document says of it, in the order of the routes."""
-    paths = create_app(ApiSettings.load({})).openapi()["paths"]
+    paths = create_app(ApiSettings.load({}), HandmadeLive(None)).openapi()["paths"]
     return {
         (method.upper(), path): operation
         for path, methods in paths.items()
@@ -81,7 +81,7 @@ def test_every_route_is_in_the_table_and_nothing_else() -> None:
     assert set(operations()) == set(TABLE)
     routes = {
         (method, route.path_format)
-        for route in create_app(ApiSettings.load({})).routes
+        for route in create_app(ApiSettings.load({}), HandmadeLive(None)).routes
         if isinstance(route, APIRoute)
         for method in route.methods - {"HEAD"}
     }

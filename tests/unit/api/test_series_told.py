@@ -79,7 +79,7 @@ async def test_metrics_say_whether_the_books_balance(
     series.become(ViewState.RUNNING)
     view = caller.services.live.view
     assert view is not None
-    await caller.services.books.look(view, series)  # type: ignore[attr-defined]
+    await caller.services.live.books.look(view, series)  # type: ignore[attr-defined]
     found = await numbers(caller)
     assert found["api_books_balance"] == balance
     assert 0 <= found["api_books_compared_seconds"] < 60

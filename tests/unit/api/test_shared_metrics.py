@@ -21,8 +21,7 @@ share_numbers(directory, name)
 metrics = Metrics(directory, name)
 budgets = tuple(Budget(1_000, 0.5, "bytes") for _ in range(3))
 waiting = SimpleNamespace(seconds=dict)
-books = SimpleNamespace(balance=None, compared_seconds_ago=lambda: 0.0)
-metrics.watch(HandmadeLive(None), LagWatch({}), waiting, budgets, books)
+metrics.watch(HandmadeLive(None), LagWatch({}), waiting, budgets)
 for step in sys.argv[3:]:
     if step == "count":
         metrics.requests.labels("/v0/devices", 200).inc()

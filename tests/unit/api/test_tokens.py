@@ -17,6 +17,7 @@ from api.auth.token_store import (
 from api.settings import ApiSettings
 from cli import app as cli
 from contract.settings import TOKENS_NAME, HomeSettings
+from tests.api_doubles import HandmadeLive
 from tests.unit.stream_app.test_hot_path_cost import StepCounter
 
 
@@ -208,6 +209,6 @@ def test_ops_k2_server_and_command_take_the_tokens_from_where_they_are_said(
     secret = capsys.readouterr().out.split()[-1]
     assert elsewhere.exists()
     assert not (tmp_path / "home").exists()
-    services = create_app(ApiSettings.load(environ)).state.services
+    services = create_app(ApiSettings.load(environ), HandmadeLive(None)).state.services
     assert services.tokens.find(secret) is not None
     assert b'energy_build_info{commit="' in services.metrics.text()

@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 from api.app import create_app
 from api.routes.ui import POLICY, files
 from api.settings import ApiSettings
-from tests.api_doubles import Caller, caller_for
+from tests.api_doubles import Caller, HandmadeLive, caller_for
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "api" / "ui"
@@ -95,7 +95,7 @@ async def test_what_is_no_file_of_the_page_is_not_there(caller: Caller, path: st
 
 
 def test_nothing_else_is_served_without_the_checks_of_a_route() -> None:
-    routes = create_app(ApiSettings.load({})).routes
+    routes = create_app(ApiSettings.load({}), HandmadeLive(None)).routes
     others = {route.path for route in routes if not isinstance(route, APIRoute)}  # type: ignore[attr-defined]
     assert others == {"/", "/ui", "/ui/{path:path}"}
 
