@@ -30,7 +30,7 @@ from stream_app.faust_adapter.assignor import KnownTopicsAssignor
 from stream_app.faust_adapter.table import ViewTable
 from stream_app.ownership.all_views import AllViews
 from stream_app.ownership.assignment import Ownership
-from stream_app.ownership.processor import PartitionPipe
+from stream_app.ownership.processor import PartitionProcessor
 from stream_app.ownership.set_aside import leave_if_alone
 from stream_app.partition.commit_policy import Backlog
 from stream_app.process.member import client_id
@@ -195,7 +195,7 @@ def _ownership(
     return Ownership(
         view=view,
         new_writer=new_writer,
-        new_pipe=PartitionPipe,
+        new_processor=PartitionProcessor,
         recovery=recovery,
         lineage=lineage,
         confirm_basis=lambda: confirm(cluster, basis),

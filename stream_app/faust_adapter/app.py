@@ -28,7 +28,7 @@ class ChunkSchema(faust.Schema):  # type: ignore[misc]
 
 
 class SourceOfConsumer:
-    """What a pipe asks of its source, answered by whatever consumer Faust has now."""
+    """What a processor asks of its source, answered by whatever consumer Faust has now."""
 
     def __init__(self, app: ChunkApp) -> None:
         """Keep the app, whose consumer is made later."""

@@ -99,7 +99,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     def verify_recovery_event_path(self, now: float, tp: TP) -> None:
         """As above: our recovery reads through a client of its own."""
 
-    # What a pipe asks of its source.
+    # What a processor asks of its source.
 
     def stable_offset(self, partition: int) -> int | None:
         """Return the last stable offset that the last fetch brought.

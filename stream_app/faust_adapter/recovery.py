@@ -43,7 +43,7 @@ class FencedRecovery(Recovery):  # type: ignore[misc]
                 destination[tp] = self.active_highwaters[tp]
 
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
-        """Open the pipes before Faust seeks and resumes the readings topic."""
+        """Open the processors before Faust seeks and resumes the readings topic."""
         if generation_id == self.app.consumer_generation_id:
             self.app.ownership.begin(generation_id, self.app.source)
         await super().on_recovery_completed(generation_id)

@@ -66,7 +66,7 @@ class PartitionedStore(rocksdb.Store):  # type: ignore[misc]
         owned = self.app.ownership.of[self.table.view]
         if owned.is_recovering:
             raise RuntimeError("the table is being recovered: no total is known now")
-        return [self._db_for_partition(partition) for partition in list(owned.pipes)]
+        return [self._db_for_partition(partition) for partition in list(owned.processors)]
 
     def _get(self, key: bytes) -> list[bytes] | None:
         if key.startswith(b"\0") or key == OFFSET_KEY:

@@ -15,7 +15,7 @@ from contract.view import View
 from stream_app import metrics
 from stream_app.ownership.assignment import Ownership
 from stream_app.ownership.partition_of_views import PartitionOfViews
-from stream_app.ownership.processor import PartitionPipe
+from stream_app.ownership.processor import PartitionProcessor
 from stream_app.ownership.source import SharedSource, Source
 
 #: Old rows are added up with what is committed anyway, and so often where nothing is.
@@ -71,7 +71,7 @@ class AllViews:
     async def release_after(self, commit: Callable[[], Awaitable[None]]) -> None:
         """Finish what runs, let the group see how far it came, then let all partitions go."""
         await _together(owned.finish() for owned in self._owned)
-        if any(owned.pipes for owned in self._owned):
+        if any(owned.processors for owned in self._owned):
             await commit()
         await self.release()
 
@@ -101,30 +101,38 @@ class AllViews:
         known here.
         """
         owners = [owned for owned in self._owned if partition in owned.partitions()]
-        pipes = self._pipes(partition)
-        if not pipes or len(pipes) < len(owners):
+        processors = self._processors(partition)
+        if not processors or len(processors) < len(owners):
             return None
-        return min(pipe.applied_offset + 1 for pipe in pipes)
+        return min(processor.applied_offset + 1 for processor in processors)
 
     def next_offsets(self, partition: int) -> list[int]:
         """Return what the views that work on a partition want next of it."""
-        return [pipe.fold.next_offset for pipe in self._pipes(partition) if pipe.refusal is None]
+        return [
+            processor.fold.next_offset
+            for processor in self._processors(partition)
+            if processor.refusal is None
+        ]
 
     def partition(self, partition: int, generation: int) -> PartitionOfViews | None:
         """Return a partition that is worked on; None for what was fetched before a rebalance."""
-        pipes = [pipe for pipe in self._pipes(partition) if pipe.generation == generation]
-        if not pipes:
+        processors = [
+            processor
+            for processor in self._processors(partition)
+            if processor.generation == generation
+        ]
+        if not processors:
             metrics.CHUNKS_STALE.inc()
             return None
-        return PartitionOfViews(pipes)
+        return PartitionOfViews(processors)
 
     async def roll_up(self) -> None:
         """Have old rows added up until cancelled, even where nothing comes."""
         while True:
             await asyncio.sleep(ROLL_UP_SECONDS)
             for owned in self._owned:
-                for pipe in owned.pipes.values():
-                    pipe.commit_when_due()
+                for processor in owned.processors.values():
+                    processor.commit_when_due()
 
     def idle(self) -> list[int]:
         """Return the partitions that no view works on."""
@@ -139,9 +147,9 @@ class AllViews:
         found: dict[int, Applied] = {}
         for owned in self._owned:
             here = {p: Applied(-1, -1) for p in owned.forgotten()}
-            for partition, pipe in list(owned.pipes.items()):
-                if pipe.refusal is None:
-                    here[partition] = Applied(pipe.generation, pipe.applied_offset)
+            for partition, processor in list(owned.processors.items()):
+                if processor.refusal is None:
+                    here[partition] = Applied(processor.generation, processor.applied_offset)
             for partition, applied in here.items():
                 other = found.get(partition, applied)
                 found[partition] = min(applied, other, key=lambda each: each.offset)
@@ -165,5 +173,7 @@ class AllViews:
             return ["recovering from the changelog"]
         return [reason for owned in self._owned for reason in owned.not_ready_because()]
 
-    def _pipes(self, partition: int) -> list[PartitionPipe]:
-        return [pipe for owned in self._owned if (pipe := owned.pipes.get(partition))]
+    def _processors(self, partition: int) -> list[PartitionProcessor]:
+        return [
+            processor for owned in self._owned if (processor := owned.processors.get(partition))
+        ]

@@ -32,7 +32,7 @@ from stream_app.changelog.writer import TransactionWriter
 from stream_app.errors import TRIED_AGAIN, WAITS_FOR_KAFKA, PartitionRefusal, Refusal
 from stream_app.ownership import set_aside
 from stream_app.ownership.holdings import Holdings
-from stream_app.ownership.processor import PartitionPipe
+from stream_app.ownership.processor import PartitionProcessor
 from stream_app.ownership.set_aside import Retries
 from stream_app.ownership.source import Source
 from stream_app.partition.commit_policy import Backlog
@@ -58,7 +58,7 @@ class Ownership(Holdings):
         nothing_left: Callable[[Refusal], None],
         expected_birth: Birth,
         backlog: Backlog,
-        new_pipe: Callable[..., PartitionPipe] = PartitionPipe,
+        new_processor: Callable[..., PartitionProcessor] = PartitionProcessor,
         accepted: Mapping[int, Collection[LostOffsets]] | None = None,
         keep_days: int = 0,
     ) -> None:
@@ -67,7 +67,7 @@ class Ownership(Holdings):
         `nothing_left` is told where a person has to act before it can work on any of them.
         """
         self._view = view
-        self._new_pipe = new_pipe
+        self._new_processor = new_processor
         self._claims = Claims(new_writer, recovery)
         self._lineage = lineage
         self._confirm_basis = confirm_basis
@@ -108,7 +108,7 @@ class Ownership(Holdings):
             recovered = await self._claims.recover(partitions)
             replaced = await replaced_among(recovered, self._lineage)
             if takeover is not self._takeover:
-                log.info("let go while they were recovered: partitions %s", partitions)
+                log.info("released while they were recovered: partitions %s", partitions)
                 return
             takeover.take(recovered, replaced)
         except Exception as error:
@@ -118,7 +118,7 @@ class Ownership(Holdings):
         """Go on in this generation; what was fenced and recovered waits for `check_positions`."""
         self._begun = generation, source
         if not self._takeover.taken:
-            self._open_pipes([])
+            self._open_processors([])
 
     def check_positions(
         self,
@@ -126,20 +126,20 @@ class Ownership(Holdings):
         end: Mapping[int, int],
         all_lack_from: Mapping[int, int] | None = None,
     ) -> None:
-        """Compare the markers with the source, and open the pipes of those that fit."""
+        """Compare the markers with the source, and open the processors of those that fit."""
         self._takeover.check_positions(first, end, all_lack_from)
-        self._open_pipes(self._takeover.taken)
+        self._open_processors(self._takeover.taken)
 
-    def _open_pipes(self, partitions: Iterable[int]) -> None:
+    def _open_processors(self, partitions: Iterable[int]) -> None:
         if self._begun is None:
             return
         generation, source = self._begun
         for partition in partitions:
             writer = self._claims.writers.get(partition)
-            if writer is None or partition in self.pipes:
+            if writer is None or partition in self.processors:
                 continue
             store, fold = self._takeover.taken[partition]
-            pipe = self._new_pipe(
+            processor = self._new_processor(
                 fold,
                 writer,
                 store,
@@ -150,15 +150,15 @@ class Ownership(Holdings):
                 accepted=self._accepted.get(partition, ()),
                 lineage=self._lineage,
             )
-            self.pipes[partition] = pipe
-            pipe.start()
+            self.processors[partition] = processor
+            processor.start()
         self.is_recovering = False
-        applied = {p: pipe.applied_offset for p, pipe in self.pipes.items()}
+        applied = {p: processor.applied_offset for p, processor in self.processors.items()}
         log.info("working on %s of %s", applied, self._view.name)
         self._tell_refused()
 
     async def _set_aside(self, refusal: PartitionRefusal) -> None:
-        """Work no more on a partition; its pipe has nothing under way."""
+        """Work no more on a partition; its processor has nothing under way."""
         takeover = self._takeover
         takeover.refuse(refusal)
         if self._begun is not None:
@@ -172,11 +172,9 @@ class Ownership(Holdings):
     def _tell_refused(self) -> None:
         set_aside.show(self._takeover)
         if self.refuses_all():
-            told = [
-                f"{self._takeover.place(partition)}: {refusal.what}"
-                for partition, refusal in sorted(self._takeover.refused.items())
-            ]
-            self._nothing_left(Refusal("; ".join(told)))
+            refused = sorted(self._takeover.refused.items())
+            whys = (f"{self._takeover.place(each)}: {refusal.what}" for each, refusal in refused)
+            self._nothing_left(Refusal("; ".join(whys)))
 
     async def _try_again(self, partition: int) -> None:
         refusal = self._takeover.refused.get(partition)
@@ -184,11 +182,11 @@ class Ownership(Holdings):
             return
         metrics.PARTITIONS_TRIED_AGAIN.labels(refusal.reason).inc()
         try:
-            if refusal.reason in WAITS_FOR_KAFKA or partition not in self.pipes:
+            if refusal.reason in WAITS_FOR_KAFKA or partition not in self.processors:
                 await self._retake(partition)
             else:
                 del self._takeover.refused[partition]
-                await self.pipes[partition].resume()
+                await self.processors[partition].resume()
         except (KafkaError, OSError, TimeoutError) as error:
             log.info("partition %d: trying again later: %r", partition, error)
             # However far it came: the next try takes it over from the start.
@@ -212,39 +210,40 @@ class Ownership(Holdings):
         recovered = await self._claims.recover([partition])
         replaced = await replaced_among(recovered, self._lineage)
         first, end = await begun[1].bounds(partition)
-        # From here to its pipe without a pause: it is set aside, or it is worked on.
+        # From here to its processor without a pause: it is set aside, or it is worked on.
         takeover.fenced(self._claims.identities([partition]))
         takeover.take(recovered, replaced)
         takeover.check_positions({partition: first}, {partition: end})
-        self._open_pipes([partition] if partition in takeover.taken else [])
-        if pipe := self.pipes.get(partition):
-            await begun[1].resume(partition, pipe.fold.next_offset)
+        self._open_processors([partition] if partition in takeover.taken else [])
+        if processor := self.processors.get(partition):
+            await begun[1].resume(partition, processor.fold.next_offset)
 
     async def _finish(self, partition: int) -> None:
-        if pipe := self.pipes.get(partition):
-            await asyncio.shield(pipe.finish())
-            del self.pipes[partition]
+        if processor := self.processors.get(partition):
+            await asyncio.shield(processor.finish())
+            del self.processors[partition]
 
     async def finish(self) -> None:
         """Finish what runs, and begin nothing any more; `release` lets the partitions go."""
         await self._retries.cancel()
-        pipes = list(self.pipes.values())
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
-                await asyncio.gather(*(asyncio.shield(pipe.finish()) for pipe in pipes))
+                finishing = (each.finish() for each in self.processors.values())
+                await asyncio.gather(*map(asyncio.shield, finishing))
         except Exception as error:
             end_process("release", error)
 
     async def release(self) -> None:
         """Let all partitions go: no store is written and nothing is committed after this."""
         await self._retries.cancel()
-        pipes, self.pipes = self.pipes, {}
+        processors, self.processors = self.processors, {}
         set_aside.show_none(self._takeover)
         self._takeover = self._new_takeover()
         self._begun = None
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
-                await asyncio.gather(*(asyncio.shield(pipe.close()) for pipe in pipes.values()))
+                closing = (each.close() for each in processors.values())
+                await asyncio.gather(*map(asyncio.shield, closing))
         except Exception as error:
             end_process("release", error)
         await self._claims.give_up(list(self._claims.writers))

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from stream_app.changelog.takeover import Takeover
 from stream_app.errors import PartitionRefusal
-from stream_app.ownership.processor import PartitionPipe
+from stream_app.ownership.processor import PartitionProcessor
 
 
 class Holdings:
@@ -14,7 +14,7 @@ class Holdings:
 
     def __init__(self, takeover: Takeover) -> None:
         self._takeover = takeover
-        self.pipes: dict[int, PartitionPipe] = {}
+        self.processors: dict[int, PartitionProcessor] = {}
         # Not ready before the first assignment either.
         self.is_recovering = True
 
@@ -27,7 +27,10 @@ class Holdings:
 
         From any thread.
         """
-        applied = {partition: pipe.applied_offset for partition, pipe in list(self.pipes.items())}
+        applied = {
+            partition: processor.applied_offset
+            for partition, processor in list(self.processors.items())
+        }
         return self._takeover.applied_offsets | applied
 
     def refuses_all(self) -> bool:
@@ -40,7 +43,7 @@ class Holdings:
 
     def forgotten(self) -> list[int]:
         """Return partitions that are neither worked on nor set aside: there must be none."""
-        return sorted(self._takeover.partitions - self.pipes.keys() - self.refusals().keys())
+        return sorted(self._takeover.partitions - self.processors.keys() - self.refusals().keys())
 
     def partitions(self) -> Collection[int]:
         """Return all partitions that the group has given to this worker."""

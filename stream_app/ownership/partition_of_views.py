@@ -10,34 +10,36 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kafka_io.batches.chunk import RecordChunk
-from stream_app.ownership.processor import PartitionPipe
+from stream_app.ownership.processor import PartitionProcessor
 from stream_app.partition.shared_chunk import fold_together
 
 
 class PartitionOfViews:
-    """The pipes of one partition in one generation, a view each, for one chunk."""
+    """The processors of one partition in one generation, a view each, for one chunk."""
 
-    def __init__(self, pipes: Sequence[PartitionPipe]) -> None:
-        """`pipes` are those of the views that have it, at least one."""
-        self._pipes = pipes
-        self._have_folded: list[PartitionPipe] = []
+    def __init__(self, processors: Sequence[PartitionProcessor]) -> None:
+        """`processors` are those of the views that have it, at least one."""
+        self._processors = processors
+        self._have_folded: list[PartitionProcessor] = []
 
     async def has_room(self) -> bool:
         """Wait while a view has too much that is not committed; False where none wants more."""
-        return any([await pipe.has_room() for pipe in self._pipes])
+        return any([await processor.has_room() for processor in self._processors])
 
     async def fold_chunk(self, chunk: RecordChunk) -> bool:
         """Fold a chunk into every view; tells whether one has folded its last record.
 
         May set the partition aside for some of them.
         """
-        wanted = [pipe for pipe in self._pipes if await pipe.wants(chunk)]
+        wanted = [processor for processor in self._processors if await processor.wants(chunk)]
         # From here to the fold without a pause. A released partition commits nothing of it.
-        verdicts = [pipe.fold.verdict(chunk) for pipe in wanted]
+        verdicts = [processor.fold.verdict(chunk) for processor in wanted]
         judged = list(zip(wanted, verdicts, strict=True))
         damage = fold_together([p.fold for p, verdict in judged if verdict.is_folded], chunk)
         self._have_folded = [
-            pipe for pipe, verdict in judged if await pipe.follow(chunk, verdict, damage)
+            processor
+            for processor, verdict in judged
+            if await processor.follow(chunk, verdict, damage)
         ]
         return bool(self._have_folded)
 
@@ -51,10 +53,10 @@ class PartitionOfViews:
             if not left:
                 acknowledge()
 
-        for pipe in self._have_folded:
-            pipe.acknowledge_once_committed(one_has_it)
+        for processor in self._have_folded:
+            processor.acknowledge_once_committed(one_has_it)
 
     def commit_when_due(self) -> None:
         """Have what each view has folded committed, as soon as its backlog says so."""
-        for pipe in self._pipes:
-            pipe.commit_when_due()
+        for processor in self._processors:
+            processor.commit_when_due()

@@ -2,7 +2,7 @@
 
 The agent adds chunks; one task for each partition takes what is pending when the backlog says
 so, commits it to Kafka, then writes the store, then acknowledges. Chunks that arrive meanwhile
-go into the next transaction. A pipe belongs to one generation of the group and is never used
+go into the next transaction. A processor belongs to one generation of the group and is never used
 after it.
 """
 
@@ -22,7 +22,7 @@ from stream_app.changelog.origin import LostOffsets
 from stream_app.changelog.writer import TransactionWriter
 from stream_app.errors import PartitionRefusal
 from stream_app.ownership.intake import Intake
-from stream_app.ownership.pipe_metrics import PipeMetrics
+from stream_app.ownership.processor_metrics import ProcessorMetrics
 from stream_app.ownership.source import Source
 from stream_app.partition.commit_policy import Backlog
 from stream_app.partition.commit_protocol import (
@@ -44,7 +44,7 @@ from stream_app.store.rocksdb_store import PartitionStore
 log = logging.getLogger(__name__)
 
 
-class PartitionPipe:
+class PartitionProcessor:
     """One partition in one generation."""
 
     def __init__(
@@ -80,7 +80,7 @@ class PartitionPipe:
         self._work = asyncio.Event()
         self._closed = False
         self._task: asyncio.Task[None] | None = None
-        self._metrics = PipeMetrics(fold)
+        self._metrics = ProcessorMetrics(fold)
 
     @property
     def partition(self) -> int:
@@ -95,7 +95,7 @@ class PartitionPipe:
     def start(self) -> None:
         """Begin to commit."""
         self._backlog.join(self.fold)
-        self._task = asyncio.create_task(self._run(), name=f"pipe-{self.partition}")
+        self._task = asyncio.create_task(self._run(), name=f"processor-{self.partition}")
 
     async def has_room(self) -> bool:
         """Wait while too much is folded and not committed; False where no more is wanted."""

@@ -1,4 +1,4 @@
-"""What a pipe asks of the consumer of the readings topic, which reads for all views at once."""
+"""What processors ask of the consumer of the readings topic, which reads for all views."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 class Source(Protocol):
-    """The readings topic, as the partitions' pipes see it."""
+    """The readings topic, as the partitions' processors see it."""
 
     def end_offset(self, partition: int) -> int | None:
         """Return up to where the last fetch said that it can be read; None before any."""

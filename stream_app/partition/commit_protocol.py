@@ -1,7 +1,7 @@
 """The order in which a partition's work takes effect; what is done is named, not performed.
 
 `commit_steps` and `transaction_steps` yield one effect after the other and are sent its answer.
-The pipe and the writer perform them with asyncio, the tests in tests/model with a simulated
+The processor and the writer perform them with asyncio, the tests in tests/model with a simulated
 Kafka that stops after each one. An effect that raises ends the process: nothing may follow it.
 """
 

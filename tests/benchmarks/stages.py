@@ -133,7 +133,7 @@ def _fold(costs: Costs, partition: PartitionFold, chunk: RecordChunk) -> None:
 def _commit(
     costs: Costs, partition: PartitionFold, store: PartitionStore, producer: AIOKafkaProducer
 ) -> int:
-    """Do what the pipe and the writer do, but for Kafka; returns the number of records."""
+    """Do what the processor and the writer do, but for Kafka; returns the number of records."""
     taken, applied = partition.take(), partition.folded_offset
     keys = costs.of(READ, lambda: partition.view.keys(taken.deltas))
     stored = costs.of(READ, lambda: store.get(keys))

@@ -63,13 +63,13 @@ async def test_the_lag_is_of_records_and_not_of_what_ends_a_transaction(
     assert await lag_of(kafka, topic, applied=3) == pytest.approx(504, abs=3)
 
 
-#: The real worker, but its pipes never take what is pending.
+#: The real worker, but its processors never take what is pending.
 WEDGED = """
 import asyncio, sys
 from stream_app.ownership import processor
 async def never(self):
     await asyncio.Event().wait()
-processor.PartitionPipe._run = never
+processor.PartitionProcessor._run = never
 from stream_app.__main__ import main
 sys.exit(main())
 """

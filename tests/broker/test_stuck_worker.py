@@ -1,4 +1,4 @@
-"""A worker whose pipes have wedged ends itself; its supervisor starts it again."""
+"""A worker whose processors have wedged ends itself; its supervisor starts it again."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from operations.bootstrap import prepare
 from tests.broker.own_cluster import SettingsFactory
 from tests.kafka import Kafka, wait_until
 
-#: The real worker, but its pipes never take what is pending.
+#: The real worker, but its processors never take what is pending.
 WEDGED = """
 import asyncio, sys
 from stream_app.ownership import processor
 async def never(self):
     await asyncio.Event().wait()
-processor.PartitionPipe._run = never
+processor.PartitionProcessor._run = never
 from stream_app.__main__ import main
 sys.exit(main())
 """

@@ -2,7 +2,7 @@
 
 `python -m tests.fault.failpoints committed:25` runs a worker that kills itself (SIGKILL) when it
 has passed that step 25 times; `changelog_sent:25:stop` stops it there (SIGSTOP). Its writers and
-pipes are the classes below, in place of the ones that `stream_app.app` names; all else is the
+processors are the classes below, in place of the ones that `stream_app.app` names; all else is the
 worker as a user starts it.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 from stream_app import app
 from stream_app.__main__ import main
 from stream_app.changelog.writer import TransactionWriter
-from stream_app.ownership.processor import PartitionPipe
+from stream_app.ownership.processor import PartitionProcessor
 from stream_app.partition.commit_protocol import (
     Acknowledge,
     AppendTotals,
@@ -120,13 +120,13 @@ class FailingWriter(TransactionWriter):
         return answer
 
 
-class FailingPipe(PartitionPipe):
-    """A pipe that tells a failpoint where it is."""
+class FailingProcessor(PartitionProcessor):
+    """A processor that tells a failpoint where it is."""
 
     failpoint: Failpoint
 
     def start(self) -> None:
-        """Pass `recovered`: only what is recovered has a pipe."""
+        """Pass `recovered`: only what is recovered has a processor."""
         self.failpoint.passes("recovered")
         super().start()
 
@@ -148,7 +148,7 @@ class FailingPipe(PartitionPipe):
 
 
 if __name__ == "__main__":
-    FailingWriter.failpoint = FailingPipe.failpoint = Failpoint(sys.argv[1])
-    app.TransactionWriter, app.PartitionPipe = FailingWriter, FailingPipe  # type: ignore[misc]
+    FailingWriter.failpoint = FailingProcessor.failpoint = Failpoint(sys.argv[1])
+    app.TransactionWriter, app.PartitionProcessor = FailingWriter, FailingProcessor  # type: ignore[misc]
     go_by_the_calendar()
     sys.exit(main())

@@ -1,7 +1,7 @@
 """How a simulated worker commits: the product's order of effects, each of which may be the last.
 
-What PartitionPipe and TransactionWriter do with asyncio is done here without; the order is that
-of commit_steps and transaction_steps, the records are PartitionFold's.
+What PartitionProcessor and TransactionWriter do with asyncio is done here without; the order is
+that of commit_steps and transaction_steps, the records are PartitionFold's.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Committing:
         return self.changelogs.transactional_id(partition)
 
     def commit(self, partition: int, taken: Pending, applied_offset: int) -> Steps:
-        """As PartitionPipe._commit does."""
+        """As PartitionProcessor._commit does."""
         store, fold = self.takeover.taken[partition]
         order = steps.commit_steps(fold, taken, applied_offset)
         answer: Any = None

@@ -1,4 +1,4 @@
-"""A worker's partitions of one view, from the fence to the pipe; as stream_app/ownership has them.
+"""A worker's partitions of one view, from fence to processor; as stream_app/ownership has them.
 
 What is decided is the product's code; Ownership's asyncio is done without.
 """
@@ -18,14 +18,14 @@ from stream_app.changelog.store_records import require_marker
 from stream_app.changelog.takeover import Takeover
 from stream_app.errors import PartitionRefusal
 from stream_app.ownership.holdings import Holdings
-from stream_app.ownership.processor import PartitionPipe
+from stream_app.ownership.processor import PartitionProcessor
 from stream_app.ownership.source import Source
 from stream_app.partition.commit_policy import Backlog
 from tests.model import checker, succession
 from tests.model.committing import Committing, Steps
 from tests.model.disk import Directory, SimStore
 from tests.model.kafka_log import KAFKA
-from tests.model.source import SimPipe, replaced, stepped
+from tests.model.source import SimProcessor, replaced, stepped
 
 if TYPE_CHECKING:
     from stream_app.store.rocksdb_store import PartitionStore
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 _BACKLOG = Backlog(1 << 30)
 
 
-def _has_old_rows(pipe: PartitionPipe) -> bool:
-    """As PartitionPipe.commit_when_due asks."""
-    roll_up = pipe.fold.roll_up
-    return roll_up is not None and pipe.refusal is None and roll_up.is_due()
+def _has_old_rows(processor: PartitionProcessor) -> bool:
+    """As PartitionProcessor.commit_when_due asks."""
+    roll_up = processor.fold.roll_up
+    return roll_up is not None and processor.refusal is None and roll_up.is_due()
 
 
 async def _nobody_is_told(_: PartitionRefusal) -> None:
@@ -80,10 +80,10 @@ class SimHolding(Holdings, Committing):
     def is_settled(self) -> bool:
         """Tell whether nothing is left to commit or to try, and nobody has to hear of a refusal."""
         return not (self.committing or self._retaken) and all(
-            pipe.fold.folded_offset == pipe.applied_offset
-            and (pipe.refusal is None or partition in self.takeover.refused)
-            and not _has_old_rows(pipe)
-            for partition, pipe in self.pipes.items()
+            processor.fold.folded_offset == processor.applied_offset
+            and (processor.refusal is None or partition in self.takeover.refused)
+            and not _has_old_rows(processor)
+            for partition, processor in self.processors.items()
         )
 
     # Taking over
@@ -235,7 +235,7 @@ class SimHolding(Holdings, Committing):
         for partition, taken in self.takeover.taken.items():
             if partition in first:
                 checker.check_lineage(self.world, partition, taken.fold.marker)
-        self._open_pipes(self.takeover.taken)
+        self._open_processors(self.takeover.taken)
 
     def compare_readings(self, partition: int) -> None:
         """Refuse a partition whose readings are others than were counted."""
@@ -244,12 +244,12 @@ class SimHolding(Holdings, Committing):
         if refusal is not None:
             self.takeover.refuse(refusal)
 
-    def _open_pipes(self, partitions: Iterable[int]) -> None:
+    def _open_processors(self, partitions: Iterable[int]) -> None:
         assert self._begun is not None
         generation, source = self._begun
         for partition in partitions:
-            if partition not in self.pipes:
-                self.pipes[partition] = SimPipe(
+            if partition not in self.processors:
+                self.processors[partition] = SimProcessor(
                     self.takeover.taken[partition].fold,
                     self.writers[partition],  # type: ignore[arg-type]
                     self.takeover.taken[partition].store,
@@ -263,16 +263,20 @@ class SimHolding(Holdings, Committing):
     # Working
 
     def work(self, partition: int) -> Steps:
-        """As PartitionPipe._run does, one task for each partition."""
+        """As PartitionProcessor._run does, one task for each partition."""
         while True:
-            pipe = self.pipes.get(partition)
-            if pipe is None or (pipe.refusal is not None and partition in self.takeover.refused):
+            processor = self.processors.get(partition)
+            if processor is None or (
+                processor.refusal is not None and partition in self.takeover.refused
+            ):
                 yield "idle"
-            elif pipe.fold.folded_offset > pipe.applied_offset or _has_old_rows(pipe):
+            elif processor.fold.folded_offset > processor.applied_offset or _has_old_rows(
+                processor
+            ):
                 self.committing[partition] = running = self.commit(
                     partition,
-                    pipe.fold.take(),
-                    pipe.takes_all(),  # type: ignore[attr-defined]
+                    processor.fold.take(),
+                    processor.takes_all(),  # type: ignore[attr-defined]
                 )
                 try:
                     yield from running
@@ -283,14 +287,14 @@ class SimHolding(Holdings, Committing):
                     yield from self._retake(partition)
                     self._retaken.discard(partition)
                 self.committing.pop(partition, None)
-            elif pipe.refusal is not None:
-                yield from self.refused(partition, pipe.refusal)
+            elif processor.refusal is not None:
+                yield from self.refused(partition, processor.refusal)
             else:
                 yield "idle"
 
     def refused(self, partition: int, refusal: PartitionRefusal) -> Steps:
         """Set a partition aside, for this view."""
-        self.pipes[partition].set_aside(refusal)
+        self.processors[partition].set_aside(refusal)
         self.takeover.refuse(refusal)
         assert self._begun is not None
         yield from stepped(self._begun[1].pause(partition))
@@ -302,9 +306,9 @@ class SimHolding(Holdings, Committing):
             yield "waits"
         assert self._begun is not None
         source = self._begun[1]
-        del self.pipes[partition]
+        del self.processors[partition]
         yield from self.take([partition])
         first, end = yield from stepped(source.bounds(partition))
         self.check_positions({partition: first}, {partition: end})
-        if pipe := self.pipes.get(partition):
-            yield from stepped(source.resume(partition, pipe.fold.next_offset))
+        if processor := self.processors.get(partition):
+            yield from stepped(source.resume(partition, processor.fold.next_offset))

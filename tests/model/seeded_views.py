@@ -43,8 +43,8 @@ class BeginsWithTheFaster(SimWorker):
     def seek_offsets(self) -> dict[int, int]:
         positions = {p: max(self.views.next_offsets(p)) for p in self.views.positions()}
         for partition, offset in positions.items():
-            for pipe in self.pipes(partition):
-                pipe.fold.skip_to(offset)
+            for processor in self.processors(partition):
+                processor.fold.skip_to(offset)
         return positions
 
 
@@ -72,7 +72,7 @@ def _settle_for_each(self: SharedCells) -> None:
 
 
 async def _fold_by_the_first(self: PartitionOfViews, chunk: RecordChunk) -> bool:
-    wanted = [pipe for pipe in self._pipes if await pipe.wants(chunk)]
+    wanted = [processor for processor in self._processors if await processor.wants(chunk)]
     verdict = wanted[0].fold.verdict(chunk) if wanted else None
     if verdict is None:
         return False
@@ -82,8 +82,8 @@ async def _fold_by_the_first(self: PartitionOfViews, chunk: RecordChunk) -> bool
 
 
 def _acknowledge_for_each(self: PartitionOfViews, acknowledge: Callable[[], Any]) -> None:
-    for pipe in self._have_folded:
-        pipe.acknowledge_once_committed(acknowledge)
+    for processor in self._have_folded:
+        processor.acknowledge_once_committed(acknowledge)
 
 
 def _acknowledge_for_the_first(self: PartitionOfViews, acknowledge: Callable[[], Any]) -> None:
@@ -91,15 +91,15 @@ def _acknowledge_for_the_first(self: PartitionOfViews, acknowledge: Callable[[],
 
 
 async def _has_room_in_all(self: PartitionOfViews) -> bool:
-    return all([await pipe.has_room() for pipe in self._pipes])
+    return all([await processor.has_room() for processor in self._processors])
 
 
 def _of_the_faster(self: AllViews, partition: int) -> int | None:
-    return max((pipe.applied_offset + 1 for pipe in self._pipes(partition)), default=None)
+    return max((each.applied_offset + 1 for each in self._processors(partition)), default=None)
 
 
 def _of_who_works(self: AllViews, partition: int) -> int | None:
-    return min((pipe.applied_offset + 1 for pipe in self._pipes(partition)), default=None)
+    return min((each.applied_offset + 1 for each in self._processors(partition)), default=None)
 
 
 def _idle_in_one(self: AllViews) -> list[int]:

@@ -98,8 +98,8 @@ class StartsFromGroup(SimWorker):
     def seek_offsets(self) -> dict[int, int]:
         offsets = {p: self.world.group.offsets[p] for p in self.views.positions()}
         for partition, offset in offsets.items():
-            for pipe in self.pipes(partition):
-                pipe.fold.folded_offset = offset - 1
+            for processor in self.processors(partition):
+                processor.fold.folded_offset = offset - 1
         return offsets
 
 
@@ -131,8 +131,8 @@ class AcknowledgesFailedChunks(SimWorker):
         try:
             yield from super().fold(partition, chunk)
         except Unparsable:
-            for pipe in self.pipes(partition):
-                pipe.fold.end(chunk, None)
+            for processor in self.processors(partition):
+                processor.fold.end(chunk, None)
 
 
 class QuarantinesOutside(SimHolding):

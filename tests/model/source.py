@@ -1,4 +1,4 @@
-"""The readings as a worker's pipes see them: fetched, sought, compared with what was counted."""
+"""The readings as processors see them: fetched, sought, compared with what was counted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kafka_io.batches.chunk import BatchStamp, RecordChunk
 from stream_app.changelog import lineage
 from stream_app.changelog.origin import cut_off
 from stream_app.errors import PartitionRefusal
-from stream_app.ownership.processor import PartitionPipe
+from stream_app.ownership.processor import PartitionProcessor
 
 if TYPE_CHECKING:
     from tests.model.kafka_log import SimLog
@@ -55,8 +55,8 @@ class SimLineage:
         return {p: refusal for p, refusal in found.items() if refusal is not None}
 
 
-class SimPipe(PartitionPipe):
-    """The product's pipe without its task, whose work SimHolding does step by step."""
+class SimProcessor(PartitionProcessor):
+    """The product's processor without its task, whose work SimHolding does step by step."""
 
     def takes_all(self) -> int:
         """Note that all that is folded is in the commit that begins; returns up to where."""
@@ -97,7 +97,7 @@ class SimSource:
         self.positions[partition] = chunk.next_offset
         return chunk
 
-    # What a pipe asks of it: stream_app/ownership/source.py.
+    # What a processor asks of it: stream_app/ownership/source.py.
 
     def end_offset(self, partition: int) -> int | None:
         return self._readings[partition].end_offset

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from tests.model.oracle import BAD, GOOD
 from tests.model.world import TwoViews
 
-#: The owner's tasks: heartbeat and group, then the partition's agent, and a pipe for each view.
-_AGENT, _PIPES = 2, (3, 4)
+#: The owner's tasks: heartbeat and group, the partition's agent, and a processor for each view.
+_AGENT, _PROCESSORS = 2, (3, 4)
 _MOST_STEPS = 400
 
 
@@ -74,7 +74,7 @@ class TwoCommits:
     def _commit(self, view: int, steps: int) -> bool:
         """Take so many steps of a view's commit; tells whether it is not at its end."""
         for _ in range(steps):
-            if self.world.step(self._owner.number, _PIPES[view]) == "acknowledged":
+            if self.world.step(self._owner.number, _PROCESSORS[view]) == "acknowledged":
                 return False
         return True
 

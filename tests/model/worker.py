@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from kafka_io.batches.chunk import RecordChunk
 from stream_app.errors import PartitionRefusal, RestartNeeded
 from stream_app.ownership.all_views import AllViews
-from stream_app.ownership.processor import PartitionPipe
+from stream_app.ownership.processor import PartitionProcessor
 from tests.model.committing import Steps
 from tests.model.disk import StoreDamaged
 from tests.model.holding import SimHolding
@@ -31,7 +31,7 @@ ENDINGS = (Fenced, RestartNeeded, StoreDamaged, Unparsable)
 class Acknowledgement:
     """What Faust is told of a chunk. I20: once, when each view that has folded it has it."""
 
-    def __init__(self, offset: int, folded: list[PartitionPipe]) -> None:
+    def __init__(self, offset: int, folded: list[PartitionProcessor]) -> None:
         self._offset, self._folded = offset, folded
         self._is_given = False
 
@@ -39,9 +39,9 @@ class Acknowledgement:
         if self._is_given:
             raise Violation("I20", f"the chunk up to {self._offset} is acknowledged twice")
         self._is_given = True
-        for pipe in self._folded:
-            if pipe.applied_offset < self._offset:
-                has = f"{pipe.fold.view.name} has {pipe.applied_offset}"
+        for processor in self._folded:
+            if processor.applied_offset < self._offset:
+                has = f"{processor.fold.view.name} has {processor.applied_offset}"
                 raise Violation("I20", f"the chunk up to {self._offset} is acknowledged, {has}")
 
 
@@ -216,15 +216,23 @@ class SimWorker:
         of_views = self.views.partition(partition, self.generation)
         if of_views is None or not (yield from stepped(of_views.has_room())):
             return
-        lacking = [pipe for pipe in self.pipes(partition) if pipe.fold.folded_offset < chunk.offset]
+        lacking = [
+            processor
+            for processor in self.processors(partition)
+            if processor.fold.folded_offset < chunk.offset
+        ]
         if (yield from stepped(of_views.fold_chunk(chunk))):
-            folded = [pipe for pipe in lacking if pipe.fold.folded_offset >= chunk.offset]
+            folded = [
+                processor for processor in lacking if processor.fold.folded_offset >= chunk.offset
+            ]
             of_views.acknowledge_once_committed(Acknowledgement(chunk.offset, folded))
         of_views.commit_when_due()
 
-    def pipes(self, partition: int) -> list[PartitionPipe]:
-        """Return the pipes of a partition, one for each view that has one."""
-        return [each.pipes[partition] for each in self.holdings if partition in each.pipes]
+    def processors(self, partition: int) -> list[PartitionProcessor]:
+        """Return the processors of a partition, one for each view that has one."""
+        return [
+            each.processors[partition] for each in self.holdings if partition in each.processors
+        ]
 
     def seek(self, partition: int, offset: int) -> None:
         self.source.positions[partition] = offset

@@ -1,6 +1,6 @@
 """All views of a worker together: taken over and let go at once, read from the one furthest behind.
 
-The third view is the tests' own: nothing here, in a pipe, a writer or a recovery knows of it.
+The third view is the tests' own: nothing here, in a processor, a writer or a recovery knows of it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.first_letters import FIRST_LETTERS
 from tests.unit.stream_app.test_assignment import (
     BIRTH,
     Log,
-    Pipe,
+    Processor,
     Readings,
     Recovery,
     Writer,
@@ -36,7 +36,7 @@ from tests.unit.stream_app.test_assignment import (
 VIEWS = (DEVICE_TOTALS, ENERGY_SERIES, FIRST_LETTERS)
 
 
-class WorkingPipe(Pipe):
+class WorkingProcessor(Processor):
     """One in generation 1."""
 
     generation, refusal = 1, None
@@ -69,7 +69,7 @@ def all_views(accepted: Any = None, **applied: Any) -> AllViews:
             nothing_left=told.append,
             expected_birth=BIRTH,
             backlog=Backlog(1),
-            new_pipe=cast(Any, WorkingPipe),
+            new_processor=cast(Any, WorkingProcessor),
             accepted=accepted,
         )
 
@@ -100,7 +100,7 @@ async def test_a_chunk_goes_to_the_views_of_its_generation() -> None:
     views, _ = await at_work(device_totals=9, energy_series=9, first_letters=9)
     found = views.partition(0, 1)
     assert found is not None
-    assert len(found._pipes) == len(VIEWS)
+    assert len(found._processors) == len(VIEWS)
     before = metrics.CHUNKS_STALE._value.get()
     assert views.partition(0, 2) is None
     assert views.partition(7, 1) is None
@@ -109,9 +109,9 @@ async def test_a_chunk_goes_to_the_views_of_its_generation() -> None:
 
 async def test_a_view_that_is_set_aside_is_named_and_the_others_go_on() -> None:
     views, source = await at_work(device_totals=9, energy_series=4, first_letters=6)
-    pipe = cast(Any, views.of[ENERGY_SERIES].pipes[1])
-    pipe.refusal = PartitionRefusal(1, "readings_removed", "gone")
-    await pipe.refuse(pipe.refusal)
+    processor = cast(Any, views.of[ENERGY_SERIES].processors[1])
+    processor.refusal = PartitionRefusal(1, "readings_removed", "gone")
+    await processor.refuse(processor.refusal)
     assert source.asked == [("seek", 1, 7)], "not kept where only this view wanted to be"
     assert views.not_ready_because() == ["partition 1 of energy_series waits: gone"]
     waiting = metrics.VIEW_PARTITION_WAITING.labels("energy_series", "1")
@@ -121,9 +121,9 @@ async def test_a_view_that_is_set_aside_is_named_and_the_others_go_on() -> None:
     assert views.idle() == []
     assert {p: each.offset for p, each in views.applied().items()} == {0: 4, 1: 6}
     for view in (DEVICE_TOTALS, FIRST_LETTERS):
-        pipe = cast(Any, views.of[view].pipes[1])
-        pipe.refusal = PartitionRefusal(1, "readings_removed", "gone")
-        await pipe.refuse(pipe.refusal)
+        processor = cast(Any, views.of[view].processors[1])
+        processor.refusal = PartitionRefusal(1, "readings_removed", "gone")
+        await processor.refuse(processor.refusal)
     assert source.asked[1:] == [("seek", 1, 7), ("pause", 1)]
     assert views.idle() == [1]
     assert not views.refuses_all()
@@ -186,11 +186,13 @@ async def test_x31_one_command_lets_all_views_go_on_however_far_behind_each_is()
 
 async def test_it_lets_go_when_all_views_have_finished_and_commits_once() -> None:
     views, _ = await at_work(device_totals=9, energy_series=4, first_letters=6)
-    pipes = [cast(Any, pipe) for view in VIEWS for pipe in views.of[view].pipes.values()]
+    processors = [
+        cast(Any, processor) for view in VIEWS for processor in views.of[view].processors.values()
+    ]
     steps: list[Any] = []
 
     async def commit() -> None:
-        steps.append([pipe.finished for pipe in pipes])
+        steps.append([processor.finished for processor in processors])
         steps.append(views.next_offset(0))
 
     await views.release_after(commit)

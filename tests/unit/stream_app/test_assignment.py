@@ -110,7 +110,7 @@ class Log:
         return {p: refusal(p, counted[p], OTHER) for p in self.replaced}
 
 
-class Pipe:
+class Processor:
     """One that only says what it was made of."""
 
     def __init__(self, fold: Any, *_: Any, on_refusal: Any, **__: Any) -> None:
@@ -147,7 +147,7 @@ class Readings:
 
 def ownership_of(recovery: Any, nothing_left: Any = None, lineage: Any = None) -> Ownership:
     new_writer: Any = lambda partition: Writer()  # noqa: E731
-    new_pipe: Any = Pipe
+    new_processor: Any = Processor
     return Ownership(
         view=DEVICE_TOTALS,
         new_writer=new_writer,
@@ -157,7 +157,7 @@ def ownership_of(recovery: Any, nothing_left: Any = None, lineage: Any = None) -
         nothing_left=nothing_left or (lambda _: None),
         expected_birth=BIRTH,
         backlog=Backlog(1),
-        new_pipe=new_pipe,
+        new_processor=new_processor,
     )
 
 
@@ -198,7 +198,7 @@ async def test_x54_each_refusal_of_one_partition_sets_only_it_aside(endings: lis
     first, end = dict.fromkeys(range(5), 0) | {3: 15}, dict.fromkeys(range(5), 20) | {4: 5}
     await taken_over(owned, first, end)
     assert endings == []
-    assert sorted(owned.pipes) == [0]
+    assert sorted(owned.processors) == [0]
     assert {p: refusal.reason for p, refusal in owned.refusals().items()} == {
         1: "changelog",
         2: "changelog",
@@ -269,7 +269,7 @@ async def test_x54_a_commit_that_kafka_refuses_has_its_partition_taken_over_anew
     recovery = Recovery({0: recovered(BIRTH), 1: recovered(BIRTH)})
     source, owned = Readings(), ownership_of(recovery)
     await taken_over(owned, {0: 0, 1: 0}, {0: 20, 1: 20}, source)
-    other, refused = owned.pipes[0], cast(Any, owned.pipes[1])
+    other, refused = owned.processors[0], cast(Any, owned.processors[1])
     await refused.refuse(PartitionRefusal(1, reason, "Kafka does not take it"))
     assert owned.refusals()[1].reason == reason
     assert source.asked == [("pause", 1)]
@@ -278,19 +278,21 @@ async def test_x54_a_commit_that_kafka_refuses_has_its_partition_taken_over_anew
     await until(lambda: owned.refusals() == {})
     await until(lambda: len(source.asked) == 2)
     assert source.asked[1:] == [("resume", 1, 13)]
-    assert owned.pipes[1] is not refused
-    assert owned.pipes[0] is other, "the others are left alone"
+    assert owned.processors[1] is not refused
+    assert owned.processors[0] is other, "the others are left alone"
     assert endings == []
     await owned.release()
 
 
 @pytest.mark.usefixtures("at_once")
-async def test_x53_a_damaged_batch_is_asked_for_again_by_the_same_pipe(endings: list[str]) -> None:
+async def test_x53_a_damaged_batch_is_asked_for_again_by_the_same_one(
+    endings: list[str],
+) -> None:
     owned = ownership_of(Recovery({0: recovered(BIRTH), 1: recovered(BIRTH)}))
     await taken_over(owned, {0: 0, 1: 0}, {0: 20, 1: 20}, Readings())
-    pipe = cast(Any, owned.pipes[1])
-    await pipe.refuse(PartitionRefusal(1, "readings_damaged", "a batch is damaged"))
-    await until(lambda: pipe.resumed == 1)
+    processor = cast(Any, owned.processors[1])
+    await processor.refuse(PartitionRefusal(1, "readings_damaged", "a batch is damaged"))
+    await until(lambda: processor.resumed == 1)
     assert owned.refusals() == {}
     assert endings == []
 
@@ -301,7 +303,7 @@ async def test_x54_in_running_too_it_is_told_only_where_a_person_has_to_act_for_
     told: list[Refusal] = []
     owned = ownership_of(Recovery({0: recovered(BIRTH), 1: recovered(BIRTH)}), told.append)
     await taken_over(owned, {0: 0, 1: 0}, {0: 20, 1: 20}, Readings())
-    first, second = cast(Any, owned.pipes[0]), cast(Any, owned.pipes[1])
+    first, second = cast(Any, owned.processors[0]), cast(Any, owned.processors[1])
     await first.refuse(PartitionRefusal(0, "readings_removed", "gone"))
     await second.refuse(PartitionRefusal(1, "quarantine", "Kafka takes none"))
     assert told == []
@@ -468,7 +470,7 @@ async def test_x56_a_partition_whose_readings_were_replaced_is_set_aside(
     owned = ownership_of(Recovery(found), lineage=readings)
     await taken_over(owned, dict.fromkeys(range(3), 0), dict.fromkeys(range(3), 20))
     assert endings == []
-    assert sorted(owned.pipes) == [0, 2]
+    assert sorted(owned.processors) == [0, 2]
     assert owned.refusals()[1].reason == "log_replaced"
     assert readings.compared == {p: BatchStamp(9, 7, 2) for p in (0, 1)}, "an old marker has none"
 
@@ -503,9 +505,9 @@ async def test_x54_a_retake_that_fails_late_is_tried_again(endings: list[str], f
     lineage = flaky if isinstance(flaky, Log) else None
     owned = ownership_of(Recovery({0: recovered(BIRTH), 1: recovered(BIRTH)}), lineage=lineage)
     await taken_over(owned, {0: 0, 1: 0}, {0: 20, 1: 20}, source)
-    pipe = cast(Any, owned.pipes[1])
+    processor = cast(Any, owned.processors[1])
     flaky.fails = True
-    await pipe.refuse(PartitionRefusal(1, "quarantine", "Kafka does not take it"))
+    await processor.refuse(PartitionRefusal(1, "quarantine", "Kafka does not take it"))
     await until(lambda: not flaky.fails)
     assert owned.forgotten() == []
     await until(lambda: 1 in owned.refusals())
@@ -513,7 +515,7 @@ async def test_x54_a_retake_that_fails_late_is_tried_again(endings: list[str], f
     assert source.asked[-1] == ("pause", 1)
     await until(lambda: source.asked[-1] == ("resume", 1, 10))
     assert (owned.refusals(), owned.not_ready_because(), endings) == ({}, [], [])
-    assert owned.pipes[1] is not pipe
+    assert owned.processors[1] is not processor
     await owned.release()
 
 
@@ -524,13 +526,13 @@ async def test_x53_a_damaged_batch_that_cannot_be_asked_for_now_is_asked_for_aga
     source = FlakyReadings()
     owned = ownership_of(Recovery({0: recovered(BIRTH), 1: recovered(BIRTH)}))
     await taken_over(owned, {0: 0, 1: 0}, {0: 20, 1: 20}, source)
-    pipe = cast(Any, owned.pipes[1])
+    processor = cast(Any, owned.processors[1])
 
     async def resume() -> None:
         await source.resume(1, 10)
 
-    pipe.resume, source.fails = resume, True
-    await pipe.refuse(PartitionRefusal(1, "readings_damaged", "a batch is damaged"))
+    processor.resume, source.fails = resume, True
+    await processor.refuse(PartitionRefusal(1, "readings_damaged", "a batch is damaged"))
     await until(lambda: not source.fails)
     await until(lambda: 1 in owned.refusals())
     await until(lambda: source.asked[-1] == ("resume", 1, 10))
@@ -556,15 +558,15 @@ async def test_x56_of_two_retakes_at_once_neither_opens_the_other_before_it_is_j
     found = {p: recovered(BIRTH, checksum=7, leader_epoch=1) for p in range(3)}
     owned = ownership_of(Recovery(found), lineage=readings)
     await taken_over(owned, dict.fromkeys(range(3), 0), dict.fromkeys(range(3), 20), source)
-    await cast(Any, owned.pipes[1]).refuse(PartitionRefusal(1, "quarantine", "no"))
+    await cast(Any, owned.processors[1]).refuse(PartitionRefusal(1, "quarantine", "no"))
     await readings.asked.wait()
-    await cast(Any, owned.pipes[2]).refuse(PartitionRefusal(2, "quarantine", "no"))
+    await cast(Any, owned.processors[2]).refuse(PartitionRefusal(2, "quarantine", "no"))
     await until(lambda: ("resume", 2, 10) in source.asked)
-    assert sorted(owned.pipes) == [0, 2]
+    assert sorted(owned.processors) == [0, 2]
     readings.may_answer.set()
     await until(lambda: owned.refusals()[1].reason == "log_replaced")
     await asyncio.sleep(0)
-    assert sorted(owned.pipes) == [0, 2]
+    assert sorted(owned.processors) == [0, 2]
     assert source.asked == [("pause", 1), ("pause", 2), ("resume", 2, 10)]
     assert endings == []
     await owned.release()
@@ -578,7 +580,7 @@ async def test_x54_what_is_set_aside_is_logged_once_however_often_it_is_tried_ag
     source, owned = Readings(), ownership_of(Recovery(found))
     await taken_over(owned, dict.fromkeys(range(3), 0), dict.fromkeys(range(3), 20), source)
     for tries in range(1, 4):
-        await cast(Any, owned.pipes[2]).refuse(PartitionRefusal(2, "quarantine", "no"))
+        await cast(Any, owned.processors[2]).refuse(PartitionRefusal(2, "quarantine", "no"))
         await until(lambda tries=tries: len(source.asked) == 2 * tries)
     told = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
     assert told == ["partition 1: it has no birth record", "partition 2: no"]
@@ -591,7 +593,7 @@ async def test_x54_a_partition_that_is_neither_worked_on_nor_set_aside_is_named(
 ) -> None:
     owned = ownership_of(Recovery({0: recovered(BIRTH), 1: recovered(BIRTH)}))
     await taken_over(owned, {0: 0, 1: 0}, {0: 20, 1: 20}, Readings())
-    del owned.pipes[1]
+    del owned.processors[1]
     assert owned.forgotten() == [1]
     assert owned.not_ready_because() == ["partition 1 is not worked on, for no known reason"]
     await owned.release()

@@ -14,7 +14,7 @@ from tests.first_letters import FIRST_LETTERS
 from tests.records import chunk_of, reading_value
 
 
-class Pipe:
+class Processor:
     """One that wants what it is told to want, and has room where it is told to."""
 
     def __init__(self, view: View, *, room: bool = True, wanted: bool = True) -> None:
@@ -37,8 +37,8 @@ class Pipe:
         self.events.append(acknowledge)
 
 
-def partition_of(*pipes: Pipe) -> PartitionOfViews:
-    return PartitionOfViews(cast(Any, pipes))
+def partition_of(*processors: Processor) -> PartitionOfViews:
+    return PartitionOfViews(cast(Any, processors))
 
 
 def chunk() -> RecordChunk:
@@ -46,7 +46,7 @@ def chunk() -> RecordChunk:
 
 
 async def test_a_chunk_is_acknowledged_once_the_last_view_has_committed_it() -> None:
-    first, second = Pipe(DEVICE_TOTALS), Pipe(FIRST_LETTERS)
+    first, second = Processor(DEVICE_TOTALS), Processor(FIRST_LETTERS)
     partition, acknowledged = partition_of(first, second), list[str]()
     assert await partition.fold_chunk(chunk())
     partition.acknowledge_once_committed(lambda: acknowledged.append("now"))
@@ -57,7 +57,7 @@ async def test_a_chunk_is_acknowledged_once_the_last_view_has_committed_it() -> 
 
 
 async def test_a_view_that_is_set_aside_holds_up_no_other() -> None:
-    first, second = Pipe(DEVICE_TOTALS, room=False, wanted=False), Pipe(FIRST_LETTERS)
+    first, second = Processor(DEVICE_TOTALS, room=False, wanted=False), Processor(FIRST_LETTERS)
     partition = partition_of(first, second)
     assert await partition.has_room()
     assert await partition.fold_chunk(chunk())
@@ -68,23 +68,23 @@ async def test_a_view_that_is_set_aside_holds_up_no_other() -> None:
 
 async def test_each_view_judges_the_chunk_by_its_own_place() -> None:
     views = DEVICE_TOTALS, FIRST_LETTERS, FIRST_LETTERS
-    behind, here, ahead = pipes = [Pipe(view) for view in views]
+    behind, here, ahead = processors = [Processor(view) for view in views]
     behind.fold.skip_to(-5)
     ahead.fold.skip_to(3)
-    partition = partition_of(*pipes)
+    partition = partition_of(*processors)
     assert await partition.fold_chunk(chunk())
-    assert [pipe.judged for pipe in pipes] == [
+    assert [processor.judged for processor in processors] == [
         [Verdict.GAP],
         [Verdict.NEXT],
         [Verdict.REDELIVERED],
     ]
-    assert [pipe.fold.folded_offset for pipe in pipes] == [-6, 2, 2]
+    assert [processor.fold.folded_offset for processor in processors] == [-6, 2, 2]
     assert here.fold.pending.counted == 3
 
 
 async def test_where_no_view_wants_more_the_chunk_is_dropped() -> None:
-    pipes = [Pipe(DEVICE_TOTALS, room=False), Pipe(FIRST_LETTERS, room=False)]
-    assert not await partition_of(*pipes).has_room()
-    for pipe in pipes:
-        pipe.wanted = False
-    assert not await partition_of(*pipes).fold_chunk(chunk())
+    processors = [Processor(DEVICE_TOTALS, room=False), Processor(FIRST_LETTERS, room=False)]
+    assert not await partition_of(*processors).has_room()
+    for processor in processors:
+        processor.wanted = False
+    assert not await partition_of(*processors).fold_chunk(chunk())

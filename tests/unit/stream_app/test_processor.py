@@ -1,4 +1,4 @@
-"""What a partition's pipe does where Kafka, the store or the framework fail it."""
+"""What a partition's processor does where Kafka, the store or the framework fail it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from stream_app.changelog.lineage import refusal
 from stream_app.changelog.origin import LostOffsets
 from stream_app.changelog.writer import TransactionWriter
 from stream_app.errors import PartitionRefusal
-from stream_app.ownership import processor as pipe_module
+from stream_app.ownership import processor as processor_module
 from stream_app.ownership.partition_of_views import PartitionOfViews
-from stream_app.ownership.processor import PartitionPipe
+from stream_app.ownership.processor import PartitionProcessor
 from stream_app.partition import commit_policy as backlog_module
 from stream_app.partition.commit_policy import Backlog
 from stream_app.partition.fold_state import PartitionFold
@@ -143,13 +143,13 @@ class CaughtUp:
 def endings(monkeypatch: pytest.MonkeyPatch) -> asyncio.Queue[BaseException]:
     """What ended the process."""
     errors: asyncio.Queue[BaseException] = asyncio.Queue()
-    monkeypatch.setattr(pipe_module, "end_process", lambda _, error: errors.put_nowait(error))
+    monkeypatch.setattr(processor_module, "end_process", lambda _, error: errors.put_nowait(error))
     return errors
 
 
-async def add(pipe: PartitionPipe, chunk: RecordChunk, acknowledge: Any) -> None:
+async def add(processor: PartitionProcessor, chunk: RecordChunk, acknowledge: Any) -> None:
     """What the agent does with a chunk."""
-    owned: Any = SimpleNamespace(partition=lambda *_: PartitionOfViews([pipe]))
+    owned: Any = SimpleNamespace(partition=lambda *_: PartitionOfViews([processor]))
     message = SimpleNamespace(generation_id=1)
 
     class Stream:
@@ -161,7 +161,7 @@ async def add(pipe: PartitionPipe, chunk: RecordChunk, acknowledge: Any) -> None
     await fold_readings(owned, Pace(None))(Stream())
 
 
-def pipe_of(
+def processor_of(
     writer: Any,
     store: Any,
     source: CaughtUp | None = None,
@@ -169,11 +169,11 @@ def pipe_of(
     lineage: Any = None,
     on_refusal: Callable[[PartitionRefusal], None] = lambda _: None,
     **options: Any,
-) -> PartitionPipe:
+) -> PartitionProcessor:
     async def told(refusal: PartitionRefusal) -> None:
         on_refusal(refusal)
 
-    return PartitionPipe(
+    return PartitionProcessor(
         PartitionFold(DEVICE_TOTALS, 0, Marker(applied_offset=-1)),
         cast(TransactionWriter, writer),
         cast(PartitionStore, store),
@@ -190,49 +190,49 @@ async def test_a_partition_that_waits_for_the_quarantine_is_let_go_at_once(
     endings: asyncio.Queue[BaseException],
 ) -> None:
     writer = RefusingWriter()
-    pipe = pipe_of(writer, EmptyStore())
-    pipe.start()
-    await add(pipe, chunk_of(0, [b"no reading"]), lambda: None)
+    processor = processor_of(writer, EmptyStore())
+    processor.start()
+    await add(processor, chunk_of(0, [b"no reading"]), lambda: None)
     await writer.tried.wait()
     async with asyncio.timeout(0.5):
-        await pipe.close()
+        await processor.close()
     assert endings.empty(), "the transaction was aborted whole: nothing is in doubt"
-    assert pipe.applied_offset == -1
+    assert processor.applied_offset == -1
 
 
 async def test_a_store_that_cannot_be_read_is_set_aside_at_the_next_start(
     endings: asyncio.Queue[BaseException],
 ) -> None:
     store = DamagedStore()
-    pipe = pipe_of(RefusingWriter(), store)
-    pipe.start()
-    await add(pipe, chunk_of(0, [reading_value()]), lambda: None)
+    processor = processor_of(RefusingWriter(), store)
+    processor.start()
+    await add(processor, chunk_of(0, [reading_value()]), lambda: None)
     async with asyncio.timeout(5):
         assert isinstance(await endings.get(), RuntimeError)
     assert store.is_marked
 
 
-async def test_every_chunk_beyond_a_gap_makes_the_pipe_seek_back() -> None:
+async def test_every_chunk_beyond_a_gap_makes_the_processor_seek_back() -> None:
     source = CaughtUp()
-    pipe = pipe_of(RefusingWriter(), EmptyStore(), source)
+    processor = processor_of(RefusingWriter(), EmptyStore(), source)
     for start in (20, 30, 25):
-        await add(pipe, chunk_of(start, [reading_value()]), lambda: None)
+        await add(processor, chunk_of(start, [reading_value()]), lambda: None)
     assert source.sought == [0, 0, 0], "the chunk that was fetched again may be lost again"
-    assert pipe.fold.pending.counted == 0
+    assert processor.fold.pending.counted == 0
 
 
 async def test_what_comes_while_kafka_lets_no_transaction_begin_is_in_that_transaction() -> None:
     writer = BusyWriter()
-    pipe = pipe_of(writer, WritableStore())
-    pipe.start()
+    processor = processor_of(writer, WritableStore())
+    processor.start()
     acknowledged = asyncio.Event()
-    await add(pipe, chunk_of(0, [reading_value()]), lambda: None)
+    await add(processor, chunk_of(0, [reading_value()]), lambda: None)
     await writer.asked.wait()
-    await add(pipe, chunk_of(1, [reading_value()]), acknowledged.set)
+    await add(processor, chunk_of(1, [reading_value()]), acknowledged.set)
     writer.let_begin.set()
     async with asyncio.timeout(5):
         await acknowledged.wait()
-    await pipe.close()
+    await processor.close()
     assert [transaction.marker.applied_offset for transaction in writer.written] == [1]
 
 
@@ -245,40 +245,42 @@ async def test_a_commit_counts_its_readings_by_their_age_slice_by_slice() -> Non
         HandmadeRecord(3, b"no reading", timestamp=now_ms),
     ]
     no_time = [HandmadeRecord(4, reading_value(), timestamp=7)]
-    pipe = pipe_of(HeldWriter(), WritableStore())
-    before = dict(pipe._metrics.ages.buckets())
-    pipe._writer.let_commit.set()  # type: ignore[attr-defined]
-    pipe.start()
+    processor = processor_of(HeldWriter(), WritableStore())
+    before = dict(processor._metrics.ages.buckets())
+    processor._writer.let_commit.set()  # type: ignore[attr-defined]
+    processor.start()
     acknowledged = asyncio.Event()
     for records in (old, new, no_time):
         start, following = records[0].offset, records[-1].offset + 1
         chunk = RecordChunk(READINGS.name, 0, start, following, [records], now_ms)
-        await add(pipe, chunk, acknowledged.set if records is no_time else lambda: None)
+        await add(processor, chunk, acknowledged.set if records is no_time else lambda: None)
     async with asyncio.timeout(5):
         await acknowledged.wait()
-    await pipe.close()
+    await processor.close()
     counted = {
-        bound: n - before[bound] for bound, n in pipe._metrics.ages.buckets() if n - before[bound]
+        bound: n - before[bound]
+        for bound, n in processor._metrics.ages.buckets()
+        if n - before[bound]
     }
     assert counted == {"5.0": 2, "10.0": 2, "30.0": 3, "60.0": 3, "+Inf": 3}
 
 
-async def test_a_pipe_that_is_closed_while_it_waits_to_begin_writes_nothing() -> None:
+async def test_a_processor_that_is_closed_while_it_waits_to_begin_writes_nothing() -> None:
     writer = BusyWriter()
-    pipe = pipe_of(writer, WritableStore())
-    pipe.start()
-    await add(pipe, chunk_of(0, [reading_value()]), lambda: None)
+    processor = processor_of(writer, WritableStore())
+    processor.start()
+    await add(processor, chunk_of(0, [reading_value()]), lambda: None)
     await writer.asked.wait()
-    closing = asyncio.create_task(pipe.close())
+    closing = asyncio.create_task(processor.close())
     await asyncio.sleep(0)
     writer.let_begin.set()
     async with asyncio.timeout(5):
         await closing
     assert (writer.written, writer.abandoned) == ([], 1)
-    assert pipe.applied_offset == -1
+    assert processor.applied_offset == -1
 
 
-async def test_a_pipe_that_is_full_when_its_quarantine_is_refused_holds_back_nobody(
+async def test_a_processor_that_is_full_when_its_quarantine_is_refused_holds_back_nobody(
     endings: asyncio.Queue[BaseException],
 ) -> None:
     writer, refuse = RefusingWriter(), asyncio.Event()
@@ -289,18 +291,18 @@ async def test_a_pipe_that_is_full_when_its_quarantine_is_refused_holds_back_nob
         raise PartitionRefusal(0, "quarantine", "not authorised")
 
     writer.write = write  # type: ignore[method-assign]
-    pipe = pipe_of(writer, EmptyStore())
-    pipe.start()
-    await add(pipe, chunk_of(0, [b"no reading"]), lambda: None)
+    processor = processor_of(writer, EmptyStore())
+    processor.start()
+    await add(processor, chunk_of(0, [b"no reading"]), lambda: None)
     await writer.tried.wait()
-    await add(pipe, chunk_of(1, [reading_value()] * 200), lambda: None)
-    agent = asyncio.create_task(add(pipe, chunk_of(201, [reading_value()]), lambda: None))
+    await add(processor, chunk_of(1, [reading_value()] * 200), lambda: None)
+    agent = asyncio.create_task(add(processor, chunk_of(201, [reading_value()]), lambda: None))
     await asyncio.sleep(0.01)
     assert not agent.done(), "the agent, which serves all partitions, waits for room in this one"
     refuse.set()
     async with asyncio.timeout(5):
         await agent
-    await pipe.close()
+    await processor.close()
     assert endings.empty()
 
 
@@ -310,11 +312,11 @@ async def test_large_transactions_take_turns_and_small_ones_do_not_wait(
     monkeypatch.setattr(backlog_module, "LARGE_DEVICES", 2)
     backlog = Backlog(100)
     writers = [HeldWriter(), HeldWriter(), HeldWriter()]
-    pipes = [pipe_of(writer, WritableStore(), backlog=backlog) for writer in writers]
+    processors = [processor_of(writer, WritableStore(), backlog=backlog) for writer in writers]
     large = [reading_value("a"), reading_value("b")]
-    for pipe, values in zip(pipes, (large, large, large[:1]), strict=True):
-        pipe.start()
-        await add(pipe, chunk_of(0, values), lambda: None)
+    for processor, values in zip(processors, (large, large, large[:1]), strict=True):
+        processor.start()
+        await add(processor, chunk_of(0, values), lambda: None)
     first, second, small = writers
     async with asyncio.timeout(5):
         await asyncio.gather(first.committing.wait(), small.committing.wait())
@@ -323,9 +325,9 @@ async def test_large_transactions_take_turns_and_small_ones_do_not_wait(
     first.let_commit.set()
     async with asyncio.timeout(5):
         await second.committing.wait()
-    for pipe, writer in zip(pipes, writers, strict=True):
+    for processor, writer in zip(processors, writers, strict=True):
         writer.let_commit.set()
-        await pipe.close()
+        await processor.close()
     assert [len(writer.written) for writer in writers] == [1, 1, 1]
     assert endings.empty()
 
@@ -338,22 +340,22 @@ async def test_a_large_transaction_that_gets_quarantine_records_gives_its_turn_a
     refused, other = BusyWriter(), HeldWriter()
     refused.write = RefusingWriter().write  # type: ignore[method-assign]
     large = [reading_value("a"), reading_value("b")]
-    pipe = pipe_of(refused, EmptyStore(), backlog=backlog)
-    pipe.start()
-    await add(pipe, chunk_of(0, large), lambda: None)
+    processor = processor_of(refused, EmptyStore(), backlog=backlog)
+    processor.start()
+    await add(processor, chunk_of(0, large), lambda: None)
     async with asyncio.timeout(5):
         await refused.asked.wait()
-    await add(pipe, chunk_of(2, [b"no reading"]), lambda: None)
+    await add(processor, chunk_of(2, [b"no reading"]), lambda: None)
     refused.let_begin.set()
-    next_pipe = pipe_of(other, WritableStore(), backlog=backlog)
-    next_pipe.start()
-    await add(next_pipe, chunk_of(0, large), lambda: None)
+    next_processor = processor_of(other, WritableStore(), backlog=backlog)
+    next_processor.start()
+    await add(next_processor, chunk_of(0, large), lambda: None)
     async with asyncio.timeout(5):
         await other.committing.wait()
-    assert pipe.refusal is not None
+    assert processor.refusal is not None
     other.let_commit.set()
-    await next_pipe.close()
-    await pipe.close()
+    await next_processor.close()
+    await processor.close()
     assert endings.empty()
 
 
@@ -366,14 +368,14 @@ async def test_a_transaction_has_its_devices_in_the_order_of_the_store() -> None
             return super().get(keys)
 
     writer.let_begin.set()
-    pipe = pipe_of(writer, Store())
-    pipe.start()
+    processor = processor_of(writer, Store())
+    processor.start()
     acknowledged = asyncio.Event()
     values = [reading_value(device) for device in ("\U0001f600", "b", "\uffff", "a", "\xfc")]
-    await add(pipe, chunk_of(0, values), acknowledged.set)
+    await add(processor, chunk_of(0, values), acknowledged.set)
     async with asyncio.timeout(5):
         await acknowledged.wait()
-    await pipe.close()
+    await processor.close()
     keys = [key for key, _ in writer.written[0].updates[:-1]]
     assert asked == [keys]
     assert keys == sorted(keys)
@@ -394,27 +396,27 @@ async def test_x53_a_damaged_batch_sets_the_partition_aside_when_all_before_it_i
     endings: asyncio.Queue[BaseException],
 ) -> None:
     writer, source, told = HeldWriter(), CaughtUp(), []
-    pipe = pipe_of(writer, WritableStore(), source, on_refusal=told.append)
-    pipe.start()
-    await add(pipe, chunk_of(0, [reading_value()] * 3), lambda: None)
-    await add(pipe, damaged(3, 7), lambda: None)
-    await add(pipe, chunk_of(8, [reading_value()]), lambda: None)
+    processor = processor_of(writer, WritableStore(), source, on_refusal=told.append)
+    processor.start()
+    await add(processor, chunk_of(0, [reading_value()] * 3), lambda: None)
+    await add(processor, damaged(3, 7), lambda: None)
+    await add(processor, chunk_of(8, [reading_value()]), lambda: None)
     await writer.committing.wait()
     assert told == []
     writer.let_commit.set()
     await until_called(told)
-    assert pipe.applied_offset == 2
-    assert pipe.fold.pending.counted == 0, "nothing behind it is folded"
+    assert processor.applied_offset == 2
+    assert processor.fold.pending.counted == 0, "nothing behind it is folded"
     assert str(told[0]) == (
         "partition 0: the batch of offsets 3-7 cannot be read (its checksum is wrong): restore an"
         " intact copy of it, from another replica or a backup; to continue without it: energy"
         " worker --accept-lost-offsets 0:3-7"
     )
     # A replica brings it back: it is asked for again.
-    await pipe.resume()
+    await processor.resume()
     assert source.sought == [3]
-    await add(pipe, chunk_of(3, [reading_value()] * 6), lambda: None)
-    await pipe.close()
+    await add(processor, chunk_of(3, [reading_value()] * 6), lambda: None)
+    await processor.close()
     assert endings.empty()
 
 
@@ -434,19 +436,19 @@ async def test_x53_a_damaged_batch_is_passed_only_where_all_of_it_and_no_more_is
 ) -> None:
     writer, told, done = HeldWriter(), [], asyncio.Event()
     writer.let_commit.set()
-    pipe = pipe_of(writer, WritableStore(), on_refusal=told.append, accepted=[accepted])
-    pipe.start()
-    await add(pipe, chunk_of(0, [reading_value()] * 3), lambda: None)
-    await add(pipe, damaged(3, 7), lambda: None)
+    processor = processor_of(writer, WritableStore(), on_refusal=told.append, accepted=[accepted])
+    processor.start()
+    await add(processor, chunk_of(0, [reading_value()] * 3), lambda: None)
+    await add(processor, damaged(3, 7), lambda: None)
     if passed:
-        await add(pipe, chunk_of(8, [reading_value()]), done.set)
+        await add(processor, chunk_of(8, [reading_value()]), done.set)
         async with asyncio.timeout(5):
             await done.wait()
-        assert (told, pipe.applied_offset, pipe.fold.marker.counted) == ([], 8, 4)
+        assert (told, processor.applied_offset, processor.fold.marker.counted) == ([], 8, 4)
     else:
         await until_called(told)
-        assert pipe.applied_offset == 2
-    await pipe.close()
+        assert processor.applied_offset == 2
+    await processor.close()
     assert endings.empty()
 
 
@@ -459,14 +461,14 @@ async def test_x31_removed_offsets_set_the_partition_aside_when_all_before_them_
 
     writer, told = HeldWriter(), []
     writer.let_commit.set()
-    pipe = pipe_of(writer, WritableStore(), Hole(), on_refusal=told.append)
-    pipe.start()
-    await add(pipe, chunk_of(0, [reading_value()] * 3), lambda: None)
-    await add(pipe, chunk_of(10, [reading_value()]), lambda: None)
+    processor = processor_of(writer, WritableStore(), Hole(), on_refusal=told.append)
+    processor.start()
+    await add(processor, chunk_of(0, [reading_value()] * 3), lambda: None)
+    await add(processor, chunk_of(10, [reading_value()]), lambda: None)
     await until_called(told)
-    assert pipe.applied_offset == 2
+    assert processor.applied_offset == 2
     assert "offsets 3-9 were removed before they were counted" in str(told[0])
-    await pipe.close()
+    await processor.close()
     assert endings.empty()
 
 
@@ -487,24 +489,24 @@ class Replaced:
 async def test_x56_readings_of_another_leader_are_folded_only_where_the_log_is_the_same() -> None:
     for is_replaced in (False, True):
         lineage = Replaced(is_replaced=is_replaced)
-        pipe = pipe_of(BusyWriter(), EmptyStore(), lineage=lineage)
-        await add(pipe, chunk_of(0, [reading_value()], stamp=(1, 4)), lambda: None)
+        processor = processor_of(BusyWriter(), EmptyStore(), lineage=lineage)
+        await add(processor, chunk_of(0, [reading_value()], stamp=(1, 4)), lambda: None)
         assert lineage.asked == 0, "nothing was counted before"
-        await add(pipe, chunk_of(1, [reading_value()], stamp=(2, 5)), lambda: None)
+        await add(processor, chunk_of(1, [reading_value()], stamp=(2, 5)), lambda: None)
         assert lineage.asked == 1
-        assert pipe.fold.folded_offset == (0 if is_replaced else 1)
-        assert (pipe.refusal is not None) is is_replaced
+        assert processor.fold.folded_offset == (0 if is_replaced else 1)
+        assert (processor.refusal is not None) is is_replaced
 
 
 async def test_x56_other_readings_at_counted_offsets_set_the_partition_aside() -> None:
     for is_replaced in (False, True):
         lineage = Replaced(is_replaced=is_replaced)
-        pipe = pipe_of(BusyWriter(), EmptyStore(), lineage=lineage)
-        await add(pipe, chunk_of(0, [reading_value()] * 5, stamp=(1, 4)), lambda: None)
-        await add(pipe, chunk_of(2, [reading_value()] * 2, stamp=(2, 5)), lambda: None)
-        assert (lineage.asked, pipe.fold.pending.counted) == (1, 5)
-        assert (pipe.refusal is not None) is is_replaced
-    assert "is not the log that was counted: at offset 4" in str(pipe.refusal)
+        processor = processor_of(BusyWriter(), EmptyStore(), lineage=lineage)
+        await add(processor, chunk_of(0, [reading_value()] * 5, stamp=(1, 4)), lambda: None)
+        await add(processor, chunk_of(2, [reading_value()] * 2, stamp=(2, 5)), lambda: None)
+        assert (lineage.asked, processor.fold.pending.counted) == (1, 5)
+        assert (processor.refusal is not None) is is_replaced
+    assert "is not the log that was counted: at offset 4" in str(processor.refusal)
 
 
 class Unparseable(list[Any]):
@@ -520,15 +522,15 @@ async def test_x53_what_is_behind_a_passed_batch_in_the_same_chunk_is_fetched_ag
     values = [reading_value()] * 2
     batches: list[Any] = [records_from(0, values), Unparseable(), records_from(4, values)]
     source = CaughtUp()
-    pipe = pipe_of(
+    processor = processor_of(
         HeldWriter(), WritableStore(), source, accepted=[LostOffsets(2, 3), LostOffsets(6, 7)]
     )
-    await add(pipe, RecordChunk("energy_consumption", 0, 0, 6, batches), lambda: None)
-    assert pipe.refusal is None
+    await add(processor, RecordChunk("energy_consumption", 0, 0, 6, batches), lambda: None)
+    assert processor.refusal is None
     assert source.sought == [4], "no other chunk may come for long"
-    await add(pipe, chunk_of(4, values), lambda: None)
-    assert (pipe.fold.next_offset, pipe.fold.pending.counted) == (6, 4)
-    await add(pipe, damaged(6, 7), lambda: None)
+    await add(processor, chunk_of(4, values), lambda: None)
+    assert (processor.fold.next_offset, processor.fold.pending.counted) == (6, 4)
+    await add(processor, damaged(6, 7), lambda: None)
     assert source.sought == [4], "one that ends its chunk needs no seek"
 
 
@@ -546,13 +548,15 @@ async def test_x56_a_comparison_that_kafka_does_not_answer_is_made_again(error: 
             return found
 
     source, lineage = CaughtUp(), Silent(is_replaced=False)
-    pipe = pipe_of(BusyWriter(), EmptyStore(), source, lineage=lineage)
-    await add(pipe, chunk_of(0, [reading_value()], stamp=(1, 4)), lambda: None)
-    await add(pipe, chunk_of(1, [reading_value()], stamp=(2, 5)), lambda: None)
-    assert (pipe.refusal, pipe.fold.next_offset) == (None, 1), "nothing unproven is folded"
+    processor = processor_of(BusyWriter(), EmptyStore(), source, lineage=lineage)
+    await add(processor, chunk_of(0, [reading_value()], stamp=(1, 4)), lambda: None)
+    await add(processor, chunk_of(1, [reading_value()], stamp=(2, 5)), lambda: None)
+    assert (processor.refusal, processor.fold.next_offset) == (None, 1), (
+        "nothing unproven is folded"
+    )
     assert source.sought == [1], "it is fetched again"
-    await add(pipe, chunk_of(1, [reading_value()], stamp=(2, 5)), lambda: None)
-    assert (lineage.asked, pipe.fold.next_offset) == (2, 2)
+    await add(processor, chunk_of(1, [reading_value()], stamp=(2, 5)), lambda: None)
+    assert (lineage.asked, processor.fold.next_offset) == (2, 2)
 
 
 async def test_x56_the_bounds_of_a_gap_that_kafka_does_not_say_are_asked_for_again() -> None:
@@ -566,9 +570,9 @@ async def test_x56_the_bounds_of_a_gap_that_kafka_does_not_say_are_asked_for_aga
             return await super().bounds(partition)
 
     source = Silent()
-    pipe = pipe_of(BusyWriter(), EmptyStore(), source)
+    processor = processor_of(BusyWriter(), EmptyStore(), source)
     for _ in range(2):
-        await add(pipe, chunk_of(5, [reading_value()]), lambda: None)
+        await add(processor, chunk_of(5, [reading_value()]), lambda: None)
     assert (source.asked, source.sought) == (2, [0, 0])
 
 
@@ -580,10 +584,10 @@ async def test_x54_a_partition_is_set_aside_also_where_its_writer_cannot_be_drop
             raise OSError("the socket is gone")
 
     told: list[PartitionRefusal] = []
-    pipe = pipe_of(Undroppable(), EmptyStore(), on_refusal=told.append)
-    pipe.start()
-    await add(pipe, chunk_of(0, [b"no reading"]), lambda: None)
+    processor = processor_of(Undroppable(), EmptyStore(), on_refusal=told.append)
+    processor.start()
+    await add(processor, chunk_of(0, [b"no reading"]), lambda: None)
     await until_called(told)
     assert told[0].reason == "quarantine"
-    await pipe.finish()
+    await processor.finish()
     assert endings.empty()

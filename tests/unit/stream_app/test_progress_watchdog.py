@@ -67,7 +67,7 @@ def test_whatever_explains_it_ends_nobody(look: Callable[[int], Look | None]) ->
     assert verdicts(look) == []
 
 
-class Pipe:
+class Processor:
     generation = 3
 
     def __init__(self, refusal: str | None = None, *, applied: int = 5) -> None:
@@ -78,9 +78,9 @@ class Owned:
     """What a worker has of one view."""
 
     def __init__(
-        self, pipes: dict[int, Pipe], *forgotten: int, is_recovering: bool = False
+        self, processors: dict[int, Processor], *forgotten: int, is_recovering: bool = False
     ) -> None:
-        self.pipes, self.is_recovering = pipes, is_recovering
+        self.processors, self.is_recovering = processors, is_recovering
         self.forgotten = lambda: list(forgotten)
 
 
@@ -93,12 +93,15 @@ class Ends:
 @pytest.mark.parametrize(
     ("owned", "found"),
     [
-        (Owned({1: Pipe()}), Look(3, {1: 5}, {1: 101})),
-        (Owned({1: Pipe()}, is_recovering=True), None),
-        (Owned({1: Pipe(), 0: Pipe("Kafka refuses the quarantine")}), Look(3, {1: 5}, {1: 101})),
-        (Owned({0: Pipe("Kafka refuses the quarantine")}), None),
+        (Owned({1: Processor()}), Look(3, {1: 5}, {1: 101})),
+        (Owned({1: Processor()}, is_recovering=True), None),
+        (
+            Owned({1: Processor(), 0: Processor("Kafka refuses the quarantine")}),
+            Look(3, {1: 5}, {1: 101}),
+        ),
+        (Owned({0: Processor("Kafka refuses the quarantine")}), None),
         (Owned({}), None),
-        (Owned({1: Pipe()}, 0), Look(3, {0: -1, 1: 5}, {0: 100, 1: 101})),
+        (Owned({1: Processor()}, 0), Look(3, {0: -1, 1: 5}, {0: 100, 1: 101})),
         (Owned({}, 0), Look(-1, {0: -1}, {0: 100})),
         (Owned({}, 0, is_recovering=True), None),
     ],
@@ -111,16 +114,16 @@ def test_a_look_is_taken_only_of_partitions_at_work(owned: Any, found: Look | No
 @pytest.mark.parametrize(
     ("other", "applied"),
     [
-        (Owned({1: Pipe(applied=4)}), 4),
-        (Owned({1: Pipe(applied=6)}), 5),
-        (Owned({1: Pipe("its changelog is damaged", applied=4)}), 5),
+        (Owned({1: Processor(applied=4)}), 4),
+        (Owned({1: Processor(applied=6)}), 5),
+        (Owned({1: Processor("its changelog is damaged", applied=4)}), 5),
         (Owned({}, 1), -1),
     ],
 )
 def test_a_partition_is_judged_by_the_view_that_is_furthest_behind(
     other: Any, applied: int
 ) -> None:
-    views: Any = {DEVICE_TOTALS: Owned({1: Pipe()}), FIRST_LETTERS: other}
+    views: Any = {DEVICE_TOTALS: Owned({1: Processor()}), FIRST_LETTERS: other}
     ends: Any = Ends()
     look = look_at(AllViews(views), ends, 4)
     assert look is not None

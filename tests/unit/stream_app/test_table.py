@@ -23,7 +23,7 @@ def app(tmp_path: Path) -> Any:
     """A worker that works on partitions 0 and 1; another one has partition 2."""
     app = ChunkApp("test", store="rocksdb://", datadir=str(tmp_path), Table=ViewTable)
     app.settings = SimpleNamespace(block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20)
-    owned = SimpleNamespace(is_recovering=False, pipes={0: None, 1: None})
+    owned = SimpleNamespace(is_recovering=False, processors={0: None, 1: None})
     app.ownership = SimpleNamespace(of={DEVICE_TOTALS: owned})
     table = app.Table(DEVICE_TOTALS.name, partitions=3, key_type=bytes, value_type=bytes)
     table.view = DEVICE_TOTALS  # type: ignore[attr-defined]
@@ -49,7 +49,7 @@ def test_a_device_answers_its_exact_total_over_the_partitions_of_this_worker(app
 def test_each_view_has_a_table_of_its_own(app: Any) -> None:
     table = app.Table(ENERGY_SERIES.name, partitions=3, key_type=bytes, value_type=bytes)
     table.view = ENERGY_SERIES
-    app.ownership.of[ENERGY_SERIES] = SimpleNamespace(is_recovering=False, pipes={1: None})
+    app.ownership.of[ENERGY_SERIES] = SimpleNamespace(is_recovering=False, processors={1: None})
     key = encode_key(HourKey("device_7", 484_978, "Kitchen"))
     marker = (MARKER_KEY, encode_marker(Marker(applied_offset=5)))
     table.data.open_partition(1, False).write([(key, b"1 5 9 1 2 0 1 0.5 0"), marker], 7)

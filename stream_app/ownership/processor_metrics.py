@@ -1,4 +1,4 @@
-"""What a partition's pipe counts of its commits."""
+"""What a partition's processor counts of its commits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stream_app.partition.fold_state import PartitionFold
 from stream_app.partition.pending import Pending, Transaction
 
 
-class PipeMetrics:
+class ProcessorMetrics:
     """The metrics of one partition of a view."""
 
     def __init__(self, fold: PartitionFold) -> None:
