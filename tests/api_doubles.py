@@ -188,10 +188,13 @@ def counts(answer: Answer) -> tuple[int, int, int]:
 
 
 class Caller:
-    """Sends requests to an app, as a server would."""
+    """Sends requests to an app, as a server would; `publisher` is where its rows go."""
 
-    def __init__(self, app: FastAPI, token: str | None) -> None:
+    def __init__(
+        self, app: FastAPI, token: str | None, publisher: ScriptedPublisher | None = None
+    ) -> None:
         self.app = app
+        self.publisher = publisher or ScriptedPublisher()
         self.services: Services = app.state.services
         self.token = token
 
@@ -290,12 +293,13 @@ def caller_for(
     lag = LagWatch({})
     if end_offsets is not None:
         lag.saw(end_offsets)
+    publisher = publisher or ScriptedPublisher()
     app = create_app(
         ApiSettings(home=home, **overrides),
         HandmadeLive(view, series),
-        publisher=publisher or ScriptedPublisher(),
+        publisher=publisher,
         lag=lag,
         keyed=keyed,
         quarantine=QuarantineLog({}, open_reader=(quarantine or MemoryLog({0: []})).open),
     )
-    return Caller(app, token)
+    return Caller(app, token, publisher)

@@ -75,21 +75,21 @@ def faults(record: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 async def test_lines_of_others_are_quarantined_and_nothing_around_them_is_lost(
-    caller: Caller, publisher: ScriptedPublisher
+    caller: Caller,
 ) -> None:
     assert counts(await caller.events(b"\n".join(MIXED))) == COUNTS
-    assert [value for _, value in publisher.rows] == OWN
-    assert [key.decode() for key, _ in publisher.rows] == ["mine", "my \N{SNOWMAN}", "mine"]
-    assert [faults(each) for each in publisher.refused] == [said for _, said in OTHERS] * len(OWN)
-    first = publisher.refused[0]
+    assert [value for _, value in caller.publisher.rows] == OWN
+    assert [key.decode() for key, _ in caller.publisher.rows] == ["mine", "my \N{SNOWMAN}", "mine"]
+    assert [faults(each) for each in caller.publisher.refused] == [
+        said for _, said in OTHERS
+    ] * len(OWN)
+    first = caller.publisher.refused[0]
     assert first["__value"].encode() == OTHERS[0][0]
     received = ("timestamp", "device_id", "energy_consumed", "location")
     assert [first[name] for name in received] == ["2025-04-30 10:11:21", "theirs", "0.750", "Hall"]
 
 
-async def test_every_form_of_a_body_is_held_to_the_bounds(
-    caller: Caller, publisher: ScriptedPublisher
-) -> None:
+async def test_every_form_of_a_body_is_held_to_the_bounds(caller: Caller) -> None:
     objects = [each for each in MIXED if each != b"not JSON"]
     assert counts(await caller.events(b"[" + b",".join(objects) + b"]")) == (3, 21)
     body = gzip.compress(b"\r\n".join(MIXED))
@@ -97,19 +97,17 @@ async def test_every_form_of_a_body_is_held_to_the_bounds(
     for theirs, _ in OTHERS[:-1]:
         assert counts(await caller.events(theirs.replace(b", ", b",\n  "))) == (0, 1)
     assert counts(await caller.events(OWN[0], "&wait=true")) == (1, 0)
-    assert {key.decode() for key, _ in publisher.rows} <= BOUNDS.devices  # type: ignore[operator]
+    assert {key.decode() for key, _ in caller.publisher.rows} <= BOUNDS.devices  # type: ignore[operator]
 
 
-async def test_a_body_of_many_rows_is_judged_alike(
-    caller: Caller, publisher: ScriptedPublisher
-) -> None:
+async def test_a_body_of_many_rows_is_judged_alike(caller: Caller) -> None:
     rows = [OWN[n % 3] for n in range(12_000)]
     rows[5_000:5_000] = [OTHERS[0][0]] * 2_000
     assert counts(await caller.events(b"\n".join(rows))) == (12_000, 2_000)
     answer = await caller.events(b"\n".join([OWN[0], *[OTHERS[0][0]] * (MOST_REFUSED + 1)]))
     assert answer.status == 400
     assert "nothing was written" in answer.error
-    assert len(publisher.rows) == 12_000
+    assert len(caller.publisher.rows) == 12_000
 
 
 def csv(*rows: bytes) -> bytes:
@@ -129,30 +127,28 @@ def parquet(*rows: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("write", [csv, parquet, lambda *rows: b"\n".join(rows)])
-async def test_files_of_every_format_are_held_to_the_bounds(
-    caller: Caller, publisher: ScriptedPublisher, write: Any
-) -> None:
+async def test_files_of_every_format_are_held_to_the_bounds(caller: Caller, write: Any) -> None:
     theirs = [OTHERS[0][0], OTHERS[1][0], OTHERS[2][0]]
     for target in (FILE, "/v1/datasources/energy_consumption/append"):
-        publisher.rows.clear()
-        publisher.refused.clear()
+        caller.publisher.rows.clear()
+        caller.publisher.refused.clear()
         answer = await caller.post(target, write(OWN[0], theirs[0], OWN[1], *theirs[1:]))
         assert counts(answer) == (2, 3)
-        assert [key.decode() for key, _ in publisher.rows] == ["mine", "my \N{SNOWMAN}"]
-        assert [faults(each) for each in publisher.refused] == [said for _, said in OTHERS[:3]]
+        assert [key.decode() for key, _ in caller.publisher.rows] == ["mine", "my \N{SNOWMAN}"]
+        assert [faults(each) for each in caller.publisher.refused] == [
+            said for _, said in OTHERS[:3]
+        ]
         first = 2 if write is csv else 1
-        assert [each["__line"] - first for each in publisher.refused] == [1, 3, 4]
+        assert [each["__line"] - first for each in caller.publisher.refused] == [1, 3, 4]
 
 
-async def test_a_file_of_others_alone_is_a_file_of_readings_all_the_same(
-    caller: Caller, publisher: ScriptedPublisher
-) -> None:
+async def test_a_file_of_others_alone_is_a_file_of_readings_all_the_same(caller: Caller) -> None:
     assert counts(await caller.post(FILE, csv(*[OTHERS[0][0]] * 3))) == (0, 3)
-    assert not publisher.rows
+    assert not caller.publisher.rows
     # As without bounds: of what is no file of readings nothing is written.
     answer = await caller.post(FILE + "&format=ndjson", b"{}\n{}\n")
     assert answer.status == 400
-    assert len(publisher.refused) == 3
+    assert len(caller.publisher.refused) == 3
     many = await caller.post(FILE, csv(*[OTHERS[0][0]] * (MOST_REFUSED + 1)))
     assert many.status == 400
     assert many.json()["quarantined_rows"] == MOST_REFUSED

@@ -100,7 +100,7 @@ async def test_home_assistant_sends_a_reading_once(
     assert answers[0].json() == {"successful_rows": 1, "quarantined_rows": 0}
 
 
-async def test_telegraf_writes_readings(caller: Caller, publisher: ScriptedPublisher) -> None:
+async def test_telegraf_writes_readings(caller: Caller) -> None:
     (output,) = tomllib.loads(block("toml"))["outputs"]["kafka"]
     assert (output["topic"], output["required_acks"]) == ("energy_consumption", -1)
     moment = '{{ .Time.UTC.Format "2006-01-02T15:04:05.999999999Z" }}'
@@ -109,7 +109,7 @@ async def test_telegraf_writes_readings(caller: Caller, publisher: ScriptedPubli
     text = re.sub(r'{{ \.(?:Tag|Field) "(\w+)" }}', lambda found: names[found[1]], template)
     answer = await caller.events(text.encode())
     assert answer.json() == {"successful_rows": 1, "quarantined_rows": 0}
-    ((_, value),) = publisher.rows
+    ((_, value),) = caller.publisher.rows
     assert json.loads(value) == {
         "timestamp": READING["timestamp"],
         "device_id": "heater",

@@ -29,22 +29,20 @@ def form(data: bytes, field: str = "csv", file: str = "a/readings.csv") -> bytes
 MULTIPART = {"content-type": "multipart/form-data; boundary=b"}
 
 
-async def test_csv_raw_and_in_a_form_with_file_and_line_of_bad_rows(
-    caller: Caller, publisher: ScriptedPublisher
-) -> None:
+async def test_csv_raw_and_in_a_form_with_file_and_line_of_bad_rows(caller: Caller) -> None:
     assert counts(await caller.post(TARGET, CSV)) == (200, 2, 1)
     assert counts(await caller.post(V1, [CSV[:50], CSV[50:]])) == (200, 2, 1)
     body = form(CSV)
     pieces = [body[start : start + 7] for start in range(0, len(body), 7)]
     answer = await caller.post(TARGET + "&format=csv", pieces, **MULTIPART)
     assert counts(answer) == (200, 2, 1)
-    assert [key for key, _ in publisher.rows] == [b"d1", b"d2"] * 3
-    refused = publisher.refused[-1]
+    assert [key for key, _ in caller.publisher.rows] == [b"d1", b"d2"] * 3
+    refused = caller.publisher.refused[-1]
     assert (refused["__file"], refused["__line"]) == ("readings.csv", 3)
     assert refused["c__import_id"] == answer.json()["import_id"]
 
 
-async def test_other_formats_and_compressed(caller: Caller, publisher: ScriptedPublisher) -> None:
+async def test_other_formats_and_compressed(caller: Caller) -> None:
     body = form(b"\n".join([ROW] * 3), file="a.ndjson")
     assert counts(await caller.post(TARGET, body, **MULTIPART)) == (200, 3, 0)
     zipped = gzip.compress(ROW) + gzip.compress(b"\n" + ROW)
@@ -53,7 +51,7 @@ async def test_other_formats_and_compressed(caller: Caller, publisher: ScriptedP
     columns = {"timestamp": ["2025-04-30 10:11:21"], "device_id": ["d"], "location": ["x"]}
     pq.write_table(pa.table({**columns, "energy_consumed": [0.1]}), buffer)
     assert counts(await caller.post(TARGET + "&format=parquet", buffer.getvalue())) == (200, 1, 0)
-    assert b"0.1" in publisher.rows[-1][1]
+    assert b"0.1" in caller.publisher.rows[-1][1]
     text = CSV.replace(b",", b";")
     assert counts(await caller.post(TARGET + "&dialect_delimiter=%3B", text)) == (200, 2, 1)
     assert counts(await caller.post(TARGET, form(b""), **MULTIPART)) == (200, 0, 0)
@@ -79,10 +77,10 @@ async def test_other_formats_and_compressed(caller: Caller, publisher: ScriptedP
     ],
 )
 async def test_h54_f15_what_cannot_be_is_refused_and_writes_nothing(
-    caller: Caller, publisher: ScriptedPublisher, target: str, body: bytes, status: int
+    caller: Caller, target: str, body: bytes, status: int
 ) -> None:
     assert (await caller.post(target, body)).status == status
-    assert publisher.rows == publisher.refused == []
+    assert caller.publisher.rows == caller.publisher.refused == []
 
 
 NDJSON_TYPE = {"content-type": "application/x-ndjson"}
@@ -115,12 +113,10 @@ async def test_b6_c3_c10_what_an_upload_is_is_seen_from_type_and_first_bytes(
 ) -> None:
     answer = await caller.post(TARGET, body, **headers)
     assert (answer.status, answer.json()["successful_rows"]) == (200, rows)
-    assert len(publisher.rows) == rows
+    assert len(caller.publisher.rows) == rows
 
 
-async def test_b6_c9_parquet_needs_no_name_and_may_be_compressed(
-    caller: Caller, publisher: ScriptedPublisher
-) -> None:
+async def test_b6_c9_parquet_needs_no_name_and_may_be_compressed(caller: Caller) -> None:
     columns = {"timestamp": ["2025-04-30 10:11:21"], "device_id": ["d"], "location": ["x"]}
     table = pa.table({**columns, "energy_consumed": [0.1]})
     pq.write_table(table, buffer := io.BytesIO())
@@ -128,7 +124,7 @@ async def test_b6_c9_parquet_needs_no_name_and_may_be_compressed(
         assert counts(await caller.post(TARGET, data)) == (200, 1, 0)
     cut = gzip.compress(buffer.getvalue())[:-9]
     assert (await caller.post(TARGET, cut)).status == 400
-    assert len(publisher.rows) == 2
+    assert len(caller.publisher.rows) == 2
 
 
 @pytest.mark.parametrize(
@@ -154,15 +150,13 @@ async def test_c2_c3_c4_what_counts_nothing_is_400_with_reasons_and_writes_nothi
 ) -> None:
     answer = await caller.post(TARGET + query, body, **headers)
     assert (answer.status, words in answer.json()["error"]) == (400, True), answer.json()
-    assert publisher.rows == publisher.refused == []
+    assert caller.publisher.rows == caller.publisher.refused == []
 
 
-async def test_a_file_ends_behind_its_10_000th_refused_row_with_its_counts(
-    caller: Caller, publisher: ScriptedPublisher
-) -> None:
+async def test_a_file_ends_behind_its_10_000th_refused_row_with_its_counts(caller: Caller) -> None:
     body = ROW + b"\n" + b"{}\n" * 10_001 + ROW
     assert counts(await caller.post(TARGET, body)) == (400, 1, 10_000)
-    assert len(publisher.refused) == 10_000
+    assert len(caller.publisher.refused) == 10_000
     assert counts(await caller.post(TARGET, ROW + b"\n" + b"{}\n" * 10_000)) == (200, 1, 10_000)
 
 
@@ -176,10 +170,10 @@ async def test_a_file_ends_behind_its_10_000th_refused_row_with_its_counts(
     ],
 )
 async def test_b27_a_form_without_a_whole_file_is_refused(
-    caller: Caller, publisher: ScriptedPublisher, body: bytes, header: str
+    caller: Caller, body: bytes, header: str
 ) -> None:
     assert (await caller.post(TARGET, body, **{"content-type": header})).status == 400
-    assert publisher.rows == []
+    assert caller.publisher.rows == []
 
 
 async def test_a_file_over_the_limit_is_413(tmp_path: Path, publisher: ScriptedPublisher) -> None:
@@ -189,9 +183,7 @@ async def test_a_file_over_the_limit_is_413(tmp_path: Path, publisher: ScriptedP
     assert publisher.rows == []
 
 
-async def test_a_parquet_file_with_a_broken_page_tells_what_is_written(
-    caller: Caller, publisher: ScriptedPublisher
-) -> None:
+async def test_a_parquet_file_with_a_broken_page_tells_what_is_written(caller: Caller) -> None:
     row = {"timestamp": "2025-04-30 10:11:21", "device_id": "d1", "energy_consumed": 5.0}
     file = io.BytesIO()
     rows = [row | {"location": f"place {number}"} for number in range(20_000)]
@@ -202,7 +194,7 @@ async def test_a_parquet_file_with_a_broken_page_tells_what_is_written(
     answer = await caller.post(TARGET + "&format=parquet", bytes(broken))
     assert counts(answer) == (400, 10_000, 0)
     assert "the 10000 rows before it were written" in answer.json()["error"]
-    assert len(publisher.rows) == 10_000
+    assert len(caller.publisher.rows) == 10_000
 
 
 async def test_kafka_that_stops_in_the_middle_is_503_or_504(tmp_path: Path) -> None:

@@ -35,45 +35,35 @@ BAD_ROW = b'{"timestamp": 5}'
 PRETTY = json.dumps(json.loads(ROW), indent=2).encode()
 
 
-async def test_one_object_is_written_under_its_device(
-    caller: Caller, publisher: ScriptedPublisher
-) -> None:
+async def test_one_object_is_written_under_its_device(caller: Caller) -> None:
     assert counts(await caller.events(ROW)) == (202, 1, 0)
-    assert publisher.rows == [(b"device_7", ROW)]
+    assert caller.publisher.rows == [(b"device_7", ROW)]
 
 
-async def test_b19_pretty_printed_object_is_one_row(
-    caller: Caller, publisher: ScriptedPublisher
-) -> None:
+async def test_b19_pretty_printed_object_is_one_row(caller: Caller) -> None:
     assert counts(await caller.events(PRETTY)) == (202, 1, 0)
-    assert publisher.rows == [(b"device_7", PRETTY)]
+    assert caller.publisher.rows == [(b"device_7", PRETTY)]
 
 
-async def test_b22_cut_off_pretty_printed_object_writes_nothing(
-    caller: Caller, publisher: ScriptedPublisher
-) -> None:
+async def test_b22_cut_off_pretty_printed_object_writes_nothing(caller: Caller) -> None:
     assert (await caller.events(PRETTY[:-2])).status == 400
-    assert not publisher.rows
-    assert not publisher.refused
+    assert not caller.publisher.rows
+    assert not caller.publisher.refused
 
 
-async def test_b11_line_ends_and_blank_lines_make_no_rows(
-    caller: Caller, publisher: ScriptedPublisher
-) -> None:
+async def test_b11_line_ends_and_blank_lines_make_no_rows(caller: Caller) -> None:
     separator = reading_value("a", "1").replace(b"Kitchen", "K\u2028\u0085K".encode())
     body = b"\r\n\r\n" + ROW + b"\r\n\n \t\n" + separator + b"\n" * 1000 + ROW
     assert counts(await caller.events(body)) == (202, 3, 0)
-    assert [value for _, value in publisher.rows] == [ROW, separator, ROW]
+    assert [value for _, value in caller.publisher.rows] == [ROW, separator, ROW]
 
 
 @pytest.mark.parametrize("as_array", [False, True])
-async def test_b12_b21_one_bad_row_of_ten_costs_itself(
-    caller: Caller, publisher: ScriptedPublisher, as_array: bool
-) -> None:
+async def test_b12_b21_one_bad_row_of_ten_costs_itself(caller: Caller, as_array: bool) -> None:
     rows = [ROW] * 6 + [BAD_ROW] + [ROW] * 3
     body = b"[" + b" , ".join(rows) + b"]\n" if as_array else b"\n".join(rows)
     assert counts(await caller.events(body)) == (202, 9, 1)
-    (refused,) = publisher.refused
+    (refused,) = caller.publisher.refused
     assert refused["__value"] == BAD_ROW.decode()
     assert refused["__line"] == 7
     assert refused["c__import_id"]
@@ -110,13 +100,11 @@ async def test_b4_a_deep_row_before_others_is_a_row_alone(caller: Caller) -> Non
     assert counts(await caller.events(deep + b"\n" + ROW)) == (202, 1, 1)
 
 
-async def test_refused_rows_of_one_body_have_one_import_id(
-    caller: Caller, publisher: ScriptedPublisher
-) -> None:
+async def test_refused_rows_of_one_body_have_one_import_id(caller: Caller) -> None:
     rows = SLICE_ROWS + 1
     assert counts(await caller.events(b"\n".join([BAD_ROW] * rows))) == (202, 0, rows)
     await caller.events(BAD_ROW)
-    ids = [refused["c__import_id"] for refused in publisher.refused]
+    ids = [refused["c__import_id"] for refused in caller.publisher.refused]
     assert len(set(ids[:rows])) == 1
     assert ids[rows] != ids[0]
 
@@ -149,12 +137,10 @@ async def test_c10_a_body_of_a_byte_order_mark_is_empty(caller: Caller, body: by
     assert (await caller.events(body)).status == 400
 
 
-async def test_c10_a_byte_order_mark_elsewhere_is_named(
-    caller: Caller, publisher: ScriptedPublisher
-) -> None:
+async def test_c10_a_byte_order_mark_elsewhere_is_named(caller: Caller) -> None:
     assert counts(await caller.events(ROW + b"\n" + MARK + ROW)) == (202, 1, 1)
     assert counts(await caller.events(MARK + MARK + ROW)) == (202, 0, 1)
-    for refused in publisher.refused:
+    for refused in caller.publisher.refused:
         assert refused["c__error"] == ["not JSON: byte order mark (byte 0)"]
     assert (await caller.events(b"[" + ROW + b"," + MARK + ROW + b"]")).status == 400
 
@@ -163,10 +149,10 @@ async def test_c10_a_byte_order_mark_elsewhere_is_named(
     "row", [b'{"a": "' + "é".encode() * 300_000, b"[1]" * 200_000, b" " * 70_000 + ROW]
 )
 async def test_api_b25_a_line_of_any_length_is_refused_by_its_length_and_hashed(
-    caller: Caller, publisher: ScriptedPublisher, row: bytes
+    caller: Caller, row: bytes
 ) -> None:
     assert counts(await caller.events(b"\n".join([ROW, row, ROW]))) == (202, 2, 1)
-    (refused,) = publisher.refused
+    (refused,) = caller.publisher.refused
     assert refused["c__error"] == ["more than 65536 bytes"]
     assert refused["__line"] == 2
     assert refused["__value"].encode() == row[: len(refused["__value"].encode())]
@@ -184,7 +170,7 @@ async def test_api_b25_lines_too_long_to_be_parsed_are_what_they_begin_as(
 
 
 async def test_api_b25_an_element_too_long_to_be_parsed_is_413(
-    caller: Caller, publisher: ScriptedPublisher, monkeypatch: pytest.MonkeyPatch
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     most = 200_000
     monkeypatch.setattr("api.ingest.body_rows.ELEMENT_BYTES", most)
@@ -196,8 +182,8 @@ async def test_api_b25_an_element_too_long_to_be_parsed_is_413(
     ):
         answer = await caller.events(b"[" + ROW + b"," + element + b"]")
         assert (answer.status, "element 2" in answer.json()["error"]) == (413, True)
-    assert not publisher.rows
-    assert not publisher.refused
+    assert not caller.publisher.rows
+    assert not caller.publisher.refused
 
 
 @pytest.mark.parametrize(
@@ -249,13 +235,11 @@ async def test_b7_nan_is_quarantined(caller: Caller) -> None:
     assert counts(await caller.events(body)) == (202, 1, 1)
 
 
-async def test_b6_a_byte_that_is_not_utf8_writes_nothing(
-    caller: Caller, publisher: ScriptedPublisher
-) -> None:
+async def test_b6_a_byte_that_is_not_utf8_writes_nothing(caller: Caller) -> None:
     answer = await caller.events([ROW + b"\n", b'{"a": "\xff"}\n', ROW])
     assert answer.status == 400
     assert f"byte {len(ROW) + 8}" in answer.error
-    assert not publisher.rows
+    assert not caller.publisher.rows
 
 
 @pytest.mark.parametrize("body", [b"\xc3", ROW + b"\n\xed\xa0\x80", b"\xc0\x80"])
@@ -270,7 +254,7 @@ async def test_b15_content_type_is_ignored(caller: Caller, content_type: str) ->
 
 @pytest.mark.parametrize("percent", range(0, 100, 10))
 async def test_b16_a_body_cut_off_by_the_client_writes_nothing(
-    caller: Caller, publisher: ScriptedPublisher, percent: int
+    caller: Caller, percent: int
 ) -> None:
     body = b"\n".join([ROW] * 10)
     pieces = [body[: len(body) * percent // 100]]
@@ -278,7 +262,7 @@ async def test_b16_a_body_cut_off_by_the_client_writes_nothing(
         "POST", "/v0/events?name=energy_consumption", body=pieces, is_cut_off=True
     )
     assert answer.status == 0
-    assert not publisher.rows
+    assert not caller.publisher.rows
     assert caller.services.bodies.taken == 0
 
 
@@ -302,12 +286,10 @@ async def test_one_broken_line_alone_is_quarantined(caller: Caller, line: bytes)
     assert counts(await caller.events(line)) == (202, 0, 1)
 
 
-async def test_several_lines_without_an_object_write_nothing(
-    caller: Caller, publisher: ScriptedPublisher
-) -> None:
+async def test_several_lines_without_an_object_write_nothing(caller: Caller) -> None:
     answer = await caller.events(b"name,total\n\ndevice_7,5\n")
     assert answer.status == 400
-    assert not publisher.refused
+    assert not caller.publisher.refused
 
 
 @pytest.mark.parametrize(
@@ -333,18 +315,16 @@ async def test_several_lines_without_an_object_write_nothing(
     ],
 )
 async def test_what_begins_as_an_array_and_is_none_writes_nothing(
-    caller: Caller, publisher: ScriptedPublisher, body: bytes
+    caller: Caller, body: bytes
 ) -> None:
     assert (await caller.events(body)).status == 400
-    assert not publisher.refused
+    assert not caller.publisher.refused
 
 
-async def test_a_broken_array_behind_many_good_elements_writes_nothing(
-    caller: Caller, publisher: ScriptedPublisher
-) -> None:
+async def test_a_broken_array_behind_many_good_elements_writes_nothing(caller: Caller) -> None:
     body = b"[" + b",".join([ROW] * 20_000) + b",}]"
     assert (await caller.events(body)).status == 400
-    assert not publisher.rows
+    assert not caller.publisher.rows
     assert caller.services.bodies.taken == 0
 
 
@@ -380,21 +360,19 @@ async def test_a_bare_deflate_body_is_understood(caller: Caller) -> None:
 @pytest.mark.parametrize("coding", ["gzip", "zstd", "deflate"])
 @pytest.mark.parametrize("harm", ["cut", "empty", "plain", "tail"])
 async def test_b23_a_damaged_compressed_body_writes_nothing(
-    caller: Caller, publisher: ScriptedPublisher, coding: str, harm: str
+    caller: Caller, coding: str, harm: str
 ) -> None:
     whole = CODINGS[coding](b"\n".join([ROW] * 100))
     body = {"cut": whole[:-3], "empty": b"", "plain": ROW, "tail": whole + b"xyz"}[harm]
     assert (await caller.events(body, content_encoding=coding)).status == 400
-    assert not publisher.rows
+    assert not caller.publisher.rows
 
 
-async def test_b23_a_bad_checksum_writes_nothing(
-    caller: Caller, publisher: ScriptedPublisher
-) -> None:
+async def test_b23_a_bad_checksum_writes_nothing(caller: Caller) -> None:
     body = bytearray(gzip.compress(ROW))
     body[-6] ^= 1
     assert (await caller.events(bytes(body), content_encoding="gzip")).status == 400
-    assert not publisher.rows
+    assert not caller.publisher.rows
 
 
 @pytest.mark.parametrize("coding", ["br", "gzip, gzip", "\x80", "", "gzip;q=1"])
@@ -427,14 +405,12 @@ async def test_b2_a_bomb_is_413_and_never_buffered(tmp_path: Path, coding: str) 
     assert caller.services.bodies.taken == 0
 
 
-async def test_a_large_body_is_spooled_and_counted_the_same(
-    caller: Caller, publisher: ScriptedPublisher
-) -> None:
+async def test_a_large_body_is_spooled_and_counted_the_same(caller: Caller) -> None:
     rows = [reading_value(f"device_{n}", str(n)) for n in range(30_000)]
     body = b"\n".join(rows)
     pieces = [body[start : start + 65_536] for start in range(0, len(body), 65_536)]
     assert counts(await caller.events(pieces)) == (202, 30_000, 0)
-    assert [value for _, value in publisher.rows] == rows
+    assert [value for _, value in caller.publisher.rows] == rows
     assert not list(caller.services.spool_directory.iterdir())
 
 
@@ -503,12 +479,10 @@ async def test_hostile_names_are_escaped_and_cut(caller: Caller) -> None:
     assert len(answer.error) < 200
 
 
-async def test_b13_the_same_body_twice_counts_twice(
-    caller: Caller, publisher: ScriptedPublisher
-) -> None:
+async def test_b13_the_same_body_twice_counts_twice(caller: Caller) -> None:
     for _ in range(2):
         assert counts(await caller.events(ROW)) == (202, 1, 0)
-    assert len(publisher.rows) == 2
+    assert len(caller.publisher.rows) == 2
 
 
 async def test_b25_kafka_gone_before_the_first_row_is_503(tmp_path: Path) -> None:

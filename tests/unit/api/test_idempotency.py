@@ -31,6 +31,7 @@ from tests.api_doubles import (
     filled_view,
     transaction,
 )
+from tests.clock import Clock
 from tests.imports_double import MemoryImports, Transaction
 from tests.records import reading_value
 
@@ -44,16 +45,9 @@ def imports() -> MemoryImports:
     return MemoryImports()
 
 
-class Clock:
-    now = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1_700_000_000.0)
 
 
 ReplicaFactory = Callable[..., Caller]

@@ -9,16 +9,10 @@ from api.auth.token_store import TokenStore
 from api.errors import TooManyRequests
 from contract.settings import TOKENS_NAME
 from tests.api_doubles import Caller, ScriptedPublisher, caller_for, filled_view
+from tests.clock import Clock
 from tests.records import reading_value
 
 PIPE = "/v0/pipes/energy_consumption_by_device.json"
-
-
-class Clock:
-    now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from kafka_io.batches.fetch_spacing import Spacing
 from kafka_io.batches.fetcher import SMALL_BYTES, ChunkFetcher, ChunkRecords
 from kafka_io.batches.reader import ChunkReader
 from stream_app.faust_adapter.consumer import ChunkThread
+from tests.clock import Clock
 
 ONE = TopicPartition("readings", 0)
 APART_SECONDS = 0.005
@@ -98,15 +99,6 @@ async def test_a_fetch_that_is_called_off_after_an_error_has_no_answer(
 
     monkeypatch.setattr(Fetcher, "_proc_fetch_request", called_off)
     assert await fetcher._proc_fetch_request(None, 0, None) is False
-
-
-class Clock:
-    """Seconds that a test lets pass."""
-
-    now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 STEPS = ((0, 0.005), (400_000, 0.010), (1_000_000, 0.020))

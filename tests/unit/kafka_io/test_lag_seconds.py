@@ -9,17 +9,10 @@ from aiokafka.errors import TopicAuthorizationFailedError
 
 from kafka_io.batches.chunk import RecordChunk
 from kafka_io.lag_seconds import OLD_SECONDS, LagSeconds
+from tests.clock import Clock
 from tests.records import HandmadeRecord
 
 NOW = 1_800_000_000.0
-
-
-class Clock:
-    def __init__(self, now: float) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Log:

@@ -6,16 +6,7 @@ import pytest
 
 from cli.sparse_log import SparseHandler
 from operations.progress import Lines
-
-
-class Clock:
-    """Stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 def test_a_line_has_done_total_rate_and_time_left() -> None:

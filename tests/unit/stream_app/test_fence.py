@@ -31,6 +31,7 @@ from stream_app.changelog.single_batches import (
 from stream_app.changelog.writer import TransactionWriter
 from stream_app.errors import RestartNeeded
 from stream_app.partition.pending import QuarantineRecord, Transaction
+from tests.clock import Clock
 
 LEADER = 7
 SHOWN = {
@@ -38,14 +39,6 @@ SHOWN = {
     "transactional.id.expiration.ms": str(REMEMBERED_MS),
 }
 STAMPED = {"message.timestamp.type": "LogAppendTime"}
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 async def proves() -> None:
