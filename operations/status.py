@@ -1,4 +1,4 @@
-"""Tells how far the live view has come, who works on it, and what is wrong.
+"""Reports how far the live view has come, who works on it, and what is wrong.
 
 Reads: Kafka alone, no worker and no API is asked, so it is right when they are dead. Writes:
 nothing. Shape: what `energy status --json` prints.
@@ -98,7 +98,7 @@ def read_status(cluster: Cluster, settings: TopicSettings, now_ms: int) -> Statu
 
 
 def _differences(cluster: Cluster, settings: TopicSettings) -> list[str]:
-    """What is not as declared. A login without the right to ask is no reason to tell nothing."""
+    """What is not as declared. If our login may not ask, all else is still reported."""
     try:
         found = check(cluster, settings)
     except ClusterRefused as error:
@@ -106,7 +106,7 @@ def _differences(cluster: Cluster, settings: TopicSettings) -> list[str]:
     return [
         difference.text
         for difference in found
-        # What only makes them quick is no problem; of leaders `_unsafe` tells.
+        # Configs that only affect speed are no problem; `_unsafe` reports leader election.
         if difference.need is not Need.CHECKED and difference.what != UNCLEAN
     ]
 
@@ -142,7 +142,7 @@ def _of_live(cluster: Cluster, views: Views, live: int, now_ms: int, problems: l
     count = topics[READINGS.name].partitions
     # Asked for before the markers: what is removed after it was counted is no problem.
     firsts = cluster.first_offsets(READINGS.name, count)
-    # The totals last: no other view is then told to be behind what it could not know of.
+    # The totals last: else another view would be behind totals that it could not know of yet.
     markers = {
         view: _markers(cluster, view, live, count, problems)
         for view in reversed(views_of(version.rules_id))
@@ -166,7 +166,7 @@ def _of_live(cluster: Cluster, views: Views, live: int, now_ms: int, problems: l
     ]
     problems += _unread(cluster, firsts, markers)
     age = freshness_seconds((marker.newest_ms for marker in totals.values()), now_ms)
-    told = [
+    of_views = [
         ViewStatus(
             view.name,
             view.changelog(live).name,
@@ -174,7 +174,7 @@ def _of_live(cluster: Cluster, views: Views, live: int, now_ms: int, problems: l
         )
         for view in views_of(version.rules_id)
     ]
-    return Status(live, age, partitions, None, problems, told)
+    return Status(live, age, partitions, None, problems, of_views)
 
 
 def _markers(
@@ -197,7 +197,7 @@ def _markers(
 def _unread(
     cluster: Cluster, firsts: list[int], markers: Mapping[View, Mapping[int, Marker]]
 ) -> list[str]:
-    """Tell what is to be read next, of the view that is furthest behind, and cannot be."""
+    """Report what the view that is furthest behind has to read next, and cannot."""
     nexts = {
         partition: min(found) + 1
         for partition in range(len(firsts))

@@ -23,7 +23,7 @@ _ANSWER_SECONDS = 5.0
 def find_unreadable(
     settings: KafkaSettings, next_offsets: Mapping[int, int]
 ) -> list[PartitionRefusal]:
-    """Look at what comes next in each partition; what is not answered in time is not told."""
+    """Look at what comes next in each partition; what is not answered in time is left out."""
     if not next_offsets:
         return []
     try:

@@ -1,4 +1,4 @@
-"""A file of readings over HTTP: received whole, looked through, then sent.
+"""A file of readings over HTTP: received whole, inspected, then sent.
 
 A file that is compressed is inflated to its end before its first row is sent: one that is cut
 off or not what it should be writes nothing. The order within a request:
@@ -78,7 +78,7 @@ class Append:
                 import_id = str(uuid.uuid4())
                 places = await asyncio.to_thread(file.places, import_id, BEGINNING)
                 sent = await self._send(places, services.publisher)
-        return self._told(sent, import_id)
+        return self._answered(sent, import_id)
 
     async def _write_once(self, key: Key, file: UploadRows) -> Response:
         """Send all rows unless that was done for this key before. Raises: ApiError."""
@@ -97,7 +97,7 @@ class Append:
             self._services.metrics.rows.labels(name.removesuffix("_rows")).inc(count)
 
     async def _send(self, places: Places, publisher: Publisher) -> Sent:
-        """Send all rows. Never raises: what happens is told by what is returned."""
+        """Send all rows. Never raises: the result says what failed."""
         delivery = publisher.delivery()
         rows, is_all = 0, True
         failure: BaseException | None = None
@@ -108,7 +108,7 @@ class Append:
                     raise NotWritten("the server is stopping")
                 rows += batch.rows
                 if not await self._hand_over(batch, delivery):
-                    # The rest is surely not in the log, and to count it would be to parse it all.
+                    # The rest is certainly not in the log; counting it would mean parsing it all.
                     is_all = False
                     await asyncio.to_thread(places.close)
                     break
@@ -130,7 +130,7 @@ class Append:
             await turn()
         return goes_on
 
-    def _told(self, sent: Sent, import_id: str) -> Response:
+    def _answered(self, sent: Sent, import_id: str) -> Response:
         """Count the rows, and answer with their numbers. Raises: ApiError unless all are there."""
         outcome, rows, failure, is_all = sent
         counts = outcome.counts

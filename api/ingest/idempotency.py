@@ -1,9 +1,9 @@
 """`Idempotency-Key`: bodies that are written once, however often they are sent.
 
-The answer stands in `energy_imports`, in one transaction with the rows it is about; so a body
-that is sent again, to this process or another, before or after a restart, finds it there. Each
-process has writers of its own; who of two writes under one key is decided by the order of the
-log (producer/idempotency/key_order.py), so processes with different keys do not touch each other.
+The answer is stored in `energy_imports`, in one transaction with its rows, so a body that is sent
+again, to this process or another, before or after a restart, finds it there. Each process has its
+own writers; the order of the log decides which of two requests with one key writes
+ (producer/idempotency/key_order.py), so processes with different keys do not touch each other.
 
 A body of more than one transaction continues where it stopped when it is sent again. Keys are
 kept for a day, then forgotten; the same key of another token, or for a file, is another key.
@@ -111,7 +111,7 @@ class KeyedWrites:
             self._keys.check(offsets, old)
             written.extend(offsets)
 
-        # Whoever uses one of them again comes first; then they are looked for again.
+        # A request that uses one of them again goes first; then they are looked for again.
         with suppress(Stale, Undecided, KafkaException):
             writer.write(_NOTHING, dict.fromkeys(old), check)
             self._keys.wait_decided(max(written), _FORGOTTEN_SECONDS)
@@ -123,6 +123,6 @@ class KeyedWrites:
             try:
                 await asyncio.wait([doing])
             except asyncio.CancelledError:
-                # What comes next looks whether the server stops; Kafka's time-outs end this.
+                # The next step checks whether the server stops; Kafka's timeouts end this one.
                 continue
         return doing.result()

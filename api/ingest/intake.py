@@ -1,4 +1,4 @@
-"""What those share who take rows in: how they are sent, and the budgets of all that is received."""
+"""What all routes that take rows share: the publisher, and budgets for what is received."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Intake:
     metrics: Metrics = field(default_factory=Metrics)
     publisher: Publisher | None = None
     keyed: KeyedWrites | None = None
-    #: Set when the server stops, after API_DRAIN_SECONDS: who waits long gives up.
+    #: Set when the server stops, after API_DRAIN_SECONDS: long waits end then.
     is_stopping: bool = False
     #: What all tokens share, so that none can stop the others.
     bodies: Budget = field(init=False)

@@ -1,10 +1,10 @@
-"""One body with an Idempotency-Key on its way: found, continued, or answered.
+"""Writes one body with an Idempotency-Key: from the start, from where it stopped, or not again.
 
 The order of a batch, of which there may be many:
 
-    1. its transaction begins with the note of how far the body is then
-    2. the log is read up to that note: nobody else may be at it (producer/idempotency/key_order.py)
-    3. the rows, and the commit; an outcome that is unknown is looked up by doing 1 and 2 again
+    1. its transaction begins with a note of how far the body is after it
+    2. the log is read up to that note: does another request write this key (key_order.py)?
+    3. the rows, and the commit; if its outcome is unknown, 1 and 2 are done again to find out
 """
 
 from __future__ import annotations

@@ -13,12 +13,12 @@ from api.errors import ApiError, NotWritten, PartlyWritten
 
 
 class Outcome(NamedTuple):
-    """How the rows of one body ended; rows in none of the counts are surely not in a log."""
+    """How the rows of one body ended; rows in none of the counts are certainly not in a log."""
 
     successful_rows: int
     quarantined_rows: int
     unknown_rows: int
-    #: Partition of the readings topic -> largest offset acknowledged there; None: not told.
+    #: Partition of the readings topic -> largest offset acknowledged there; None: unknown.
     offsets: Mapping[int, int] | None
 
     @property

@@ -1,4 +1,4 @@
-"""The rows of a body on their way: judged, counted, sent, and told of whatever happens.
+"""Sends the rows of a body: judges and counts them, and reports how each ended.
 
 Guarantees: a body with too many rows that are refused writes nothing; once a row has been
 handed over the answer has its counts, even where the server stops or a fault is ours.
@@ -91,7 +91,7 @@ def _may_have_many_rows(body: Text) -> bool:
 async def send_body(
     body: Text, delivery: Delivery, slices: Slices, sender: Sender | None = None
 ) -> Sent:
-    """Send all rows of a body. Never raises: what happens is told by what is returned."""
+    """Send all rows of a body. Never raises: the result says what failed."""
     # Made for the first row that is refused: most bodies have none.
     import_id = cache(lambda: str(uuid.uuid4()))
     rows, goes_on = 0, True
@@ -100,7 +100,7 @@ async def send_body(
         known = iter(await judge_first(body, slices, sender))
         async for some in split_rows(body):
             rows += some.total
-            # After a failure the rest is only counted: it is surely not in the log.
+            # After a failure the rest is only counted: it is certainly not in the log.
             if goes_on:
                 keys = next(known, None)
                 judged = judge(some, sender) if keys is None else Judged(keys, some.values, ())
@@ -141,7 +141,7 @@ async def finished(delivery: Delivery) -> Outcome:
 
 
 def note_failure(failure: BaseException | None, metrics: Metrics) -> None:
-    """Log and count a failure that nobody foresaw; who sent the rows is told their counts."""
+    """Log and count an unexpected failure; the sender still gets the counts of the rows."""
     if failure is None or isinstance(failure, ApiError | ClientGone | asyncio.CancelledError):
         return
     log.error("unexpected failure with rows handed over", exc_info=failure)

@@ -1,4 +1,4 @@
-"""The rows of a file that was received: looked through, then judged a batch at a time."""
+"""The rows of a received file: inspected, then judged a batch at a time."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class BackfillOptions:
 class Summary:
     """What a backfill came to; `before` were copied by earlier runs with this id.
 
-    `complete` False: it was told to stop before its end.
+    `complete` False: it was stopped before its end.
     """
 
     import_id: str
@@ -105,7 +105,7 @@ def backfill(
 def judged(
     messages: list[Message], ends: dict[int, int], import_id: str, note: dict[str, str]
 ) -> tuple[Batch, dict[str, Advance]]:
-    """Tell readings from what is none; a bad record says which import, partition and offset."""
+    """Separate readings from invalid records, which say their import, partition and offset."""
     keys: list[bytes] = []
     values: list[bytes] = []
     quarantined: list[bytes] = []

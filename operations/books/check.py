@@ -87,7 +87,7 @@ def check_books(
     """Hold the series of a view version against its totals.
 
     `wait_seconds`: for how long, all partitions together, one view waits for the other.
-    `on_progress` is told how many records are read and rows added up, and of at most how many.
+    `on_progress` gets how many records are read and rows added up, and of at most how many.
     Raises: NoSeries; Refused; CorruptRecord where a record is none of ours; NotReadable.
     """
     verify_births(cluster, version)

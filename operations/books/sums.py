@@ -32,7 +32,7 @@ def totals_of(rows: Iterable[Row]) -> Iterator[tuple[str, Sum]]:
 def sums_of(rows: Iterable[Row], locations: set[str]) -> Iterator[tuple[str, Sum]]:
     """Yield each device and the sum over its locations, hours and what is before.
 
-    `locations` is told where it was.
+    `locations` collects where it was.
 
     Raises: CorruptRecord.
     """

@@ -26,7 +26,7 @@ class Rows(Protocol):
 class ChangelogPart:
     """One partition of a changelog: its rows, and the marker that they add up to.
 
-    `on_offset` is told the newest offset that was read.
+    `on_offset` gets the newest offset that was read.
     """
 
     def __init__(

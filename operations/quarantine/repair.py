@@ -28,7 +28,7 @@ _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 
-class Mended(msgspec.Struct, frozen=True):
+class Repaired(msgspec.Struct, frozen=True):
     """A reading to publish: its key and its value."""
 
     key: bytes
@@ -54,7 +54,7 @@ def read_changes(texts: Sequence[str]) -> dict[str, msgspec.Raw]:
     return changes
 
 
-def mend(row: QuarantinedRow, changes: Mapping[str, msgspec.Raw]) -> Mended | InvalidReading:
+def repair(row: QuarantinedRow, changes: Mapping[str, msgspec.Raw]) -> Repaired | InvalidReading:
     """Return what to publish, or why it still is no reading."""
     if row.is_cut:
         reason = f"only its first {VALUE_BYTES_KEPT} bytes were kept"
@@ -70,7 +70,7 @@ def mend(row: QuarantinedRow, changes: Mapping[str, msgspec.Raw]) -> Mended | In
     if changes:
         value = _encode({**_fields(value), **changes})
     try:
-        return Mended(validate(value).device_id.encode(), value or b"")
+        return Repaired(validate(value).device_id.encode(), value or b"")
     except InvalidReading as error:
         return error
 

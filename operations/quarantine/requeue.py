@@ -1,6 +1,6 @@
 """Publishes repaired rows of the quarantine into the readings topic, each origin once forever.
 
-Reads: the quarantine, twice: once to tell what would happen, once to do it. Writes: the readings,
+Reads: the quarantine, twice: once to show what would happen, once to do it. Writes: the readings,
 and one position in `energy_imports` for each origin, in one transaction. Guarantees: an origin
 that has a position is never published again, whoever is killed, or runs beside it. Never touches
 the quarantine: its rows stay, and are marked as requeued where they are listed.
@@ -17,7 +17,7 @@ import msgspec
 
 from contract.errors import InvalidReading, echo
 from contract.import_positions import import_prefix
-from operations.quarantine.repair import Mended, mend
+from operations.quarantine.repair import Repaired, repair
 from operations.quarantine.rows import WHOLE_VALUE, Choice, QuarantinedRow, read_rows
 from producer.imports.importer import Advance, Importer
 from producer.imports.position_log import PositionLog
@@ -69,7 +69,7 @@ def preview(
     changes: Mapping[str, msgspec.Raw],
     on_progress: OnProgress,
 ) -> Preview:
-    """Tell what a requeue would do; writes nothing. Raises: ProducerError, OperationError."""
+    """Show what a requeue would do; writes nothing. Raises: ProducerError, OperationError."""
     found = Preview()
     done = requeued_marks(settings)
     for row in read_rows(settings, choice):
@@ -79,8 +79,8 @@ def preview(
         if row.mark in done:
             found.already += 1
             continue
-        result = mend(row, changes)
-        if isinstance(result, Mended):
+        result = repair(row, changes)
+        if isinstance(result, Repaired):
             found.valid += 1
             _add_example(found.examples, row, result.value)
         else:
@@ -97,7 +97,7 @@ def requeue(
     seen: Preview,
     on_progress: OnProgress,
 ) -> int:
-    """Publish what the preview has told, and nothing newer; returns how many readings.
+    """Publish what the preview has shown, and nothing newer; returns how many readings.
 
     Raises: ProducerError, OperationError; what is committed by then stays, the next run continues.
     """
@@ -119,18 +119,18 @@ def _wanted(
     changes: Mapping[str, msgspec.Raw],
     seen: Preview,
     done: Collection[str],
-) -> Iterator[tuple[str, Mended]]:
+) -> Iterator[tuple[str, Repaired]]:
     for row in read_rows(settings, choice):
         is_seen = row.offset < seen.next_offsets.get(row.partition, 0)
         if is_seen and row.mark not in done:
-            result = mend(row, changes)
-            if isinstance(result, Mended):
+            result = repair(row, changes)
+            if isinstance(result, Repaired):
                 yield row.mark, result
 
 
-def _portions(wanted: Iterator[tuple[str, Mended]]) -> Iterator[dict[str, Mended]]:
+def _portions(wanted: Iterator[tuple[str, Repaired]]) -> Iterator[dict[str, Repaired]]:
     """Yield what goes into one transaction, by its mark."""
-    rows: dict[str, Mended] = {}
+    rows: dict[str, Repaired] = {}
     size = 0
     for mark, mended in wanted:
         rows[mark] = mended

@@ -1,7 +1,7 @@
 """Reads the quarantine: rows of the live view version, and those refused on the way in.
 
 Reads: all of `energy_consumption_quarantine`, committed records only, without a group, one row
-after the other. Writes: nothing. Passes over what nobody of ours wrote.
+after the other. Writes: nothing. Skips records that this program did not write.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Replay: build the next view version beside the live one, compare, promote, go back, drop."""
+"""Replay: build the next view version next to the live one, compare, promote, go back, drop."""

@@ -82,7 +82,7 @@ def remove(
 ) -> None:
     """Remove what a dropped version left; may be called again.
 
-    `on_progress` is told how many writers there are no more, and of how many.
+    `on_progress` gets how many writers are gone, and of how many.
     """
     view_version = version.view_version
     group = app_id(view_version)

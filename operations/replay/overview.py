@@ -1,4 +1,4 @@
-"""All that `energy replay status` tells: the versions, how far the next one is, what changes."""
+"""What `energy replay status` shows: the versions, how far the next one is, what changes."""
 
 from __future__ import annotations
 

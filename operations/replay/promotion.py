@@ -97,7 +97,7 @@ def promote(cluster: Cluster, live: int, following: int, wait_seconds: float) ->
     """Wait for the gate, then write the pointer. Raises: GateShut, Refused."""
     deadline = time.monotonic() + wait_seconds
     while True:
-        # Whoever was faster may have let it through, or dropped it.
+        # A faster terminal may have promoted it already, or dropped it.
         views = read_views(cluster.settings)
         if views.live == following:
             return Promoted(following, live, False, [], [])

@@ -1,7 +1,7 @@
 """Gives the readings topic more partitions, or takes in those that somebody has given it.
 
 Reads and writes: the topics' numbers of partitions, the changelogs, `energy_views`. Guarantees:
-each added partition is counted from its first reading; whoever breaks it off runs it again.
+each added partition is counted from its first reading; if it is interrupted, run it again.
 
 The order, each step done by an earlier call is passed over:
 

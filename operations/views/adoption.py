@@ -1,9 +1,9 @@
 """Finds changelogs that `energy_views` does not know, and takes one of them up again.
 
-Reads: the cluster. Writes: `energy_views`, and only when told which version to take up.
+Reads: the cluster. Writes: `energy_views`, and only when the caller names the version to take up.
 Guarantees: deletes nothing. A changelog may be the only copy of its totals, because readings may
-expire once they are counted; so where `energy_views` is lost, whoever begins again is stopped
-before a topic is made, and told how to continue with the totals there are.
+expire once they are counted; so where `energy_views` is lost, a new start is refused before
+it makes a topic, with how to continue with the totals that exist.
 """
 
 from __future__ import annotations

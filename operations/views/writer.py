@@ -1,6 +1,6 @@
 """Changes what `energy_views` says: read, decide and write as one, by the one fenced writer.
 
-Reads and writes: `energy_views`, and whatever topics a change writes beside it. Guarantees: of
+Reads and writes: `energy_views`, and whatever topics a change writes with it. Guarantees: of
 any number of terminals one changes it and all see the outcome; a change is whole or nothing.
 
 The order within an attempt:
@@ -74,7 +74,7 @@ def change_views(cluster: Cluster, change: Change) -> tuple[Views, bool]:
         except KafkaException as error:
             if error.args[0].code() not in (KafkaError._FENCED, KafkaError.PRODUCER_FENCED):
                 raise cluster.failure(error) from error
-        # Whoever fenced us needs a moment without being fenced in turn.
+        # The terminal that fenced us needs some time without being fenced in turn.
         time.sleep(random.uniform(0.5, 1) * _PAUSE_SECONDS * 2**attempt)
         views = read_views(cluster.settings)
         if change.is_done(views):

@@ -1,1 +1,1 @@
-"""The log that totals are kept in: who may write it, from where, and how it is read back."""
+"""The changelog of a view: who may write it, from which offset, and how a store reads it back."""

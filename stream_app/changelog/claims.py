@@ -1,7 +1,7 @@
 """The writers of a worker's partitions: nobody else can commit once they have started.
 
-`fence`, then `recover`: what the changelogs hold is final between the two. A claim that fails is
-given up whole.
+`fence` comes first, then `recover`: between the two, nobody can change the changelogs. If a claim
+fails, all of its writers are stopped.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Claims:
             async with asyncio.timeout(FENCE_SECONDS):
                 await asyncio.gather(*(writer.start() for writer in writers.values()))
         except BaseException:
-            # Another rebalance began, or Kafka refuses. One left open would only be a leak.
+            # Another rebalance began, or Kafka refuses. A writer left open would only leak.
             await asyncio.shield(stop_writers(writers.values()))
             raise
         self.writers |= writers
@@ -52,9 +52,9 @@ class Claims:
         return {partition: self.writers[partition].identity for partition in partitions}
 
     async def recover(self, partitions: list[int]) -> dict[int, Found]:
-        """Recover; again, after a while, what a former owner can still write to.
+        """Recover; a partition that a former owner can still write to is recovered twice.
 
-        Its log does not know that owner as fenced: Kafka has given this one another producer id.
+        Its log does not know that owner as fenced, because Kafka gave this one another producer id.
         """
         if not partitions:
             return {}
@@ -90,7 +90,7 @@ class Claims:
     async def _settle(self, writers: Mapping[int, TransactionWriter]) -> dict[int, Found]:
         """Recover partitions again, and put this worker's name into their markers.
 
-        Each rebalance before their next commit, which may be far, would wait once more.
+        Without it, each rebalance before their next commit would wait again.
         """
         recovered = await self._recovery.recover(list(writers))
         signed = []
@@ -100,7 +100,7 @@ class Claims:
                 partition, found
             ):
                 continue
-            # Not with a newer writer of another rebalance, which has yet to recover.
+            # Not the newer writer of another rebalance, which has not recovered yet.
             former = require_marker(found.store, partition)
             writer.fence.continues_at(found.end_offset, former.writer)
             marker = former.signed_by(writer.identity)

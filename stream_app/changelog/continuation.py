@@ -1,4 +1,4 @@
-"""Does a changelog continue where a local store ended, or has it lost what the store holds?
+"""Does a changelog continue where a local store ended, or has it lost what the store has?
 
 A changelog can lose its end (a volume restored from a backup, an unclean election) and grow again,
 by a fence alone: its length tells nothing. So the record that the store holds last must stand
@@ -22,10 +22,10 @@ from stream_app.store.rocksdb_store import PartitionStore
 
 
 class StoreDiffers(Exception):
-    """A local store is not what its changelog makes of it: it is set aside, and built again."""
+    """A local store does not match its changelog; it is set aside and built again."""
 
 
-#: Half of Kafka's delete.retention.ms: so long a changelog says which rows were removed.
+#: Half of Kafka's delete.retention.ms, for which a changelog keeps which rows were removed.
 REMOVALS_SECONDS = 12 * 3600
 
 
@@ -64,7 +64,7 @@ class Continuation:
         """Write what the store lacks.
 
         Raises: StoreDiffers; DoesNotFollow where the changelog itself has such a commit;
-        CorruptRecord at what is no row of the view.
+        CorruptRecord where a record is not a row of the view.
         """
         if self._is_proven and self._held and records and records[0].offset == self.start:
             records = records[1:]
@@ -89,7 +89,7 @@ class Continuation:
         try:
             is_whole = store.end_recovery(self._view if verified else None)
         except Exception:
-            # Gone on with at the next start, it would end every process.
+            # If the next start continued with it, it would end every process.
             store.mark_damaged()
             raise
         if not is_whole:

@@ -23,14 +23,14 @@ Identity = tuple[int, int]
 #: A coordinator gives another id after epoch 32,766. The last owners of an id take transactions
 #: only, which the coordinator judges: then no single batch of the old id can be under way.
 MOST_EPOCH = 30_000
-#: So long a single batch may be under way, from the decision on; then the process ends.
+#: How long a single batch may be in flight, from the decision on; then the process ends.
 AGE_SECONDS = 30.0
-#: After so long without a transaction the next commit is one: the coordinator then says whether
-#: this writer is still the one, and keeps its id.
+#: After this long without a transaction the next commit is one, in which the coordinator confirms
+#: that this writer still owns its id.
 CONFIRM_SECONDS = 5.0
-#: A former owner that runs has written its last single batch by then.
+#: By then, a former owner that still runs has written its last single batch.
 SETTLED_SECONDS = AGE_SECONDS + CONFIRM_SECONDS
-#: An idle owner has Kafka see its id again after so long.
+#: How often an idle owner lets Kafka see its id.
 KEEP_SECONDS = REMEMBERED_MS / 1000 / 4
 #: More rows take a transaction: they may not fit into a batch, and its requests are not the cost.
 ONE_BATCH_ROWS = 8_192
@@ -100,7 +100,7 @@ class WriterFence:
             )
 
     def is_open_to(self, former: Identity | None) -> bool:
-        """Return whether single batches of the last owner are not fenced in the log by this one.
+        """Return whether this log would still accept single batches of the last owner.
 
         So it is where the coordinator has given another producer id, unless the last owner's
         epoch allowed it transactions only, or single batches are possible for nobody.

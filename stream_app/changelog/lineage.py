@@ -1,4 +1,4 @@
-"""Is the readings log still the one that was counted? Compares one batch by its stamp.
+"""Is the readings log still the one that was counted? Compares the checksum of one batch.
 
 A topic keeps its name and id when its contents change: an unclean election, a volume restored
 from a snapshot, a log that lost its end and grew again. New readings then stand at offsets that
@@ -23,7 +23,7 @@ from stream_app.changelog.store_records import require_marker
 from stream_app.errors import PartitionRefusal
 from stream_app.partition.fold_state import stamp_of
 
-#: A broker that does not answer for so long is none to work with.
+#: How long a broker may take to answer.
 ANSWER_SECONDS = 30.0
 _POLL_SECONDS = 0.5
 

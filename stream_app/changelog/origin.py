@@ -1,4 +1,4 @@
-"""What totals stand on, compared before a partition works: cluster, topics, rules, offsets.
+"""What totals were made from, checked before a partition starts: cluster, topics, rules, offsets.
 
 A local store that belongs to something else can be made again; a changelog that does cannot, and
 continues only by a new view version or by an operator's word.

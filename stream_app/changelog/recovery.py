@@ -1,4 +1,4 @@
-"""Changelog -> store, before a partition works: by position, to the end seen after the fence.
+"""Changelog -> store, before a partition starts: by offset, to the end seen after the fence.
 
 A store that is not of this changelog (origin.py, continuation.py) is set aside and rebuilt.
 """
@@ -35,7 +35,7 @@ class Recovered(NamedTuple):
     end_offset: int
 
 
-#: What becomes of a partition that is to be recovered.
+#: The result of recovering a partition.
 Found = Recovered | PartitionRefusal
 
 

@@ -1,4 +1,4 @@
-"""How far the stores are that are being filled: told by `/ready`, from a thread of its own."""
+"""The progress of stores that are being restored, which `/ready` shows from its own thread."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class _Way(NamedTuple):
 
 
 class Restoring:
-    """The partitions of one view whose stores are read from the changelog just now."""
+    """The partitions of one view whose stores are being read from the changelog."""
 
     def __init__(self, view: View) -> None:
         self._view = view

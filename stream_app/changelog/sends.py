@@ -1,7 +1,7 @@
 """What a commit sends, in batches, and which of Kafka's refusals set the partition aside.
 
-A refusal is known for sure: nothing of the transaction will be seen by a reader of committed
-records. All else leaves the outcome open, and is raised as it is.
+A refusal is certain: no reader of committed records will see anything of the transaction. Every
+other error leaves the outcome unknown, and is raised as it is.
 """
 
 from __future__ import annotations

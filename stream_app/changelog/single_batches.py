@@ -13,7 +13,7 @@ from stream_app import metrics
 
 log = logging.getLogger(__name__)
 
-#: For so long Kafka must remember an idle producer, far longer than a batch is under way.
+#: How long Kafka must remember an idle producer: far longer than a batch is in flight.
 REMEMBERED_MS = 3_600_000
 PROBE_SECONDS = 10.0
 _EXPIRATIONS = ("producer.id.expiration.ms", "transactional.id.expiration.ms")

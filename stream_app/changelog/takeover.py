@@ -53,8 +53,8 @@ class Takeover:
         #: What their markers say, also of those that are refused then.
         self.applied_offsets: dict[int, int] = {}
         self.refused: dict[int, PartitionRefusal] = {}
-        #: What the log says about partitions already: once, however often they are tried again.
-        self.told: dict[int, str] = {}
+        #: The refusals already logged: each once, however often a partition is tried again.
+        self.logged: dict[int, str] = {}
 
     def fenced(self, writers: Mapping[int, tuple[int, int]]) -> None:
         """Note who alone can commit to these partitions now, by producer id and epoch."""
@@ -63,7 +63,7 @@ class Takeover:
     def take(
         self, recovered: Mapping[int, Found], replaced: Mapping[int, PartitionRefusal]
     ) -> None:
-        """Go on from what is recovered and judged already: whatever is taken may be opened."""
+        """Take what is recovered and has passed its checks; whatever is taken may be opened."""
         for partition, found in recovered.items():
             if isinstance(found, PartitionRefusal):
                 self.refuse(found)
@@ -73,7 +73,7 @@ class Takeover:
                 self.refuse(replaced[partition])
 
     def recovered(self, partition: int, store: PartitionStore, birth: Birth) -> None:
-        """Go on from a store that has all of the changelog; refuses one that is not this view's.
+        """Take a store that has all of the changelog; refuses one that is not this view's.
 
         Raises: RestartNeeded without a fence.
         """

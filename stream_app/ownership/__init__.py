@@ -1,1 +1,1 @@
-"""The partitions that this worker has: taken over, worked on, set aside, let go."""
+"""The partitions of this worker: taken over, processed, set aside, released."""

@@ -1,6 +1,6 @@
 """All views of the version together, as Faust, agent, `/ready` and watchdog see them.
 
-Each view has its own changelog, writers, stores and clock, and takes over and lets go by itself
+Each view has its own changelog, writers, stores and clock, and takes over and releases by itself
 (assignment.py). What they share is the group's partitions and the readings: they are fetched from
 the smallest offset that a view wants next, and each view cuts off what it has.
 """
@@ -18,7 +18,7 @@ from stream_app.ownership.partition_of_views import PartitionOfViews
 from stream_app.ownership.processor import PartitionProcessor
 from stream_app.ownership.source import SharedSource, Source
 
-#: Old rows are added up with what is committed anyway, and so often where nothing is.
+#: Old rows are rolled up with commits that happen anyway, and this often where there are none.
 ROLL_UP_SECONDS = 1.0
 
 
@@ -44,7 +44,7 @@ class AllViews:
         self._owned = list(owned.values())
         self.of = owned
 
-    # Taking over and letting go, as assignment.py says.
+    # Taking over and releasing, as in assignment.py.
 
     async def fence(self, partitions: Iterable[int]) -> None:
         """Start new writers for each partition: nobody else can commit any more."""
@@ -57,7 +57,7 @@ class AllViews:
         await _together(owned.recover(partitions) for owned in self._owned)
 
     def begin(self, generation: int, source: Source) -> None:
-        """Go on in this generation; what was taken over waits for `check_positions`."""
+        """Start this generation; what was taken over waits for `check_positions`."""
         shared = SharedSource(source, self.next_offsets)
         for owned in self._owned:
             owned.begin(generation, shared)
@@ -69,14 +69,14 @@ class AllViews:
             owned.check_positions(first, end, all_lack_from)
 
     async def release_after(self, commit: Callable[[], Awaitable[None]]) -> None:
-        """Finish what runs, let the group see how far it came, then let all partitions go."""
+        """Finish what runs, let the group see how far it came, then release all partitions."""
         await _together(owned.finish() for owned in self._owned)
         if any(owned.processors for owned in self._owned):
             await commit()
         await self.release()
 
     async def release(self) -> None:
-        """Let all partitions go: no store is written and nothing is committed after this."""
+        """Release all partitions: no store is written and nothing is committed after this."""
         await _together(owned.release() for owned in self._owned)
 
     # What there is.

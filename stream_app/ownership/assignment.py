@@ -1,4 +1,4 @@
-"""Which partitions of a view this worker owns, and how it takes them over and lets them go.
+"""Which partitions of a view this worker owns, and how it takes them over and releases them.
 
 Taking over, in this order, because each step relies on the one before:
 
@@ -45,7 +45,7 @@ RELEASE_SECONDS = 30.0
 
 
 class Ownership(Holdings):
-    """Takes partitions over, sets them aside, tries them again and lets them go."""
+    """Takes partitions over, sets them aside, tries them again and releases them."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Ownership(Holdings):
     ) -> None:
         """Begin with no partition; `keep_days` as in PartitionFold.
 
-        `nothing_left` is told where a person has to act before it can work on any of them.
+        `nothing_left` is called when it can process none of them before a person acts.
         """
         self._view = view
         self._new_processor = new_processor
@@ -93,7 +93,7 @@ class Ownership(Holdings):
             log.info("fenced partitions %s of %s", partitions, self._view.name)
 
     async def recover(self, partitions: list[int]) -> None:
-        """Bring the stores up to the changelog, and set aside what does not stand on it.
+        """Bring the stores up to the changelog, and set aside partitions that do not match it.
 
         Where the partitions were released since they were fenced, nothing is taken over: the
         rebalance that has begun fences and recovers again.
@@ -115,7 +115,7 @@ class Ownership(Holdings):
             end_process("recovery", error)
 
     def begin(self, generation: int, source: Source) -> None:
-        """Go on in this generation; what was fenced and recovered waits for `check_positions`."""
+        """Start this generation; what was fenced and recovered waits for `check_positions`."""
         self._begun = generation, source
         if not self._takeover.taken:
             self._open_processors([])
@@ -158,7 +158,7 @@ class Ownership(Holdings):
         self._tell_refused()
 
     async def _set_aside(self, refusal: PartitionRefusal) -> None:
-        """Work no more on a partition; its processor has nothing under way."""
+        """Stop processing a partition; its processor has nothing in flight."""
         takeover = self._takeover
         takeover.refuse(refusal)
         if self._begun is not None:
@@ -199,8 +199,8 @@ class Ownership(Holdings):
     async def _retake(self, partition: int) -> None:
         """Take one partition over again, in the order of all takeovers.
 
-        Kafka has refused its commit: the writer is of no more use, and another worker may have
-        taken over meanwhile, which only the changelog says.
+        Kafka has refused its commit, so its writer cannot be used again. Another worker may have
+        taken over meanwhile, which only the changelog shows.
         """
         takeover, begun = self._takeover, self._begun
         assert begun is not None, "released is cancelled"
@@ -224,7 +224,7 @@ class Ownership(Holdings):
             del self.processors[partition]
 
     async def finish(self) -> None:
-        """Finish what runs, and begin nothing any more; `release` lets the partitions go."""
+        """Finish what runs and begin nothing new; `release` gives the partitions up."""
         await self._retries.cancel()
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
@@ -234,7 +234,7 @@ class Ownership(Holdings):
             end_process("release", error)
 
     async def release(self) -> None:
-        """Let all partitions go: no store is written and nothing is committed after this."""
+        """Release all partitions: no store is written and nothing is committed after this."""
         await self._retries.cancel()
         processors, self.processors = self.processors, {}
         set_aside.show_none(self._takeover)

@@ -1,4 +1,4 @@
-"""From chunk to fold: what a partition takes in, has fetched again, passes or is refused for."""
+"""From chunk to fold: which chunks a partition folds, fetches again, skips or is refused for."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class Intake:
-    """The way of one partition's chunks into its fold."""
+    """Passes one partition's chunks on to its fold."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""One partition as the agent sees it: its chunks go to every view that works on it.
+"""One partition as the agent sees it: its chunks go to every view that processes it.
 
 A chunk is parsed, decoded and validated once; each view folds it, commits it and keeps its place
 by itself. One that is set aside holds up no other.

@@ -62,7 +62,7 @@ class PartitionProcessor:
     ) -> None:
         """Take over a fenced writer and a recovered store.
 
-        `on_refusal` is told why the partition is set aside, once all before that is committed;
+        `on_refusal` is called once all before the refusal is committed and the partition set aside;
         `accepted` are offsets to continue without.
         """
         self.fold = fold
@@ -98,7 +98,7 @@ class PartitionProcessor:
         self._task = asyncio.create_task(self._run(), name=f"processor-{self.partition}")
 
     async def has_room(self) -> bool:
-        """Wait while too much is folded and not committed; False where no more is wanted."""
+        """Wait while too much is folded and not committed; False if no more chunks are wanted."""
         while self._goes_on() and self._backlog.is_full(self.fold):
             await self._backlog.change()
         return self._goes_on()
@@ -110,7 +110,7 @@ class PartitionProcessor:
     async def follow(
         self, chunk: RecordChunk, verdict: Verdict, damage: UnreadableBatch | None
     ) -> bool:
-        """Go on after a chunk judged so; tells whether all is folded. May set it aside."""
+        """Act on a chunk's verdict; returns whether all is folded. May set it aside."""
         return await self._intake.follow(chunk, verdict, damage)
 
     def acknowledge_once_committed(self, acknowledge: Callable[[], Any]) -> None:
@@ -142,7 +142,7 @@ class PartitionProcessor:
         await stop_writers([self._writer])
 
     def set_aside(self, refusal: PartitionRefusal) -> None:
-        """Fold no more; what is folded is still committed, and then the refusal is told."""
+        """Stop folding; what is folded is still committed, and then the refusal is reported."""
         self.refusal = refusal
         self._backlog.leave(self.fold)
         self._work.set()
@@ -171,7 +171,7 @@ class PartitionProcessor:
                     self._work.set()
             await self._writer.abandon()
         except PartitionRefusal as refusal:
-            # Not written: the writer is of no more use, and what was folded is fetched again.
+            # Not written: the writer cannot be used again, and what was folded is fetched again.
             self._closed = True
             try:
                 await self._writer.drop()
@@ -226,7 +226,7 @@ class PartitionProcessor:
                 try:
                     return self._read(effect)
                 except Exception:
-                    # Trusted again at the next start, it would end every process.
+                    # If the next start trusted it, it would end every process.
                     self._store.mark_damaged()
                     raise
             case WriteTransaction(transaction):

@@ -1,4 +1,4 @@
-"""What becomes of partitions that are set aside: shown, and tried again.
+"""Partitions that are set aside: shown in log and metrics, and tried again.
 
 They are tried again after 1, 2, 4 ... 60 seconds where Kafka may take later what it refuses now.
 """
@@ -26,8 +26,8 @@ def show(takeover: Takeover) -> None:
     """Bring log and metrics up to what is set aside."""
     of_view = metrics.OfView(takeover.view)
     for partition, refusal in takeover.refused.items():
-        if takeover.told.get(partition) != refusal.what:
-            takeover.told[partition] = refusal.what
+        if takeover.logged.get(partition) != refusal.what:
+            takeover.logged[partition] = refusal.what
             log.error("%s: %s", takeover.place(partition), refusal.what)
     for reason in get_args(Reason):
         count = sum(refusal.reason == reason for refusal in takeover.refused.values())
@@ -50,8 +50,9 @@ async def leave_if_alone(
 ) -> None:
     """Leave where nothing can be worked on and nobody else is in the group.
 
-    Beside others a worker stays: going and coming back it would cost them a rebalance each time,
-    and after the remedy it would be missing. `members` asks Kafka who is in the group; blocking.
+    A worker that is not alone stays: leaving and coming back would cost the others a rebalance each
+    time, and it would be missing once the cause is fixed. `members` asks Kafka who is in the
+    group; it blocks.
     """
     while is_so():
         try:
@@ -66,7 +67,7 @@ async def leave_if_alone(
 
 
 class Retries:
-    """The tries to come, of one generation's partitions."""
+    """Schedules the retries of one generation's partitions."""
 
     def __init__(self, again: Callable[[int], Awaitable[None]]) -> None:
         """`again(partition)` tries once; it plans the next try itself, where one is needed."""

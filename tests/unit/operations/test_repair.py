@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from contract.errors import InvalidReading, SettingError
-from operations.quarantine.repair import Mended, mend, read_changes
+from operations.quarantine.repair import Repaired, read_changes, repair
 from operations.quarantine.rows import QuarantinedRow
 from tests.quarantine_double import quarantine_value
 
@@ -28,8 +28,8 @@ def row(value: bytes | None, **columns: Any) -> QuarantinedRow:
     return QuarantinedRow(3, 9, 0, json.loads(quarantine_value(**columns)), TOPIC_IDS)
 
 
-def mended(value: bytes | None, *changes: str) -> Mended | str:
-    result = mend(row(value), read_changes(changes))
+def mended(value: bytes | None, *changes: str) -> Repaired | str:
+    result = repair(row(value), read_changes(changes))
     return str(result) if isinstance(result, InvalidReading) else result
 
 
@@ -39,7 +39,7 @@ def test_what_is_not_set_stays_as_it_was_written() -> None:
         b' "energy_consumed": 0.10000000000000000000000001, "location": 5, "more": [1.0, "x"]}'
     )
     found = mended(value, "location=Attic")
-    assert isinstance(found, Mended)
+    assert isinstance(found, Repaired)
     assert found.key == b"dev"
     assert b'"energy_consumed":0.10000000000000000000000001' in found.value
     assert json.loads(found.value) == json.loads(value) | {"location": "Attic"}
@@ -49,7 +49,7 @@ def test_what_is_not_set_stays_as_it_was_written() -> None:
 def test_a_value_that_is_no_object_needs_all_four_fields() -> None:
     for value in (None, b"", b"\xff\xfe", b"[1]", b"{" * 1000, b'{"a":' * 100_000, b"a;b"):
         found = mended(value, *FOUR)
-        assert isinstance(found, Mended)
+        assert isinstance(found, Repaired)
         assert json.loads(found.value)["energy_consumed"] == 1
         assert mended(value, *FOUR[:3]) == "location: missing"
 
@@ -57,7 +57,7 @@ def test_a_value_that_is_no_object_needs_all_four_fields() -> None:
 def test_without_changes_the_value_is_judged_as_it_is() -> None:
     good = b'{"timestamp":"2025-04-30 10:11:21","device_id":"d","energy_consumed":1,"location":""}'
     found = mended(good)
-    assert isinstance(found, Mended)
+    assert isinstance(found, Repaired)
     assert found.value == good
     assert mended(good[:-1]).startswith("value: not JSON")  # type: ignore[union-attr]
     # An ignored field that nobody may send is not dropped on the way.
@@ -67,13 +67,13 @@ def test_without_changes_the_value_is_judged_as_it_is() -> None:
 
 def test_a_value_that_was_cut_is_never_mended() -> None:
     cut = row(b"{}", __value_length=70_000, __value_sha256="0")
-    assert "first 65536 bytes" in str(mend(cut, read_changes(FOUR)))
+    assert "first 65536 bytes" in str(repair(cut, read_changes(FOUR)))
 
 
 def test_of_a_name_written_twice_the_one_that_is_set_counts() -> None:
     value = b'{"location":1,"location":2,"timestamp":"2025-04-30 10:11:21","device_id":"d",'
     found = mended(value + b'"energy_consumed":"7"}', "location=x")
-    assert isinstance(found, Mended)
+    assert isinstance(found, Repaired)
     assert found.value.count(b"location") == 1
 
 
@@ -105,8 +105,8 @@ def test_a_field_its_sender_may_not_write_has_to_be_set() -> None:
         "c__error": ["not a string", "the token may not write for this device"],
     }
     forbidden = row(value, **faults)
-    found = mend(forbidden, read_changes(["location=Attic"]))
+    found = repair(forbidden, read_changes(["location=Attic"]))
     assert str(found) == "device_id: the token may not write for this device"
-    found = mend(forbidden, read_changes(["location=Attic", "device_id=d"]))
-    assert isinstance(found, Mended)
+    found = repair(forbidden, read_changes(["location=Attic", "device_id=d"]))
+    assert isinstance(found, Repaired)
     assert found.key == b"d"
