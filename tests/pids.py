@@ -1,4 +1,6 @@
-"""Whether a process is there."""
+"""Processes by their ids: whether one is there, and which an API has started."""
+
+import json
 
 import psutil
 
@@ -9,3 +11,16 @@ def is_running(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def parts_of(api: int) -> dict[str, int]:
+    """Return the process id of each part of an API by its name: `follower`, `http-0`, ..."""
+    found = {}
+    for child in psutil.Process(api).children():
+        try:
+            said = child.cmdline()
+        except psutil.Error:
+            continue
+        if said and said[-1].startswith("{"):
+            found[json.loads(said[-1])["name"]] = child.pid
+    return found

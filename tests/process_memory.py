@@ -13,8 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 #: A peak that matters lasts longer: what is made for it takes longer than that to be filled.
 SAMPLE_SECONDS = 0.02
+
+
+def with_children(pid: int) -> list[int]:
+    """Return the ids of a process and of all that it has started: an API, with its follower."""
+    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
 
 
 def memory_of(*pids: int) -> int:

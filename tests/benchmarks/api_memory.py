@@ -37,7 +37,7 @@ from tests.benchmarks.series_copy import MAP_BYTES, load
 from tests.benchmarks.stand import Stand, standing
 from tests.http_client import get
 from tests.kafka import wait_until
-from tests.process_memory import highest_memory, memory_of
+from tests.process_memory import highest_memory, memory_of, with_children
 
 MB = 1e6
 BOUND_MB = 400
@@ -118,7 +118,7 @@ def fill(view: Path, options: argparse.Namespace) -> None:
 
 def measure(pid: int, port: int, token: str, processes: int, options: argparse.Namespace) -> bool:
     """Print what all processes take when they serve, and while they are asked; whether too much."""
-    pids = [pid, *(each.pid for each in psutil.Process(pid).children(recursive=True))]
+    pids = with_children(pid)
     with highest_memory(*pids) as memory:
         for question in questions(options):
             began = time.monotonic()

@@ -31,7 +31,8 @@ from contract.topics import READINGS
 from tests.benchmarks import machine
 from tests.benchmarks.figures import percentile
 from tests.benchmarks.running import Pipeline, running_pipeline
-from tests.process_memory import memory_of
+from tests.pids import parts_of
+from tests.process_memory import memory_of, with_children
 
 #: A new broker compiles its code for some seconds, on a core of its own.
 WARM_UP_SECONDS = 20.0
@@ -111,6 +112,7 @@ def measure(
         "broker": psutil.Process(pipeline.broker_pid),
         "worker": psutil.Process(pipeline.worker.pid),
         "API": psutil.Process(pipeline.api.pid),
+        **{name: psutil.Process(pid) for name, pid in parts_of(pipeline.api.pid).items()},
         "this": psutil.Process(),
     }
     before: dict[str, float] = {}
@@ -134,7 +136,9 @@ def measure(
     stop.set()
     poller.join()
     delays = delays_of(sent, polls, began + WARM_UP_SECONDS)
-    return Freshness(rate, delays, cpu, used / len(polls), memory_of(pipeline.api.pid))
+    return Freshness(
+        rate, delays, cpu, used / len(polls), memory_of(*with_children(pipeline.api.pid))
+    )
 
 
 def cpu_seconds(processes: dict[str, psutil.Process]) -> dict[str, float]:

@@ -34,6 +34,7 @@ from tests.benchmarks.freshness import cpu_seconds
 from tests.benchmarks.listings import Client, fleet, preload
 from tests.benchmarks.running import Pipeline, running_pipeline
 from tests.kafka import Kafka
+from tests.pids import parts_of
 
 PARTS = ("reads", "events", "single")
 DEVICES_PATH = "/v0/devices/"
@@ -208,6 +209,7 @@ def shares(
     """Give what has, at the end, the CPU seconds of each process, and of strangers."""
     processes = {
         "API": psutil.Process(pipeline.api.pid),
+        **{name: psutil.Process(pid) for name, pid in parts_of(pipeline.api.pid).items()},
         "worker": psutil.Process(pipeline.worker.pid),
         "broker": psutil.Process(pipeline.broker_pid),
     }

@@ -36,7 +36,7 @@ from contract.settings import TOKENS_NAME
 from contract.topics import READINGS
 from tests.benchmarks.dataset import send_all
 from tests.benchmarks.running import Pipeline, running_pipeline
-from tests.process_memory import highest_memory, memory_of
+from tests.process_memory import highest_memory, memory_of, with_children
 
 PIPE = "/v0/pipes/energy_consumption_by_device"
 PAGES = {
@@ -99,8 +99,8 @@ def measure(pipeline: Pipeline, options: argparse.Namespace, other_token: str) -
     preload(pipeline.bootstrap_servers, options.devices)
     client = Client(pipeline)
     client.wait_until_applied(options.devices)
-    api = pipeline.api.pid
-    yield Figure("API memory with all devices", "MB", [memory_of(api) / MB])
+    api = with_children(pipeline.api.pid)
+    yield Figure("API memory with all devices", "MB", [memory_of(*api) / MB])
     yield from whole_listings(client, api, options.rounds, "nothing else going on")
     with slow_readers(pipeline.port, other_token):
         what = f"{len(FORMATS)} slow readers meanwhile"
@@ -123,11 +123,11 @@ def measure(pipeline: Pipeline, options: argparse.Namespace, other_token: str) -
             yield figure._replace(most=None)
 
 
-def whole_listings(client: Client, api: int, rounds: int, meanwhile: str) -> Iterator[Figure]:
+def whole_listings(client: Client, api: list[int], rounds: int, meanwhile: str) -> Iterator[Figure]:
     """Read all devices in each format: seconds, and growth of the API's memory."""
     for form in FORMATS:
         seconds, size = [], 0
-        with highest_memory(api) as memory:
+        with highest_memory(*api) as memory:
             for _ in range(rounds):
                 took, body_bytes = client.get(f"{PIPE}.{form}")
                 seconds.append(took)

@@ -21,8 +21,6 @@ from datetime import date, timedelta
 from typing import NamedTuple
 from urllib.parse import urlencode
 
-import psutil
-
 from api.auth.token_store import ensure_admin_token
 from tests.benchmarks import machine
 from tests.benchmarks.dataset import Shape
@@ -30,7 +28,7 @@ from tests.benchmarks.figures import percentile
 from tests.benchmarks.listings import fleet
 from tests.benchmarks.sizing import on_disk, roles, until_applied
 from tests.benchmarks.stand import Stand, standing
-from tests.process_memory import memory_of
+from tests.process_memory import memory_of, with_children
 
 FIRST_DAY = date(2025, 4, 30)
 DAY_SECONDS = 86_400
@@ -160,11 +158,6 @@ def ask(
         flush=True,
     )
     return p99 > question.bound_ms
-
-
-def with_children(pid: int) -> list[int]:
-    """Return the ids of a process and of all that it has started."""
-    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ from producer.pacing import Pace
 from tests.benchmarks import machine
 from tests.benchmarks.dataset import value_of
 from tests.benchmarks.figures import Figure
-from tests.process_memory import memory_of
+from tests.process_memory import memory_of, with_children
 
 PIPE = "/v0/pipes/energy_consumption_by_device"
 PROBE = "probe"
@@ -179,7 +179,7 @@ class Stand:
         taken = sum(ClusterAdmin(settings).end_offsets(changelog_topic, self._partitions))
         data = self._directory / "broker" / "data"
         size = sum(each.stat().st_size for each in data.glob(f"{changelog_topic}-*/*.log"))
-        memory = memory_of(self._processes["api"].pid)
+        memory = memory_of(*with_children(self._processes["api"].pid))
         return (
             f"the changelog has taken {taken:,} records and has {size / 1e6:,.0f} MB;"
             f" the API takes {memory / 1e6:,.0f} MB beside page cache"

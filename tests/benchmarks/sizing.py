@@ -35,7 +35,7 @@ from tests.benchmarks.stand import Stand, standing
 from tests.fault.early_compaction import LAG_MS
 from tests.http_client import get
 from tests.kafka import Kafka, wait_until
-from tests.process_memory import highest_memory
+from tests.process_memory import highest_memory, with_children
 
 MB = 1_000_000
 #: What was measured last; tests/unit/operations/test_sizing.py holds the calculator against it.
@@ -132,7 +132,8 @@ def measured(size: Size) -> dict[str, float]:
         token = ensure_admin_token(stand.directory)
         stand.dataset(Shape(size.readings, size.devices, every=size.every))
         with roles(stand) as (worker, api, port):
-            with highest_memory(worker.pid) as of_worker, highest_memory(api.pid) as of_api:
+            apis = with_children(api.pid)
+            with highest_memory(worker.pid) as of_worker, highest_memory(*apis) as of_api:
                 until_applied(stand, port, token)
             found: dict[str, float] = {
                 "readings_log": log_bytes(stand, READINGS.name),

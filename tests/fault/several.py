@@ -10,6 +10,7 @@ import psutil
 
 from tests.fault.server import ApiProcess
 from tests.kafka import wait_until
+from tests.pids import parts_of
 
 START_SECONDS = 40
 
@@ -24,15 +25,7 @@ class Several:
     def parts(self) -> dict[str, int]:
         """The process id of each part by its name."""
         assert self._api.pid is not None
-        found = {}
-        for child in psutil.Process(self._api.pid).children():
-            try:
-                said = child.cmdline()
-            except psutil.Error:
-                continue
-            if said and said[-1].startswith("{"):
-                found[json.loads(said[-1])["name"]] = child.pid
-        return found
+        return parts_of(self._api.pid)
 
     def wait_serving(self, count: int) -> list[int]:
         """Return the HTTP processes once so many are there and answer reads."""

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 
-import psutil
 import pytest
 
 from tests.fault.conftest import ApiFactory
@@ -14,7 +13,7 @@ from tests.fault.pipeline import Pipeline
 from tests.fault.server import ApiProcess
 from tests.http_client import Answer, get, post
 from tests.kafka import wait_until
-from tests.pids import is_running
+from tests.pids import is_running, parts_of
 from tests.records import reading_value
 
 pytestmark = pytest.mark.timeout(180)
@@ -23,8 +22,8 @@ START_SECONDS = 40
 
 
 def follower_of(api: ApiProcess) -> int:
-    [child] = psutil.Process(api.pid).children()
-    return child.pid
+    assert api.pid is not None
+    return parts_of(api.pid)["follower"]
 
 
 def test_the_follower_comes_back_and_ends_with_the_server(
