@@ -82,6 +82,13 @@ class Setting:
     def follow(self) -> asyncio.Task[None]:
         return asyncio.create_task(self.follower._follow(self.reader))  # type: ignore[arg-type]
 
+    async def running(self) -> asyncio.Task[None]:
+        """Follow until the first transaction is shown."""
+        self.reader.bring(1, 0)
+        task = self.follow()
+        await self.until(ViewState.RUNNING)
+        return task
+
     async def until(self, state: ViewState) -> None:
         async with asyncio.timeout(5):
             await self.follower.view.until(state)
@@ -108,9 +115,7 @@ async def test_what_a_changelog_shows_that_is_compacted_too_early_is_not_served(
         await setting.follow()
     assert setting.follower.view.state is ViewState.INITIALIZING
     setting.configs = {LAG: "300000"}
-    setting.reader.bring(1, 0)
-    task = setting.follow()
-    await setting.until(ViewState.RUNNING)
+    task = await setting.running()
     setting.configs = {LAG: "0"}
     async with asyncio.timeout(5):
         with pytest.raises(ViewUnusable, match=f"{LAG} is 0"):
@@ -142,9 +147,7 @@ async def test_the_end_is_reached_by_position_over_a_marker_nobody_is_given(
 
 
 async def test_a_view_that_was_away_too_long_catches_up_unseen(setting: Setting) -> None:
-    setting.reader.bring(1, 0)
-    task = setting.follow()
-    await setting.until(ViewState.RUNNING)
+    task = await setting.running()
     view = setting.follower.view
     seen = []
 
@@ -195,9 +198,7 @@ async def test_c11_a_load_that_took_long_is_followed_by_another_up_to_newer_ends
 
 
 async def test_an_idle_log_never_makes_a_view_stale(setting: Setting) -> None:
-    setting.reader.bring(1, 0)
-    task = setting.follow()
-    await setting.until(ViewState.RUNNING)
+    task = await setting.running()
     for _ in range(3):
         setting.now += STALE_SECONDS - 1
         await asyncio.sleep(0.05)
@@ -209,9 +210,7 @@ async def test_an_idle_log_never_makes_a_view_stale(setting: Setting) -> None:
 
 
 async def test_a_log_that_ends_before_what_was_read_is_another_log(setting: Setting) -> None:
-    setting.reader.bring(1, 0)
-    task = setting.follow()
-    await setting.until(ViewState.RUNNING)
+    task = await setting.running()
     setting.reader.end = 1
     async with asyncio.timeout(5):
         with pytest.raises(ChangelogReplaced):
@@ -219,9 +218,7 @@ async def test_a_log_that_ends_before_what_was_read_is_another_log(setting: Sett
 
 
 async def test_a_chunk_that_does_not_follow_the_last_one_is_refused(setting: Setting) -> None:
-    setting.reader.bring(1, 0)
-    task = setting.follow()
-    await setting.until(ViewState.RUNNING)
+    task = await setting.running()
     setting.reader.bring(2, 5)
     async with asyncio.timeout(5):
         with pytest.raises(ChangelogReplaced, match="missing"):
@@ -241,9 +238,7 @@ async def test_more_partitions_are_noticed(
 
 
 async def test_a_second_connection_goes_on_where_the_first_one_was(setting: Setting) -> None:
-    setting.reader.bring(1, 0)
-    first = setting.follow()
-    await setting.until(ViewState.RUNNING)
+    first = await setting.running()
     first.cancel()
     await asyncio.wait([first])
     setting.reader.bring(2, 2)
@@ -255,9 +250,7 @@ async def test_a_second_connection_goes_on_where_the_first_one_was(setting: Sett
 
 
 async def test_a_position_that_is_gone_is_another_log(setting: Setting) -> None:
-    setting.reader.bring(1, 0)
-    first = setting.follow()
-    await setting.until(ViewState.RUNNING)
+    first = await setting.running()
     first.cancel()
     await asyncio.wait([first])
     setting.reader.begin = setting.reader.end = 50

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -19,18 +20,27 @@ from producer.fleet.simulate import SimulateSummary
 from producer.imports.file_load import Loaded, Loads
 from tests.kafka import wait_until
 
+
+class Ending(NamedTuple):
+    """A signal, and what a command that runs until it is stopped, or to its end, ends with."""
+
+    number: int
+    endless: int
+    finite: int
+
+
 ENDS_WITH = [
-    (signal.SIGTERM, 0, RESTART_ME),
-    (signal.SIGHUP, 0, RESTART_ME),
-    (signal.SIGINT, 130, 130),
+    Ending(signal.SIGTERM, 0, RESTART_ME),
+    Ending(signal.SIGHUP, 0, RESTART_ME),
+    Ending(signal.SIGINT, 130, 130),
 ]
-HOW = pytest.mark.parametrize(("number", "endless", "finite"), ENDS_WITH)
+HOW = pytest.mark.parametrize("how", ENDS_WITH)
 
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
     """Put back what a command leaves behind; nothing here may end pytest."""
-    former = {number: signal.getsignal(number) for number, *_ in ENDS_WITH}
+    former = {how.number: signal.getsignal(how.number) for how in ENDS_WITH}
     signal.signal(signal.SIGHUP, signal.default_int_handler)
     yield
     for number, handler in former.items():
@@ -42,26 +52,26 @@ def send(number: int) -> None:
 
 
 @HOW
-def test_the_first_signal_decides(number: int, endless: int, finite: int) -> None:
-    for stop, code in ((Stop(), endless), (Stop(RESTART_ME), finite)):
-        before = signal.getsignal(number)
+def test_the_first_signal_decides(how: Ending) -> None:
+    for stop, code in ((Stop(), how.endless), (Stop(RESTART_ME), how.finite)):
+        before = signal.getsignal(how.number)
         with stop:
             assert not stop.is_set()
-            send(number)
+            send(how.number)
             assert stop.event.wait(10)
             send(signal.SIGINT)
         assert stop.exit_code == code
-        assert signal.getsignal(number) == before
+        assert signal.getsignal(how.number) == before
 
 
 @HOW
-async def test_an_event_loop_hears_it_too(number: int, endless: int, finite: int) -> None:
+async def test_an_event_loop_hears_it_too(how: Ending) -> None:
     with Stop(RESTART_ME) as stop:
         first, second = stop.future(), stop.future()
-        asyncio.get_running_loop().call_soon(send, number)
+        asyncio.get_running_loop().call_soon(send, how.number)
         async with asyncio.timeout(10):
-            assert await first == await second == finite
-        assert await stop.future() == finite, "also who asks afterwards"
+            assert await first == await second == how.finite
+        assert await stop.future() == how.finite, "also who asks afterwards"
 
 
 def test_a_loop_that_has_ended_is_not_told() -> None:
@@ -114,18 +124,14 @@ def broken_off(number: int, should_stop: Callable[[], bool]) -> None:
 
 @HOW
 def test_ops_k6_a_backfill_broken_off_is_to_be_run_again(
-    number: int,
-    endless: int,
-    finite: int,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    how: Ending, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def copy(*_: object, should_stop: Callable[[], bool]) -> Summary:
-        broken_off(number, should_stop)
+        broken_off(how.number, should_stop)
         return Summary("mine", readings=7)
 
     monkeypatch.setattr("operations.backfill.copy.backfill", copy)
-    assert cli.run(["backfill", "archive"], {}) == finite
+    assert cli.run(["backfill", "archive"], {}) == how.finite
     told = capsys.readouterr()
     assert "7 readings copied" in told.out
     assert "interrupted; run the same command again to continue" in told.err
@@ -145,39 +151,30 @@ def test_ops_k6_work_that_was_done_when_the_signal_came_is_done(
 @HOW
 @pytest.mark.parametrize("is_complete", [True, False])
 def test_ops_k6_a_load_broken_off_is_to_be_run_again(
-    number: int,
-    endless: int,
-    finite: int,
-    is_complete: bool,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    how: Ending, is_complete: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def load(loads: Loads, place: int, on_progress: object) -> Iterator[Loaded]:
-        broken_off(number, loads.should_stop.is_set)
+        broken_off(how.number, loads.should_stop.is_set)
         yield Loaded("a.ndjson", "mine", 7, 0, is_complete)
 
     path = tmp_path / "a.ndjson"
     path.touch()
     monkeypatch.setattr("producer.imports.file_load.Loads.load", load)
-    assert cli.run(["load", str(path)], {}) == (0 if is_complete else finite)
+    assert cli.run(["load", str(path)], {}) == (0 if is_complete else how.finite)
 
 
 @HOW
 @pytest.mark.parametrize("readings", [None, 7, 100])
 def test_ops_k6_a_fleet_ends_well_unless_it_has_readings_left(
-    number: int,
-    endless: int,
-    finite: int,
-    readings: int | None,
-    monkeypatch: pytest.MonkeyPatch,
+    how: Ending, readings: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run(*_: object, should_stop: Callable[[], bool]) -> SimulateSummary:
-        broken_off(number, should_stop)
+        broken_off(how.number, should_stop)
         return SimulateSummary(7, 0, 0, 0, 1.0)
 
     monkeypatch.setattr("producer.fleet.simulate.run", run)
     option = [] if readings is None else ["--readings", str(readings)]
-    expected = {None: endless, 7: 0, 100: finite}[readings]
+    expected = {None: how.endless, 7: 0, 100: how.finite}[readings]
     assert cli.run(["simulate", *option], {}) == expected
 
 
@@ -187,17 +184,13 @@ def silent(text: str) -> None:
 
 @HOW
 def test_ops_k6_a_replay_broken_off_is_to_be_run_again(
-    number: int,
-    endless: int,
-    finite: int,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    how: Ending, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from contract.view_versions import ViewVersion
     from local_stack import replay_workers as replaying
 
     async def live(self: Replay, supervisor: object) -> int:
-        send(number)
+        send(how.number)
         await asyncio.Event().wait()
         return 0
 
@@ -207,21 +200,17 @@ def test_ops_k6_a_replay_broken_off_is_to_be_run_again(
     monkeypatch.setattr(replaying, "begin", lambda *_: (version, True))
     monkeypatch.setattr(replaying.os, "nice", lambda by: by)
     environ: Mapping[str, str] = {"ENERGY_HOME": str(tmp_path / "home")}
-    assert replaying.replay(ReplayOptions(), environ, silent) == finite
+    assert replaying.replay(ReplayOptions(), environ, silent) == how.finite
 
 
 @HOW
 def test_the_local_stack_ends_well(
-    number: int,
-    endless: int,
-    finite: int,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    how: Ending, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from local_stack import up as stack
 
     async def live(self: Stack, supervisor: object) -> int:
-        send(number)
+        send(how.number)
         await asyncio.Event().wait()
         return 0
 
@@ -229,24 +218,19 @@ def test_the_local_stack_ends_well(
     environ = {"ENERGY_HOME": str(tmp_path / "home")}
     monkeypatch.setattr(Stack, "_refuse_taken_ports", lambda self: None)
     options = UpOptions(with_broker=False)
-    assert stack.up(options, environ, silent) == endless
+    assert stack.up(options, environ, silent) == how.endless
 
 
 @HOW
 def test_ops_b8_a_signal_ends_the_wait_for_a_broker_that_recovers(
-    number: int,
-    endless: int,
-    finite: int,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    how: Ending, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ended: list[str] = []
     monkeypatch.setattr("local_stack.broker.java.check_broker_parts", lambda say: None)
-    monkeypatch.setattr(LocalBroker, "start", lambda self: send(number))
+    monkeypatch.setattr(LocalBroker, "start", lambda self: send(how.number))
     monkeypatch.setattr(LocalBroker, "stop", lambda self: ended.append("stopped"))
     monkeypatch.setattr(LocalBroker, "_is_ready", lambda self: False)
     monkeypatch.setattr(LocalBroker, "pid", 1)
-    assert cli.run(["broker"], {"ENERGY_HOME": str(tmp_path / "home")}) == endless
+    assert cli.run(["broker"], {"ENERGY_HOME": str(tmp_path / "home")}) == how.endless
     assert ended == ["stopped"]
     assert "ready" not in capsys.readouterr().out

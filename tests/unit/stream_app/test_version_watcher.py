@@ -152,17 +152,23 @@ def test_a_right_that_is_missing_ends_a_start_and_is_named(
         examined(cluster)
 
 
-async def test_a_right_that_is_taken_away_ends_a_worker_that_runs(
-    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ended: list[BaseException] = []
+@pytest.fixture
+def ended(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
+    """What a watch, which looks all the time, ends its process with."""
+    errors: list[BaseException] = []
 
     def end_process(_: str, error: BaseException) -> None:
-        ended.append(error)
+        errors.append(error)
         raise asyncio.CancelledError
 
     monkeypatch.setattr(watch_module, "end_process", end_process)
     monkeypatch.setattr(watch_module, "INTERVAL_SECONDS", 0.0)
+    return errors
+
+
+async def test_a_right_that_is_taken_away_ends_a_worker_that_runs(
+    cluster: FakeCluster, ended: list[BaseException]
+) -> None:
     cluster.taken_away = [write(CHANGELOG)]
     watched = Watch(SETTINGS, cast(Cluster, cluster), BASIS, [])
     with pytest.raises(asyncio.CancelledError):
@@ -212,16 +218,13 @@ def test_x58_a_config_that_changes_is_told_and_when_it_is_no_longer_so(
     ],
 )
 async def test_x58_a_config_that_would_cost_readings_ends_a_worker_that_runs(
-    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, topic: str, name: str, value: str
+    cluster: FakeCluster,
+    ended: list[BaseException],
+    monkeypatch: pytest.MonkeyPatch,
+    topic: str,
+    name: str,
+    value: str,
 ) -> None:
-    ended: list[BaseException] = []
-
-    def end_process(_: str, error: BaseException) -> None:
-        ended.append(error)
-        raise asyncio.CancelledError
-
-    monkeypatch.setattr(watch_module, "end_process", end_process)
-    monkeypatch.setattr(watch_module, "INTERVAL_SECONDS", 0.0)
     monkeypatch.setattr(certainty, "CERTAIN_SECONDS", 0.3)  # a loaded machine's look takes a while
     cluster.topic_configs = {topic: {name: value}}
     watched = Watch(SETTINGS, cast(Cluster, cluster), BASIS, [])
