@@ -34,9 +34,11 @@ from contract.hour_rows import (
     Flat,
     HourKey,
     add_flat,
+    add_quarter,
     decode_key,
     encode_flat,
     encode_key,
+    encode_quarter,
 )
 from contract.quarter_sums import Cell, QuarterSums, add_cells, fold, second_of
 from contract.view import Retention, Row, Update, View
@@ -45,33 +47,61 @@ from contract.view import Retention, Row, Update, View
 _BEFORE_PARTS = len(Before._fields)
 
 
-def _rows(cells: QuarterSums) -> dict[bytes, Flat]:
-    """Return the rows that the cells make, by key; made once."""
+#: What cells change of a row: a cell and its place in the hour, where it is the only one, as most
+#: are that come in order of time; else a row to be added.
+Change = Flat | tuple[int, Cell]
+
+
+class _Keys(dict[str, bytes]):
+    """Ends of keys of an hour, by location: most locations have many devices."""
+
+    def __init__(self, hour: int) -> None:
+        super().__init__()
+        self._hour = b"\0%07d\0" % hour
+
+    def __missing__(self, location: str) -> bytes:
+        self[location] = end = self._hour + location.encode()
+        return end
+
+
+class _Seconds(dict[str, int]):
+    """Seconds of the hour, by timestamp: cells that are folded in order of time share them."""
+
+    def __missing__(self, stamp: str) -> int:
+        self[stamp] = second = second_of(stamp)
+        return second
+
+
+def _rows(cells: QuarterSums) -> dict[bytes, Change]:
+    """Return what the cells change, by key; made once."""
     if cells.rows is None:
         with decimal.localcontext(EXACT):
             cells.rows = _rows_of(cells)
     return cells.rows
 
 
-def _rows_of(cells: QuarterSums) -> dict[bytes, Flat]:
-    rows: dict[bytes, Flat] = cells.before
+def _rows_of(cells: QuarterSums) -> dict[bytes, Change]:
+    # Only hours before the cutoff meet what is there already.
+    rows: dict[bytes, Change] = cells.before  # type: ignore[assignment]
     for quarter, by_device in cells.quarters.items():
         hour, place = divmod(quarter, QUARTERS_OF_AN_HOUR)
         if hour < cells.cutoff:
             for device_id, cell in by_device.items():
-                _put_before(rows, hour, device_id, cell)
+                _put_before(cells.before, hour, device_id, cell)
             continue
-        middle, slot = b"\0%07d\0" % hour, 2 + 2 * place
+        ends = _Keys(hour)
         for device_id, cell in by_device.items():
-            key = device_id.encode() + middle + cell[0].encode()
-            _put_in_hour(rows, key, slot, cell)
+            key = device_id.encode() + ends[cell[0]]
+            if key in rows:
+                _put_in_hour(rows, key, place, cell)
+            else:
+                rows[key] = place, cell
     for (quarter, device_id, location), cell in cells.elsewhere.items():
         hour, place = divmod(quarter, QUARTERS_OF_AN_HOUR)
         if hour < cells.cutoff:
-            _put_before(rows, hour, device_id, cell)
+            _put_before(cells.before, hour, device_id, cell)
         else:
-            key = encode_key(HourKey(device_id, hour, location))
-            _put_in_hour(rows, key, 2 + 2 * place, cell)
+            _put_in_hour(rows, encode_key(HourKey(device_id, hour, location)), place, cell)
     return rows
 
 
@@ -82,16 +112,22 @@ def _put_before(rows: dict[bytes, Flat], hour: int, device_id: str, cell: Cell) 
     add_before(rows, encode_key(HourKey(device_id, BEFORE, location)), flat)
 
 
-def _put_in_hour(rows: dict[bytes, Flat], key: bytes, slot: int, cell: Cell) -> None:
+def _put_in_hour(rows: dict[bytes, Change], key: bytes, place: int, cell: Cell) -> None:
+    known = rows.get(key)
+    if known is None:
+        rows[key] = place, cell
+        return
+    if isinstance(known, tuple):
+        known = rows[key] = _flat(*known)
+    add_flat(known, _flat(place, cell))
+
+
+def _flat(place: int, cell: Cell) -> Flat:
+    """Return the row that a cell alone makes."""
     _, total, readings, first, last = cell
-    flat = rows.get(key)
-    if flat is None:
-        rows[key] = flat = [second_of(first), second_of(last), 0, 0, 0, 0, 0, 0, 0, 0]
-    else:
-        flat[0] = min(flat[0], second_of(first))
-        flat[1] = max(flat[1], second_of(last))
-    flat[slot] += readings
-    flat[slot + 1] += total
+    flat: Flat = [second_of(first), second_of(last), 0, 0, 0, 0, 0, 0, 0, 0]
+    flat[2 + 2 * place : 4 + 2 * place] = readings, total
+    return flat
 
 
 def _encode(flat: Flat) -> bytes:
@@ -110,12 +146,24 @@ def add_stored(stored: Iterable[tuple[bytes, bytes | None]], deltas: QuarterSums
     """
     known = _rows(deltas)
     rows: list[Update] = []
+    seconds = _Seconds()
     with decimal.localcontext(EXACT):
         for key, value in stored:
-            flat = known[key]
+            change = known[key]
+            if isinstance(change, tuple):
+                place, (_, total, readings, first, last) = change
+                quarter = seconds[first], seconds[last], readings, total
+                if value is None:
+                    rows.append((key, encode_quarter(place, quarter)))
+                    continue
+                row = add_quarter(value, place, quarter)
+                if row is not None:
+                    rows.append((key, row))
+                    continue
+                change = _flat(*change)
             if value is not None:
-                add_flat(flat, flat_row(value))
-            rows.append((key, _encode(flat)))
+                add_flat(change, flat_row(value))
+            rows.append((key, _encode(change)))
     if len(rows) != len(known):
         raise ValueError(f"what is stored of {len(known) - len(rows)} rows is not told")
     rows += [(key, None) for key in deltas.removed]

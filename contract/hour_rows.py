@@ -28,6 +28,16 @@ _CELL = rb" (?:0|[1-9][0-9]{0,18}+ (?!-0(?: |\Z))-?(?:0|[1-9][0-9]*+)(?:\.[0-9]*
 HOUR = rb"1 (?:0|[1-9][0-9]{0,3}) (?:0|[1-9][0-9]{0,3})(?:" + _CELL + rb"){4}"
 
 
+#: Of a row with a reading in one quarter, by the quarter; the sum as an integer, as text.
+_ALONE = tuple(
+    b"1 %d %d" + place * b" 0" + b" %d %d" + (QUARTERS_OF_AN_HOUR - 1 - place) * b" 0"
+    for place in range(QUARTERS_OF_AN_HOUR)
+)
+_ALONE_AS_TEXT = tuple(b" %d %b".join(form.rsplit(b" %d %d", 1)) for form in _ALONE)
+_ALONE_PARTS = 3 + 2 + QUARTERS_OF_AN_HOUR - 1
+_EMPTY = tuple(number * [b"0"] for number in range(QUARTERS_OF_AN_HOUR))
+
+
 class HourKey(NamedTuple):
     """Whose hour a row is: `hour` counts from 1970-01-01T00:00Z, or is BEFORE."""
 
@@ -36,6 +46,8 @@ class HourKey(NamedTuple):
     location: str
 
 
+#: What is folded of one quarter of a row: first and last second of the hour, readings, exact sum.
+Quarter = tuple[int, int, int, Any]
 #: A row while it is added up: first and last second, then of each quarter readings and sum.
 Flat = list[Any]
 
@@ -88,6 +100,38 @@ def encode_flat(flat: Flat) -> bytes:
         else:
             text += b" %d %b" % (readings, canonical(total).encode())
     return text
+
+
+def encode_quarter(place: int, quarter: Quarter) -> bytes:
+    """Write a row with readings in one quarter, the first being 0; as `encode_flat` does."""
+    total = quarter[3]
+    if type(total) is int:
+        return _ALONE[place] % quarter
+    return _ALONE_AS_TEXT[place] % (*quarter[:3], canonical(total).encode())
+
+
+def add_quarter(value: bytes, place: int, quarter: Quarter) -> bytes | None:
+    """Add readings of one quarter to a row that has none in another; in an exact context.
+
+    None: it has others, or is no row, and `flat_hour` has to read it.
+    """
+    parts = value.split(b" ")
+    if len(parts) != _ALONE_PARTS or parts[0] != _VERSION:
+        return None
+    if parts[3 : 3 + place] != _EMPTY[place] or parts[5 + place :] != _EMPTY[3 - place]:
+        return None
+    # A sum of 0 looks like an empty quarter: then this one is empty, and the next one is not.
+    if parts[3 + place] == b"0":
+        return None
+    first, last, readings, total = quarter
+    text = parts[4 + place]
+    try:
+        total += from_canonical(text.decode("ascii")) if b"." in text else int(text)
+        readings += int(parts[3 + place])
+        first, last = min(first, int(parts[1])), max(last, int(parts[2]))
+    except (ValueError, ArithmeticError):
+        return None
+    return encode_quarter(place, (first, last, readings, total))
 
 
 def flat_hour(value: bytes) -> list[Any]:

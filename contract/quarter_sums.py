@@ -39,12 +39,14 @@ class QuarterSums:
     these by key, `removed` the keys that they had.
     """
 
-    __slots__ = ("before", "cutoff", "elsewhere", "quarters", "removed", "rows")
+    __slots__ = ("before", "cutoff", "elsewhere", "places", "quarters", "removed", "rows")
 
     def __init__(self) -> None:
         """Begin empty."""
         self.quarters: dict[int, dict[str, Cell]] = {}
         self.elsewhere: dict[tuple[int, str, str], Cell] = {}
+        #: Each location once: its cells share the text.
+        self.places: dict[str, str] = {}
         self.cutoff = 0
         self.before: dict[bytes, list[Any]] = {}
         self.removed: list[bytes] = []
@@ -66,6 +68,7 @@ class QuarterSums:
         """Forget all."""
         self.quarters.clear()
         self.elsewhere.clear()
+        self.places.clear()
         # Another one: it was the rows.
         self.before = {}
         self.removed.clear()
@@ -91,12 +94,16 @@ def fold_quarter(readings: Sequence[Reading], into: QuarterSums) -> bool:
     if not readings:
         return False
     stamps = list(map(_timestamp_of, readings))
-    lowest, highest = min(stamps), max(stamps)
+    # Many readings have the same text, and cells keep one for all: a text of its own for each
+    # would have to come from memory again with the next reading of its device.
+    shared: dict[str, str] = {}
+    kept = list(map(shared.setdefault, stamps, stamps))
+    lowest, highest = min(shared), max(shared)
     # Whatever sorts between two texts begins as both begin: with this date, and a space.
     if lowest[:_DATE_CHARACTERS] != highest[:_DATE_CHARACTERS] or lowest[10] != " ":
         return False
-    if len("".join(stamps)) != _SECOND_CHARACTERS * len(stamps) and (
-        len(max(stamps, key=len)) > _PLAIN_CHARACTERS
+    if len("".join(shared)) != _SECOND_CHARACTERS * len(shared) and (
+        len(max(shared, key=len)) > _PLAIN_CHARACTERS
     ):
         return False
     quarter = quarter_of(lowest[:_MINUTE_CHARACTERS])
@@ -105,11 +112,12 @@ def fold_quarter(readings: Sequence[Reading], into: QuarterSums) -> bool:
         return False
     with decimal.localcontext(EXACT):
         if following == quarter:
-            _fold_one_quarter(readings, quarter, into)
+            _fold_one_quarter(zip(readings, kept, strict=True), quarter, into)
         else:
             edge = _beginning(following)
-            _fold_one_quarter([r for r in readings if r.timestamp < edge], quarter, into)
-            _fold_one_quarter([r for r in readings if r.timestamp >= edge], following, into)
+            found = list(zip(readings, kept, strict=True))
+            _fold_one_quarter([f for f in found if f[1] < edge], quarter, into)
+            _fold_one_quarter([f for f in found if f[1] >= edge], following, into)
     return True
 
 
@@ -144,14 +152,20 @@ def _add_cell(to: Cell, other: Cell) -> None:
     to[4] = max(to[4], other[4])
 
 
-def _fold_one_quarter(readings: Iterable[Reading], quarter: int, into: QuarterSums) -> None:
+def _fold_one_quarter(
+    readings: Iterable[tuple[Reading, str]], quarter: int, into: QuarterSums
+) -> None:
+    """Add readings of a quarter, each with its timestamp."""
     cells = into.quarters.setdefault(quarter, {})
     known = cells.get
-    for reading in readings:
-        device_id, stamp = reading.device_id, reading.timestamp
+    places = into.places
+    for reading, stamp in readings:
+        device_id = reading.device_id
         cell = known(device_id)
         if cell is None:
-            cells[device_id] = [reading.location, reading.energy_consumed, 1, stamp, stamp]
+            place = reading.location
+            place = places.setdefault(place, place)
+            cells[device_id] = [place, reading.energy_consumed, 1, stamp, stamp]
             continue
         location, total, count, first, last = cell
         if location == reading.location:

@@ -5,15 +5,22 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal, localcontext
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from contract.decimals import EXACT
+from contract.decimals import EXACT, parse_number
 from contract.decoding import decode_readings
 from contract.device_totals import DEVICE_TOTALS
 from contract.device_totals import add_cells as add_to_totals
 from contract.energy_series import ENERGY_SERIES
-from contract.hour_rows import decode_key
+from contract.hour_rows import (
+    add_flat,
+    add_quarter,
+    decode_key,
+    encode_flat,
+    encode_quarter,
+    flat_hour,
+)
 from contract.quarter_sums import add_cells
 from tests.series_rows import decode_hour, is_hour
 
@@ -106,3 +113,33 @@ def test_rows_are_the_sums_of_quarters(commits: list[list[Any]], chance: Any) ->
     assert {key: quarter.readings for key, quarter in found.items()} == dict(counts)
     with localcontext(EXACT):
         assert all(expected[key] == quarter.total for key, quarter in found.items())
+
+
+quarters = st.tuples(
+    st.integers(0, 1800), st.integers(1800, 3599), st.integers(1, 10**9), numbers.map(parse_number)
+)
+
+
+def as_flat(place: int, quarter: tuple[int, int, int, Any]) -> list[Any]:
+    first, last, readings, total = quarter
+    flat = [first, last, *[0] * 8]
+    flat[2 + 2 * place : 4 + 2 * place] = readings, total
+    return flat
+
+
+@given(st.integers(0, 3), quarters, st.integers(0, 3), quarters)
+@example(2, (0, 1800, 1, 5), 3, (0, 1800, 1, 0))
+def test_a_row_of_one_quarter_is_written_as_one_of_four(
+    place: int, quarter: Any, stored_place: int, stored: Any
+) -> None:
+    value = encode_flat(as_flat(stored_place, stored))
+    assert encode_quarter(stored_place, stored) == value
+    with localcontext(EXACT):
+        added = add_quarter(value, place, quarter)
+        flat = flat_hour(value)
+        add_flat(flat, as_flat(place, quarter))
+        assert added == (encode_flat(flat) if place == stored_place else None)
+        # What has another quarter too, or is no row, is read whole.
+        assert add_quarter(encode_flat([*flat[:2], *[1] * 8]), place, quarter) is None
+        for damaged in (b"2" + value[1:], value + b" 0", value.replace(b" ", b" x", 4), b""):
+            assert add_quarter(damaged, place, quarter) is None

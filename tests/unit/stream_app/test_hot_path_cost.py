@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 
 from contract.changelog import Marker
+from contract.decoding import decode_readings
 from contract.device_totals import DEVICE_TOTALS
 from contract.energy_series import ENERGY_SERIES
+from contract.quarter_sums import QuarterSums, fold_quarter
 from contract.view import View
 from stream_app.partition.fold_state import PartitionFold
 from stream_app.partition.shared_chunk import fold_together
@@ -82,3 +84,14 @@ def test_folding_a_reading_takes_few_steps_of_python(
     print(f"{bytecodes:.1f} bytecodes, {calls:.2f} calls a reading")
     assert bytecodes <= most_bytecodes, "something new runs for each reading: measure it"
     assert calls <= MOST_CALLS, "something new is called for each reading: measure it"
+
+
+def test_cells_that_are_folded_together_share_their_texts() -> None:
+    """A text of its own for each cell comes from memory again with each reading of its device."""
+    values = [reading_value(f"device_{n}", str(n)) for n in range(DEVICES)]
+    readings, _ = decode_readings(values)
+    cells = QuarterSums()
+    assert fold_quarter(readings, cells)
+    texts = [cell[place] for _, cell in cells.cells() for place in (0, 3, 4)]
+    assert len(texts) == 3 * DEVICES
+    assert len(set(map(id, texts))) == len(set(texts))
