@@ -96,7 +96,7 @@ class TotalsPipe:
     ) -> Response:
         """Answer with the rows asked for. Raises: ApiError."""
         with source.snapshot() as totals:
-            if query.is_short(totals):
+            if form.is_loaded() and query.is_short(totals):
                 slices, writer = query.slices(totals), form.writer(query.table)
                 made = pieces(slices, writer, began_at, has_read_all=False)
                 return Response(b"".join(made), headers=headers, media_type=form.media_type)

@@ -13,7 +13,6 @@ from typing import NamedTuple
 from contract.quarantine import ImportedRow
 from producer.errors import FileRefused, FileTooLarge, NoReading, TooManyRefused
 from producer.files.cells import Dialect
-from producer.files.columnar import parquet_rows
 from producer.files.confined import confined_rows
 from producer.files.content import Content, looks_like
 from producer.files.delimited import csv_rows
@@ -126,6 +125,10 @@ def _rows(content: Content, form: Format, start: Start, dialect: Dialect) -> Ite
         return iter(())
     if form == "parquet":
         if content.limit_bytes is None:
+            # Imported where it is wanted: Arrow takes a good part of the API's start, which never
+            # reads such a file in its own process.
+            from producer.files.columnar import parquet_rows
+
             return parquet_rows(content.searchable(), start)
         return _bounded(confined_rows(content.searchable(), start), content.limit_bytes)
     if form == "csv":

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import threading
 from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlencode
@@ -13,8 +14,8 @@ import pyarrow.parquet
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.query.formats import catalogue
-from api.query.formats.parquet import GROUP_ROWS
+from api.query.formats import catalogue, parquet
+from api.query.formats.parquet import GROUP_ROWS, ParquetRows
 from api.query.formats.writer import Summary
 from api.query.table import Table
 from tests.api_doubles import Answer, Caller, Totals, caller_for, filled_view
@@ -290,3 +291,27 @@ def test_any_table_is_written_in_every_format(form: str) -> None:
             {"location": 'a"b'},
             {"location": ""},
         ]
+
+
+async def test_the_first_parquet_is_made_by_a_thread_which_imports_arrow(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Imported by the event loop, it would hold up everybody."""
+    makers: list[threading.Thread] = []
+
+    class Noted(ParquetRows):
+        def __init__(self, columns: Table) -> None:
+            makers.append(threading.current_thread())
+            super().__init__(columns)
+
+    monkeypatch.setattr(parquet, "ParquetRows", Noted)
+    monkeypatch.setattr(catalogue.PARQUET_WRITERS, "_is_loaded", False)
+    answers = [await caller.get(f"{PIPE}.parquet") for _ in range(2)]
+    assert [read("parquet", answer.body) for answer in answers] == [
+        [(name, float(number)) for number, name in sorted(enumerate(HOSTILE), key=by_name)]
+    ] * 2
+    assert [maker is threading.main_thread() for maker in makers] == [False, True]
+
+
+def by_name(numbered: tuple[int, str]) -> str:
+    return numbered[1]
