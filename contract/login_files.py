@@ -89,13 +89,15 @@ def _of(path: Path) -> object:
 class ClientContext(ssl.SSLContext):
     """Verifies the broker, shows our certificate; takes its files again where they were replaced.
 
-    An authority that is no longer in the file is trusted until the process ends.
+    Each connection is begun by a context that has the files alone: what one of OpenSSL's has once
+    trusted, it trusts for good.
     """
 
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
     key_password: str | None = None
+    _current: ssl.SSLContext
     _seen: tuple[object, ...] = ()
 
     @classmethod
@@ -110,10 +112,8 @@ class ClientContext(ssl.SSLContext):
         context = cls(ssl.PROTOCOL_TLS_CLIENT)
         context.ca_file, context.cert_file, context.key_file = ca_file, cert_file, key_file
         context.key_password = key_password
-        if ca_file is None:
-            context.load_default_certs(ssl.Purpose.SERVER_AUTH)
         context._seen = context._fingerprint()
-        context._load_into(context)
+        context._current = context._read()
         return context
 
     def wrap_bio(self, *arguments: Any, **named: Any) -> ssl.SSLObject:
@@ -121,23 +121,25 @@ class ClientContext(ssl.SSLContext):
         now = self._fingerprint()
         if now != self._seen:
             try:
-                # Elsewhere first: a key that does not fit would leave this one without any.
-                self._load_into(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
-                self._load_into(self)
+                self._current = self._read()
                 self._seen = now
                 log.info("certificates were read again")
             except OSError as error:
                 log.warning(
                     "certificates cannot be used, continuing with the previous ones: %s", error
                 )
-        return super().wrap_bio(*arguments, **named)
+        return self._current.wrap_bio(*arguments, **named)
 
     def _fingerprint(self) -> tuple[object, ...]:
         return fingerprint((self.ca_file, self.cert_file, self.key_file))
 
-    def _load_into(self, context: ssl.SSLContext) -> None:
-        if self.ca_file is not None:
+    def _read(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if self.ca_file is None:
+            context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+        else:
             context.load_verify_locations(self.ca_file)
         if self.cert_file is not None and self.key_file is not None:
             # A function: without one OpenSSL would ask the terminal.
             context.load_cert_chain(self.cert_file, self.key_file, lambda: self.key_password or "")
+        return context

@@ -132,7 +132,7 @@ async def test_a_certificate_that_is_replaced_is_shown_to_the_next_server(
     assert await server.visit(context) == "second"
 
 
-async def test_an_authority_that_is_added_is_trusted_by_the_next_connection(
+async def test_an_authority_counts_for_the_next_connection_when_it_is_added_or_taken_out(
     authority: Authority, tmp_path: Path
 ) -> None:
     theirs = Authority(tmp_path, "theirs")
@@ -146,6 +146,9 @@ async def test_an_authority_that_is_added_is_trusted_by_the_next_connection(
         await server.visit(context)
     put(trusted, authority.ca_file.read_bytes() + theirs.ca_file.read_bytes())
     assert await server.visit(context) == "guest"
+    put(trusted, authority.ca_file.read_bytes())
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await server.visit(context)
     await server.stop()
 
 
