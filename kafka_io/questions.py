@@ -31,9 +31,11 @@ _AWAY = {
     KafkaError._RESOLVE,
     KafkaError.REQUEST_TIMED_OUT,
 }
-#: Right after a topic is made, brokers may not have heard of it yet.
+#: Right after a topic is made or a leader has moved, brokers or we may not have heard of it yet.
 _NOT_YET = {
     KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
@@ -125,6 +127,9 @@ class Questions:
             else:
                 return answers
             time.sleep(PAUSE_SECONDS)
+            # Where we have not heard of it: librdkafka asks whom it knows.
+            with suppress(KafkaException):
+                self.admin.list_topics(timeout=LOOK_SECONDS)
 
     def _begun(
         self, question: Callable[[], Mapping[Any, Future[Any]]]

@@ -27,6 +27,41 @@ def test_a_question_about_a_group_ends_though_nobody_else_keeps_its_client(
         cluster.lacking([find("energy-v1")])
 
 
+class OfAMovedLeader:
+    """Knows who leads once it has looked, as librdkafka does."""
+
+    def __init__(self, code: int) -> None:
+        self._error: KafkaException | None = KafkaException(KafkaError(code))
+
+    def list_topics(self, timeout: float) -> None:
+        self._error = None
+
+    def ask(self) -> dict[str, Future[int]]:
+        future: Future[int] = Future()
+        if self._error is not None:
+            future.set_exception(self._error)
+        else:
+            future.set_result(7)
+        return {"end": future}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+    ],
+)
+def test_a_leader_that_has_moved_is_looked_up_and_asked(
+    monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    asking = questions.Questions(KafkaSettings.load({"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}), 1)
+    admin = OfAMovedLeader(code)
+    monkeypatch.setattr(asking, "_admin", admin)
+    assert asking.ask(admin.ask, "DESCRIBE") == {"end": 7}
+
+
 class OfAGoneController:
     """Asks one that is gone until it is told who lives, as librdkafka does; -1: for ever."""
 
