@@ -44,12 +44,17 @@ LONGEST = (
     "test_anything.py",
     "test_failpoints.py",
     "test_one_partition_refuses.py",
-    "test_compaction.py",
-    "test_broker_restarts.py",
-    "test_broker_killed.py",
+    "test_worker_killed.py",
+    "test_odd_records.py",
+    "test_network.py",
     "test_api_cut_off.py",
-    "test_clock.py",
+    "test_broker_restarts.py",
+    "test_limits.py",
     "test_disk_full.py",
+    "test_clock.py",
+    "test_broker_killed.py",
+    "test_rebalances.py",
+    "test_compaction.py",
 )
 #: Of a test that names none: one that hangs is found as well, and a crowded machine is no fault.
 TIMEOUT_SECONDS = 150

@@ -19,26 +19,15 @@ from tests.fault.pipeline import Pipeline
 from tests.fault.test_removed_records import remove_before
 from tests.fault.workers import run_to_the_end
 from tests.kafka import Kafka, wait_until
+from tests.start_delay import in_time
 
 pytestmark = pytest.mark.timeout(150)
-#: What a start takes until it reads its settings, on a machine that has time.
-START_SECONDS = 1.0
 #: A crowded machine may need so long for one.
 PATIENT_SECONDS = 50
 
 
-def delay_of_a_start() -> float:
-    """How much longer than usual a start takes now, until it reads its settings: in seconds."""
-    _, took = run_to_the_end({"STREAM_APP_HTTP_PORT": "70000"}, PATIENT_SECONDS)
-    return max(0.0, took - START_SECONDS)
-
-
 def refused(environ: dict[str, str], code: int, words: str, seconds: float = 15) -> None:
-    """Start a worker that must end so, and tell why in one line.
-
-    Where it took longer, the machine is looked at: what a start has to wait for the processor
-    now, a start that asks a broker waits for some three times.
-    """
+    """Start a worker that must end so in time, and tell why in one line."""
     ended, took = run_to_the_end(environ, PATIENT_SECONDS)
     lines = ended.stderr.splitlines()
     assert ended.returncode == code, ended.stderr
@@ -46,9 +35,7 @@ def refused(environ: dict[str, str], code: int, words: str, seconds: float = 15)
     assert lines[0].startswith("energy worker: ")
     assert words in lines[0]
     assert "Traceback" not in ended.stderr + ended.stdout
-    if took > seconds:
-        delay = delay_of_a_start()
-        assert took <= seconds + 3 * delay, f"{took:.1f} s, a start is delayed by {delay:.1f} s"
+    in_time(took, seconds)
 
 
 @pytest.fixture
