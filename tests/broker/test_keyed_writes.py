@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from api.errors import NotWritten, PartlyWritten
+from api.errors import Busy, NotWritten, PartlyWritten
 from api.http.allowance import Slices
 from api.ingest.idempotency import KeyedWrites
 from api.ingest.idempotency_key import Key, Written
@@ -40,12 +40,12 @@ def rows_of(found: Written) -> tuple[int, int]:
 
 
 async def insist(replica: KeyedWrites, key: str, body: bytes) -> Written:
-    """Send it again until it is acknowledged, as a client would whose answer is lost."""
+    """Send it again until it is acknowledged, as a client whose answer is lost, or is 503."""
     async with asyncio.timeout(60):
         while True:
             try:
                 return await replica.write(key_of(key), BodyRows(body, Slices()))
-            except (NotWritten, PartlyWritten):
+            except (NotWritten, PartlyWritten, Busy):
                 await asyncio.sleep(0.1)
 
 
