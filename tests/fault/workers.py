@@ -81,8 +81,10 @@ class WorkerProcess:
             self.wanted = True  # only now: the one before may have ended with 0, as it was told
 
     def send(self, number: signal.Signals) -> None:
+        # It may end meanwhile, and its supervisor, a thread here, take note.
         if (pid := self.pid) is not None:
-            os.kill(pid, number)
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def kill(self) -> None:
         """SIGKILL, and gone."""
