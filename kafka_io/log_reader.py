@@ -21,7 +21,7 @@ from contract.view_versions import Views
 from kafka_io.errors import NotReadable
 from kafka_io.polling import is_end, poll
 from kafka_io.quiet import QUIET
-from kafka_io.rights import find, read, refusal
+from kafka_io.rights import read, refusal
 
 _FROM_THE_START = {0: OFFSET_BEGINNING}
 _POLL_SECONDS = 0.5
@@ -38,11 +38,6 @@ class Record(NamedTuple):
     headers: Sequence[tuple[str, bytes | None]]
 
 
-def reader_group() -> str:
-    """Name the group that a reader asks for, and never joins."""
-    return prefixed("energy-reader")
-
-
 @contextmanager
 def reader(settings: KafkaSettings, where_removed: str = "earliest") -> Iterator[Consumer]:
     """A consumer that reads committed records and reports the end of each partition.
@@ -53,7 +48,7 @@ def reader(settings: KafkaSettings, where_removed: str = "earliest") -> Iterator
         settings.for_confluent()
         | {
             # Never joined: librdkafka wants a name all the same.
-            "group.id": reader_group(),
+            "group.id": prefixed("energy-reader"),
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "isolation.level": "read_committed",
@@ -102,7 +97,7 @@ def messages(consumer: Consumer, topic: str, seconds: float) -> list[Message]:
     try:
         return poll(consumer, seconds)
     except KafkaException as error:
-        if (missing := refusal(error, [read(topic), find(reader_group())])) is not None:
+        if (missing := refusal(error, [read(topic)])) is not None:
             raise missing from error
         raise NotReadable(f"{topic} cannot be read: {error.args[0].str()}") from error
 

@@ -12,24 +12,29 @@ MOST_RECORDS = 10_000
 #: The consumer's rights, its login, or (auto.offset.reset=error) its place in the log are gone.
 _LASTING = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     KafkaError._AUTHENTICATION,
     KafkaError._AUTO_OFFSET_RESET,
 }
 
 
-def poll(consumer: Consumer, seconds: float, most: int = MOST_RECORDS) -> list[Message]:
+def poll(
+    consumer: Consumer, seconds: float, most: int = MOST_RECORDS, *, for_good: bool = False
+) -> list[Message]:
     """Wait for the first message, take what is there beside it; empty: nothing came.
 
-    Each is a record, or the end of a partition (`is_end`). Raises: KafkaException.
+    Each is a record, or the end of a partition (`is_end`). librdkafka asks where the group is
+    although nobody joins it, twice a second until it is told. It reads as well without an
+    answer, so only a consumer that stays `for_good` needs the right: brokers log each refusal.
+    Raises: KafkaException.
     """
     first = consumer.poll(seconds)
     if first is None:
         return []
     # consume() alone waits out its timeout unless it can fill the whole list.
     rest = consumer.consume(most - 1, 0) if most > 1 else []
-    return [message for message in (first, *rest) if _has_come(message)]
+    lasting = _LASTING | {KafkaError.GROUP_AUTHORIZATION_FAILED} if for_good else _LASTING
+    return [message for message in (first, *rest) if _has_come(message, lasting)]
 
 
 def is_end(message: Message) -> bool:
@@ -37,10 +42,10 @@ def is_end(message: Message) -> bool:
     return message.error() is not None
 
 
-def _has_come(message: Message) -> bool:
+def _has_come(message: Message, lasting: set[int]) -> bool:
     error = message.error()
     if error is None or error.code() == KafkaError._PARTITION_EOF:
         return True
-    if error.fatal() or error.code() in _LASTING:
+    if error.fatal() or error.code() in lasting:
         raise KafkaException(error)
     return False

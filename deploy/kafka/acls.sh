@@ -31,8 +31,6 @@ allow --allow-principal User:energy-operator --operation Create --operation Desc
 allow --allow-principal User:energy-operator --operation Create --operation DescribeConfigs --operation Read --operation Write --topic "${ENERGY_PREFIX}energy_imports" --resource-pattern-type literal
 allow --allow-principal User:energy-operator --operation Create --operation Alter --operation Delete --operation DescribeConfigs --operation Read --operation Write --topic "${ENERGY_PREFIX}energy-v" --resource-pattern-type prefixed
 allow --allow-principal User:energy-operator --operation Read --operation Delete --group "${ENERGY_PREFIX}energy-v" --resource-pattern-type prefixed
-allow --allow-principal User:energy-operator --operation Describe --group "${ENERGY_PREFIX}energy-reader" --resource-pattern-type literal
-allow --allow-principal User:energy-operator --operation Describe --group "${ENERGY_PREFIX}energy-imports-reader" --resource-pattern-type literal
 allow --allow-principal User:energy-operator --operation Write --transactional-id "${ENERGY_PREFIX}energy-v" --resource-pattern-type prefixed
 allow --allow-principal User:energy-operator --operation Write --transactional-id "${ENERGY_PREFIX}energy-import-requeue-" --resource-pattern-type prefixed
 allow --allow-principal User:energy-operator --operation DescribeConfigs --cluster
@@ -40,7 +38,5 @@ allow --allow-principal User:energy-importer --operation Write --topic "${ENERGY
 allow --allow-principal User:energy-importer --operation Write --topic "${ENERGY_PREFIX}energy_consumption_quarantine" --resource-pattern-type literal
 allow --allow-principal User:energy-importer --operation Read --operation Write --topic "${ENERGY_PREFIX}energy_imports" --resource-pattern-type literal
 allow --allow-principal User:energy-importer --operation Write --transactional-id "${ENERGY_PREFIX}energy-import-" --resource-pattern-type prefixed
-allow --allow-principal User:energy-importer --operation Describe --group "${ENERGY_PREFIX}energy-imports-reader" --resource-pattern-type literal
-allow --allow-principal User:energy-importer --operation Describe --group "${ENERGY_PREFIX}energy-reader" --resource-pattern-type literal
 allow --allow-principal User:energy-importer --operation Read --topic "meter_archive" --resource-pattern-type literal
 allow --allow-principal User:energy-device --operation Write --topic "${ENERGY_PREFIX}energy_consumption" --resource-pattern-type literal

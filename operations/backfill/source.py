@@ -17,9 +17,9 @@ from contract.kafka import KafkaSettings
 from contract.topics import READINGS
 from kafka_io.cluster import Cluster, TopicOnBroker
 from kafka_io.errors import NotReadable
-from kafka_io.log_reader import reader, reader_group
+from kafka_io.log_reader import reader
 from kafka_io.polling import is_end, poll
-from kafka_io.rights import find, read, refusal
+from kafka_io.rights import read, refusal
 from operations.errors import Refused
 from operations.named_offsets import Range, offsets_of
 from producer.judging import BATCH_BYTES
@@ -129,7 +129,7 @@ def copied(
         try:
             yield from batches(consumer, topic.name, spans, most_rows, should_stop)
         except KafkaException as error:
-            if (missing := refusal(error, [read(topic.name), find(reader_group())])) is not None:
+            if (missing := refusal(error, [read(topic.name)])) is not None:
                 raise missing from error
             refuse_removed(source, topic, spans)
             raise NotReadable(f"{topic.name} cannot be read: {error.args[0].str()}") from error

@@ -163,7 +163,7 @@ class KeyLog:
 
     def _take(self, seconds: float) -> None:
         assert self._all is not None
-        for message in poll(self._all, seconds):
+        for message in poll(self._all, seconds, for_good=True):
             if message.error() is None:
                 offset = message.offset() or 0
                 key = message.key()
@@ -174,7 +174,7 @@ class KeyLog:
 
     def _take_committed(self, seconds: float) -> None:
         assert self._committed is not None
-        for message in poll(self._committed, seconds):
+        for message in poll(self._committed, seconds, for_good=True):
             key = message.key()
             if message.error() is None and isinstance(key, bytes) and key.startswith(PREFIXES):
                 self._apply(message.offset(), key, message.value())

@@ -23,7 +23,7 @@ from contract.prefix import prefixed
 from contract.topics import IMPORTS
 from kafka_io.polling import poll
 from kafka_io.quiet import QUIET
-from kafka_io.rights import find, named, read, refusal
+from kafka_io.rights import named, read, refusal
 from producer.client.last_problem import LastProblem
 from producer.errors import BrokerUnreachable, PositionsUnread, TopicMissing
 
@@ -33,10 +33,6 @@ _RECONNECT = {"reconnect.backoff.max.ms": 1000}
 _POLL_SECONDS = 0.05
 #: Longer than a broker takes to give up the open transaction of another import.
 _READ_SECONDS = 25.0
-
-
-def _group() -> str:
-    return prefixed("energy-imports-reader")
 
 
 class PositionLog:
@@ -64,7 +60,7 @@ class PositionLog:
         deadline = time.monotonic() + timeout_seconds
         with self._lock:
             try:
-                with named(read(IMPORTS.name), find(_group())):
+                with named(read(IMPORTS.name)):
                     self._read_until(deadline)
             except (KafkaException, PositionsUnread) as error:
                 # A client of a broker that has restarted may ask with its old epoch forever.
@@ -135,7 +131,7 @@ class PositionLog:
                 self._settings.for_confluent()
                 | {
                     # Never joined: librdkafka wants a name all the same.
-                    "group.id": _group(),
+                    "group.id": prefixed("energy-imports-reader"),
                     "enable.auto.commit": False,
                     "isolation.level": "read_committed",
                     "auto.offset.reset": "earliest",

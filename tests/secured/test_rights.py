@@ -128,8 +128,7 @@ def command_of(right: Right) -> list[str]:
     if part == "device":
         return ["simulate", "--readings", "10"]
     if part == "importer":
-        reads_a_source = right.is_source or right.name == "energy-reader"
-        return ["backfill", "meter_archive"] if reads_a_source else ["load", "rows.ndjson"]
+        return ["backfill", "meter_archive"] if right.is_source else ["load", "rows.ndjson"]
     if right.operation == "DESCRIBE_CONFIGS":
         return ["topics", "check"] if right.resource_type == "topic" else ["status"]
     if (right.name, right.operation) == ("energy_consumption", "READ"):
@@ -198,8 +197,6 @@ def attempt(missing: Missing, command: list[str], environ: dict[str, str], home:
 CHANGES = {"CREATE", "ALTER", "DELETE"}
 #: Met by a request alone.
 OF_A_REQUEST = {"energy-import-keyed-", "energy-keys-reader"}
-#: Asked for by clients that join no group: who has read a short topic may be done before that.
-MAYBE_UNMET = {"energy-imports-reader", "energy-reader"}
 
 
 @pytest.mark.timeout(240)
@@ -226,10 +223,7 @@ def test_each_right_that_is_missing_is_named_in_time(
     wrong = [
         f"{each.line}: {each.text[-600:]}"
         for each in told
-        if not (
-            each.missing.is_named_in(each.text)
-            or (each.missing.right.name in MAYBE_UNMET and each.code == 0)
-        )
+        if not each.missing.is_named_in(each.text)
         or each.seconds > LONGEST_SECONDS
         or each.code not in (None, 0, 1)
         or "Traceback" in each.text

@@ -73,7 +73,8 @@ class LogConsumer:
         self._log.connections -= 1
 
 
-def poll(consumer: LogConsumer, seconds: float) -> list[Message]:
+def poll(consumer: LogConsumer, seconds: float, *, for_good: bool) -> list[Message]:
+    assert for_good
     consumer.poll(seconds)
     return consumer.take()  # type: ignore[return-value]
 

@@ -30,8 +30,7 @@ def names(kind: str) -> set[str]:
         logs = {view.changelog(number).name for view in views for number in (1, 12)}
         return {READINGS.name, QUARANTINE.name, VIEWS.name, IMPORTS.name} | logs
     if kind == "group":
-        readers = {"energy-reader", "energy-imports-reader", "energy-keys-reader"}
-        return {app_id(1), app_id(12)} | readers
+        return {app_id(1), app_id(12), "energy-keys-reader"}
     ids = {view.transactional_id(12, 3) for view in views}
     ids |= {view.probe_transactional_id(12, 3) for view in views}
     ids |= {import_transactional_id(each, "an-id") for each in KINDS}
