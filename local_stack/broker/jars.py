@@ -2,7 +2,8 @@
 
 Reads: jars.lock (coordinates with checksums). Writes: a directory in the user's cache, complete or
 not at all. `make jars` and `energy up` run it; jgo knows a mirror from the user's jgo.conf.
-`python -m local_stack.broker.jars --lock` finds the coordinates again, after a change of ROOTS.
+`python -m local_stack.broker.jars --lock` finds the coordinates again, after a change of ROOTS;
+`--kafka 3.9.1 DIRECTORY` puts another version's jars where ENERGY_BROKER_LIBS may name them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,9 +24,10 @@ from contract.errors import text_of
 from local_stack.errors import MissingPart
 
 LOCK_FILE = Path(__file__).with_name("jars.lock")
+VERSION = "4.1.2"
 #: What is asked for; all else in jars.lock comes with these.
 ROOTS = (
-    "org.apache.kafka:kafka_2.13:4.1.2",
+    f"org.apache.kafka:kafka_2.13:{VERSION}",
     # Kafka logs through slf4j 1.7; this binds it to the log4j-core that Kafka brings.
     "org.apache.logging.log4j:log4j-slf4j-impl:2.25.3",
     "org.slf4j:slf4j-api:1.7.36",
@@ -146,28 +148,44 @@ def _context(cache: Path) -> Any:
 def write_lock() -> None:
     """Find what ROOTS need, and write it down with checksums."""
     with tempfile.TemporaryDirectory() as cache:
-        context = _context(Path(cache))
-        wanted = [context.create_dependency(root) for root in ROOTS]
-        _, nodes = context.resolver.get_dependency_list(wanted)
-        found = {
-            f"{d.groupId}:{d.artifactId}:{d.version}": d.artifact
-            for d in [*wanted, *(node.dep for node in nodes)]
-        }
         lines = [
-            f"{coordinates} sha256:{hashlib.sha256(artifact.resolve().read_bytes()).hexdigest()}"
-            for coordinates, artifact in found.items()
+            f"{coordinates} sha256:{hashlib.sha256(jar.read_bytes()).hexdigest()}"
+            for coordinates, jar in _needed(ROOTS, Path(cache)).items()
         ]
     former = LOCK_FILE.read_text(encoding="utf-8").splitlines()
     head = [line for line in former if line.startswith("#")]
     LOCK_FILE.write_text("\n".join([*head, *sorted(lines)]) + "\n", encoding="utf-8")
 
 
+def fetch_version(version: str, directory: Path) -> None:
+    """Fetch the jars of another Kafka, to try it; nothing pins what comes."""
+    directory.mkdir(parents=True, exist_ok=True)
+    roots = [root.replace(f":{VERSION}", f":{version}") for root in ROOTS]
+    with tempfile.TemporaryDirectory() as cache:
+        for jar in _needed(roots, Path(cache)).values():
+            shutil.copy(jar, directory)
+
+
+def _needed(roots: Iterable[str], cache: Path) -> dict[str, Path]:
+    """Fetch these and all that comes with them: coordinates -> jar."""
+    context = _context(cache)
+    wanted = [context.create_dependency(root) for root in roots]
+    _, nodes = context.resolver.get_dependency_list(wanted)
+    return {
+        f"{d.groupId}:{d.artifactId}:{d.version}": d.artifact.resolve()
+        for d in [*wanted, *(node.dep for node in nodes)]
+    }
+
+
 if __name__ == "__main__":
     try:
-        if sys.argv[1:] == ["--lock"]:
-            write_lock()
-        else:
-            fetch(jar_directory(), print)
+        match sys.argv[1:]:
+            case ["--lock"]:
+                write_lock()
+            case ["--kafka", version, directory]:
+                fetch_version(version, Path(directory))
+            case _:
+                fetch(jar_directory(), print)
     except MissingPart as missing:
         print(missing, file=sys.stderr)
         raise SystemExit(missing.exit_code) from None
