@@ -6,6 +6,8 @@ librdkafka tries again; one that does not is raised, for nothing would ever come
 
 from __future__ import annotations
 
+import time
+
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 MOST_RECORDS = 10_000
@@ -28,13 +30,18 @@ def poll(
     answer, so only a consumer that stays `for_good` needs the right: brokers log each refusal.
     Raises: KafkaException.
     """
-    first = consumer.poll(seconds)
-    if first is None:
-        return []
-    # consume() alone waits out its timeout unless it can fill the whole list.
-    rest = consumer.consume(most - 1, 0) if most > 1 else []
     lasting = _LASTING | {KafkaError.GROUP_AUTHORIZATION_FAILED} if for_good else _LASTING
-    return [message for message in (first, *rest) if _has_come(message, lasting)]
+    deadline = time.monotonic() + seconds
+    while True:
+        first = consumer.poll(max(0.0, deadline - time.monotonic()))
+        if first is None:
+            return []
+        # consume() alone waits out its timeout unless it can fill the whole list.
+        rest = consumer.consume(most - 1, 0) if most > 1 else []
+        come = [message for message in (first, *rest) if _has_come(message, lasting)]
+        # What was passed over is no silence: who waits for long would give up at once.
+        if come or time.monotonic() >= deadline:
+            return come
 
 
 def is_end(message: Message) -> bool:

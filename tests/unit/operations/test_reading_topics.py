@@ -118,6 +118,12 @@ def test_who_joins_no_group_and_reads_for_a_while_needs_no_right_to_one() -> Non
         poll(lasting, 0, for_good=True)
 
 
+@pytest.mark.parametrize("code", [*PASSING, KafkaError.GROUP_AUTHORIZATION_FAILED])
+def test_what_is_passed_over_is_no_silence(code: int) -> None:
+    consumer: Any = ScriptedConsumer([Message(0, code=code)], [Message(0, b"a")])
+    assert [message.value() for message in poll(consumer, 30, most=1)] == [b"a"]
+
+
 def test_silence_is_told_with_the_partition() -> None:
     consumer: Any = ScriptedConsumer()
     with pytest.raises(NotReadable, match="t, partition 0 could not be read to its end"):
