@@ -18,8 +18,8 @@ FIRST_DELAY_SECONDS = 0.1
 LONGEST_DELAY_SECONDS = 30.0
 #: A process that ran for so long got past its start: its next end is a new story.
 WELL_AFTER_SECONDS = 5.0
-#: To end in, for a follower: it has nothing in flight.
-FOLLOWER_SECONDS = 0.5
+#: For a follower to end in: it has nothing in flight, and closes its copies.
+FOLLOWER_SECONDS = 2.0
 
 
 class Kept:
