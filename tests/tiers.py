@@ -1,9 +1,9 @@
 """Runs the suite tier by tier: `python -m tests.tiers [TIER ...]`, which is `make test`.
 
 Each tier is a directory with a budget in seconds; one over its budget fails, so the suite stays
-one that people run. Some that wait much run side by side; what each prints is shown when it ends.
-Tiers that compute give way to those that wait: at equal rights these would run into their
-time-outs. All tiers run even if one fails. A slow machine may stretch the budgets: `make test
+one that people run. Some that wait much run side by side; what the second one prints is shown
+when it ends. Tiers that compute do not: beside others their tests run into their time-outs. All
+tiers run even if one fails. A slow machine may stretch the budgets: `make test
 TEST_BUDGET_FACTOR=3`. Ends 0 only if every test of every tier passed, in time, and none was
 skipped.
 """
@@ -36,32 +36,22 @@ QUICK_JAVA = {"JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:CompileThresholdS
 NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 
 
-#: As much less of a busy processor: about a tenth of what one that waits gets when it needs it.
-NICE = 10
-
-
 @dataclass(frozen=True)
 class Tier:
-    """A directory below tests/."""
+    """A directory below tests/, in the order they run: the cheapest answers first."""
 
     name: str
     budget_seconds: int
     processes: int = 0
     """Of pytest-xdist; 0: none. Not where tests measure rates; the rest mostly waits."""
-    gives_way: bool = False
-    """Takes what the others of its stage leave of the processor."""
-    after: str = ""
-    """One of its stage that has ended before; empty: it begins with the stage."""
 
 
 #: Those of a stage run side by side; a tier's budget holds beside the others.
 STAGES = (
-    (
-        Tier("unit", 330, processes=3, gives_way=True),
-        Tier("property", 160, processes=2, gives_way=True, after="unit"),
-        Tier("model", 240, processes=2, gives_way=True, after="property"),
-        Tier("broker", 420, processes=4),
-    ),
+    (Tier("unit", 150, processes=4),),
+    (Tier("property", 80, processes=2),),
+    (Tier("model", 180, processes=2),),
+    (Tier("broker", 360, processes=4),),
     (Tier("e2e", 320, processes=2), Tier("ui", 180, processes=2)),
     (Tier("fault", 600, processes=4),),
     (Tier("fuzz", 220), Tier("secured", 480)),
@@ -116,10 +106,6 @@ class Run:
             self._process = subprocess.Popen(
                 command, cwd=TESTS.parent, env=environ(), stdout=output, stderr=output
             )
-        if tier.gives_way:
-            # What it starts from now on inherits this.
-            with suppress(psutil.NoSuchProcess):
-                psutil.Process(self._process.pid).nice(min(os.nice(0) + NICE, 19))
 
     def outcome(self) -> Outcome | None:
         """What it came to, when it has ended; kills one that hangs. Shows what it kept."""
@@ -170,20 +156,18 @@ def environ() -> dict[str, str]:
 
 
 def run(stage: Sequence[Tier], factor: float) -> list[Outcome]:
-    """Run the tiers of a stage side by side, but for those that wait for one of it."""
-    waiting, runs = list(stage), list[Run]()
+    """Run the tiers of a stage side by side; ends when all have."""
     with tempfile.TemporaryDirectory() as directory, ExitStack() as running:
-        while waiting or None in [each.outcome() for each in runs]:
-            going = {tier.name for tier in waiting}
-            going |= {each.tier.name for each in runs if each.outcome() is None}
-            for tier in [tier for tier in waiting if tier.after not in going]:
-                waiting.remove(tier)
-                allowed = tier.budget_seconds * factor
-                runs.append(Run(tier, allowed, Path(directory), is_shown=len(stage) == 1))
-                running.callback(runs[-1].kill)
+        runs = []
+        for tier in stage:
+            each = Run(
+                tier, tier.budget_seconds * factor, Path(directory), is_shown=len(stage) == 1
+            )
+            running.callback(each.kill)
+            runs.append(each)
+        while None in (outcomes := [each.outcome() for each in runs]):
             time.sleep(0.1)
-    outcomes = {each.tier: each.outcome() for each in runs}
-    return [found for tier in stage if (found := outcomes[tier]) is not None]
+    return [outcome for outcome in outcomes if outcome is not None]
 
 
 def counts(report: Path) -> dict[str, int]:

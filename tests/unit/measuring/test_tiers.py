@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -22,12 +21,6 @@ def test_it(request):
     (here / request.path.parent.name).with_suffix(".runs").touch()
     while len(list(here.glob("*.runs"))) < 2:
         time.sleep(0.02)
-"""
-ENDS_LATE = """
-import time
-def test_it(request):
-    time.sleep(3)
-    (request.path.parent / "ran").touch()
 """
 FAILS = "def test_it():\n    assert False, 'this one'\ndef test_other():\n    pass\n"
 
@@ -103,30 +96,3 @@ def test_one_that_hangs_is_ended_with_all_it_started(
     (outcome,) = tiers.run((Tier("hangs", 3),), 1)
     assert outcome.exit_code == -9
     assert outcome.complaint() == "pytest ended with -9"
-
-
-def test_one_that_waits_for_another_begins_when_that_has_ended(write: Path) -> None:
-    put(write, "first", ENDS_LATE)
-    code = "def test_it(request):\n    assert (request.path.parents[1] / 'first/ran').exists()\n"
-    put(write, "second", code)
-    stage = (Tier("second", PATIENT, after="first"), Tier("first", PATIENT))
-    outcomes = tiers.run(stage, 1)
-    assert [(each.tier.name, each.complaint()) for each in outcomes] == [
-        ("second", ""),
-        ("first", ""),
-    ]
-
-
-def test_one_whose_first_is_not_wanted_begins_at_once(write: Path) -> None:
-    put(write, "second", "def test_it():\n    pass\n")
-    (outcome,) = tiers.run((Tier("second", PATIENT, after="first"),), 1)
-    assert outcome.complaint() == ""
-
-
-def test_one_that_gives_way_runs_with_all_it_starts_at_a_lower_priority(write: Path) -> None:
-    code = (
-        f"import os\ndef test_it():\n    assert os.nice(0) == {min(os.nice(0) + tiers.NICE, 19)}\n"
-    )
-    put(write, "computes", code)
-    (outcome,) = tiers.run((Tier("computes", PATIENT, processes=1, gives_way=True),), 1)
-    assert outcome.complaint() == ""
