@@ -114,17 +114,19 @@ class Kept:
         )
         self._starts += 1
         self._started_at = self._clock()
-        log.info("%s is process %d", self.name, self._process.pid)
+        # A start that is refused says why in one line, and nothing else is said.
+        log.debug("%s is process %d", self.name, self._process.pid)
 
     def _ended(self, code: int, *, starts: bool) -> None:
         ran = self._clock() - self._started_at
-        has_failed = self._must_start and self._starts == 1 and code == FAILED
+        is_first = self._must_start and self._starts == 1
+        has_failed = is_first and code == FAILED
         is_over = code in FINAL or has_failed or not starts
         if code in FINAL or has_failed:
             self.exit_code = code
         self._on_end(not is_over)
         if is_over:
-            if code and starts:
+            if code and starts and not is_first:
                 log.error("%s %s; all end", self.name, in_words(code))
             return
         if ran >= WELL_AFTER_SECONDS:

@@ -176,11 +176,16 @@ def test_one_that_asks_for_a_person_ends_all_with_its_code(script: ScriptFactory
     assert http.lines == ["started", "ended"]
 
 
-def test_a_first_start_of_the_follower_that_fails_is_the_servers(script: ScriptFactory) -> None:
-    follower = script("follower", "import sys; sys.exit(1)")
+@pytest.mark.parametrize("code", [1, 2, 3])
+def test_a_first_start_of_the_follower_that_fails_is_the_servers(
+    script: ScriptFactory, code: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    follower = script("follower", f"import sys; sys.exit({code})")
     http = script("http-0")
-    assert Parent(follower.kept, [http.kept]).run() == 1
+    assert Parent(follower.kept, [http.kept]).run() == code
     assert follower.again == [False]
+    assert not [line for line in caplog.messages if "follower" in line], "it has said why itself"
 
 
 def test_one_that_does_not_end_is_killed(

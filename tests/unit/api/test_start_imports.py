@@ -15,7 +15,14 @@ print(*sys.modules)
 
 
 @pytest.mark.parametrize(
-    "module", ["single_process", "processes.parent", "processes.follower", "processes.http_process"]
+    "module",
+    [
+        # What the one imports when its follower is on its way.
+        "processes.one_server, api.app, api.server",
+        "processes.parent",
+        "processes.follower",
+        "processes.http_process",
+    ],
 )
 def test_a_start_imports_nothing_that_is_not_asked_for_yet(module: str) -> None:
     command = [sys.executable, "-c", _STARTED.format(module=module)]
