@@ -21,6 +21,7 @@ def parts_of(api: int) -> dict[str, int]:
             said = child.cmdline()
         except psutil.Error:
             continue
-        if said and said[-1].startswith("{"):
-            found[json.loads(said[-1])["name"]] = child.pid
+        # The first follower of an API of one process is a fork.
+        name = json.loads(said[-1])["name"] if said and said[-1][0] == "{" else "follower"
+        found[name] = child.pid
     return found

@@ -86,7 +86,11 @@ async def _follow(settings: ApiSettings, listener: socket.socket, *, is_again: b
         await asyncio.wait(works, timeout=STOP_SECONDS)
 
 
+def main(part: Part) -> int:
+    """Follow until stopped; returns the exit code of the contract."""
+    set_up_logging(debug=part.debug, process=part.name)
+    return exit_code_of(lambda: run(part))
+
+
 if __name__ == "__main__":
-    _part = part_of(sys.argv)
-    set_up_logging(debug=_part.debug, process=_part.name)
-    sys.exit(exit_code_of(lambda: run(_part)))
+    sys.exit(main(part_of(sys.argv)))

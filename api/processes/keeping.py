@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+from api.processes.fork import Fork
 from contract.exit_codes import FAILED, FINAL, in_words
 
 log = logging.getLogger("api.processes")
@@ -33,23 +34,26 @@ class Kept:
         handles: Sequence[int],
         *,
         must_start: bool = False,
+        first: Callable[[], int] | None = None,
         on_end: Callable[[bool], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Store the arguments; `look` starts it.
 
         `arguments` are told whether it is a start again, `on_end` whether one will follow;
-        `handles` are passed on. One that `must_start` is not started again where its first start
-        fails: it has said why.
+        `handles` are passed on. `first` is what the first start does in a fork of this process;
+        else it has arguments, too. One that `must_start` is not started again where its first
+        start fails: it has said why.
         """
         self.name = name
         self._arguments = arguments
         self._environ = environ
         self._handles = handles
         self._must_start = must_start
+        self._first = first
         self._on_end = on_end
         self._clock = clock
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Fork | None = None
         self._starts = 0
         self._started_at = 0.0
         self._due_at = 0.0
@@ -104,14 +108,17 @@ class Kept:
             self.kill()
 
     def _start(self) -> None:
-        self._process = subprocess.Popen(
-            self._arguments(self._starts > 0),
-            env=dict(self._environ),
-            stdin=subprocess.DEVNULL,
-            pass_fds=self._handles,
-            # Ctrl-C is for the parent, which passes it on.
-            process_group=0,
-        )
+        if self._first is not None and not self._starts:
+            self._process = Fork(self._first, self._handles)
+        else:
+            self._process = subprocess.Popen(
+                self._arguments(self._starts > 0),
+                env=dict(self._environ),
+                stdin=subprocess.DEVNULL,
+                pass_fds=self._handles,
+                # Ctrl-C is for the parent, which passes it on.
+                process_group=0,
+            )
         self._starts += 1
         self._started_at = self._clock()
         # A start that is refused says why in one line, and nothing else is said.

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 
 from api.listening import bind
 from api.processes.keeping import FOLLOWER_SECONDS, Kept
-from api.processes.part import feed_address
+from api.processes.part import Part, feed_address
 from api.processes.parts import FOLLOWER, Parts
 from api.settings import ApiSettings
 
@@ -38,7 +38,7 @@ def run(settings: ApiSettings, environ: Mapping[str, str], *, debug: bool = Fals
             if is_started_again:
                 restarted.labels(name).inc()
 
-        follower = Parts(stack, settings.view_dir, environ, ended, debug=debug).follower()
+        follower = Parts(stack, settings.view_dir, environ, ended, debug=debug).follower(_follow)
         stack.callback(follower.end, FOLLOWER_SECONDS)
         follower.look()
 
@@ -61,6 +61,13 @@ def run(settings: ApiSettings, environ: Mapping[str, str], *, debug: bool = Fals
 
         app = create_app(settings, fed, metrics=metrics)
         return serve(app, listener, until_told(), _keep(follower))
+
+
+def _follow(part: Part) -> int:
+    """What the follower does in a fork of this process."""
+    from api.processes.follower import main
+
+    return main(part)
 
 
 async def _keep(follower: Kept) -> int:

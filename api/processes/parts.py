@@ -43,26 +43,34 @@ class Parts:
         stack.callback(os.close, held)
         stack.callback(os.close, self._leash)
 
-    def follower(self) -> Kept:
-        """Return the part that follows the changelogs; the server ends where it cannot start."""
-        return self._kept(FOLLOWER, self._listener.fileno())
+    def follower(self, first: Callable[[Part], int] | None = None) -> Kept:
+        """Return the part that follows the changelogs; the server ends where it cannot start.
+
+        `first`: what it does when it is started first, in a fork; else in a Python of its own.
+        """
+        return self._kept(FOLLOWER, self._listener.fileno(), first)
 
     def http(self, number: int) -> Kept:
         """Return one of the parts that serve."""
         return self._kept(f"http-{number}")
 
-    def _kept(self, name: str, listener: int | None = None) -> Kept:
-        def arguments(is_again: bool) -> list[str]:
+    def _kept(
+        self,
+        name: str,
+        listener: int | None = None,
+        first: Callable[[Part], int] | None = None,
+    ) -> Kept:
+        def part(*, is_again: bool = False) -> Part:
             directory = str(self._directory)
-            part = Part(name, directory, self._leash, listener, is_again, self._debug)
-            return part.arguments()
+            return Part(name, directory, self._leash, listener, is_again, self._debug)
 
         return Kept(
             name,
-            arguments,
+            lambda is_again: part(is_again=is_again).arguments(),
             self._environ,
             [self._leash] if listener is None else [self._leash, listener],
             must_start=listener is not None,
+            first=None if first is None else partial(first, part()),
             on_end=partial(self._on_end, name),
         )
 
