@@ -20,6 +20,7 @@ from tests.fault.proxy import (
     PRODUCE,
     Proxy,
 )
+from tests.fault.series_checker import SERIES
 from tests.kafka import wait_until
 
 LOST = (PRODUCE, ADD_PARTITIONS, END_TRANSACTION, OFFSET_COMMIT, HEARTBEAT, FETCH)
@@ -86,7 +87,9 @@ def test_x9_a_commit_that_comes_too_late_is_none(proxied_pipeline: Pipeline, pro
         ended, held = len(worker.exit_codes), proxy.held[END_TRANSACTION]
         proxy.hold(END_TRANSACTION)
         wait_until(lambda held=held: proxy.held[END_TRANSACTION] > held, "a commit is held")
-        pipeline.kafka.settle(CHANGELOG)  # every open transaction has run into its timeout
+        # Every open transaction has run into its timeout, whichever view's commit it is.
+        for changelog in (CHANGELOG, SERIES):
+            pipeline.kafka.settle(changelog)
         proxy.heal()
         wait_until(lambda ended=ended: len(worker.exit_codes) > ended, "refused", ALIVE_SECONDS)
         pipeline.wait_progress(500, seconds=ALIVE_SECONDS)
