@@ -139,8 +139,10 @@ class Installation:
             return False
 
     def close(self) -> None:
+        """End all; pytest shows what each has said last where a test has failed."""
         for each in self._running:
             each.stop()
+            print(f"== {each.name} {each.exit_codes}\n{each.text[-4_000:]}")
 
     def _url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.api_port}{path}"
@@ -156,6 +158,7 @@ class Running:
 
     def __init__(self, command: list[str], environ: dict[str, str], log: Path) -> None:
         self._command, self._environ, self._log = command, environ, log
+        self.name = command[1]
         self.exit_codes: list[int] = []
         self._wanted = True
         self._process = self._start()
