@@ -78,6 +78,53 @@ def test_one_that_fails_fails_the_run_and_no_other(
     assert any("this one" in line for line in lines)
 
 
+#: Fails the first time only.
+UNSTEADY = """
+def test_{number}(request):
+    ran = request.path.with_suffix(".ran{number}")
+    was_there = ran.exists()
+    ran.touch()
+    assert was_there, "not yet"
+"""
+
+
+@pytest.mark.parametrize(
+    ("tests", "is_asked_again", "code"),
+    [
+        ([1], True, 0),
+        ([1, 2], True, 0),
+        ([1, 2, 3], True, 1),
+        ([1], False, 1),
+    ],
+)
+def test_few_that_fail_are_asked_once_more_and_named(
+    write: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    tests: list[int],
+    is_asked_again: bool,
+    code: int,
+) -> None:
+    put(write, "odd", "".join(UNSTEADY.format(number=each) for each in tests))
+    monkeypatch.setattr(tiers, "STAGES", ((Tier("odd", PATIENT, is_asked_again=is_asked_again),),))
+    assert tiers.main([]) == code
+    lines = capfd.readouterr().out.splitlines()
+    named = [line.split("::")[1] for line in lines if line.startswith("UNSTEADY")]
+    assert named == ([] if code else [f"test_{each}" for each in tests])
+    assert any("not yet" in line for line in lines), "the first failure is shown"
+
+
+def test_one_that_fails_again_fails_the_run(
+    write: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    put(write, "bad", FAILS)
+    monkeypatch.setattr(tiers, "STAGES", ((Tier("bad", PATIENT),),))
+    assert tiers.main([]) == 1
+    printed = capfd.readouterr().out
+    assert "once more, alone: tests/bad/test_bad.py::test_it" in printed
+    assert "UNSTEADY" not in printed
+
+
 def test_what_is_compiled_is_kept_where_the_machine_says_otherwise(
     write: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
