@@ -55,8 +55,8 @@ STAGES = (
     (Tier("property", 80, processes=2, is_asked_again=False),),
     (Tier("model", 180, processes=2, is_asked_again=False),),
     (Tier("broker", 360, processes=4),),
-    (Tier("e2e", 320, processes=2), Tier("ui", 180, processes=2)),
-    (Tier("fault", 600, processes=4),),
+    (Tier("e2e", 400, processes=2), Tier("ui", 180, processes=2)),
+    (Tier("fault", 800, processes=4),),
     (Tier("fuzz", 220), Tier("secured", 480)),
 )
 TIERS = tuple(tier for stage in STAGES for tier in stage)
