@@ -208,9 +208,17 @@ class Client:
         self.get(f"{PIPE}.json?limit=0")
         return sum(int(pair.partition(":")[2]) + 1 for pair in self._offsets.split(","))
 
+    def applied_to_series(self) -> int:
+        """Return the readings applied to the series; as many as one likes where there is none."""
+        self._connection.request("GET", "/metrics", headers=self._headers)
+        lines = self._connection.getresponse().read().decode().splitlines()
+        offsets = [line for line in lines if line.startswith("api_series_applied_offset{")]
+        return sum(int(float(line.split()[-1])) + 1 for line in offsets) if offsets else sys.maxsize
+
     def wait_until_applied(self, readings: int) -> None:
+        """Wait for both views: one that is being loaded takes a core from all that is measured."""
         deadline = time.monotonic() + APPLIED_SECONDS
-        while self.applied() < readings:
+        while min(self.applied(), self.applied_to_series()) < readings:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{readings} readings are not applied in {APPLIED_SECONDS} s")
             time.sleep(0.2)
