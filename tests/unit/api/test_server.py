@@ -15,6 +15,7 @@ from api.http.routing import DirectRoute
 from api.listening import bind
 from api.server import ApiServer
 from api.settings import ApiSettings
+from local_stack.ports import free_port
 from tests.api_doubles import Caller, ScriptedPublisher, caller_for, filled_view
 from tests.records import reading_value
 from tests.wire import Wire, serving
@@ -243,3 +244,28 @@ async def test_b4_what_a_stop_cuts_short_is_told_so_and_who_does_not_read_is_cut
         assert await running == 0
         outgoing.transport.abort()
         del incoming
+
+
+@pytest.mark.parametrize("serves", [False, True])
+async def test_a_server_ends_with_the_code_of_what_runs_beside_it(
+    tmp_path: Path, serves: bool
+) -> None:
+    """As where a follower is refused, before anything is served and later."""
+    caller = caller_for(tmp_path, await filled_view({}), port=free_port())
+    served = asyncio.Event()
+
+    async def first() -> None:
+        if serves:
+            served.set()
+        else:
+            await asyncio.Event().wait()
+
+    async def beside() -> int:
+        if serves:
+            await served.wait()
+        return 3
+
+    with bind(caller.services.settings) as listener:
+        server = ApiServer(caller.app, listener)
+        async with asyncio.timeout(20):
+            assert await server.run_until_stopped(first(), beside()) == 3
