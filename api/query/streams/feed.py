@@ -62,8 +62,8 @@ class Feed:
         "_waiting",
         "is_over",
         "owes_progress",
-        "phase",
         "token",
+        "told_at",
         "watch",
     )
 
@@ -73,13 +73,12 @@ class Feed:
         token: Token,
         watch: Watch,
         *,
-        phase: int,
         greeting: bytes,
     ) -> None:
         self.token = token
         self.watch = watch
-        #: In which of the ticks of a second it is told of progress.
-        self.phase = phase
+        #: In which tick it was woken last.
+        self.told_at = 0
         self.owes_progress = False
         self.is_over = False
         self._hub = hub

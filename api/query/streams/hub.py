@@ -1,11 +1,13 @@
-"""All open streams: one tick for all, ten times a second.
+"""All open streams: one tick for all, fifty times a second, and every fifth one is a round.
 
     take      the keys that changed since the last tick, as the view noted them
-    tell      streams of these devices, by an index; the others by one log of changes
-    wake      whoever is concerned, and each one for its progress once a second
+    tell      streams of these devices, by an index; the others in a round, by one log of changes
+    wake      whoever is concerned and was not told for 100 ms; each one for its progress once a
+              second
 
 A row is made once in a tick, whoever is sent it, and the change of all devices once for all
-who keep up. Nothing runs, and the view notes nothing, while no stream is open.
+who keep up: they are told in rounds, at the same time. Nothing runs, and the view notes nothing,
+while no stream is open.
 """
 
 from __future__ import annotations
@@ -32,11 +34,14 @@ from api.view.totals_view import TotalsView
 
 log = logging.getLogger("api.query.streams.hub")
 
-TICK_SECONDS = 0.1
-#: Ticks from one progress of a stream to the next: less than a second, even where ticks are late.
-PROGRESS_TICKS = 8
+TICK_SECONDS = 0.02
+#: Ticks from one change of a stream to the next at least, and from round to round: 100 ms.
+ROUND_TICKS = 5
+#: Ticks from one progress of a stream to the next, whole rounds: less than a second, even where
+#: ticks are late.
+PROGRESS_TICKS = 8 * ROUND_TICKS
 #: Ticks from one look at the tokens to the next: 2 s.
-TOKEN_TICKS = 20
+TOKEN_TICKS = 100
 #: Streams woken, and keys logged, in one go: 1 to 2 ms.
 WOKEN, LOGGED = 50, 10_000
 #: When clients come again after an end: each by chance, so that not all come at once.
@@ -76,6 +81,10 @@ class Hub:
         self._feeds: set[Feed] = set()
         self._readers: set[Feed] = set()
         self._watchers: dict[bytes, list[Feed]] = {}
+        #: By the tick of a second in which they are told of progress.
+        self._phases: list[set[Feed]] = [set() for _ in range(PROGRESS_TICKS)]
+        #: Taken, and in no log yet.
+        self._unlogged: list[Keys] = []
         self._ticks = 0
         self._ticking: asyncio.Task[None] | None = None
         self.turn = Slices().turn
@@ -87,13 +96,16 @@ class Hub:
         """Open a stream, to be closed. Raises: Unavailable."""
         self._follow(self._live.running())
         self._budget.take(token.name)
-        feed = Feed(self, token, watch, phase=random.randrange(PROGRESS_TICKS), greeting=_retry())
+        feed = Feed(self, token, watch, greeting=_retry())
         self._feeds.add(feed)
+        phase = random.randrange(PROGRESS_TICKS)
         if isinstance(watch, Devices):
             for key in watch.keys:
                 self._watchers.setdefault(key, []).append(feed)
         else:
             self._readers.add(feed)
+            phase -= phase % ROUND_TICKS
+        self._phases[phase].add(feed)
         self._metrics.streams.inc()
         if self._ticking is None:
             self._ticking = asyncio.create_task(self._run())
@@ -113,6 +125,8 @@ class Hub:
         self._feeds.discard(feed)
         self._readers.discard(feed)
         self.due.discard(feed)
+        for phase in self._phases:
+            phase.discard(feed)
         if isinstance(feed.watch, Devices):
             for key in feed.watch.keys:
                 watchers = self._watchers[key]
@@ -163,17 +177,27 @@ class Hub:
             # What it shows until it runs again is nobody's: then all are sent it again.
             self._follow(None)
             self._made_anew(self.head)
-        for feed in self._feeds:
-            if feed.phase == self._ticks % PROGRESS_TICKS:
-                feed.owes_progress = True
-                self.due.add(feed)
+        for feed in self._phases[self._ticks % PROGRESS_TICKS]:
+            feed.owes_progress = True
+            self.due.add(feed)
         woken = 0
         for feed in [*self.due]:
-            if feed.wake():
+            if self._may_be_told(feed) and feed.wake():
                 self.due.discard(feed)
+                feed.told_at = self._ticks
                 woken += 1
                 if woken % WOKEN == 0:
                     await asyncio.sleep(0)
+
+    @property
+    def _is_round(self) -> bool:
+        return self._ticks % ROUND_TICKS == 0
+
+    def _may_be_told(self, feed: Feed) -> bool:
+        """Whether it was told long enough ago; of the log, whether all who read it are told."""
+        if feed in self._readers:
+            return self._is_round
+        return self._ticks - feed.told_at >= ROUND_TICKS
 
     def _follow(self, view: TotalsView | None) -> None:
         """Follow the view that is served; another one is sent again to all."""
@@ -182,6 +206,7 @@ class Hub:
         if self.view is not None:
             self.view.changed = None
         self.view = view
+        self._unlogged = []
         self.head = self.log.end
         self.log.forget(self.head)
         if view is not None:
@@ -204,13 +229,18 @@ class Hub:
         position, taken = position_of(view), view.changed.take()
         for keys in taken:
             self._tell_watchers(keys)
-        if self._readers and taken:
-            await self._log(taken)
+        if self._readers:
+            self._unlogged += taken
+        if self._is_round and self._unlogged:
+            unlogged, self._unlogged = self._unlogged, []
+            await self._log(unlogged)
             self.due.update(self._readers)
         if self.view is view:
             former_head, self.head, self.position = self.head, self.log.end, position
             self._made_anew(former_head)
-            self.log.forget(min((each.watch.position for each in self._readers), default=self.head))
+            if self._is_round:
+                positions = (each.watch.position for each in self._readers)
+                self.log.forget(min(positions, default=self.head))
 
     async def _log(self, taken: list[Keys]) -> None:
         for keys in map(list, taken):

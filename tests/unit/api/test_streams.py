@@ -15,7 +15,7 @@ from api.errors import Busy, ClientGone, Forbidden, ViewNotRunning
 from api.metrics import Metrics
 from api.query.streams import hub as module
 from api.query.streams.feed import FEWEST, FIRST, MOST
-from api.query.streams.hub import PROGRESS_TICKS, TOKEN_TICKS, Hub
+from api.query.streams.hub import PROGRESS_TICKS, ROUND_TICKS, TOKEN_TICKS, Hub
 from api.query.streams.parameters import Watched
 from api.query.streams.watches import Devices, First, Fleet, Top, Watch
 from api.view.changed_keys import SMALL
@@ -69,6 +69,10 @@ class Stage:
         await self.view.apply(changelog_chunk(made, partition=partition))
 
     async def tick(self, count: int = 1) -> None:
+        """So many rounds, with the ticks between them."""
+        await self.ticks(count * ROUND_TICKS)
+
+    async def ticks(self, count: int) -> None:
         for _ in range(count):
             await self.hub.tick()
             await settle()
@@ -83,7 +87,7 @@ class Stage:
 @pytest.fixture
 async def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
     monkeypatch.setattr(module, "TICK_SECONDS", 3_600.0)
-    # Progress comes with the 7th tick, the 15th, ...
+    # Progress comes with the 39th tick, the 79th, ...; in rounds with the 35th, the 75th, ...
     monkeypatch.setattr(module.random, "randrange", lambda ticks: ticks - 1)
     stage = Stage(tmp_path, await filled_view({"a": (1, 1), "b": (2, 1)}, {"c": (3, 1)}))
     yield stage
@@ -149,6 +153,36 @@ async def test_many_changes_between_ticks_are_one_event_with_the_newest(stage: S
     assert told(reader.new()) == [("change", ["a=99", "b=-99"])]
 
 
+async def test_some_devices_are_told_at_once_but_not_again_before_a_round_is_over(
+    stage: Stage,
+) -> None:
+    reader = await stage.open(devices("a"))
+    await stage.tick()
+    reader.new()
+    await stage.write(a=5)
+    await stage.ticks(1)
+    assert told(reader.new()) == [("change", ["a=5"])]
+    await stage.write(a=6)
+    await stage.ticks(ROUND_TICKS - 1)
+    assert reader.new() == []
+    await stage.ticks(1)
+    assert told(reader.new()) == [("change", ["a=6"])]
+
+
+async def test_all_who_watch_the_fleet_are_told_at_the_same_time(stage: Stage) -> None:
+    readers = []
+    for _ in range(2 * ROUND_TICKS):
+        readers.append(await stage.open(Fleet()))
+        await stage.ticks(1)
+    for reader in readers:
+        reader.new()
+    await stage.write(a=5)
+    await stage.ticks(ROUND_TICKS - 1)
+    assert [reader.new() for reader in readers] == [[]] * len(readers)
+    await stage.ticks(1)
+    assert [told(reader.new()) for reader in readers] == [[("change", ["a=5"])]] * len(readers)
+
+
 @pytest.mark.parametrize("kind", ["devices", "fleet", "top"])
 async def test_a_slow_reader_gets_fewer_newer_changes(stage: Stage, kind: str) -> None:
     watches: dict[str, Watch] = {
@@ -185,7 +219,7 @@ async def test_progress_comes_to_each_within_a_second_of_ticks(stage: Stage) -> 
         reader.events.clear()
     await stage.write(c=9)
     stage.lag.saw({0: 15, 1: 10})
-    await stage.tick(PROGRESS_TICKS)
+    await stage.ticks(PROGRESS_TICKS)
     for reader in readers:
         [progress] = reader.events
         assert progress.name == "progress"
@@ -308,7 +342,7 @@ async def test_a_view_that_does_not_run_is_not_told_of(stage: Stage) -> None:
     stage.view.become(ViewState.CATCHING_UP)
     await stage.tick()
     await stage.write(a=6)
-    await stage.tick(PROGRESS_TICKS)
+    await stage.ticks(PROGRESS_TICKS)
     assert reader.names() == ["progress"]
     assert reader.events[0].id == "1/0:9,1:9"
     with pytest.raises(ViewNotRunning):
@@ -425,7 +459,7 @@ async def test_every_reader_ends_with_the_last_values_whatever_came_when(stage: 
         some = chance.sample(names, chance.choice((1, 5, 100)))
         await stage.write_all({name: chance.randrange(-50, 50) for name in some})
         if chance.random() < 0.5:
-            await stage.tick()
+            await stage.ticks(chance.randrange(2 * ROUND_TICKS))
         slow = readers[chance.randrange(16)]
         await slow.go_on()
         ended = [place for place, reader in enumerate(readers) if reader.task.done()]
@@ -475,12 +509,12 @@ async def test_h_a_revoked_tokens_streams_end_and_the_others_go_on(stage: Stage)
 
     slow.feed.opened(Connection())
     stage.tokens.revoke("test")
-    await stage.tick(TOKEN_TICKS)
+    await stage.ticks(TOKEN_TICKS)
     assert reader.task.done()
     assert not stays.task.done()
     assert not aborted
     # It does not read, so it cannot be told; in 2 * 2 s.
-    await stage.tick(TOKEN_TICKS)
+    await stage.ticks(TOKEN_TICKS)
     assert aborted == [True]
 
 
