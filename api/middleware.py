@@ -62,8 +62,7 @@ class Front:
                 await failure(scope, receive, counted_send)
         finally:
             route = getattr(scope.get("route"), "path", "other")
-            self._metrics.requests.labels(route, status).inc()
-            self._metrics.request_seconds.labels(route).observe(time.perf_counter() - began_at)
+            self._metrics.request(route, status, time.perf_counter() - began_at)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, added: Headers) -> None:
         """Answer a request; `added` gets the headers that say its rate, or its preflight's."""

@@ -28,6 +28,18 @@ class JsonAnswer(Response):
         """Write the content as JSON."""
         return _encode(content)
 
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        """Take the headers, none of which are those of a body: half as long as Starlette's way."""
+        self.raw_headers = [
+            *_raw_headers(headers or {}),
+            (b"content-length", b"%d" % len(self.body)),
+            (b"content-type", b"application/json"),
+        ]
+
+
+def _raw_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
 
 def error_content(text: str, details: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the body of every error."""
@@ -67,7 +79,7 @@ class StreamedAnswer(Response):
         self.background = None
         self.raw_headers = [
             (b"content-type", media_type.encode()),
-            *((name.lower().encode(), value.encode()) for name, value in headers.items()),
+            *_raw_headers(headers),
         ]
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:

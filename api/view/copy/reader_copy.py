@@ -49,7 +49,8 @@ class ReaderCopy(ABC, Generic[Shown_co]):
         )
         self._databases = self.databases(*opened)
         self._writer = threading.Lock()
-        self._applied_offsets = positions.AppliedOffsets(self._databases.about)
+        #: Id of the newest transaction that a reader had, and its applied offsets; any thread.
+        self._newest: tuple[int, list[int]] = (-1, [])
         self._snapshots = 0
         self._is_closed = False
         self._lock = threading.Lock()
@@ -60,8 +61,8 @@ class ReaderCopy(ABC, Generic[Shown_co]):
         """Write the rows of commits. Raises: CorruptRecord, lmdb.Error."""
 
     @abstractmethod
-    def _snapshot_of(self, transaction: Any) -> Shown_co:
-        """Return what readers ask, as of a transaction."""
+    def _snapshot_of(self, transaction: Any, applied: Sequence[int]) -> Shown_co:
+        """Return what readers ask, as of a transaction in which these offsets are applied."""
 
     def _forget(self, transaction: Any) -> None:
         """Forget what is kept in memory of rows that are all removed."""
@@ -192,9 +193,15 @@ class ReaderCopy(ABC, Generic[Shown_co]):
         return Snapshot(self._begin, self._end, self._shown, check)
 
     def _shown(self, transaction: Any) -> Shown_co:
-        if self._is_shared:
-            positions.check_whole(transaction, self._databases.about, self._identity)
-        return self._snapshot_of(transaction)
+        # Once for each commit, because each look-up comes here.
+        at, applied = self._newest
+        if at != transaction.id():
+            about = self._databases.about
+            if self._is_shared:
+                positions.check_whole(transaction, about, self._identity)
+            applied = positions.applied_offsets(transaction, about)
+            self._newest = transaction.id(), applied
+        return self._snapshot_of(transaction, applied)
 
     def _begin(self) -> Any:
         with self._lock:

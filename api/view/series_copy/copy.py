@@ -30,11 +30,10 @@ class SeriesCopy(ReaderCopy[Series]):
         writing.apply(commits)
         self._kept.change(writing.days(), transaction.id())
 
-    def _snapshot_of(self, transaction: Any) -> Series:
+    def _snapshot_of(self, transaction: Any, applied: Sequence[int]) -> Series:
         if self._is_shared:
             # Which days the writer has changed is not told.
             self._kept.change_all(transaction.id())
-        applied = self._applied_offsets.of(transaction)
         return SeriesSnapshot(transaction, self._databases, self._kept, applied)
 
     def _forget(self, transaction: Any) -> None:

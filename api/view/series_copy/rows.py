@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from functools import cached_property
 from typing import Any
 
 from api.view.series_copy.before import befores, days_of
@@ -32,8 +33,14 @@ class Rows:
     def __init__(self, transaction: Any, databases: Databases) -> None:
         self._transaction = transaction
         self._databases = databases
-        self._part_days = transaction.cursor(db=databases.part_days)
-        self._pairs = transaction.cursor(db=databases.pairs)
+
+    @cached_property
+    def _part_days(self) -> Any:
+        return self._transaction.cursor(db=self._databases.part_days)
+
+    @cached_property
+    def _pairs(self) -> Any:
+        return self._transaction.cursor(db=self._databases.pairs)
 
     def days(self, first: int, last: int) -> list[int]:
         """Return the days from first to last that have a reading, whoever's."""
@@ -154,6 +161,10 @@ class Rows:
         name: bytes = self._transaction.get(NUMBER.pack(device), db=self._databases.device_names)
         return name.decode()
 
+    def device(self, name: str) -> int | None:
+        """Return the number of a device, None where it is not known."""
+        return device_number(self._transaction, self._databases, name)
+
     def device_count(self) -> int:
         """Return how many devices have a number."""
         return int(self._transaction.stat(self._databases.devices)["entries"])
@@ -165,7 +176,7 @@ class Rows:
                 yield name.decode(), NUMBER.unpack(number)[0]
             return
         for name in sorted(set(names)):
-            found = device_number(self._transaction, self._databases, name)
+            found = self.device(name)
             if found is not None:
                 yield name, found
 

@@ -125,13 +125,13 @@ class SeriesSnapshot:
         found: list[PlaceSum] = []
         seconds: list[int] = []
         wanted = None if only.locations is None else set(only.locations)
-        for _, device in self._rows.devices([device_id]):
-            for location, pair in self._rows.pairs(device):
-                name = self._rows.place_name(location)
-                if wanted is None or name in wanted:
-                    total = number_of(pair.total, pair.places)
-                    found.append(PlaceSum(name, total, pair.readings, 1))
-                    seconds += (pair.first, pair.last)
+        device = self._rows.device(device_id)
+        for location, pair in () if device is None else self._rows.pairs(device):
+            name = self._rows.place_name(location)
+            if wanted is None or name in wanted:
+                total = number_of(pair.total, pair.places)
+                found.append(PlaceSum(name, total, pair.readings, 1))
+                seconds += (pair.first, pair.last)
         if not found:
             return None
         found.sort()

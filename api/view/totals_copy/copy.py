@@ -25,8 +25,7 @@ class TotalsCopy(ReaderCopy[Totals]):
         super().__init__(*arguments, **named)
         self._places = Places()
 
-    def _snapshot_of(self, transaction: Any) -> Totals:
-        applied = self._applied_offsets.of(transaction)
+    def _snapshot_of(self, transaction: Any, applied: Sequence[int]) -> Totals:
         return TotalsSnapshot(transaction, self._databases, self._places, applied)
 
     def _forget(self, transaction: Any) -> None:
