@@ -86,13 +86,7 @@ class Continuation:
         if not store.is_recovering():
             return
         verified = self._was_broken_off or self._may_lack_removals or not self._is_proven
-        try:
-            is_whole = store.end_recovery(self._view if verified else None)
-        except Exception:
-            # If the next start continued with it, it would end every process.
-            store.mark_damaged()
-            raise
-        if not is_whole:
+        if not store.end_recovery(self._view if verified else None):
             raise StoreDiffers("it lacks some of what its changelog has")
 
 

@@ -37,7 +37,6 @@ class PartitionedStore(rocksdb.Store):  # type: ignore[misc]
     def _open_for_partition(self, partition: int) -> Any:
         settings = self.app.settings
         return open_database(
-            self.table.view,
             self.partition_path(partition),
             block_cache_bytes=settings.block_cache_bytes,
             write_buffer_bytes=settings.write_buffer_bytes,

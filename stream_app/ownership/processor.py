@@ -222,13 +222,10 @@ class PartitionProcessor:
 
     async def _do(self, effect: CommitEffect) -> Any:
         match effect:
-            case ReadStore() | ReadOld():
-                try:
-                    return self._read(effect)
-                except Exception:
-                    # If the next start trusted it, it would end every process.
-                    self._store.mark_damaged()
-                    raise
+            case ReadStore(keys):
+                return self._store.get(keys)
+            case ReadOld(look):
+                return Found(*self._store.look_for(*look))
             case WriteTransaction(transaction):
                 began = time.perf_counter()
                 last = await self._writer.write(transaction)
@@ -240,8 +237,3 @@ class PartitionProcessor:
                 for acknowledge in events:
                     acknowledge()
         return None
-
-    def _read(self, effect: ReadStore | ReadOld) -> Any:
-        if isinstance(effect, ReadStore):
-            return self._store.get(effect.keys)
-        return Found(*self._store.look_for(*effect.look))

@@ -1,7 +1,9 @@
 """One partition of a view in RocksDB: rows, marker, birth record and changelog offset, as one.
 
 Everything a transaction changes is written by one WriteBatch, so the directory is always some
-transaction's end; how old does not matter, the changelog brings it up to date.
+transaction's end; how old does not matter, the changelog brings it up to date. So RocksDB keeps no
+write-ahead log: the changelog is that. What a kill takes away is the newest batches, never some in
+between, and a start reads nothing of what is on the disk, however many years that is.
 """
 
 from __future__ import annotations
@@ -10,8 +12,10 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import rocksdict
 
@@ -21,6 +25,9 @@ from stream_app import metrics
 from stream_app.store.rocksdb_log_check import check_logs
 
 log = logging.getLogger(__name__)
+
+Asked = ParamSpec("Asked")
+Answer = TypeVar("Answer")
 
 #: Faust's own key for the changelog offset up to which the store is written.
 OFFSET_KEY = b"__faust\0offset__"
@@ -32,39 +39,46 @@ RECOVERING_KEY = b"\x00recovering"
 #: the next start.
 DAMAGED_FILE = "DAMAGED"
 _FIRST_ROW_KEY = b"\x01"
+#: What a kill takes away is no older, nor larger than the memory for writes. Less than the five
+#: minutes for which compaction leaves a changelog as it is: the last record that a store has then
+#: still stands where it stood (changelog/continuation.py).
+FLUSH_SECONDS = 240.0
 _KEPT_SET_ASIDE = 1
 #: Ends of an "IO error: ..." of RocksDB's, or of Python's own, that say nothing against the files.
 #: Not just "lock": damage is told as "block checksum mismatch", and every message holds the path.
 _NO_DAMAGE = ("/LOCK: ", "No space left on device", "Too many open files")
 
 
-def open_database(
-    view: View, path: Path, *, block_cache_bytes: int, write_buffer_bytes: int
-) -> Any:
-    """Open or create the RocksDB of a view's partition; one that is damaged is set aside.
+def open_database(path: Path, *, block_cache_bytes: int, write_buffer_bytes: int) -> Any:
+    """Open or create the RocksDB of a partition; one that is damaged is set aside.
 
-    Reads all of it, a quarter of a second for 250,000 rows: what is damaged shows now, not when a
-    row is next touched. Returns a rocksdict.Rdict in raw mode (bytes to bytes).
+    Damage that RocksDB does not see at once shows by its checksums when a row is next touched; the
+    store is then marked, and set aside at the next start. Returns a rocksdict.Rdict in raw mode
+    (bytes to bytes).
     """
-    if (path / DAMAGED_FILE).exists():
-        _distrust(path, "it was found damaged")
-    database = None
-    try:
-        check_logs(path)
-        database = _open(path, block_cache_bytes, write_buffer_bytes)
-        if is_recovering(database) or adds_up(view, database):
-            return database
-        complaint = "its rows do not add up to what its marker counts"
-    except Exception as error:
-        complaint = str(error)
-        if _says_nothing_of_the_files(complaint):
-            raise
-    if database is not None:
-        close_database(database)
-    # The last reference: RocksDB's lock goes with it, even where closing failed.
-    database = None
-    _distrust(path, complaint)
+    complaint = _complaint(path)
+    if complaint is None:
+        try:
+            check_logs(path)
+            return _open(path, block_cache_bytes, write_buffer_bytes)
+        except Exception as error:
+            complaint = str(error)
+            if _says_nothing_of_the_files(complaint):
+                raise
+    log.warning("the local store %s is set aside: %s", path.name, complaint)
+    metrics.STORES_SET_ASIDE.inc()
+    set_aside(path)
     return _open(path, block_cache_bytes, write_buffer_bytes)
+
+
+def _complaint(path: Path) -> str | None:
+    """Say what speaks against a store before it is opened, None where nothing does."""
+    if (path / DAMAGED_FILE).exists():
+        return "it was found damaged"
+    # RocksDB takes it for a new store, and removes its tables.
+    if any(path.glob("MANIFEST-*")) and not (path / "CURRENT").exists():
+        return "its file CURRENT is gone"
+    return None
 
 
 def close_database(database: Any) -> None:
@@ -85,11 +99,7 @@ def is_recovering(database: Any) -> bool:
 
 
 def adds_up(view: View, database: Any) -> bool:
-    """Return whether the rows hold as many readings as the marker counts; reads all of it.
-
-    RocksDB sees a flipped bit by its checksums. It does not see that a write-ahead log is gone
-    whole from before another one: then batches are missing, and their readings with them.
-    """
+    """Return whether the rows hold as many readings as the marker counts; reads all of it."""
     marker = database.get(MARKER_KEY)
     readings = view.readings(rows_of(database))
     return readings == (0 if marker is None else decode_marker(marker).counted)
@@ -100,12 +110,6 @@ def rows_of(database: Any) -> Iterator[tuple[bytes, bytes]]:
     # Our own keys are before all others, but for Faust's one.
     items = database.items(from_key=_FIRST_ROW_KEY)
     return (item for item in items if item[0] != OFFSET_KEY)
-
-
-def _distrust(path: Path, complaint: str) -> None:
-    log.warning("the local store %s is set aside: %s", path.name, complaint)
-    metrics.STORES_SET_ASIDE.inc()
-    set_aside(path)
 
 
 def _says_nothing_of_the_files(message: str) -> bool:
@@ -137,7 +141,33 @@ def _open(path: Path, block_cache_bytes: int, write_buffer_bytes: int) -> Any:
     table.set_bloom_filter(10, block_based=False)
     table.set_block_cache(rocksdict.Cache(block_cache_bytes))
     options.set_block_based_table_factory(table)
-    return rocksdict.Rdict(str(path), options=options)
+    database = rocksdict.Rdict(str(path), options=options)
+    without_log = rocksdict.WriteOptions()
+    # A property, whatever the package's own types say.
+    without_log.disable_wal = True  # type: ignore[method-assign, assignment]
+    database.set_write_options(without_log)
+    return database
+
+
+def _marks_damage(method: Callable[Asked, Answer]) -> Callable[Asked, Answer]:
+    """Mark the store where its files are the reason for a failure.
+
+    If the next start trusted it, it would end every process.
+    """
+
+    @wraps(method)
+    def marking(*arguments: Asked.args, **named: Asked.kwargs) -> Answer:
+        try:
+            return method(*arguments, **named)
+        except rocksdict.DbClosedError:
+            raise
+        except Exception as error:
+            if not _says_nothing_of_the_files(str(error)):
+                store: Any = arguments[0]
+                store.mark_damaged()
+            raise
+
+    return marking
 
 
 class PartitionStore:
@@ -147,11 +177,14 @@ class PartitionStore:
         """Wrap an open database."""
         self._database = database
         self.path = path
+        self._flushed_at = time.monotonic()
 
+    @_marks_damage
     def get(self, keys: list[bytes]) -> list[bytes | None]:
         """Return the stored values, None where there is none, in the order of the keys."""
         return self._database.get(keys) if keys else []
 
+    @_marks_damage
     def marker(self) -> Marker | None:
         """Return the marker of the last transaction that the store has."""
         value = self._database.get(MARKER_KEY)
@@ -171,6 +204,7 @@ class PartitionStore:
         value = self._database.get(OFFSET_KEY)
         return None if value is None else int(value)
 
+    @_marks_damage
     def look_for(
         self, start: bytes, look_on: Callable[[bytes], bytes | None], rows: int, looks: int
     ) -> tuple[list[Row], bytes | None]:
@@ -200,6 +234,7 @@ class PartitionStore:
         at.status()
         return found, None
 
+    @_marks_damage
     def write(self, updates: list[Update], changelog_offset: int) -> None:
         """Write all updates and the changelog offset as one, or nothing."""
         batch = rocksdict.WriteBatch(raw_mode=True)
@@ -211,18 +246,29 @@ class PartitionStore:
                 put(key, value)
         put(OFFSET_KEY, b"%d" % changelog_offset)
         self._database.write(batch)
+        if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Begin to write to the disk what is in memory."""
+        self._flushed_at = time.monotonic()
+        self._database.flush(False)
 
     def is_recovering(self) -> bool:
         """Return whether a recovery of it was interrupted."""
         return is_recovering(self._database)
 
+    @_marks_damage
     def end_recovery(self, verified_by: View | None) -> bool:
         """Note that it has all of the changelog; False where the view says that it does not."""
         if verified_by is not None and not adds_up(verified_by, self._database):
             return False
         self._database.put(RECOVERING_KEY, b"")
+        self._flush()
         return True
 
     def mark_damaged(self) -> None:
         """Have the store set aside at the next start."""
-        (self.path / DAMAGED_FILE).touch()
+        # Where that cannot be written, the next start meets the damage again.
+        with suppress(OSError):
+            (self.path / DAMAGED_FILE).touch()

@@ -21,7 +21,6 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from api.view.copy.commit import Commit
 from api.view.series_copy.copy import SeriesCopy
 from contract.changelog import Marker
-from contract.energy_series import ENERGY_SERIES
 from contract.hour_rows import HourKey, encode_key
 from contract.view import Row
 from stream_app.changelog.sends import BATCH_BYTES
@@ -53,7 +52,6 @@ def measured(directory: Path, options: argparse.Namespace, quarters: int) -> dic
     copy = SeriesCopy.open(directory / "reader", "benchmark", map_bytes=MAP_BYTES)
     settings = WorkerSettings.load({})
     database = open_database(
-        ENERGY_SERIES,
         directory / "worker",
         block_cache_bytes=settings.block_cache_bytes,
         write_buffer_bytes=settings.write_buffer_bytes,

@@ -94,7 +94,6 @@ def run(shape: Shape, rounds: int) -> Table:
 async def _round(shape: Shape, directory: Path) -> Measured:
     costs, written = Costs(), 0
     database = open_database(
-        DEVICE_TOTALS,
         directory,
         block_cache_bytes=DEFAULTS.block_cache_bytes,
         write_buffer_bytes=DEFAULTS.write_buffer_bytes,

@@ -74,7 +74,7 @@ def writer_of(kafka: Kafka, single: SingleBatches) -> TransactionWriter:
 
 
 def open_at(path: Path) -> Any:
-    return open_database(DEVICE_TOTALS, path, block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20)
+    return open_database(path, block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20)
 
 
 def recovery_of(kafka: Kafka, open_store: Any) -> ChangelogRecovery:

@@ -101,9 +101,7 @@ def test_x16_a_store_that_is_ahead_by_one_record_is_set_aside(
     worker.failpoints = [f"fenced:{pipeline.partitions}"] * kills
     ends = pipeline.kafka.end_offsets(DEVICE_TOTALS.changelog(1).name)
     ahead = stores_of(worker)[0]
-    database = open_database(
-        DEVICE_TOTALS, ahead, block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20
-    )
+    database = open_database(ahead, block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20)
     PartitionStore(database, ahead).write([], ends[0])
     close_database(database)
     printed = work_again(pipeline, worker)

@@ -18,7 +18,6 @@ from stream_app.partition import commit_protocol as steps
 from stream_app.partition.pending import Pending, Transaction
 from stream_app.partition.roll_up import Found, Look
 from tests.model import succession
-from tests.model.disk import StoreDamaged
 from tests.model.kafka_log import COMMITTED, Producer
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ class Committing:
             answer = None
             match effect:
                 case steps.ReadStore(keys):
-                    answer = self.read_store(store, keys)
+                    answer = store.get(keys)
                     yield "store read"
                 case steps.ReadOld(look):
                     answer = self.read_old(store, look)
@@ -131,22 +130,10 @@ class Committing:
                         acknowledge()
                     yield "acknowledged"
 
-    def read_store(self, store: Any, keys: list[bytes]) -> list[bytes | None]:
-        try:
-            values: list[bytes | None] = store.get(keys)
-        except StoreDamaged:
-            store.mark_damaged()
-            raise
-        return values
-
     def read_old(self, store: Any, look: Look) -> Found:
         """Look through a few rows only, so that it takes several commits."""
-        try:
-            few = look._replace(rows=1 + (self.world.clock & 1), looks=2)
-            return Found(*store.look_for(*few))
-        except StoreDamaged:
-            store.mark_damaged()
-            raise
+        few = look._replace(rows=1 + (self.world.clock & 1), looks=2)
+        return Found(*store.look_for(*few))
 
     def write(self, partition: int, transaction: Transaction) -> Generator[str, None, int]:
         """As TransactionWriter.write does."""

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from contract.changelog import RESERVED_PREFIX
-from contract.errors import CorruptRecord
-from contract.view import Update, View
-from stream_app.store.rocksdb_store import OFFSET_KEY, PartitionStore, adds_up, is_recovering
+from contract.view import Update
+from stream_app.store.rocksdb_store import OFFSET_KEY, PartitionStore
 
 _NOWHERE = Path("/nonexistent")
+#: Batches of which RocksDB makes a table: those after the last table can be lost.
+FLUSHED_AFTER = 4
 SOUND, NOTHING_READABLE, TOTALS_UNREADABLE = "sound", "nothing readable", "totals unreadable"
 
 
@@ -54,8 +55,8 @@ class Disk:
         self.data = data or {}
         self.health = SOUND
         self.is_marked = False
-        #: What the last batch replaced: until it is on the platter it can be lost.
-        self._undo: dict[bytes, bytes | None] = {}
+        #: What each batch that is not in a table yet has replaced.
+        self._undo: list[dict[bytes, bytes | None]] = []
 
     def get(self, keys: Any) -> Any:
         if self.health is not SOUND:
@@ -84,26 +85,32 @@ class Disk:
     def put(self, key: bytes, value: bytes) -> None:
         self.write({key: value})
 
+    def flush(self, wait: bool) -> None:
+        self._undo.clear()
+
     def write(self, batch: Mapping[bytes, bytes | None]) -> None:
         """Write these values; None removes the row."""
         data = self.data
-        self._undo = {key: data.get(key) for key in batch}
+        if len(self._undo) == FLUSHED_AFTER:
+            self._undo.clear()
+        self._undo.append({key: data.get(key) for key in batch})
         for key, value in batch.items():
             if value is None:
                 data.pop(key, None)
             else:
                 data[key] = value
 
-    def lose_last_batch(self) -> None:
-        """The machine went down before the last batch was on the platter."""
-        for key, value in self._undo.items():
-            if value is None:
-                self.data.pop(key, None)
-            else:
-                self.data[key] = value
-        self._undo = {}
+    def lose_what_is_in_no_table(self) -> None:
+        """The process was killed."""
+        for undo in reversed(self._undo):
+            for key, value in undo.items():
+                if value is None:
+                    self.data.pop(key, None)
+                else:
+                    self.data[key] = value
+        self._undo.clear()
 
-    def has_unsynced(self) -> bool:
+    def has_more_than_tables(self) -> bool:
         return bool(self._undo)
 
     def copy(self) -> Disk:
@@ -134,21 +141,12 @@ class SimStore(PartitionStore):
 class Directory:
     """What a worker's state directory has of a view."""
 
-    def __init__(self, view: View) -> None:
-        self._view = view
+    def __init__(self) -> None:
         self.disks: dict[int, Disk] = {}
 
     def open(self, partition: int, fresh: bool) -> SimStore:
         """Open a partition's store; what is there is set aside when `fresh` or damaged."""
         disk = self.disks.get(partition)
-        if disk is None or fresh or disk.is_marked or not _is_sound(self._view, disk):
+        if disk is None or fresh or disk.is_marked or disk.health is NOTHING_READABLE:
             disk = self.disks[partition] = Disk()
         return SimStore(disk)
-
-
-def _is_sound(view: View, disk: Disk) -> bool:
-    try:
-        return is_recovering(disk) or adds_up(view, disk)
-    except (StoreDamaged, CorruptRecord):
-        # Of the rows of another view, too.
-        return False

@@ -16,7 +16,7 @@ def kill(world: World, bits: int) -> None:
     world.kill(
         bits & 1,
         commits=(outcomes[bits >> 1 & 3], outcomes[bits >> 20 & 3]),
-        keeps_batch=(bool(bits & 24), bool(bits >> 18 & 3)),
+        keeps_batches=(bool(bits & 24), bool(bits >> 18 & 3)),
         group_hears=bool(bits & 32),
     )
 

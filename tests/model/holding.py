@@ -53,7 +53,7 @@ class SimHolding(Holdings, Committing):
 
     def __init__(self, world: World, number: int, changelogs: Changelogs) -> None:
         Committing.__init__(self, world, number, changelogs)
-        self.directory = Directory(self.view)
+        self.directory = Directory()
         self.forget_partitions()
 
     def forget_partitions(self) -> None:

@@ -37,7 +37,7 @@ from stream_app.partition.fold_state import PartitionFold
 from stream_app.partition.pending import Pending, Transaction
 from stream_app.partition.shared_chunk import Slice
 from stream_app.store.rocksdb_store import OFFSET_KEY
-from tests.model import checker, disk, succession
+from tests.model import checker, succession
 from tests.model.disk import SimStore
 from tests.model.guards import (
     follows_not_back,
@@ -246,10 +246,6 @@ def _at_once(following: Any, served: Any, shown: Any) -> bool:
     return True
 
 
-def _always(_: Any) -> bool:
-    return True
-
-
 BUGS = [
     _patched("applied offset outside the transaction", steps, "transaction_steps", _marker_apart),
     Bug(
@@ -273,11 +269,7 @@ BUGS = [
     Bug("timed-out commit taken as done", world_with(TakesUnansweredForDone)),
     _patched("store trusted though ahead", Continuation, "end", _ends_unproven),
     Bug("lost chunk sought once", world_with(worker=SeeksOnce)),
-    Bug(
-        "damaged store trusted again",
-        World,
-        ((SimStore, "mark_damaged", _dropped), (disk, "adds_up", _always)),
-    ),
+    _patched("damaged store trusted again", SimStore, "mark_damaged", _dropped),
     Bug("failed chunk acked", world_with(worker=AcknowledgesFailedChunks)),
     _patched("part-totals overwritten in the worker", DEVICE_TOTALS, "rows", _overwritten),
     Bug("part-totals overwritten in the reader", world_with(reader=OverwritesParts)),

@@ -27,7 +27,7 @@ class Survival(NamedTuple):
     """What of a killed worker's unacknowledged effects survives."""
 
     commits: str
-    keeps_batch: bool
+    keeps_batches: bool
     group_hears: bool
 
 
@@ -49,7 +49,7 @@ def survivals(world: World, number: int, *, is_second: bool) -> list[Survival]:
     """
     worker = world.workers[number]
     holding = worker.holdings[0]
-    unsynced = any(disk.has_unsynced() for disk in holding.directory.disks.values())
+    unsynced = any(disk.has_more_than_tables() for disk in holding.directory.disks.values())
     return [
         Survival(*choice)
         for choice in product(
@@ -84,7 +84,7 @@ def run(kills: list[Kill], visit: Callable[[World, int, str], None] = lambda *_:
             world.kill(
                 number,
                 commits=[survival.commits],
-                keeps_batch=[survival.keeps_batch],
+                keeps_batches=[survival.keeps_batches],
                 group_hears=survival.group_hears,
             )
         if taken % 8 == 0 and taken >= last and world.is_drained():

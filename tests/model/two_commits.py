@@ -93,7 +93,7 @@ class TwoCommits:
         """Kill the worker, let somebody go on to the end, and check. Raises: Violation."""
         world, owner = self.world, self._owner
         keeps = [view not in ending.lost_batches for view in range(2)]
-        world.kill(owner.number, commits=commits, keeps_batch=keeps, group_hears=True)
+        world.kill(owner.number, commits=commits, keeps_batches=keeps, group_hears=True)
         for view in ending.lost_stores:
             owner.holdings[view].directory.disks.clear()
         if ending.is_replaced:

@@ -165,14 +165,19 @@ class World:
         return name
 
     def kill(
-        self, number: int, *, commits: Sequence[str], keeps_batch: Sequence[bool], group_hears: bool
+        self,
+        number: int,
+        *,
+        commits: Sequence[str],
+        keeps_batches: Sequence[bool],
+        group_hears: bool,
     ) -> None:
         """End a worker; by view, its commits on the way are `carried out`, `lost` or `late`."""
         worker = self.workers[number]
-        for holding, keeps in zip(worker.holdings, keeps_batch, strict=False):
+        for holding, keeps in zip(worker.holdings, keeps_batches, strict=False):
             for disk in holding.directory.disks.values():
                 if not keeps:
-                    disk.lose_last_batch()
+                    disk.lose_what_is_in_no_table()
         if group_hears and worker.group_request is not None:
             self.group.commit(*worker.group_request)
             checker.check_group(self)

@@ -37,7 +37,7 @@ async def test_c12_the_api_passes_over_them(value: bytes | None) -> None:
 @VALUES
 def test_c12_a_recovery_passes_over_them(tmp_path: Path, value: bytes | None) -> None:
     database = open_database(
-        DEVICE_TOTALS, tmp_path / "0.db", block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20
+        tmp_path / "0.db", block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20
     )
     store = PartitionStore(database, tmp_path / "0.db")
     pairs = [

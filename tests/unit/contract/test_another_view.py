@@ -40,7 +40,7 @@ def listed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[PartitionStore]:
     database = open_database(
-        FIRST_LETTERS, tmp_path / "0.db", block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20
+        tmp_path / "0.db", block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20
     )
     yield PartitionStore(database, tmp_path / "0.db")
     database.close()

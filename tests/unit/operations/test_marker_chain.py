@@ -53,9 +53,7 @@ def records_of(*markers: Marker) -> Any:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[PartitionStore]:
     path = tmp_path / "0.db"
-    database = open_database(
-        DEVICE_TOTALS, path, block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20
-    )
+    database = open_database(path, block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20)
     yield PartitionStore(database, path)
     database.close()
 

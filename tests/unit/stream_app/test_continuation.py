@@ -70,7 +70,7 @@ def records_from(first: int, *commits: Pairs) -> list[Any]:
 def opened(path: Path) -> PartitionStore:
     path.parent.mkdir(parents=True, exist_ok=True)
     return PartitionStore(
-        open_database(DEVICE_TOTALS, path, block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20),
+        open_database(path, block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20),
         path,
     )
 

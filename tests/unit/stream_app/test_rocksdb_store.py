@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
+import signal
 import struct
 from multiprocessing import get_context
 from pathlib import Path
@@ -11,10 +13,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import rocksdict
 
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Marker, encode_marker
 from contract.device_totals import DEVICE_TOTALS
 from stream_app.changelog.store_records import store_records
+from stream_app.store import rocksdb_store as module
 from stream_app.store.rocksdb_log_check import is_endless
 from stream_app.store.rocksdb_store import (
     DAMAGED_FILE,
@@ -23,6 +27,7 @@ from stream_app.store.rocksdb_store import (
     open_database,
     set_aside,
 )
+from tests.kafka import wait_until
 
 MIB = 1024 * 1024
 
@@ -34,7 +39,7 @@ def path(tmp_path: Path) -> Path:
 
 def open_at(path: Path) -> Any:
     path.parent.mkdir(parents=True, exist_ok=True)
-    return open_database(DEVICE_TOTALS, path, block_cache_bytes=MIB, write_buffer_bytes=MIB)
+    return open_database(path, block_cache_bytes=MIB, write_buffer_bytes=MIB)
 
 
 def set_aside_of(path: Path) -> list[Path]:
@@ -111,6 +116,8 @@ def test_x14_a_store_that_cannot_be_opened_is_set_aside(path: Path, damage: str)
 @pytest.mark.parametrize("log", ["MANIFEST-*", "*.log"])
 def test_x13_a_log_that_rocksdb_would_read_for_ever_is_set_aside(path: Path, log: str) -> None:
     database = open_at(path.with_name("source"))
+    # As builds before wrote it.
+    database.set_write_options(rocksdict.WriteOptions())
     for value in (b"1 1 2", b"1 1 3"):
         PartitionStore(database, path).write([(b"a", value)], 7)
     shutil.copytree(path.with_name("source"), path)  # what a kill leaves behind
@@ -186,16 +193,68 @@ def test_damage_whose_message_holds_the_letters_lock_is_no_lock_error(tmp_path: 
     assert PartitionStore(open_at(path), path).changelog_offset() is None
 
 
-@pytest.mark.parametrize("counted", [2, 4])
-def test_x13_a_store_that_does_not_add_up_is_set_aside(path: Path, counted: int) -> None:
-    database = open_at(path)
-    marker = encode_marker(Marker(7, counted=counted))
-    PartitionStore(database, path).write(
-        [(b"a", b"1 1 1"), (b"b", b"1 2 5"), (MARKER_KEY, marker)], 9
-    )
-    database.close()
+def write_and_be_killed(path: Path, flush_seconds: float) -> None:
+    module.FLUSH_SECONDS = flush_seconds
+    store = PartitionStore(open_at(path), path)
+    for offset in range(5):
+        store.write([(b"a", b"1 1 %d" % offset), (b"b", b"1 2 %d" % offset)], offset)
+        if offset == 2:
+            store._database.flush()
+    if not flush_seconds:
+        wait_until(lambda: has_more_tables(path, 1), "what is in memory is written to the disk")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def has_more_tables(path: Path, than: int) -> bool:
+    return len(list(path.glob("*.sst"))) > than
+
+
+@pytest.mark.parametrize(("flush_seconds", "last"), [(3_600.0, 2), (0.0, 4)])
+def test_x1_a_kill_takes_the_newest_writes_whole(
+    path: Path, flush_seconds: float, last: int
+) -> None:
+    process = get_context("spawn").Process(target=write_and_be_killed, args=(path, flush_seconds))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    assert not any(log.stat().st_size for log in path.glob("*.log")), "the changelog is the log"
+    store = PartitionStore(open_at(path), path)
+    offset = store.changelog_offset()
+    assert offset is not None
+    assert offset >= 2 if flush_seconds == 0 else offset == last
+    assert store.get([b"a", b"b"]) == [b"1 1 %d" % offset, b"1 2 %d" % offset]
+    assert set_aside_of(path) == []
+
+
+def test_x13_damage_of_a_table_shows_when_it_is_read_and_the_next_start_sets_it_aside(
+    path: Path,
+) -> None:
+    filled(path)
+    (table,) = path.glob("*.sst")
+    content = bytearray(table.read_bytes())
+    content[10] ^= 1
+    table.write_bytes(content)
+    store = PartitionStore(open_at(path), path)
+    with pytest.raises(Exception, match="Corruption"):
+        store.get([b"a"])
+    store._database.close()
     assert PartitionStore(open_at(path), path).changelog_offset() is None
     assert len(set_aside_of(path)) == 1
+
+
+def test_what_says_nothing_of_the_files_marks_no_store(path: Path) -> None:
+    class Full:
+        def write(self, batch: Any) -> None:
+            raise Exception("IO error: No space left on device: While appending to file: x.sst")
+
+    path.mkdir(parents=True)
+    with pytest.raises(Exception, match="No space"):
+        PartitionStore(Full(), path).write([], 1)
+    database = open_at(path)
+    database.close()
+    with pytest.raises(rocksdict.DbClosedError):
+        PartitionStore(database, path).get([b"a"])
+    assert not (path / DAMAGED_FILE).exists()
 
 
 def test_a_recovery_that_was_broken_off_goes_on_and_is_verified_at_its_end(path: Path) -> None:

@@ -46,7 +46,7 @@ def at(day: int, hour: int = 0, device: str = "a", energy: int = 1, month: int =
 
 def opened(path: Path, view: View = ENERGY_SERIES) -> PartitionStore:
     path.parent.mkdir(parents=True, exist_ok=True)
-    database = open_database(view, path, block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20)
+    database = open_database(path, block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20)
     return PartitionStore(database, path)
 
 
