@@ -16,14 +16,8 @@ from faust.stores import rocksdb
 
 from contract.decimals import Number
 from contract.view import View
-from stream_app.store.rocksdb_store import (
-    OFFSET_KEY,
-    PartitionStore,
-    close_database,
-    open_database,
-    rows_of,
-    set_aside,
-)
+from stream_app.store.database import close_database, open_database, set_aside
+from stream_app.store.rocksdb_store import OFFSET_KEY, PartitionStore, rows_of
 
 
 def refuse_write(*_: object) -> NoReturn:

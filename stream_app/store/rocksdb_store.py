@@ -1,15 +1,11 @@
 """One partition of a view in RocksDB: rows, marker, birth record and changelog offset, as one.
 
 Everything a transaction changes is written by one WriteBatch, so the directory is always some
-transaction's end; how old does not matter, the changelog brings it up to date. So RocksDB keeps no
-write-ahead log: the changelog is that. What a kill takes away is the newest batches, never some in
-between, and a start reads nothing of what is on the disk, however many years that is.
+transaction's end; how old does not matter, the changelog brings it up to date.
 """
 
 from __future__ import annotations
 
-import logging
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -21,10 +17,7 @@ import rocksdict
 
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Marker, decode_marker
 from contract.view import Row, Update, View
-from stream_app import metrics
-from stream_app.store.rocksdb_log_check import check_logs
-
-log = logging.getLogger(__name__)
+from stream_app.store.database import DAMAGED_FILE, says_nothing_of_the_files
 
 Asked = ParamSpec("Asked")
 Answer = TypeVar("Answer")
@@ -35,62 +28,11 @@ OFFSET_KEY = b"__faust\0offset__"
 PARTITION_KEY = b"\x00partition"
 #: There, and not empty, from the first record that a recovery writes until its last.
 RECOVERING_KEY = b"\x00recovering"
-#: A store whose damage was seen while it was open is marked with this file, and set aside at
-#: the next start.
-DAMAGED_FILE = "DAMAGED"
 _FIRST_ROW_KEY = b"\x01"
 #: What a kill takes away is no older, nor larger than the memory for writes. Less than the five
 #: minutes for which compaction leaves a changelog as it is: the last record that a store has then
 #: still stands where it stood (changelog/continuation.py).
 FLUSH_SECONDS = 240.0
-_KEPT_SET_ASIDE = 1
-#: Ends of an "IO error: ..." of RocksDB's, or of Python's own, that say nothing against the files.
-#: Not just "lock": damage is told as "block checksum mismatch", and every message holds the path.
-_NO_DAMAGE = ("/LOCK: ", "No space left on device", "Too many open files")
-
-
-def open_database(path: Path, *, block_cache_bytes: int, write_buffer_bytes: int) -> Any:
-    """Open or create the RocksDB of a partition; one that is damaged is set aside.
-
-    Damage that RocksDB does not see at once shows by its checksums when a row is next touched; the
-    store is then marked, and set aside at the next start. Returns a rocksdict.Rdict in raw mode
-    (bytes to bytes).
-    """
-    complaint = _complaint(path)
-    if complaint is None:
-        try:
-            check_logs(path)
-            return _open(path, block_cache_bytes, write_buffer_bytes)
-        except Exception as error:
-            complaint = str(error)
-            if _says_nothing_of_the_files(complaint):
-                raise
-    log.warning("the local store %s is set aside: %s", path.name, complaint)
-    metrics.STORES_SET_ASIDE.inc()
-    set_aside(path)
-    return _open(path, block_cache_bytes, write_buffer_bytes)
-
-
-def _complaint(path: Path) -> str | None:
-    """Say what speaks against a store before it is opened, None where nothing does."""
-    if (path / DAMAGED_FILE).exists():
-        return "it was found damaged"
-    # RocksDB takes it for a new store, and removes its tables.
-    if any(path.glob("MANIFEST-*")) and not (path / "CURRENT").exists():
-        return "its file CURRENT is gone"
-    return None
-
-
-def close_database(database: Any) -> None:
-    """Close a database, whatever it says: what it holds is in the changelog too.
-
-    Closing writes what is in memory, and fails with "block checksum mismatch" where RocksDB has
-    meanwhile met damage of its own accord; Faust takes the "lock" of that for a lock to wait for.
-    """
-    try:
-        database.close()
-    except Exception as error:
-        log.warning("closing a local store: %s", error)
 
 
 def is_recovering(database: Any) -> bool:
@@ -112,43 +54,6 @@ def rows_of(database: Any) -> Iterator[tuple[bytes, bytes]]:
     return (item for item in items if item[0] != OFFSET_KEY)
 
 
-def _says_nothing_of_the_files(message: str) -> bool:
-    return message.startswith(("IO error: ", "[Errno ")) and any(
-        end in message for end in _NO_DAMAGE
-    )
-
-
-def set_aside(path: Path) -> Path | None:
-    """Move a store that is not to be trusted out of the way; the last one moved is kept."""
-    if not path.exists():
-        return None
-    old = sorted(path.parent.glob(f"{path.name}.set-aside-*"))
-    for each in old[: len(old) + 1 - _KEPT_SET_ASIDE]:
-        shutil.rmtree(each, ignore_errors=True)
-    target = path.with_name(f"{path.name}.set-aside-{time.time_ns()}")
-    path.rename(target)
-    return target
-
-
-def _open(path: Path, block_cache_bytes: int, write_buffer_bytes: int) -> Any:
-    options = rocksdict.Options(raw_mode=True)
-    options.create_if_missing(True)
-    options.set_max_open_files(256)
-    options.set_write_buffer_size(write_buffer_bytes)
-    options.set_max_write_buffer_number(3)
-    options.set_keep_log_file_num(2)
-    table = rocksdict.BlockBasedOptions()
-    table.set_bloom_filter(10, block_based=False)
-    table.set_block_cache(rocksdict.Cache(block_cache_bytes))
-    options.set_block_based_table_factory(table)
-    database = rocksdict.Rdict(str(path), options=options)
-    without_log = rocksdict.WriteOptions()
-    # A property, whatever the package's own types say.
-    without_log.disable_wal = True  # type: ignore[method-assign, assignment]
-    database.set_write_options(without_log)
-    return database
-
-
 def _marks_damage(method: Callable[Asked, Answer]) -> Callable[Asked, Answer]:
     """Mark the store where its files are the reason for a failure.
 
@@ -162,7 +67,7 @@ def _marks_damage(method: Callable[Asked, Answer]) -> Callable[Asked, Answer]:
         except rocksdict.DbClosedError:
             raise
         except Exception as error:
-            if not _says_nothing_of_the_files(str(error)):
+            if not says_nothing_of_the_files(str(error)):
                 store: Any = arguments[0]
                 store.mark_damaged()
             raise

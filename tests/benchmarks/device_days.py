@@ -25,7 +25,8 @@ from contract.hour_rows import HourKey, encode_key
 from contract.view import Row
 from stream_app.changelog.sends import BATCH_BYTES
 from stream_app.settings import WorkerSettings
-from stream_app.store.rocksdb_store import PartitionStore, close_database, open_database
+from stream_app.store.database import close_database, open_database
+from stream_app.store.rocksdb_store import PartitionStore
 from tests.benchmarks.series_copy import FIRST_DAY, MAP_BYTES
 from tests.series_rows import NO_QUARTER, Hour, Quarter, encode_hour
 

@@ -31,7 +31,8 @@ from stream_app.changelog.sends import BATCH_BYTES
 from stream_app.partition.fold_state import PartitionFold
 from stream_app.process.gc_tuning import collect_seldom
 from stream_app.settings import WorkerSettings
-from stream_app.store.rocksdb_store import PartitionStore, open_database
+from stream_app.store.database import open_database
+from stream_app.store.rocksdb_store import PartitionStore
 from tests.benchmarks.dataset import Shape, records
 from tests.benchmarks.figures import Figure, Table
 

@@ -32,7 +32,8 @@ from stream_app.changelog.single_batches import SingleBatches
 from stream_app.changelog.writer import TransactionWriter
 from stream_app.errors import RestartNeeded
 from stream_app.partition.pending import Transaction
-from stream_app.store.rocksdb_store import PartitionStore, close_database, open_database
+from stream_app.store.database import close_database, open_database
+from stream_app.store.rocksdb_store import PartitionStore
 from tests.kafka import Kafka, wait_until
 from tests.records import none_replaced
 from tests.shared_broker import QUICK_PROPERTIES, start_broker

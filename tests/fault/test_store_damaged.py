@@ -12,7 +12,8 @@ from contract.device_totals import DEVICE_TOTALS
 from kafka_io.cluster_changes import ClusterAdmin
 from operations.bootstrap import prepare
 from operations.settings import TopicSettings
-from stream_app.store.rocksdb_store import PartitionStore, close_database, open_database
+from stream_app.store.database import close_database, open_database
+from stream_app.store.rocksdb_store import PartitionStore
 from tests.fault.checker import TOTALS_STORES, VIEWS
 from tests.fault.conftest import PipelineFactory
 from tests.fault.pipeline import Pipeline

@@ -10,6 +10,7 @@ before, in several events, has none, so that whoever breaks off there is sent al
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -19,6 +20,10 @@ from api.view.stored_total import exact_total
 from api.view.totals import TotalsSource
 
 _encode = msgspec.json.encode
+
+NAMES = ("snapshot", "change", "progress")
+#: When clients come again after an end: each by chance, so that not all come at once.
+RETRY_MILLISECONDS = (500, 2_500)
 
 
 def encode_rows(source: TotalsSource, devices: Iterable[bytes]) -> dict[bytes, bytes]:
@@ -54,9 +59,9 @@ def progress(
     return _event(b"progress", event_id, _encode(said))
 
 
-def retry(milliseconds: int) -> bytes:
+def retry() -> bytes:
     """Write after which time a client is to connect again."""
-    return b"retry: %d\n\n" % milliseconds
+    return b"retry: %d\n\n" % random.randint(*RETRY_MILLISECONDS)
 
 
 def _event(name: bytes, event_id: bytes | None, data: bytes) -> bytes:

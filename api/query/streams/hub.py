@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable
 
 from api.auth.token_store import Token, TokenStore
@@ -26,6 +25,7 @@ from api.query.streams.change_log import ChangeLog
 from api.query.streams.feed import Feed
 from api.query.streams.made import Made
 from api.query.streams.position import Position, position_of
+from api.query.streams.turns import TICK_SECONDS, Turns
 from api.query.streams.watches import Devices, First, Watch
 from api.view.changed_keys import ChangedKeys, Keys
 from api.view.end_offsets import LagWatch
@@ -34,18 +34,10 @@ from api.view.totals_view import TotalsView
 
 log = logging.getLogger("api.query.streams.hub")
 
-TICK_SECONDS = 0.02
-#: Ticks from one change of a stream to the next at least, and from round to round: 100 ms.
-ROUND_TICKS = 5
-#: Ticks from one progress of a stream to the next, whole rounds: less than a second, even where
-#: ticks are late.
-PROGRESS_TICKS = 8 * ROUND_TICKS
 #: Ticks from one look at the tokens to the next: 2 s.
 TOKEN_TICKS = 100
 #: Streams woken, and keys logged, in one go: 1 to 2 ms.
 WOKEN, LOGGED = 50, 10_000
-#: When clients come again after an end: each by chance, so that not all come at once.
-RETRY_MILLISECONDS = (500, 2_500)
 #: Of all streams, those of one token; the others are left to other tokens.
 SHARE = 2 / 3
 
@@ -73,19 +65,16 @@ class Hub:
         self._lag = lag
         self._tokens = tokens
         self._metrics = metrics
-        names = ("snapshot", "change", "progress")
-        self._events = {name: metrics.stream_events.labels(name) for name in names}
+        self._events = {name: metrics.stream_events.labels(name) for name in events.NAMES}
         self._budget = Budget(streams + max(1, streams // 2), SHARE, "streams")
         self._budget.most = streams
         self._should_stop = should_stop
         self._feeds: set[Feed] = set()
         self._readers: set[Feed] = set()
         self._watchers: dict[bytes, list[Feed]] = {}
-        #: By the tick of a second in which they are told of progress.
-        self._phases: list[set[Feed]] = [set() for _ in range(PROGRESS_TICKS)]
+        self._turns: Turns[Feed] = Turns()
         #: Taken, and in no log yet.
         self._unlogged: list[Keys] = []
-        self._ticks = 0
         self._ticking: asyncio.Task[None] | None = None
         self.turn = Slices().turn
         self.made = Made(None, lag, self.position, 0)
@@ -96,16 +85,14 @@ class Hub:
         """Open a stream, to be closed. Raises: Unavailable."""
         self._follow(self._live.running())
         self._budget.take(token.name)
-        feed = Feed(self, token, watch, greeting=_retry())
+        feed = Feed(self, token, watch, greeting=events.retry())
         self._feeds.add(feed)
-        phase = random.randrange(PROGRESS_TICKS)
         if isinstance(watch, Devices):
             for key in watch.keys:
                 self._watchers.setdefault(key, []).append(feed)
         else:
             self._readers.add(feed)
-            phase -= phase % ROUND_TICKS
-        self._phases[phase].add(feed)
+        self._turns.add(feed, in_rounds=feed in self._readers)
         self._metrics.streams.inc()
         if self._ticking is None:
             self._ticking = asyncio.create_task(self._run())
@@ -125,8 +112,7 @@ class Hub:
         self._feeds.discard(feed)
         self._readers.discard(feed)
         self.due.discard(feed)
-        for phase in self._phases:
-            phase.discard(feed)
+        self._turns.discard(feed)
         if isinstance(feed.watch, Devices):
             for key in feed.watch.keys:
                 watchers = self._watchers[key]
@@ -164,11 +150,12 @@ class Hub:
 
     async def tick(self) -> None:
         """Tell all streams what changed since the last tick."""
-        self._ticks += 1
+        turns = self._turns
+        turns.ticks += 1
         if self._should_stop():
             self._end_all()
             return
-        if self._ticks % TOKEN_TICKS == 0:
+        if turns.ticks % TOKEN_TICKS == 0:
             self._end_revoked()
         try:
             self._follow(self._live.running())
@@ -177,27 +164,17 @@ class Hub:
             # What it shows until it runs again is nobody's: then all are sent it again.
             self._follow(None)
             self._made_anew(self.head)
-        for feed in self._phases[self._ticks % PROGRESS_TICKS]:
+        for feed in turns.owed_progress():
             feed.owes_progress = True
             self.due.add(feed)
         woken = 0
         for feed in [*self.due]:
-            if self._may_be_told(feed) and feed.wake():
+            if turns.is_of(feed, in_rounds=feed in self._readers) and feed.wake():
                 self.due.discard(feed)
-                feed.told_at = self._ticks
+                feed.told_at = turns.ticks
                 woken += 1
                 if woken % WOKEN == 0:
                     await asyncio.sleep(0)
-
-    @property
-    def _is_round(self) -> bool:
-        return self._ticks % ROUND_TICKS == 0
-
-    def _may_be_told(self, feed: Feed) -> bool:
-        """Whether it was told long enough ago; of the log, whether all who read it are told."""
-        if feed in self._readers:
-            return self._is_round
-        return self._ticks - feed.told_at >= ROUND_TICKS
 
     def _follow(self, view: TotalsView | None) -> None:
         """Follow the view that is served; another one is sent again to all."""
@@ -231,14 +208,14 @@ class Hub:
             self._tell_watchers(keys)
         if self._readers:
             self._unlogged += taken
-        if self._is_round and self._unlogged:
+        if self._turns.is_round and self._unlogged:
             unlogged, self._unlogged = self._unlogged, []
             await self._log(unlogged)
             self.due.update(self._readers)
         if self.view is view:
             former_head, self.head, self.position = self.head, self.log.end, position
             self._made_anew(former_head)
-            if self._is_round:
+            if self._turns.is_round:
                 positions = (each.watch.position for each in self._readers)
                 self.log.forget(min(positions, default=self.head))
 
@@ -262,7 +239,7 @@ class Hub:
 
     def _end_all(self) -> None:
         for feed in [*self._feeds]:
-            feed.end(_retry())
+            feed.end(events.retry())
 
     def _end_revoked(self) -> None:
         valid: dict[Token, bool] = {}
@@ -271,7 +248,3 @@ class Hub:
                 valid[feed.token] = self._tokens.is_valid(feed.token)
             if not valid[feed.token]:
                 feed.end()
-
-
-def _retry() -> bytes:
-    return events.retry(random.randint(*RETRY_MILLISECONDS))

@@ -86,6 +86,27 @@ def applied_offsets(transaction: Any, about: Any) -> list[int]:
     ]
 
 
+class AppliedOffsets:
+    """The applied offsets of a copy; read once for each commit, because each look-up asks."""
+
+    def __init__(self, about: Any, checked: bytes | None) -> None:
+        """`checked`: by `check_whole`, against this identity; None: nobody else writes it."""
+        self._about = about
+        self._checked = checked
+        #: Id of the newest transaction that was asked about, and its offsets; any thread.
+        self._newest: tuple[int, list[int]] = (-1, [])
+
+    def of(self, transaction: Any) -> list[int]:
+        """Return the applied offset of each partition in a transaction. Raises: CopyError."""
+        at, offsets = self._newest
+        if at != transaction.id():
+            if self._checked is not None:
+                check_whole(transaction, self._about, self._checked)
+            offsets = applied_offsets(transaction, self._about)
+            self._newest = transaction.id(), offsets
+        return offsets
+
+
 def births(transaction: Any, about: Any) -> dict[int, bytes]:
     """Return the birth record of each partition that has one."""
     found: dict[int, bytes] = {}

@@ -43,14 +43,12 @@ class ReaderCopy(ABC, Generic[Shown_co]):
         self._is_synced = is_synced
         #: Whether another process writes it.
         self._is_shared: bool = environment.flags()["readonly"]
-        opened = (
-            environment.open_db(name.encode(), create=not self._is_shared)
-            for name in self.databases._fields
-        )
-        self._databases = self.databases(*opened)
+        open_db, is_new = environment.open_db, not self._is_shared
+        names = self.databases._fields
+        self._databases = self.databases(*(open_db(n.encode(), create=is_new) for n in names))
         self._writer = threading.Lock()
-        #: Id of the newest transaction that a reader had, and its applied offsets; any thread.
-        self._newest: tuple[int, list[int]] = (-1, [])
+        is_of = self._identity if self._is_shared else None
+        self._applied = positions.AppliedOffsets(self._databases.about, is_of)
         self._snapshots = 0
         self._is_closed = False
         self._lock = threading.Lock()
@@ -126,15 +124,15 @@ class ReaderCopy(ABC, Generic[Shown_co]):
 
     def positions(self) -> dict[int, int]:
         """Return the changelog offset to continue at, of each partition that has one."""
-        with self._reading() as transaction:
-            found = positions.positions(transaction, self._databases.about)
-        return {partition: position for partition, (position, _) in found.items()}
+        return {partition: position for partition, (position, _) in self._stored().items()}
 
     def markers(self) -> dict[int, Marker]:
         """Return the marker of each partition's last commit."""
+        return {partition: marker for partition, (_, marker) in self._stored().items()}
+
+    def _stored(self) -> dict[int, tuple[int, Marker]]:
         with self._reading() as transaction:
-            found = positions.positions(transaction, self._databases.about)
-        return {partition: marker for partition, (_, marker) in found.items()}
+            return positions.positions(transaction, self._databases.about)
 
     def births(self) -> dict[int, bytes]:
         """Return the birth record of each partition that has one."""
@@ -167,8 +165,8 @@ class ReaderCopy(ABC, Generic[Shown_co]):
         Raises: CorruptRecord; CopyFull, CopyDamaged: nothing was written.
         """
         about = self._databases.about
+        count = max((commit.partition + 1 for commit in commits), default=0)
         with self._writing() as transaction:
-            count = max((commit.partition + 1 for commit in commits), default=0)
             positions.extend(transaction, about, count)
             for partition, _, marker, next_position in commits:
                 positions.set_position(transaction, about, partition, next_position, marker)
@@ -193,15 +191,7 @@ class ReaderCopy(ABC, Generic[Shown_co]):
         return Snapshot(self._begin, self._end, self._shown, check)
 
     def _shown(self, transaction: Any) -> Shown_co:
-        # Once for each commit, because each look-up comes here.
-        at, applied = self._newest
-        if at != transaction.id():
-            about = self._databases.about
-            if self._is_shared:
-                positions.check_whole(transaction, about, self._identity)
-            applied = positions.applied_offsets(transaction, about)
-            self._newest = transaction.id(), applied
-        return self._snapshot_of(transaction, applied)
+        return self._snapshot_of(transaction, self._applied.of(transaction))
 
     def _begin(self) -> Any:
         with self._lock:

@@ -13,7 +13,8 @@ from contract.changelog import MARKER_KEY, Marker, encode_marker
 from contract.device_totals import DEVICE_TOTALS
 from operations.changelog.part import ChangelogPart
 from stream_app.changelog.store_records import store_records
-from stream_app.store.rocksdb_store import PartitionStore, open_database
+from stream_app.store.database import open_database
+from stream_app.store.rocksdb_store import PartitionStore
 from tests.api_doubles import changelog_chunk, transaction
 from tests.totals_double import running_view
 

@@ -14,9 +14,11 @@ from api.auth.token_store import Token, TokenStore
 from api.errors import Busy, ClientGone, Forbidden, ViewNotRunning
 from api.metrics import Metrics
 from api.query.streams import hub as module
+from api.query.streams import turns
 from api.query.streams.feed import FEWEST, FIRST, MOST
-from api.query.streams.hub import PROGRESS_TICKS, ROUND_TICKS, TOKEN_TICKS, Hub
+from api.query.streams.hub import TOKEN_TICKS, Hub
 from api.query.streams.parameters import Watched
+from api.query.streams.turns import PROGRESS_TICKS, ROUND_TICKS
 from api.query.streams.watches import Devices, First, Fleet, Top, Watch
 from api.view.changed_keys import SMALL
 from api.view.end_offsets import LagWatch
@@ -88,7 +90,7 @@ class Stage:
 async def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
     monkeypatch.setattr(module, "TICK_SECONDS", 3_600.0)
     # Progress comes with the 39th tick, the 79th, ...; in rounds with the 35th, the 75th, ...
-    monkeypatch.setattr(module.random, "randrange", lambda ticks: ticks - 1)
+    monkeypatch.setattr(turns.random, "randrange", lambda ticks: ticks - 1)
     stage = Stage(tmp_path, await filled_view({"a": (1, 1), "b": (2, 1)}, {"c": (3, 1)}))
     yield stage
     for feed in [*stage.hub._feeds]:

@@ -23,7 +23,8 @@ from stream_app.partition.commit_policy import Backlog
 from stream_app.partition.commit_protocol import ReadStore, WriteTransaction, commit_steps
 from stream_app.partition.fold_state import PartitionFold
 from stream_app.partition.pending import Transaction
-from stream_app.store.rocksdb_store import PartitionStore, open_database
+from stream_app.store.database import open_database
+from stream_app.store.rocksdb_store import PartitionStore
 from tests.first_letters import FIRST_LETTERS
 from tests.memory_view import MemoryView
 from tests.records import HandmadeRecord, chunk_of, reading_value

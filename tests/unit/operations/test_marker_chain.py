@@ -18,7 +18,8 @@ from stream_app.changelog.continuation import Continuation, StoreDiffers
 from stream_app.changelog.recovery import ChangelogRecovery
 from stream_app.changelog.store_records import store_records
 from stream_app.errors import PartitionRefusal
-from stream_app.store.rocksdb_store import PartitionStore, open_database
+from stream_app.store.database import open_database
+from stream_app.store.rocksdb_store import PartitionStore
 from tests.api_doubles import changelog_chunk
 from tests.records import none_replaced
 from tests.totals_double import FedView, running_view

@@ -25,12 +25,8 @@ from kafka_io.batches.chunk import BatchStamp
 from stream_app.changelog import recovery as recovery_module
 from stream_app.changelog.continuation import Continuation, StoreDiffers
 from stream_app.changelog.recovery import ChangelogRecovery, Recovered
-from stream_app.store.rocksdb_store import (
-    PartitionStore,
-    close_database,
-    open_database,
-    set_aside,
-)
+from stream_app.store.database import close_database, open_database, set_aside
+from stream_app.store.rocksdb_store import PartitionStore
 
 Pairs = list[tuple[bytes, bytes]]
 BIRTH = encode_birth(Birth("cluster", "energy_consumption", "id-1", "id-2", 0, "1"))

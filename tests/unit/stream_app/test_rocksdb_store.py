@@ -19,14 +19,9 @@ from contract.changelog import BIRTH_KEY, MARKER_KEY, Marker, encode_marker
 from contract.device_totals import DEVICE_TOTALS
 from stream_app.changelog.store_records import store_records
 from stream_app.store import rocksdb_store as module
+from stream_app.store.database import DAMAGED_FILE, open_database, set_aside
 from stream_app.store.rocksdb_log_check import is_endless
-from stream_app.store.rocksdb_store import (
-    DAMAGED_FILE,
-    OFFSET_KEY,
-    PartitionStore,
-    open_database,
-    set_aside,
-)
+from stream_app.store.rocksdb_store import OFFSET_KEY, PartitionStore
 from tests.kafka import wait_until
 
 MIB = 1024 * 1024
@@ -276,6 +271,20 @@ def test_a_recovery_that_was_broken_off_goes_on_and_is_verified_at_its_end(path:
     store.write([(b"b", b"1 3 6")], 3)
     assert store.end_recovery(DEVICE_TOTALS)
     assert not store.is_recovering()
+
+
+def test_all_stores_of_a_process_share_one_cache(path: Path, tmp_path: Path) -> None:
+    other = tmp_path / "energy_series" / "0.db"
+    for each in (path, other):
+        filled(each)
+    databases = [open_at(path), open_at(other)]
+
+    def used() -> int:
+        return int(databases[1].property_int_value("rocksdb.block-cache-usage"))
+
+    before = used()
+    databases[0].get(b"a")
+    assert used() > before
 
 
 @pytest.fixture(autouse=True)

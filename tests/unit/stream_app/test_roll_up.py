@@ -31,7 +31,8 @@ from stream_app.partition.commit_protocol import (
 )
 from stream_app.partition.fold_state import PartitionFold
 from stream_app.partition.roll_up import Found
-from stream_app.store.rocksdb_store import PartitionStore, adds_up, open_database
+from stream_app.store.database import open_database
+from stream_app.store.rocksdb_store import PartitionStore, adds_up
 
 TODAY = datetime(2025, 5, 30, 10, tzinfo=UTC)
 NOW_MS = int(TODAY.timestamp() * 1000)
