@@ -10,14 +10,14 @@ BIN := .venv/bin
 CHROMIUM := tools/chromium.sh || true
 
 # Before anything else: one line that says what is missing and how to install it, exit 2.
-ifneq (,$(filter run test faults jars dist check format acls model fuzz venv lock audit promtool nginx deploy-check,$(MAKECMDGOALS)))
+ifneq (,$(filter run test faults jars dist check format acls model fuzz venv lock audit promtool nginx actionlint deploy-check,$(MAKECMDGOALS)))
 MISSING := $(shell tools/prerequisites.sh "$(PYTHON)")
 ifneq (,$(MISSING))
 $(error $(MISSING))
 endif
 endif
 
-.PHONY: run test model faults fuzz check format acls venv jars dist promtool nginx deploy-check chromium vendor-ui lock audit help
+.PHONY: run test model faults fuzz check format acls venv jars dist promtool nginx actionlint deploy-check chromium vendor-ui lock audit help
 
 run: venv jars ## Start everything with a simulated fleet; prints the URL, a token, two curl lines
 	@exec $(BIN)/energy up --demo
@@ -81,6 +81,11 @@ nginx: $(BIN)/nginx ## Fetch what `make check` tests the reverse proxy's file wi
 
 $(BIN)/nginx: | .venv/installed
 	@tools/fetch_from_debian.sh nginx usr/sbin/nginx $@
+
+actionlint: $(BIN)/actionlint ## Build what `make check` reads the workflows with, where Go is
+
+$(BIN)/actionlint: | .venv/installed
+	@GOBIN="$(CURDIR)/$(BIN)" go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
 deploy-check: venv ## List the files of deploy/ and what checks each, then check them
 	@$(BIN)/python -m tests.deploy_files

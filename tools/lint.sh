@@ -15,6 +15,9 @@ if has shellcheck "no wheel for this processor: apt install shellcheck"; then
     shellcheck .ci/run tools/*.sh deploy/kafka/acls.sh
 fi
 hadolint deploy/Dockerfile
+if has actionlint "make actionlint builds it where Go is"; then
+    actionlint .github/workflows/*.yml
+fi
 if has promtool "make promtool fetches it on Debian; elsewhere install Prometheus"; then
     promtool check rules --lint-fatal deploy/prometheus/alerts.yaml >/dev/null
     promtool test rules deploy/prometheus/alerts_test.yaml >/dev/null
@@ -46,4 +49,16 @@ if has kubectl "its kustomize builds deploy/kubernetes; the tests check the file
             kubectl kustomize "${each%/*}" >/dev/null
         fi
     done
+    # Overlays as they are when somebody switches their components on.
+    copy=$(mktemp -d)
+    cp -r deploy/kubernetes "$copy"
+    for each in "$copy"/kubernetes/overlays/*; do
+        sed -i.as_it_was -e 's/^#components:/components:/' -e 's/^#  - /  - /' \
+            "$each/kustomization.yaml"
+        kubectl kustomize "$each" >"$copy/built"
+        for kind in ScaledObject ServiceMonitor PodMonitor; do
+            grep -q "^kind: $kind" "$copy/built"
+        done
+    done
+    rm -r "$copy"
 fi
