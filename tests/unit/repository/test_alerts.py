@@ -25,7 +25,8 @@ ADDED = re.compile(r"_(total|bucket|sum|count)$")
 #: Words of a selector or of PromQL itself that look like names.
 WORDS = {
     *("sum", "max", "by", "rate", "on", "and", "or", "vector", "changes", "increase", "up", "job"),
-    *("histogram_quantile", "le", "instance", "partition", "view", "fstype"),
+    *("histogram_quantile", "le", "instance", "partition", "view", "fstype", "absent"),
+    *("route", "status"),
 }
 JOBS = {"energy-api", "energy-worker"}
 SOURCES = "".join(
