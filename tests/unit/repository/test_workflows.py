@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.ui.conftest import SCREENSHOTS
+
 ROOT = Path(__file__).parents[3]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 PINNED = re.compile(r"uses: [\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
@@ -61,6 +63,15 @@ def test_what_it_runs_is_there(path: Path) -> None:
     if path.stem != "image":
         assert ".ci/run" in commands(path)
         assert "make audit" in commands(path)
+
+
+def test_pictures_of_the_page_are_kept_by_ci_and_by_nobody_else(path: Path) -> None:
+    if path.stem == "tests":
+        steps = workflow(path)["jobs"]["suite"]["steps"]
+        (kept,) = [step["with"] for step in steps if "upload-artifact@" in step.get("uses", "")]
+        directory = str(SCREENSHOTS.relative_to(ROOT))
+        assert kept["path"] == directory
+        assert f"/{directory}/" in (ROOT / ".gitignore").read_text().splitlines()
 
 
 def test_no_secret_is_asked_for_but_the_runs_own(path: Path) -> None:
