@@ -68,7 +68,7 @@ def test_every_metric_that_is_named_is_in_a_scrape(up_factory: UpFactory) -> Non
         found = families(f"http://127.0.0.1:{up.api_port}/metrics", token)
         found |= families(f"http://127.0.0.1:{port}/metrics")
         written = {name + end for name, kind in found.items() for end in KINDS.get(kind, ())}
-        there = written | found.keys() | {"energy_build_info"} | OF_SEVERAL_PROCESSES
+        there = written | found.keys() | OF_SEVERAL_PROCESSES
         return {where: names - there for where, names in named().items()}
 
     def all_are_there() -> bool:
