@@ -109,7 +109,8 @@ def _open(path: Path, block_cache_bytes: int, write_buffer_bytes: int) -> Any:
     table.set_bloom_filter(10, block_based=False)
     table.set_block_cache(_shared_cache(block_cache_bytes))
     options.set_block_based_table_factory(table)
-    database = rocksdict.Rdict(str(path), options=options)
+    # Named, or what a store was made with counts in place of these options.
+    database = rocksdict.Rdict(str(path), options, column_families={"default": options})
     without_log = rocksdict.WriteOptions()
     # A property, whatever the package's own types say.
     without_log.disable_wal = True  # type: ignore[method-assign, assignment]

@@ -273,18 +273,21 @@ def test_a_recovery_that_was_broken_off_goes_on_and_is_verified_at_its_end(path:
     assert not store.is_recovering()
 
 
-def test_all_stores_of_a_process_share_one_cache(path: Path, tmp_path: Path) -> None:
+def test_all_stores_of_a_process_share_one_cache_as_large_as_this_start_says(
+    path: Path, tmp_path: Path
+) -> None:
     other = tmp_path / "energy_series" / "0.db"
     for each in (path, other):
         filled(each)
-    databases = [open_at(path), open_at(other)]
-
-    def used() -> int:
-        return int(databases[1].property_int_value("rocksdb.block-cache-usage"))
-
-    before = used()
+    databases = [
+        open_database(each, block_cache_bytes=3 * MIB, write_buffer_bytes=MIB)
+        for each in (path, other)
+    ]
+    for each in databases:
+        assert each.property_int_value("rocksdb.block-cache-capacity") == 3 * MIB
+    before = databases[1].property_int_value("rocksdb.block-cache-usage")
     databases[0].get(b"a")
-    assert used() > before
+    assert databases[1].property_int_value("rocksdb.block-cache-usage") > before
 
 
 @pytest.fixture(autouse=True)
