@@ -136,8 +136,8 @@ class LocalBroker:
             if now - told_at >= TELL_EVERY_SECONDS:
                 told_at = now
                 say(
-                    f"still starting after {now - began:.0f} s: the broker recovers its log,"
-                    " as after a crash"
+                    f"still starting after {now - began:.0f} s: after a hard stop it reads its"
+                    " log again, and a busy machine is slow"
                 )
             time.sleep(0.02)
 
