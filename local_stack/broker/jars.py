@@ -28,6 +28,8 @@ VERSION = "4.1.2"
 #: What is asked for; all else in jars.lock comes with these.
 ROOTS = (
     f"org.apache.kafka:kafka_2.13:{VERSION}",
+    # By itself: log4j's own pom manages it to another version.
+    f"org.apache.kafka:kafka-clients:{VERSION}",
     # Kafka logs through slf4j 1.7; this binds it to the log4j-core that Kafka brings.
     "org.apache.logging.log4j:log4j-slf4j-impl:2.25.3",
     "org.slf4j:slf4j-api:1.7.36",
