@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka.errors import OutOfOrderSequenceNumber, ProducerFenced
+from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber, ProducerFenced
 
 from contract.changelog import (
     BIRTH_KEY,
@@ -256,15 +256,26 @@ def forgetful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
         broker.kill()
 
 
+@pytest.fixture
+def round_number() -> int:
+    """Once here; again and again in tests/long/test_former_owners.py."""
+    return 0
+
+
+@pytest.mark.parametrize("is_off", [True, False])
 @pytest.mark.parametrize("forgotten_by", ["the log", "the coordinator"])
 async def test_x51_x52_a_former_owners_batch_that_a_log_takes_is_believed_by_nobody(
-    forgetful: Kafka, monkeypatch: pytest.MonkeyPatch, forgotten_by: str
+    forgetful: Kafka,
+    monkeypatch: pytest.MonkeyPatch,
+    forgotten_by: str,
+    is_off: bool,
+    round_number: int,
 ) -> None:
     """Under way for longer than the log remembers it as fenced, or of an id that was replaced."""
-    view_version = 1 if forgotten_by == "the log" else 2
+    view_version = 4 * round_number + 2 * is_off + (1 if forgotten_by == "the log" else 2)
     monkeypatch.setattr(f"{__name__}.VERSION", view_version)
     forgetful.create_topic(DEVICE_TOTALS.changelog(view_version).name, 1, STAMPED)
-    single = Trusted(None)
+    single = SingleBatches(None, is_off=True) if is_off else Trusted(None)
     older = await started(forgetful, single)
     await older.write(commit(older, -1, 0))
     if forgotten_by == "the coordinator":
@@ -281,12 +292,18 @@ async def test_x51_x52_a_former_owners_batch_that_a_log_takes_is_believed_by_nob
     monkeypatch.setattr(fence_module, "CONFIRM_SECONDS", 60.0)
     if forgotten_by == "the log":
         wait_until(lambda: not knows_producers(forgetful), "the log has forgotten", 20)
-    with pytest.raises(RestartNeeded, match="somebody else has written"):
-        await older.write(commit(older, 0, 1))
-    assert "goes back from applied offset 5 to 1" in await refused_by_a_reader(forgetful)
-    # Where its log knows the id from the former one alone, it expects an epoch's first sequence.
-    with pytest.raises((RestartNeeded, OutOfOrderSequenceNumber)):
-        await newer.write(commit(newer, 5, 6))
+    if is_off:
+        # A transaction: its coordinator knows another owner, and nothing of it is ever read.
+        with pytest.raises((KafkaError, RestartNeeded)):
+            await older.write(commit(older, 0, 1))
+        assert await refused_by_a_reader(forgetful) == ""
+    else:
+        with pytest.raises(RestartNeeded, match="somebody else has written"):
+            await older.write(commit(older, 0, 1))
+        assert "goes back from applied offset 5 to 1" in await refused_by_a_reader(forgetful)
+        # A log that knows the id from the former one alone expects an epoch's first sequence.
+        with pytest.raises((RestartNeeded, OutOfOrderSequenceNumber)):
+            await newer.write(commit(newer, 5, 6))
     await older.stop()
     await newer.stop()
 

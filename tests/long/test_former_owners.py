@@ -1,4 +1,4 @@
-"""X51, and a stopped former owner: `ROUNDS=20 pytest tests/long/test_former_owners.py`."""
+"""X4, X51, X52, of each so many rounds: `ROUNDS=20 pytest tests/long/test_former_owners.py`."""
 
 from __future__ import annotations
 
@@ -20,16 +20,29 @@ from tests.broker.test_fenced_logs import (
     STAMPED,
     Trusted,
     commit,
+    forgetful,
     refused_by_a_reader,
     started,
+    test_x51_x52_a_former_owners_batch_that_a_log_takes_is_believed_by_nobody,
 )
 from tests.fault.conftest import PipelineFactory
 from tests.fault.test_zombie import last_owned
 from tests.kafka import Kafka, wait_until
 
+__all__ = [
+    "forgetful",
+    "test_x51_x52_a_former_owners_batch_that_a_log_takes_is_believed_by_nobody",
+]
+
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 #: Where it stops: within a transaction, and before it sends a batch that needs none.
 STOPS = {"off": ("begun", "changelog_sent"), "auto": ("batch_made", "begun")}
+
+
+@pytest.fixture(params=range(ROUNDS))
+def round_number(request: pytest.FixtureRequest) -> int:
+    """Begin another one with what is tested."""
+    return int(request.param)
 
 
 @pytest.mark.timeout(60 + 90 * ROUNDS)
@@ -63,6 +76,7 @@ def test_x4_a_former_owner_woken_after_several_takeovers_writes_nothing(
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.usefixtures("round_number")
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "by the net alone"])
 async def test_x51_an_owner_whose_id_has_run_out_of_epochs(
     own_kafka: Kafka, guarded: bool, monkeypatch: pytest.MonkeyPatch
