@@ -1,7 +1,8 @@
-"""Damages a closed RocksDB directory at random, as disks, operators and half a copy do."""
+"""Damages closed stores and copies at random, as disks, operators and half a copy do."""
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -66,3 +67,20 @@ def damage(store: Path, chance: random.Random) -> str:
     else:
         file.write_bytes(way(bytearray(file.read_bytes()), chance))
     return f"{file.suffix or file.name.split('-')[0]}: {name}"
+
+
+def damage_copy(directory: Path, chance: random.Random) -> str:
+    """Damage an API's copy of a view, which nobody has open, in a way that has to be noticed.
+
+    LMDB has no checksums: of a bit within a page nobody can know.
+    """
+    data = directory / "data.mdb"
+    way = chance.choice(["cut", "without its first page", "another machine's"])
+    if way == "cut":
+        os.truncate(data, chance.randrange(1, data.stat().st_size))
+    elif way == "another machine's":
+        directory.with_name("unsynced").write_text("another boot")
+    else:
+        with data.open("r+b") as file:
+            file.write(bytes(_BLOCK))
+    return f"{directory.parent.name}: {way}"

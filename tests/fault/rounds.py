@@ -6,15 +6,20 @@ it killed. Workers that end with 75 are started again by their supervisor, as al
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from local_stack.broker.process import LocalBroker
-from tests.fault.damage import damage
+from tests.fault import quick_days
+from tests.fault.commands import Books, energy, running
+from tests.fault.damage import damage, damage_copy
 from tests.fault.failpoints import STEPS
 from tests.fault.http_reader import HttpReader
 from tests.fault.http_writer import HttpWriter
@@ -22,10 +27,13 @@ from tests.fault.pipeline import SESSION_SECONDS, Pipeline
 from tests.fault.server import ApiProcess
 from tests.fault.workers import WorkerProcess
 from tests.kafka import wait_until
+from tests.pids import is_running, parts_of
 
 STORM_ENDS = 5
 #: Steps that a worker passes but once for each partition that it takes over.
 ONCE = ("fenced", "recovered")
+#: For a version to be built, or a copy, next to all that happens.
+BUILD_SECONDS = 180
 
 
 class Scene(NamedTuple):
@@ -37,6 +45,7 @@ class Scene(NamedTuple):
     api: ApiProcess
     reader: HttpReader
     writer: HttpWriter
+    books: Books
     chance: random.Random
 
 
@@ -135,6 +144,72 @@ def kill_api(scene: Scene) -> Happened:
     return Happened("API killed")
 
 
+def lose_copies(scene: Scene) -> Happened:
+    _replace_api(scene, shutil.rmtree)
+    return Happened("API killed, its copies lost")
+
+
+def damage_copies(scene: Scene) -> Happened:
+    """Kill the API and damage each of its copies, which it has to notice."""
+    told: list[str] = []
+    noticed = scene.api.log.count("is built again")
+
+    def damage_all(views: Path) -> None:
+        told.extend(
+            damage_copy(each, scene.chance) for each in sorted(views.glob("*/energy-v1-*/copy"))
+        )
+
+    _replace_api(scene, damage_all)
+    assert scene.api.log.count("is built again") == noticed + len(told), (told, scene.api.log)
+    return Happened(f"API killed, its copies damaged ({', '.join(told)})")
+
+
+def _replace_api(scene: Scene, meanwhile: Callable[[Path], None]) -> None:
+    """Kill the API, start it again after something was done to its copies, and see it answer."""
+    api, reader = scene.api, scene.reader
+    parts = wait_until(lambda: parts_of(api.pid or 0), "it has a follower")
+    api.kill()
+    # That ends by itself, and writes until then.
+    wait_until(lambda: not any(map(is_running, parts.values())), "its follower has ended")
+    meanwhile(Path(scene.pipeline.environ["ENERGY_HOME"], "view"))
+    reader.new_life()
+    before = dict(reader.answers)
+    api.start()
+    wait_until(
+        lambda: all(reader.answers[view] > count for view, count in before.items()),
+        "it answers from both views",
+        BUILD_SECONDS,
+    )
+
+
+def replay(scene: Scene) -> Happened:
+    """Build another version, serve it and go back, and kill a worker before and after that."""
+    pipeline, environ = scene.pipeline, scene.pipeline.environ
+    # The version before is counted by nobody else, and there would be no way back.
+    keeper = pipeline.workers.add(command=quick_days.COMMAND, STREAM_APP_VIEW_VERSION="1")
+    # By the clock of its own workers all of the calendar is long ago.
+    with running(environ | {"ENERGY_SERIES_DAYS": "0"}, "replay", "start") as building:
+        building.wait_said("the gate is open", BUILD_SECONDS)
+        differing = _differing(environ)
+        assert not any(differing.values()), differing
+        kill(scene)
+        energy(environ, "replay", "promote", "--wait", "60")
+        building.wait_done(BUILD_SECONDS)
+    kill(scene)
+    said = scene.books.check()
+    energy(environ, "replay", "promote", "--back", "--wait", "60")
+    keeper.stop()
+    energy(environ, "replay", "drop-old")
+    return Happened(f"replayed, promoted, taken back, a worker killed each time; {said}", 2)
+
+
+def _differing(environ: Mapping[str, str]) -> dict[str, int]:
+    """How many rows of each view differ, where both versions were at one offset in time."""
+    found = json.loads(energy(environ, "replay", "status", "--json"))
+    both = [found["differences"], *found["differences_of_other_views"]]
+    return {each["view"]: each["rows"] for each in both if each}
+
+
 #: Done, and its weight.
 ROUNDS: dict[Callable[[Scene], Happened], int] = {
     kill: 40,
@@ -147,6 +222,9 @@ ROUNDS: dict[Callable[[Scene], Happened], int] = {
     kill_broker: 3,
     restart_broker: 3,
     kill_api: 5,
+    lose_copies: 5,
+    damage_copies: 5,
+    replay: 6,
 }
 
 
