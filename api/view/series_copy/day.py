@@ -99,6 +99,10 @@ class Day:
         other = (self.mask & ((1 << end) - 1)).bit_count()
         return sum(self._counts[one:other]), sum(self._sums[one:other])
 
+    def is_over(self) -> bool:
+        """Return whether its last hour has a reading."""
+        return self.mask >> (QUARTERS - QUARTERS_OF_AN_HOUR) != 0
+
     def seconds(self) -> tuple[int, int]:
         """Return the first and the last second of the day that has a reading; of a device."""
         first = ((self.mask & -self.mask).bit_length() - 1) // QUARTERS_OF_AN_HOUR

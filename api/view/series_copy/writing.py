@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from struct import Struct
 from typing import Any
 
 from api.view.copy.commit import Commit
@@ -69,14 +70,15 @@ class Writing:
         fleet: dict[int, DayDifference] = {}
         by_place: dict[int, DayDifference] = {}
         for (day, location), difference in sorted(self._days.items()):
-            self._add_to_day(PLACE_DAY.pack(day, location), difference, self._databases.place_days)
+            place_days = self._databases.place_days
+            self._add_to_day(PLACE_DAY, (day, location), difference, place_days)
             self._set_present(day, location, difference)
             fleet.setdefault(day, DayDifference()).merge(difference)
             by_place.setdefault(location, DayDifference()).merge(difference)
         for location, difference in self._places_before.items():
             by_place.setdefault(location, DayDifference()).merge(difference)
         for day, difference in fleet.items():
-            self._add_to_day(DAY.pack(day), difference, self._databases.fleet_days)
+            self._add_to_day(DAY, (day,), difference, self._databases.fleet_days)
         for (device, location), change in sorted(self._pairs.items()):
             self._add_to_pair(device, location, change)
         # After the devices at them: these count who is there.
@@ -127,7 +129,7 @@ class Writing:
         pair.add(changes, day.places)
         pair.move(before, after, number * SECONDS_OF_A_DAY)
         if after is not None:
-            self._transaction.put(key, day.encode(), db=self._databases.part_days)
+            self._put_day(PART_DAY, part_day, stored, day, self._databases.part_days)
             if before is None:
                 place.appeared.add(device)
         elif before is not None:
@@ -142,12 +144,30 @@ class Writing:
             # It may be the first that comes of the device there.
             self._member(device, location)
 
-    def _add_to_day(self, key: bytes, difference: DayDifference, database: Any) -> None:
+    def _put_day(
+        self, keys: Struct, of: tuple[int, ...], stored: bytes | None, day: Day, database: Any
+    ) -> None:
+        """Write a row, which from its first hour on has the room that the day before it took.
+
+        A row that grows by the hour has its page cut in two again and again, and leaves each half
+        empty; one that has its room is replaced in place. Nobody reads what is behind a row's end.
+        """
+        number, *others = of
+        room = 0 if stored is None else len(stored)
+        if stored is None and number and not day.is_over():
+            model = self._transaction.get(keys.pack(number - 1, *others), db=database)
+            room = 0 if model is None else len(model.rstrip(b"\0"))
+        self._transaction.put(keys.pack(*of), day.encode().ljust(room, b"\0"), db=database)
+
+    def _add_to_day(
+        self, keys: Struct, of: tuple[int, ...], difference: DayDifference, database: Any
+    ) -> None:
+        key = keys.pack(*of)
         stored = self._transaction.get(key, db=database)
         day = Day() if stored is None else Day.decode(stored)
         difference.add_to(day)
         if day.mask:
-            self._transaction.put(key, day.encode(), db=database)
+            self._put_day(keys, of, stored, day, database)
         elif stored is not None:
             self._transaction.delete(key, db=database)
 

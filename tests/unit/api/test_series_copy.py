@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from api.view.series_copy.copy import SeriesCopy
 from contract.changelog import Marker
 from contract.errors import CorruptRecord
 from contract.hour_rows import HourKey, encode_key
-from tests.series_rows import hour_row
+from tests.series_rows import Hour, Quarter, encode_hour, hour_row
 
 MAP_BYTES = 50_000_000
 NOON = 24 * 20_208 + 12
@@ -179,6 +180,24 @@ def test_an_open_hour_that_is_written_again_has_its_new_seconds(open_copy: Opene
     assert (found.first, found.last) == (3600 * NOON + 10, 3600 * NOON + 930)
 
 
+def test_a_day_has_the_room_of_the_day_before_from_its_first_hour_on(open_copy: Opener) -> None:
+    """Rows that grow from hour to hour have their pages cut in two, and leave them half empty."""
+    copy, midnight, devices, pages = open_copy(), NOON // 24 * 24, 200, [0]
+    quarter = Quarter(1_000, 1)
+    for hour in range(midnight, midnight + 3 * 24):
+        value = encode_hour(Hour(hour % 24, 2_700 + hour % 24, (quarter,) * 3 + (Quarter(1, 1),)))
+        keys = (encode_key(HourKey(str(device), hour, "hall")) for device in range(devices))
+        copy.write([commit(0, hour, *((key, value) for key in keys))])
+        if hour % 24 == 23:
+            with copy._environment.begin() as transaction:
+                pages.append(transaction.stat(copy._databases.part_days)["leaf_pages"])
+    first, *others = (later - before for before, later in pairwise(pages))
+    assert others[0] == others[1] < 0.8 * first
+    with copy.snapshot() as series:
+        [hall] = series.by_location(None, ALL)
+    assert hall == PlaceSum("hall", 3_001 * 72 * devices, 4 * 72 * devices, devices)
+
+
 def test_reset_forgets_all_and_begins_again(open_copy: Opener) -> None:
     copy = open_copy()
     copy.set_birth(0, b"born")
@@ -324,7 +343,7 @@ from pathlib import Path
 from api.view.series_copy.copy import SeriesCopy
 from api.view.copy.commit import Commit
 from contract.changelog import Marker
-from tests.series_rows import hour_row
+from tests.series_rows import Hour, Quarter, encode_hour, hour_row
 copy = SeriesCopy.open(Path(sys.argv[1]), "birth 1", map_bytes=50_000_000)
 number = copy.positions().get(0, 0)
 print("ready", flush=True)
