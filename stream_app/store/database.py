@@ -105,6 +105,8 @@ def _open(path: Path, block_cache_bytes: int, write_buffer_bytes: int) -> Any:
     options.set_write_buffer_size(write_buffer_bytes)
     options.set_max_write_buffer_number(3)
     options.set_keep_log_file_num(2)
+    # Where most rows lie, and few are written again.
+    options.set_bottommost_compression_type(rocksdict.DBCompressionType.zstd())
     table = rocksdict.BlockBasedOptions()
     table.set_bloom_filter(10, block_based=False)
     table.set_block_cache(_shared_cache(block_cache_bytes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import random
 import shutil
 import signal
 import struct
@@ -69,6 +70,27 @@ def test_totals_marker_and_offset_are_read_back_after_a_restart(path: Path) -> N
     assert store.marker() == Marker(7, 2, 1, 99)
     assert store.birth() == b"birth"
     assert store.changelog_offset() == 11
+
+
+def test_rows_that_have_settled_are_compressed_and_others_read_them(path: Path) -> None:
+    """Others: a build from before, which opened its stores without a word about that."""
+    chance, database = random.Random(1), open_at(path)
+    rows = {
+        b"device_%d\x00%07d\x00hall" % (device, hour): b"1 %d 3599 1 %d 1 %d 1 %d 1 %d"
+        % (chance.randrange(900), *(chance.randrange(5_000) for _ in range(4)))
+        for device in range(20)
+        for hour in range(485_000, 485_500)
+    }
+    for half in (0, 1):
+        PartitionStore(database, path).write(list(rows.items())[half::2], 5)
+        database.flush()
+    database.compact_range(None, None)
+    database.close()
+    bytes_of_a_day = 24 * sum(f.stat().st_size for f in path.glob("*.sst")) / len(rows)
+    assert bytes_of_a_day < 600
+    before = rocksdict.Rdict(str(path), options=rocksdict.Options(raw_mode=True))
+    assert dict(before.items(from_key=b"d")) == rows
+    before.close()
 
 
 def test_a_transaction_is_one_write_to_the_database() -> None:
