@@ -27,6 +27,8 @@ import kafka_io.logins  # noqa: F401 - what its clients log in with
 #: read.
 BACKOFF_SECONDS = 0.002
 LOOK_SECONDS = 1.0
+#: How a batch is compressed, in Kafka's numbers. One that would be no smaller goes as it is.
+PLAIN, ZSTD = 0, 4
 
 
 class ToldTransactionManager(TransactionManager):
@@ -113,6 +115,7 @@ async def append_batch(
     partition: int,
     *,
     most_bytes: int,
+    codec: int = PLAIN,
     look: Callable[[], None] | None = None,
 ) -> int:
     """Append records as one batch, outside of transactions; returns the last one's offset.
@@ -123,7 +126,7 @@ async def append_batch(
     whether they were appended. aiokafka never gives up: `look` is called before the batch goes
     and each second until it is answered, and may raise.
     """
-    batch = BatchBuilder(most_bytes, 0, is_transactional=0)
+    batch = BatchBuilder(most_bytes, codec, is_transactional=0)
     count = 0
     for key, value in records:
         if batch.append(key=key, value=value, timestamp=None) is None:
@@ -148,20 +151,24 @@ async def send_records(
     topic: str,
     partition: int,
     headers: Sequence[tuple[str, bytes]] = (),
+    *,
+    most_bytes: int,
+    codec: int = PLAIN,
 ) -> list[tuple[int, asyncio.Future[Any]]]:
     """Send records in as few batches as they fit into; returns (records, future) of each batch.
 
-    Await every future before the commit, which does not look at failed batches. Raises: KafkaError
-    where one record is too large for a batch.
+    `most_bytes` is of a batch before it is compressed. Await every future before the commit,
+    which does not look at failed batches. Raises: KafkaError where one record is too large for a
+    batch.
     """
     headers, sent = list(headers), []
-    batch, count = producer.create_batch(), 0
+    batch, count = BatchBuilder(most_bytes, codec, is_transactional=1), 0
     append = batch.append
     for key, value in records:
         if append(key=key, value=value, timestamp=None, headers=headers) is None:
             batch.close()
             sent.append((count, await producer.send_batch(batch, topic, partition=partition)))
-            batch, count = producer.create_batch(), 0
+            batch, count = BatchBuilder(most_bytes, codec, is_transactional=1), 0
             append = batch.append
             if append(key=key, value=value, timestamp=None, headers=headers) is None:
                 raise KafkaError(f"a record of {len(value or b'')} bytes does not fit into a batch")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,8 +30,9 @@ from aiokafka.errors import (
 from contract.cluster_rules import enlarge
 from contract.errors import text_of
 from contract.topics import QUARANTINE
+from contract.view import Update
 from kafka_io.batches.reader import are_controls_of
-from kafka_io.transactional_producer import send_records
+from kafka_io.transactional_producer import PLAIN, ZSTD, append_batch, send_records
 from stream_app.errors import PartitionRefusal
 from stream_app.partition.pending import QuarantineRecord
 
@@ -51,7 +52,11 @@ _LOST_WRITER = (
     UnknownProducerId,
 )
 
+#: Of a batch, before it is compressed.
 BATCH_BYTES = 1_000_000
+#: A commit of so many rows is compressed. One of fewer gains little, and comes often:
+#: docs/BENCHMARKS.md.
+COMPRESSED_ROWS = 64
 #: A quarantine record can be twice as large as a batch of rows.
 REQUEST_BYTES = 3_000_000
 REQUEST_TIMEOUT_MS = 20_000
@@ -74,10 +79,43 @@ def new_producer(
         transaction_timeout_ms=transaction_timeout_ms,
         acks="all",
         linger_ms=0,
-        max_batch_size=BATCH_BYTES,
         max_request_size=REQUEST_BYTES,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
         retry_backoff_ms=RETRY_BACKOFF_MS,
+    )
+
+
+def codec_of(rows: int) -> int:
+    """Return how the batches of a commit of so many rows are compressed."""
+    return ZSTD if rows >= COMPRESSED_ROWS else PLAIN
+
+
+async def append_rows(
+    producer: AIOKafkaProducer,
+    updates: list[Update],
+    topic: str,
+    partition: int,
+    look: Callable[[], None],
+) -> int:
+    """Append a commit's rows as one batch, as `append_batch` does."""
+    return await append_batch(
+        producer,
+        updates,
+        topic,
+        partition,
+        most_bytes=BATCH_BYTES,
+        codec=codec_of(len(updates)),
+        look=look,
+    )
+
+
+async def send_rows(
+    producer: AIOKafkaProducer, updates: list[Update], topic: str, partition: int
+) -> list[tuple[int, asyncio.Future[Any]]]:
+    """Send a commit's rows in a transaction, as `send_records` does."""
+    codec = codec_of(len(updates))
+    return await send_records(
+        producer, updates, topic, partition, most_bytes=BATCH_BYTES, codec=codec
     )
 
 
@@ -122,7 +160,9 @@ async def send_quarantined(
         async with asyncio.timeout(patience_seconds):
             if partition not in await producer.partitions_for(QUARANTINE.name):
                 raise _refused(partition, "it has no such partition: energy topics grow")
-            sent = await send_records(producer, records, QUARANTINE.name, partition, headers)
+            sent = await send_records(
+                producer, records, QUARANTINE.name, partition, headers, most_bytes=BATCH_BYTES
+            )
             await asyncio.gather(*(future for _, future in sent))
     except TimeoutError as error:
         raise _refused(

@@ -12,33 +12,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from contract.quarantine import VIEW_VERSION_HEADER
 from contract.view import Update, View
 from kafka_io.rights import allowed, commit_as, write
 from kafka_io.transactional_producer import (
-    append_batch,
     begin_transaction,
     drop_producer,
     fence_log,
     identity_of,
     leader_of,
     pass_transaction,
-    send_records,
     shorten_backoff,
 )
 from stream_app import metrics
 from stream_app.changelog.fence import WriterFence, keep_until
 from stream_app.changelog.probe import probe_log
 from stream_app.changelog.sends import (
-    BATCH_BYTES,
     PATIENCE,
+    append_rows,
     are_own_controls,
     new_producer,
     refused_when_too_large,
     send_quarantined,
+    send_rows,
 )
 from stream_app.changelog.single_batches import SingleBatches
 from stream_app.partition.commit_protocol import (
@@ -209,22 +208,17 @@ class TransactionWriter:
                 self.fence.confirmed(self._begun_at)
             case AppendTotals(updates):
                 with refused_when_too_large(self._partition, self._changelog):
-                    last = await append_batch(
-                        producer,
-                        updates,
-                        self._changelog,
-                        self._partition,
-                        most_bytes=BATCH_BYTES,
-                        look=self.fence.check_age,
+                    last = await append_rows(
+                        producer, updates, self._changelog, self._partition, self.fence.check_age
                     )
                 await self._appended(last + 1 - len(updates), len(updates), all_written=False)
                 self._counted_batches.inc()
                 return last
         return None
 
-    async def _send_totals(self, updates: Iterable[Update]) -> int:
+    async def _send_totals(self, updates: list[Update]) -> int:
         last = -1
-        for count, future in await send_records(
+        for count, future in await send_rows(
             self._producer, updates, self._changelog, self._partition
         ):
             metadata = await future
