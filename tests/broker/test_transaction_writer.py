@@ -12,7 +12,10 @@ from aiokafka.errors import ProducerFenced
 from contract.changelog import MARKER_KEY, Marker, encode_marker
 from contract.device_totals import DEVICE_TOTALS, encode_total
 from contract.topics import QUARANTINE
+from kafka_io.batches.reader import read_all
+from kafka_io.transactional_producer import PLAIN, ZSTD
 from stream_app.changelog import fence as fence_module
+from stream_app.changelog.sends import COMPRESSED_ROWS
 from stream_app.changelog.single_batches import SingleBatches
 from stream_app.changelog.writer import TransactionWriter
 from stream_app.errors import PartitionRefusal
@@ -105,6 +108,25 @@ async def test_a_transaction_larger_than_a_batch_has_its_marker_last(
     assert len(records) == 60_001
     assert records[-1].key() == MARKER_KEY
     assert records[-1].offset() == last
+
+
+@pytest.mark.parametrize("single_batches", [True, False], ids=["one batch", "in a transaction"])
+async def test_a_commit_of_many_rows_is_compressed_and_every_reader_inflates_it(
+    topics: Kafka, writer_factory: WriterFactory, single_batches: bool
+) -> None:
+    writer = writer_factory(single_batches=single_batches)
+    await writer.start()
+    small, large = transaction(1, COMPRESSED_ROWS - 2), transaction(2, COMPRESSED_ROWS - 1)
+    for each in (small, large):
+        await writer.write(each)
+    await writer.stop()
+    connection = {"bootstrap_servers": topics.bootstrap_servers}
+    chunks = [chunk async for chunk in read_all(connection, CHANGELOG)]
+    batches = [batch for chunk in chunks for batch in chunk._batches]
+    assert [batch.compression_type for batch in batches] == [PLAIN, ZSTD]
+    written = small.updates + large.updates
+    assert [(r.key, r.value) for chunk in chunks for r in chunk.records] == written
+    assert [(r.key(), r.value()) for r in topics.read(CHANGELOG)] == written
 
 
 @pytest.mark.parametrize("single_batches", [True, False], ids=["by the log", "in a transaction"])
