@@ -100,11 +100,13 @@ def measured(directory: Path, options: argparse.Namespace, quarters: int) -> dic
 
 def hours(options: argparse.Namespace, quarters: int) -> Iterator[tuple[int, list[Row]]]:
     """Yield each hour and its rows, in the order of their keys."""
-    return ((hour, rows) for hour, done, rows in parts(options, quarters) if done == quarters)
+    return parts(options, quarters, from_quarter=quarters)
 
 
-def parts(options: argparse.Namespace, quarters: int) -> Iterator[tuple[int, int, list[Row]]]:
-    """Yield each hour again with each quarter that is done: hour, quarters, rows."""
+def parts(
+    options: argparse.Namespace, quarters: int, from_quarter: int = 1
+) -> Iterator[tuple[int, list[Row]]]:
+    """Yield each hour and its rows again with each quarter that is done."""
     chance = random.Random(1)
     devices = sorted(f"device_{number}" for number in range(options.devices))
     keys = [(device, f"place {number % options.places}") for number, device in enumerate(devices)]
@@ -113,14 +115,14 @@ def parts(options: argparse.Namespace, quarters: int) -> Iterator[tuple[int, int
             (chance.randrange(900), [chance.randrange(MOST_WATT_HOURS) for _ in range(quarters)])
             for _ in devices
         ]
-        for done in range(1, quarters + 1):
+        for done in range(from_quarter, quarters + 1):
             rows = []
             for (device, place), (first, sums) in zip(keys, of_all, strict=True):
                 cells = [Quarter(each, 1) for each in sums[:done]] + [NO_QUARTER] * (4 - done)
                 last = 900 * (done - 1) + chance.randrange(900)
                 value = Hour(min(first, last), last, (cells[0], cells[1], cells[2], cells[3]))
                 rows.append((encode_key(HourKey(device, hour, place)), encode_hour(value)))
-            yield hour, done, rows
+            yield hour, rows
 
 
 def commits(rows: list[Row], most: int) -> Iterator[list[Row]]:
@@ -167,7 +169,7 @@ async def append(servers: str, options: argparse.Namespace, quarters: int) -> No
     producer = new_producer({"bootstrap_servers": servers}, TOPIC, 60_000)
     await producer.start()
     await fence_log(producer, TOPIC, 0)
-    for hour, _, rows in parts(options, quarters):
+    for hour, rows in parts(options, quarters):
         for some in commits(rows, options.rows):
             updates: list[Update] = [*some, (MARKER_KEY, encode_marker(Marker(hour)))]
             await append_rows(producer, updates, TOPIC, 0, lambda: None)
