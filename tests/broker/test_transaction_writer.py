@@ -122,7 +122,7 @@ async def test_a_commit_of_many_rows_is_compressed_and_every_reader_inflates_it(
     await writer.stop()
     connection = {"bootstrap_servers": topics.bootstrap_servers}
     chunks = [chunk async for chunk in read_all(connection, CHANGELOG)]
-    batches = [batch for chunk in chunks for batch in chunk._batches]
+    batches: list[Any] = [batch for chunk in chunks for batch in chunk._batches]
     assert [batch.compression_type for batch in batches] == [PLAIN, ZSTD]
     written = small.updates + large.updates
     assert [(r.key, r.value) for chunk in chunks for r in chunk.records] == written
