@@ -19,8 +19,7 @@ from contract.prefix import prefixed
 from contract.topics import VIEWS
 from contract.view_versions import Views
 from kafka_io.errors import NotReadable
-from kafka_io.polling import is_end, poll
-from kafka_io.quiet import QUIET
+from kafka_io.polling import consumer_of, is_end, poll
 from kafka_io.rights import read, refusal
 
 _FROM_THE_START = {0: OFFSET_BEGINNING}
@@ -44,19 +43,8 @@ def reader(settings: KafkaSettings, where_removed: str = "earliest") -> Iterator
 
     `where_removed`: what it does where its offset is not in the log; `error`: it raises.
     """
-    consumer = Consumer(
-        settings.for_confluent()
-        | {
-            # Never joined: librdkafka wants a name all the same.
-            "group.id": prefixed("energy-reader"),
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": where_removed,
-            "fetch.wait.max.ms": 50,
-        }
-        | QUIET
-    )
+    more = {"enable.partition.eof": True, "auto.offset.reset": where_removed}
+    consumer = consumer_of(settings, prefixed("energy-reader"), more)
     try:
         yield consumer
     finally:

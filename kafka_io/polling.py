@@ -1,4 +1,4 @@
-"""Takes what has come for a consumer that has no group: records, and the ends of partitions.
+"""A consumer that joins no group, and what has come for it: records, and the ends of partitions.
 
 Guarantees: an error that passes by itself (a leader that moves, a connection) is passed over, for
 librdkafka tries again; one that does not is raised, for nothing would ever come.
@@ -7,10 +7,16 @@ librdkafka tries again; one that does not is raised, for nothing would ever come
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
+from contract.kafka import KafkaSettings
+from kafka_io.quiet import QUIET
+
 MOST_RECORDS = 10_000
+#: A broker that is back is found again within a second (librdkafka: ten).
+SOON_BACK = {"reconnect.backoff.max.ms": 1000}
 #: The consumer's rights, its login, or (auto.offset.reset=error) its place in the log are gone.
 _LASTING = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -18,6 +24,25 @@ _LASTING = {
     KafkaError._AUTHENTICATION,
     KafkaError._AUTO_OFFSET_RESET,
 }
+
+
+def consumer_of(settings: KafkaSettings, name: str, more: dict[str, Any]) -> Consumer:
+    """Make a consumer of committed records, unless `more` says otherwise.
+
+    `name` is a group's that is never joined: librdkafka wants one all the same.
+    """
+    return Consumer(
+        settings.for_confluent()
+        | {
+            "group.id": name,
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 50,
+        }
+        | more
+        | QUIET
+    )
 
 
 def poll(

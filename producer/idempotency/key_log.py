@@ -20,7 +20,7 @@ from contract.kafka import KafkaSettings
 from contract.key_notes import PREFIXES, KeyNote
 from contract.prefix import prefixed
 from contract.topics import IMPORTS
-from kafka_io.polling import poll
+from kafka_io.polling import SOON_BACK, consumer_of, poll
 from kafka_io.quiet import QUIET
 from kafka_io.rights import find, named, read
 from producer.client.last_problem import LastProblem
@@ -32,7 +32,6 @@ _CHECK_SECONDS = 3.0
 #: One poll; others may poll in between.
 _POLL_SECONDS = 0.02
 _log = logging.getLogger(__name__)
-_RECONNECT = {"reconnect.backoff.max.ms": 1000}
 
 
 def _group() -> str:
@@ -198,7 +197,7 @@ class KeyLog:
     def _decided_end(self) -> int:
         partition = TopicPartition(IMPORTS.name, IMPORTS_PARTITION)
         admin = AdminClient(
-            self._settings.for_confluent() | _RECONNECT | QUIET | {"error_cb": self.last_problem}
+            self._settings.for_confluent() | SOON_BACK | QUIET | {"error_cb": self.last_problem}
         )
         if IMPORTS.name not in admin.list_topics(timeout=_CHECK_SECONDS).topics:
             raise TopicMissing(IMPORTS.name, self._settings.in_sight)
@@ -210,20 +209,11 @@ class KeyLog:
         return int(asked[partition].result().offset)
 
     def _consumer(self, isolation: str, offset: int) -> Consumer:
-        consumer = Consumer(
-            self._settings.for_confluent()
-            | {
-                # Never joined: librdkafka wants a name all the same.
-                "group.id": _group(),
-                "enable.auto.commit": False,
-                "isolation.level": isolation,
-                "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": 50,
-                #: Two clients that may be idle for days prefetch what others write there.
-                "queued.max.messages.kbytes": 4096,
-            }
-            | _RECONNECT
-            | QUIET
-        )
+        more = {
+            "isolation.level": isolation,
+            # Two clients that may be idle for days prefetch what others write there.
+            "queued.max.messages.kbytes": 4096,
+        }
+        consumer = consumer_of(self._settings, _group(), more | SOON_BACK)
         consumer.assign([TopicPartition(IMPORTS.name, IMPORTS_PARTITION, offset)])
         return consumer

@@ -21,14 +21,11 @@ from contract.import_positions import IMPORTS_PARTITION, Position, decode_positi
 from contract.kafka import KafkaSettings
 from contract.prefix import prefixed
 from contract.topics import IMPORTS
-from kafka_io.polling import poll
+from kafka_io.polling import SOON_BACK, consumer_of, poll
 from kafka_io.quiet import QUIET
 from kafka_io.rights import named, read, refusal
 from producer.client.last_problem import LastProblem
 from producer.errors import BrokerUnreachable, PositionsUnread, TopicMissing
-
-#: A broker that is back is found again within a second (librdkafka: ten).
-_RECONNECT = {"reconnect.backoff.max.ms": 1000}
 
 _POLL_SECONDS = 0.05
 #: Longer than a broker takes to give up the open transaction of another import.
@@ -111,7 +108,7 @@ class PositionLog:
         if self._admin is None:
             admin = AdminClient(
                 self._settings.for_confluent()
-                | _RECONNECT
+                | SOON_BACK
                 | QUIET
                 | {"error_cb": self._last_problem}
             )
@@ -127,19 +124,8 @@ class PositionLog:
 
     def _connected(self) -> Consumer:
         if self._consumer is None:
-            self._consumer = Consumer(
-                self._settings.for_confluent()
-                | {
-                    # Never joined: librdkafka wants a name all the same.
-                    "group.id": prefixed("energy-imports-reader"),
-                    "enable.auto.commit": False,
-                    "isolation.level": "read_committed",
-                    "auto.offset.reset": "earliest",
-                    "fetch.wait.max.ms": 50,
-                }
-                | _RECONNECT
-                | QUIET
-            )
+            name = prefixed("energy-imports-reader")
+            self._consumer = consumer_of(self._settings, name, SOON_BACK)
             place = TopicPartition(IMPORTS.name, IMPORTS_PARTITION, self._next_offset)
             self._consumer.assign([place])
         return self._consumer
