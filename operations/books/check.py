@@ -30,9 +30,9 @@ from contract.views import views_of
 from kafka_io.cluster import Cluster
 from kafka_io.log_reader import reader
 from operations.books.findings import Account, Apart, Books, Imbalance, Miscount
-from operations.books.sums import Sum, side_by_side, sums_of, totals_of
+from operations.books.sums import Sum, sums_of, totals_of
 from operations.changelog.part import ChangelogPart, meet
-from operations.changelog.sorted_rows import SortedRows, sorted_rows
+from operations.changelog.sorted_rows import SortedRows, side_by_side, sorted_rows
 from operations.errors import OperationError
 from operations.progress import OnProgress, no_progress
 from operations.views.birth import verify_births

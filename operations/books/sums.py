@@ -46,18 +46,3 @@ def sums_of(rows: Iterable[Row], locations: set[str]) -> Iterator[tuple[str, Sum
             total += energy
             readings += count
         yield device_id, Sum(total, readings)
-
-
-def side_by_side(
-    totals: Iterator[tuple[str, Sum]], series: Iterator[tuple[str, Sum]]
-) -> Iterator[tuple[str, Sum | None, Sum | None]]:
-    """Yield each device with what either side says; both are in the order of their bytes."""
-    total, summed = next(totals, None), next(series, None)
-    while total is not None or summed is not None:
-        device_id = min(each[0] for each in (total, summed) if each is not None)
-        sides: list[Sum | None] = [None, None]
-        if total is not None and total[0] == device_id:
-            sides[0], total = total[1], next(totals, None)
-        if summed is not None and summed[0] == device_id:
-            sides[1], summed = summed[1], next(series, None)
-        yield device_id, sides[0], sides[1]

@@ -6,15 +6,19 @@ Writes: a directory of its own, which nobody needs once it is closed.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import rocksdict
 
 from contract.view import Row
 
 _BATCH_ROWS = 20_000
+
+Key = TypeVar("Key", bytes, str)
+Value = TypeVar("Value")
 
 
 class SortedRows:
@@ -64,3 +68,19 @@ def sorted_rows(below: Path) -> Iterator[SortedRows]:
             yield rows
         finally:
             rows.close()
+
+
+def side_by_side(
+    one: Iterable[tuple[Key, Value]], other: Iterable[tuple[Key, Value]]
+) -> Iterator[tuple[Key, Value | None, Value | None]]:
+    """Yield each key with what either side has for it, None: nothing; both in order of the keys."""
+    ones, others = iter(one), iter(other)
+    left, right = next(ones, None), next(others, None)
+    while left is not None or right is not None:
+        key = min(row[0] for row in (left, right) if row is not None)
+        first = second = None
+        if left is not None and left[0] == key:
+            first, left = left[1], next(ones, None)
+        if right is not None and right[0] == key:
+            second, right = right[1], next(others, None)
+        yield key, first, second

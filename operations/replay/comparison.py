@@ -11,7 +11,7 @@ from __future__ import annotations
 import decimal
 import hashlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -22,7 +22,7 @@ from contract.view import Row, View
 from kafka_io.cluster import Cluster
 from kafka_io.log_reader import read_to_end, reader
 from operations.changelog.part import ChangelogPart, meet
-from operations.changelog.sorted_rows import SortedRows, sorted_rows
+from operations.changelog.sorted_rows import SortedRows, side_by_side, sorted_rows
 
 #: How long the two are stepped towards common offsets, for all partitions together.
 _MEET_SECONDS = 5.0
@@ -81,7 +81,9 @@ def compare(
                 continue
             cutoff = max(old.marker.cutoff, new.marker.cutoff)
             as_of = [_as_of(view, rows, cutoff) for rows in (old_rows, new_rows)]
-            for key, *values in differing(*as_of):
+            for key, *values in side_by_side(*as_of):
+                if values[0] == values[1]:
+                    continue
                 sides = changed.setdefault(key, ([], []))
                 for side, value in zip(sides, values, strict=True):
                     if value is not None:
@@ -96,26 +98,6 @@ def _as_of(view: View, rows: SortedRows, cutoff: int) -> Iterator[Row]:
     """
     found = rows.items()
     return view.retention.rolled_up(found, cutoff) if view.retention and cutoff else found
-
-
-def differing(
-    old: Iterable[Row], new: Iterable[Row]
-) -> Iterator[tuple[bytes, bytes | None, bytes | None]]:
-    """Yield the keys, and both values, whose values are not the same bytes.
-
-    Shape: both sides are in the order of their keys; None: the side does not have it.
-    """
-    olds, news = iter(old), iter(new)
-    left, right = next(olds, None), next(news, None)
-    while left is not None or right is not None:
-        key = min(row[0] for row in (left, right) if row is not None)
-        before = after = None
-        if left is not None and left[0] == key:
-            before, left = left[1], next(olds, None)
-        if right is not None and right[0] == key:
-            after, right = right[1], next(news, None)
-        if before != after:
-            yield key, before, after
 
 
 def _summed(

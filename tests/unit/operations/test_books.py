@@ -15,8 +15,8 @@ from contract.errors import CorruptRecord
 from contract.hour_rows import HourKey, encode_key
 from contract.view import Row
 from operations.books.findings import Account, Apart, Books, Imbalance, Miscount
-from operations.books.sums import Sum, side_by_side, sums_of, totals_of
-from operations.changelog.sorted_rows import sorted_rows
+from operations.books.sums import Sum, sums_of, totals_of
+from operations.changelog.sorted_rows import side_by_side, sorted_rows
 from tests.series_rows import Hour, Quarter, encode_hour
 
 NONE = Quarter(0, 0)
@@ -57,7 +57,7 @@ def test_devices_are_next_to_each_other_in_both_views_also_where_one_begins_as_a
     assert {pair[1:] for pair in pairs} == {(Sum(1, 1), Sum(4, 4))}
 
 
-def test_a_device_that_one_side_lacks_is_told() -> None:
+def test_a_key_that_one_side_lacks_is_told() -> None:
     one, two = Sum(1, 1), Sum(2, 1)
     left, right = [("a", one), ("c", one)], [("b", two), ("c", two), ("d", two)]
     assert list(side_by_side(iter(left), iter(right))) == [

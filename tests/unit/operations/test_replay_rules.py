@@ -21,9 +21,8 @@ from local_stack.replay_progress import Speed, Watched, line
 from local_stack.replay_workers import Replay, ReplayOptions
 from local_stack.supervisor import Supervisor
 from operations.changelog.part import ChangelogPart, meet
-from operations.changelog.sorted_rows import sorted_rows
+from operations.changelog.sorted_rows import side_by_side, sorted_rows
 from operations.replay import comparison
-from operations.replay.comparison import differing
 from operations.replay.positions import ReplayPartition, status_between
 from operations.replay.promotion import next_version, version_before
 from stream_app.process.rate_limiter import Pace
@@ -174,15 +173,6 @@ def test_versions_that_never_stop_at_one_offset_are_not_compared() -> None:
     assert not meet(FakePart(10, 12, 14), FakePart(11, 13), 0.0)
 
 
-def test_keys_of_either_side_differ() -> None:
-    old = [(b"a", b"1"), (b"b", b"2"), (b"c", b"3")]
-    new = [(b"a", b"1"), (b"b", b"9"), (b"d", b"4")]
-    found = [(b"b", b"2", b"9"), (b"c", b"3", None), (b"d", None, b"4")]
-    assert list(differing(old, new)) == found
-    assert list(differing(new, old)) == [(key, after, before) for key, before, after in found]
-    assert list(differing(old, old)) == []
-
-
 def test_versions_with_different_cutoffs_differ_in_their_sums_alone(tmp_path: Path) -> None:
     hours = dict([hour_row("a", 30, "Hall", 5, 7), hour_row("a", 31, "Hall", 1)])
     new = dict([hour_row("a", 60, "Hall", 2), hour_row("b", 61, "", 3)])
@@ -200,7 +190,7 @@ def test_versions_with_different_cutoffs_differ_in_their_sums_alone(tmp_path: Pa
         off.update(less | new)
         as_of = [list(comparison._as_of(ENERGY_SERIES, rows, 48)) for rows in (kept, added, off)]
     assert as_of[0] == as_of[1] == sorted((before | new).items())
-    found = list(differing(as_of[0], as_of[2]))
+    found = [row for row in side_by_side(as_of[0], as_of[2]) if row[1] != row[2]]
     assert found == [(key, before[key], less[key]) for key in before]
     changed = {key: ([old], [now]) for key, old, now in found if old and now}
     told = comparison._summed(ENERGY_SERIES, changed, [])
