@@ -1,4 +1,4 @@
-"""What must be there before the server serves, each missing part told in one line.
+"""What must be there before the server serves, each missing part named in one line.
 
 Reads Kafka's metadata and `energy_views`, writes nothing. Waits a little for a broker or a view
 that is just being made.
@@ -37,20 +37,20 @@ RIGHTS_SECONDS = 3.0
 log = logging.getLogger(__name__)
 
 
-async def check_ground(settings: ApiSettings) -> None:
+async def check_kafka(settings: ApiSettings) -> None:
     """Return once Kafka is there with all the server reads. Raises: StartRefused."""
     missing: StartRefused | None = StartRefused(f"no Kafka at {settings.bootstrap_servers}")
-    said = _Said()
+    log_line = _LastLine()
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 try:
-                    with said.listening():
+                    with log_line.listening():
                         missing = await _missing(settings)
                 except (KafkaError, OSError) as error:
                     missing = StartRefused(
                         f"no Kafka at {settings.bootstrap_servers} accepts this login: "
-                        f"{said.last or text_of(error)}"
+                        f"{log_line.text or text_of(error)}"
                     )
                 except NotAllowed:
                     raise
@@ -69,14 +69,14 @@ async def check_ground(settings: ApiSettings) -> None:
         raise StartRefused(f"{VIEWS.name}: {error}", exit_code=3) from None
 
 
-class _Said(logging.Handler):
+class _LastLine(logging.Handler):
     """Keeps what aiokafka said last: its exceptions say that it failed, its log says why."""
 
-    last = ""
+    text = ""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep it, as one line."""
-        self.last = " ".join(record.getMessage().split())
+        self.text = " ".join(record.getMessage().split())
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -103,7 +103,7 @@ async def _missing(settings: ApiSettings) -> StartRefused | None:
     cluster = await in_thread(lambda: Cluster(settings, RIGHTS_SECONDS))
     needed = [Right("DESCRIBE", "topic", READINGS.name), read(VIEWS.name)]
     if hidden := await in_thread(lambda: cluster.lacking(needed)):
-        hidden += await in_thread(lambda: cluster.lacking(_of_some_requests()))
+        hidden += await in_thread(lambda: cluster.lacking(_rights_of_some_requests()))
         raise NotAllowed(not_allowed(hidden))
     for topic in (READINGS, QUARANTINE, VIEWS):
         if topic.name not in topics:
@@ -131,7 +131,7 @@ async def _missing(settings: ApiSettings) -> StartRefused | None:
         return StartRefused("; ".join(refusing), exit_code=3)
     for finding in findings:
         log.warning("%s", finding.line)
-    unused = await in_thread(lambda: cluster.lacking(_of_some_requests()))
+    unused = await in_thread(lambda: cluster.lacking(_rights_of_some_requests()))
     if unused:
         log.warning("%s: requests that need this right are refused", not_allowed(unused))
     return None
@@ -153,7 +153,7 @@ def _judge(cluster: Cluster, changelogs: list[str]) -> list[Finding]:
     return [finding for name in changelogs for finding in judge_compaction(configs, name)]
 
 
-def _of_some_requests() -> list[Right]:
+def _rights_of_some_requests() -> list[Right]:
     """Return what an API that only serves totals can do without."""
     return [write(READINGS.name)] + [
         right for topic in (QUARANTINE, IMPORTS) for right in (read(topic.name), write(topic.name))

@@ -16,7 +16,7 @@ from typing import Any
 import uvloop
 
 from api.logging_setup import set_up_logging
-from api.preflight import check_ground
+from api.preflight import check_kafka
 from api.preparation import exit_code_of, prepared
 from api.processes.part import AT_ONCE, Part, end_with_parent, part_of
 from api.settings import ApiSettings
@@ -51,7 +51,7 @@ async def _follow(settings: ApiSettings, listener: socket.socket, *, is_again: b
     loop.add_signal_handler(signal.SIGINT, end, INTERRUPTED)
     if not is_again:
         # Later, what is missing is waited for, as a server that runs does.
-        checking = asyncio.create_task(check_ground(settings))
+        checking = asyncio.create_task(check_kafka(settings))
         first: list[asyncio.Future[Any]] = [checking, ended]
         await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         if ended.done():

@@ -36,14 +36,14 @@ def run(part: Part) -> int:
     numbers = metrics_directory(directory)
     share_numbers(numbers, part.name)
     feed = feed_address(directory)
-    fed = FedView(feed, Copies.of_another(directory, settings.view_max_bytes))
+    fed = FedView(feed, Copies(directory, settings.view_max_bytes, of_another=True))
     app = create_app(settings, fed, metrics=Metrics(numbers, part.name))
 
-    async def until_told() -> None:
+    async def until_followed() -> None:
         await first_picture(feed)
         log.info("serving on http://%s:%d", settings.host, settings.port)
 
-    return serve(app, join(settings), until_told())
+    return serve(app, join(settings), until_followed())
 
 
 if __name__ == "__main__":

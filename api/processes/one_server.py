@@ -53,14 +53,14 @@ def run(settings: ApiSettings, environ: Mapping[str, str], *, debug: bool = Fals
 
         metrics = Metrics()
         restarted = restarts(FOLLOWER, registry=metrics.registry)
-        fed = FedView(feed, Copies.of_another(settings.view_dir, settings.view_max_bytes))
+        fed = FedView(feed, Copies(settings.view_dir, settings.view_max_bytes, of_another=True))
 
-        async def until_told() -> None:
+        async def until_followed() -> None:
             await first_picture(feed)
             log.info("serving on http://%s:%d", settings.host, settings.port)
 
         app = create_app(settings, fed, metrics=metrics)
-        return serve(app, listener, until_told(), _keep(follower))
+        return serve(app, listener, until_followed(), _keep(follower))
 
 
 def _follow(part: Part) -> int:

@@ -12,12 +12,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 from api.errors import Unavailable
 from api.view.followed_view import ViewState
 from api.view.series import Filter, Series, Sum
 from api.view.series_view import SeriesView
+from api.view.serving import Serving
 from api.view.stored_total import parts_of
 from api.view.totals import Totals
 from api.view.totals_view import TotalsView
@@ -33,19 +33,10 @@ COMPARE_SECONDS = 60.0
 COST_FACTOR = 100.0
 
 
-class Served(Protocol):
-    """What of the views served is compared."""
-
-    @property
-    def view(self) -> TotalsView | None: ...  # noqa: D102
-    @property
-    def series_view(self) -> SeriesView | None: ...  # noqa: D102
-
-
 class Books:
     """The last comparison of the sums, and of what the markers count."""
 
-    def __init__(self, live: Served, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, live: Serving, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Store the arguments; `run` compares."""
         self._live = live
         self._clock = clock

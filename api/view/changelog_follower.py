@@ -62,18 +62,20 @@ class Follower(Generic[Followed]):
         connection: Mapping[str, Any],
         version: ViewVersion,
         *,
+        on_change: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         births: ReadBirths = read_births,
         configs: ReadConfigs = ask_kafka,
     ) -> None:
         """Store the arguments; `run` reads.
 
-        `new_view(view_version, partitions)` makes an empty one.
+        `new_view(view_version, partitions)` makes an empty one, whose changes `on_change` is told.
         """
         self._read_births = births
         #: Whether what the view keeps over a restart is not to be trusted.
         self._must_forget = False
         self._new_view = new_view
+        self._on_change = on_change
         self._connection = connection
         self._version = version
         self._clock = clock
@@ -85,7 +87,9 @@ class Follower(Generic[Followed]):
         self._require_lag = partial(require_compaction_lag, connection, self._topic, configs)
 
     def _empty(self) -> Followed:
-        return self._new_view(self._version.view_version, self._version.partitions)
+        view = self._new_view(self._version.view_version, self._version.partitions)
+        view.on_change = self._on_change
+        return view
 
     async def run(self) -> None:
         """Load the view and follow it until cancelled; failures are logged and retried."""

@@ -27,7 +27,7 @@ AView = TypeVar("AView", bound=CopiedView[Any])
 
 
 class FedVersion(VersionViews):
-    """The totals and the series of a version, as they are told."""
+    """The totals and the series of a version, as they are fed."""
 
     _totals: _Fed[TotalsView]
     _series: _Fed[SeriesView] | None
@@ -43,18 +43,18 @@ class FedVersion(VersionViews):
         if series is not None:
             self._series = _Fed(partial(SeriesView, *numbers, copy=series), series)
 
-    async def take(self, told: VersionPicture, keys: list[bytes]) -> None:
+    async def take(self, picture: VersionPicture, keys: list[bytes]) -> None:
         """Take in how the views stand, and the keys of the totals that have changed."""
-        await self._totals.prepare(told.totals)
-        if self._series is not None and told.series is not None:
-            await self._series.prepare(told.series)
-            self._series.take(told.series)
+        await self._totals.prepare(picture.totals)
+        if self._series is not None and picture.series is not None:
+            await self._series.prepare(picture.series)
+            self._series.take(picture.series)
         if self.totals.changed is not None and keys:
             self.totals.changed.note(keys)
-        self._totals.take(told.totals)
+        self._totals.take(picture.totals)
 
     def lose(self, why: str) -> None:
-        """Serve nothing: nobody tells how they stand."""
+        """Serve nothing: nobody says how they stand."""
         self.totals.become(ViewState.CATCHING_UP, why)
         if self.series is not None:
             self.series.become(ViewState.CATCHING_UP, why)
@@ -70,10 +70,10 @@ class _Fed(Generic[AView]):
         self._problem: str | None = None
         self.view: AView = new_view()
 
-    async def prepare(self, told: ViewPicture) -> None:
+    async def prepare(self, new: ViewPicture) -> None:
         """Open the copy, if it is whole now; what goes wrong is the view's problem."""
-        is_new = self._life not in (None, told.life)
-        if told.state is ViewState.RUNNING and (is_new or self.view.state is not ViewState.RUNNING):
+        is_new = self._life not in (None, new.life)
+        if new.state is ViewState.RUNNING and (is_new or self.view.state is not ViewState.RUNNING):
             self._problem = None
             try:
                 await in_thread(self._copy.open_what_is_there)
@@ -81,26 +81,26 @@ class _Fed(Generic[AView]):
                 self._problem = str(error)
                 log.warning("%s", error)
 
-    def take(self, told: ViewPicture) -> None:
+    def take(self, new: ViewPicture) -> None:
         """Take in how it stands; nothing awaits."""
-        if self._life not in (None, told.life):
+        if self._life not in (None, new.life):
             self.view.retire()
             self.view = self._new_view()
-        view, self._life = self.view, told.life
-        if len(told.partitions) > len(view.partitions):
-            view.extend(len(told.partitions))
-        view.transactions, view.rows_written = told.transactions, told.rows_written
-        state, problem = told.state, told.problem
+        view, self._life = self.view, new.life
+        if len(new.partitions) > len(view.partitions):
+            view.extend(len(new.partitions))
+        view.transactions, view.rows_written = new.transactions, new.rows_written
+        state, problem = new.state, new.problem
         if state is ViewState.RUNNING and self._problem is not None:
             state, problem = ViewState.CATCHING_UP, self._problem
         if state is not ViewState.RUNNING and (view.state, view.problem) != (state, problem):
             view.become(state, problem)
-        for partition, said in zip(view.partitions, told.partitions, strict=True):
-            partition.birth = said.birth
-            if said.marker != partition.marker:
-                partition.pass_marker(said.marker)
-            # As all processes tell them, not since this one has looked.
-            partition.ages = None if said.ages is None else Ages.of(*said.ages)
+        for partition, shown in zip(view.partitions, new.partitions, strict=True):
+            partition.birth = shown.birth
+            if shown.marker != partition.marker:
+                partition.pass_marker(shown.marker)
+            # As all processes count them, not since this one has looked.
+            partition.ages = None if shown.ages is None else Ages.of(*shown.ages)
         # Last: whoever is shown it is shown its offsets.
         if state is ViewState.RUNNING is not view.state:
             view.become(state)

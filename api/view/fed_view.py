@@ -1,4 +1,4 @@
-"""The views that another process follows: their copies are read here, how they stand is told.
+"""The views that another process follows: their copies are read here, how they stand is fed to us.
 
 Without the feed nobody knows whether a copy is whole, so nothing is served until it is back. What
 readers were shown binds over that: they are never shown less afterwards.
@@ -27,7 +27,7 @@ RETRY_SECONDS = 0.1
 
 
 class FedView(Serving):
-    """Serves what a follower in another process tells of."""
+    """Serves what a follower in another process feeds."""
 
     def __init__(self, address: Path, copies: Copies) -> None:
         """Store the arguments; `run` listens to the feed at that address."""
@@ -59,17 +59,17 @@ class FedView(Serving):
     async def _take(self, picture: Picture) -> None:
         self.problem = picture.problem
         self.books.take(picture.books)
-        told = picture.served
-        if told is None:
+        served = picture.served
+        if served is None:
             return
         fed = self._fed
-        if fed is None or fed.version.view_version != told.version.view_version:
-            self._fed = fed = FedVersion(told.version, *self._copies_of(told.version))
+        if fed is None or fed.version.view_version != served.version.view_version:
+            self._fed = fed = FedVersion(served.version, *self._copies_of(served.version))
             self.serve(fed)
-        await fed.take(told, picture.keys)
+        await fed.take(served, picture.keys)
 
     def _lose(self, why: str) -> None:
-        """Serve nothing until somebody tells how the views stand now."""
+        """Serve nothing until somebody says how the views stand now."""
         if self._fed is not None:
             log.warning("%s; nothing is read meanwhile", why)
         self._fed = None
@@ -110,10 +110,10 @@ class FedBooks:
         self.balance: bool | None = None
         self._compared_at = 0.0
 
-    def take(self, told: BooksPicture) -> None:
-        """Take in what the follower tells."""
-        self.balance = told.balance
-        self._compared_at = time.monotonic() - told.compared_seconds_ago
+    def take(self, picture: BooksPicture) -> None:
+        """Take in what the follower has found."""
+        self.balance = picture.balance
+        self._compared_at = time.monotonic() - picture.compared_seconds_ago
 
     def compared_seconds_ago(self) -> float:
         """Return the age of the last comparison of sums."""

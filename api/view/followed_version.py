@@ -6,18 +6,16 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from api.view.changelog_follower import Follower
 from api.view.copy.copies import Copies
 from api.view.copy.kept_copy import KeptCopy
-from api.view.followed_view import FollowedView, ViewUnusable
+from api.view.followed_view import ViewUnusable
 from api.view.series_view import SeriesView
 from api.view.totals_view import TotalsView
 from api.view.version_views import VersionViews
 from contract.view_versions import ViewVersion
-
-AView = TypeVar("AView", bound=FollowedView)
 
 
 class FollowedVersion(VersionViews):
@@ -44,12 +42,12 @@ class FollowedVersion(VersionViews):
         super().__init__(version)
         totals, series = copies.totals_of(version), copies.series_of(version)
         self._copies: list[KeptCopy[Any]] = [totals, *filter(None, [series])]
-        new_totals = _told(partial(TotalsView, copy=totals), on_change)
-        self._totals = Follower(new_totals, connection, version)
+        new_totals = partial(TotalsView, copy=totals)
+        self._totals = Follower(new_totals, connection, version, on_change=on_change)
         self._series = None
         if series is not None:
-            new_series = _told(partial(SeriesView, copy=series), on_change)
-            self._series = Follower(new_series, connection, version)
+            new_series = partial(SeriesView, copy=series)
+            self._series = Follower(new_series, connection, version, on_change=on_change)
         followers: list[Follower[Any]] = [self._totals, *filter(None, [self._series])]
         self._tasks = [asyncio.create_task(each.run()) for each in followers]
 
@@ -66,16 +64,3 @@ class FollowedVersion(VersionViews):
             # What is wrong with it, its next write says.
             with suppress(ViewUnusable):
                 await copy.forget_dead_readers()
-
-
-def _told(
-    new_view: Callable[[int, int], AView], on_change: Callable[[], None]
-) -> Callable[[int, int], AView]:
-    """Make views that tell of their changes."""
-
-    def new(view_version: int, partitions: int) -> AView:
-        view = new_view(view_version, partitions)
-        view.on_change = on_change
-        return view
-
-    return new

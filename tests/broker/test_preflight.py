@@ -6,7 +6,7 @@ import pytest
 
 from api import preflight
 from api.errors import StartRefused
-from api.preflight import check_ground
+from api.preflight import check_kafka
 from api.settings import ApiSettings
 from contract.device_totals import DEVICE_TOTALS
 from contract.topics import READINGS
@@ -60,12 +60,12 @@ def test_a_changelog_that_is_compacted_under_its_readers_is_refused_and_in_the_s
     api = ApiSettings.model_validate({"KAFKA_BOOTSTRAP_SERVERS": own_kafka.bootstrap_servers})
     monkeypatch.setattr(preflight, "PATIENCE_SECONDS", 3.0)
     with pytest.raises(StartRefused, match=f"^{words}.*{cure}$") as not_served:
-        asyncio.run(check_ground(api))
+        asyncio.run(check_kafka(api))
     monkeypatch.undo()
     assert not_served.value.exit_code == 3
     own_kafka.alter(topic, "min.compaction.lag.ms", "300000")
     assert asyncio.run(examine(worker, Cluster(worker))).warnings == ()
-    asyncio.run(check_ground(api))
+    asyncio.run(check_kafka(api))
 
 
 def test_readings_that_are_deleted_by_age_are_a_warning(

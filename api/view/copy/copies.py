@@ -7,9 +7,10 @@ import shutil
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from api.view.copy.kept_copy import Copy, KeptCopy
+from api.view.copy.kept_copy import KeptCopy
+from api.view.copy.reader_copy import ReaderCopy
 from api.view.copy.shared_copy import SharedCopy
 from api.view.series import Series
 from api.view.series_copy.copy import SeriesCopy
@@ -29,59 +30,36 @@ _is_of_version = re.compile(
 ).fullmatch
 
 
-class OpenCopy(Protocol):
-    """Opens a copy, which is made where there is none or another one."""
-
-    def __call__(self, directory: Path, identity: str, *, map_bytes: int) -> Copy[Any]: ...  # noqa: D102
-
-
 class Copies:
     """The copies in one directory, which this process alone writes, or another one does."""
 
-    def __init__(
-        self,
-        directory: Path,
-        max_bytes: int,
-        *,
-        open_totals: OpenCopy = TotalsCopy.open,
-        open_series: OpenCopy = SeriesCopy.open,
-        kept: type[KeptCopy[Any]] = KeptCopy,
-    ) -> None:
-        """Store the arguments; `max_bytes` bounds each copy."""
+    def __init__(self, directory: Path, max_bytes: int, *, of_another: bool = False) -> None:
+        """Store the arguments; `max_bytes` bounds each copy, `of_another` process's are read."""
         self.directory = directory
         self._max_bytes = max_bytes
-        self._open_totals, self._open_series = open_totals, open_series
-        self._kept_as = kept
-
-    @classmethod
-    def of_another(cls, directory: Path, max_bytes: int) -> Copies:
-        """Return those that another process writes."""
-        return cls(
-            directory,
-            max_bytes,
-            open_totals=TotalsCopy.open_to_read,
-            open_series=SeriesCopy.open_to_read,
-            kept=SharedCopy,
-        )
+        self._of_another = of_another
 
     def totals_of(self, version: ViewVersion) -> KeptCopy[Totals]:
         """Return the copy of a version's totals, not opened yet."""
-        return self._kept("the totals are", DEVICE_TOTALS, version, self._open_totals)
+        return self._kept("the totals are", DEVICE_TOTALS, version, TotalsCopy)
 
     def series_of(self, version: ViewVersion) -> KeptCopy[Series] | None:
         """Return the copy of a version's series, not opened yet; None where it has none."""
         if ENERGY_SERIES not in views_of(version.rules_id):
             return None
-        return self._kept("the series is", ENERGY_SERIES, version, self._open_series)
+        return self._kept("the series is", ENERGY_SERIES, version, SeriesCopy)
 
     def _kept(
-        self, what: str, view: View, version: ViewVersion, open_copy: OpenCopy
+        self, what: str, view: View, version: ViewVersion, kind: type[ReaderCopy[Any]]
     ) -> KeptCopy[Any]:
         name = view.changelog(version.view_version).name
         directory = self.directory / name
         identity = f"{name} of rules {version.rules_id}"
-        return self._kept_as(
-            what, directory, partial(open_copy, directory, identity, map_bytes=self._max_bytes)
+        kept_as, opened = (
+            (SharedCopy, kind.open_to_read) if self._of_another else (KeptCopy, kind.open)
+        )
+        return kept_as(
+            what, directory, partial(opened, directory, identity, map_bytes=self._max_bytes)
         )
 
     async def keep_only(self, view_versions: Collection[int]) -> None:

@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from api.errors import ViewNotRunning
 from api.view.copy.commit import Commit
 from api.view.copy.errors import CopyDamaged, CopyError
+from api.view.copy.reader_copy import ReaderCopy
 from api.view.followed_view import ViewUnusable
 from api.view.reserved_keys import reserved_keys
 from contract.changelog import Marker
@@ -28,23 +29,6 @@ SLICE_KEYS = 5_000
 
 Result = TypeVar("Result")
 Shown = TypeVar("Shown")
-Shown_co = TypeVar("Shown_co", covariant=True)
-
-
-class Copy(Protocol[Shown_co]):
-    """What is used of a ReaderCopy."""
-
-    def positions(self) -> dict[int, int]: ...  # noqa: D102
-    def markers(self) -> dict[int, Marker]: ...  # noqa: D102
-    def births(self) -> dict[int, bytes]: ...  # noqa: D102
-    def set_birth(self, partition: int, record: bytes) -> None: ...  # noqa: D102
-    def extend(self, partitions: int) -> None: ...  # noqa: D102
-    def set_whole(self, is_whole: bool) -> None: ...  # noqa: D102
-    def forget_dead_readers(self) -> None: ...  # noqa: D102
-    def write(self, commits: Sequence[Commit]) -> None: ...  # noqa: D102
-    def snapshot(self, check: Callable[[], None], /) -> AbstractContextManager[Shown_co]: ...  # noqa: D102
-    def reset(self) -> None: ...  # noqa: D102
-    def close(self) -> None: ...  # noqa: D102
 
 
 class Stored(NamedTuple):
@@ -58,12 +42,14 @@ class Stored(NamedTuple):
 class KeptCopy(Generic[Shown]):
     """The copy of one version in one directory; opened when it is first needed."""
 
-    def __init__(self, what: str, directory: Path, open_copy: Callable[[], Copy[Shown]]) -> None:
+    def __init__(
+        self, what: str, directory: Path, open_copy: Callable[[], ReaderCopy[Shown]]
+    ) -> None:
         """Store the arguments; `what` it is a copy of, for errors."""
         self.what = what
         self.directory = directory
         self._open_copy = open_copy
-        self._copy: Copy[Shown] | None = None
+        self._copy: ReaderCopy[Shown] | None = None
         self._is_closed = False
         self._one_call = threading.Lock()
         #: Its time of change is up to when the changelog was read.
@@ -92,7 +78,7 @@ class KeptCopy(Generic[Shown]):
     async def stored(self, partitions: int) -> Stored:
         """Return what the copy holds, opening it where it is not. Raises: ViewUnusable."""
 
-        def stored(copy: Copy[Any]) -> Stored:
+        def stored(copy: ReaderCopy[Any]) -> Stored:
             copy.extend(partitions)
             return Stored(copy.positions(), copy.markers(), copy.births())
 
@@ -107,7 +93,7 @@ class KeptCopy(Generic[Shown]):
         `show`. Raises: CorruptRecord, ViewUnusable.
         """
 
-        def write(copy: Copy[Any]) -> None:
+        def write(copy: ReaderCopy[Any]) -> None:
             if not is_whole:
                 self._set_whole(copy, False)
             for partition, birth in births.items():
@@ -127,7 +113,7 @@ class KeptCopy(Generic[Shown]):
         if copy is not None:
             await self._alone(lambda copy: copy.forget_dead_readers())
 
-    def _set_whole(self, copy: Copy[Any], is_whole: bool) -> None:
+    def _set_whole(self, copy: ReaderCopy[Any], is_whole: bool) -> None:
         if self._is_whole is not is_whole:
             copy.set_whole(is_whole)
             self._is_whole = is_whole
@@ -135,7 +121,7 @@ class KeptCopy(Generic[Shown]):
     async def reset(self) -> None:
         """Forget all, to read the changelog from its start. Raises: ViewUnusable."""
 
-        def reset(copy: Copy[Any]) -> None:
+        def reset(copy: ReaderCopy[Any]) -> None:
             copy.reset()
             self._is_whole = None
             self._note.touch(mode=0o600)
@@ -167,7 +153,7 @@ class KeptCopy(Generic[Shown]):
 
         await in_thread(close)
 
-    async def _alone(self, call: Callable[[Copy[Shown]], Result]) -> Result:
+    async def _alone(self, call: Callable[[ReaderCopy[Shown]], Result]) -> Result:
         def run() -> Result:
             with self._one_call:
                 return call(self._opened())
@@ -181,7 +167,7 @@ class KeptCopy(Generic[Shown]):
         except (CopyError, OSError) as error:
             raise ViewUnusable(str(error)) from error
 
-    def _opened(self) -> Copy[Shown]:
+    def _opened(self) -> ReaderCopy[Shown]:
         if self._is_closed:
             raise CopyError("the copy is closed")
         if self._copy is None:

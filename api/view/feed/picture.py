@@ -1,4 +1,4 @@
-"""What the follower tells of its views: all of it each time, so nobody can miss a part.
+"""How the follower's views stand: all of it each time, so nobody can miss a part.
 
 A few hundred bytes for each view, and the keys that changed. A frame is a length of four bytes,
 big-endian, and so many bytes of MessagePack.
@@ -6,11 +6,12 @@ big-endian, and so many bytes of MessagePack.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from typing import Any
 
 import msgspec
 
-from api.view.followed_view import FollowedView, ViewState
+from api.view.copied_view import CopiedView
+from api.view.followed_view import ViewState
 from api.view.partition_view import PartitionView
 from api.view.version_views import VersionViews
 from contract.changelog import Birth, Marker
@@ -62,7 +63,7 @@ class BooksPicture(msgspec.Struct, array_like=True, gc=False, frozen=True):
 
 
 class Picture(msgspec.Struct, array_like=True, gc=False, frozen=True):
-    """All that a reading process is told.
+    """All that a reading process learns.
 
     `keys` are those of rows of the totals that have changed since the picture before; some may
     have changed in an earlier one.
@@ -79,18 +80,18 @@ _decode = msgspec.msgpack.Decoder(Picture).decode
 
 
 def frame_of(picture: Picture) -> bytes:
-    """Return the frame that says it."""
-    said = _encode(picture)
-    return len(said).to_bytes(LENGTH_BYTES, "big") + said
+    """Return the frame of a picture."""
+    content = _encode(picture)
+    return len(content).to_bytes(LENGTH_BYTES, "big") + content
 
 
-def picture_in(said: bytes) -> Picture:
-    """Read what a frame says. Raises: msgspec.DecodeError, of another build."""
-    return _decode(said)
+def picture_in(content: bytes) -> Picture:
+    """Read the content of a frame. Raises: msgspec.DecodeError, of another build."""
+    return _decode(content)
 
 
 def length_in(head: bytes) -> int:
-    """Return how many bytes a frame says it has. Raises: ValueError: it is none."""
+    """Return how long the content of a frame is. Raises: ValueError: it is none."""
     length = int.from_bytes(head, "big")
     if not 0 < length <= MOST_BYTES:
         raise ValueError(f"a frame of {length} bytes")
@@ -102,11 +103,11 @@ class Lives:
 
     def __init__(self) -> None:
         """Begin at one."""
-        self._seen: dict[str, FollowedView] = {}
+        self._seen: dict[str, CopiedView[Any]] = {}
         self._numbers: dict[str, int] = {}
         self._last = 0
 
-    def of(self, view: FollowedView) -> int:
+    def of(self, view: CopiedView[Any]) -> int:
         """Return the number of a view."""
         name = f"{view.view_version}/{view.kind.name}"
         if self._seen.get(name) is not view:
@@ -125,23 +126,18 @@ def version_picture(views: VersionViews, lives: Lives) -> VersionPicture:
     )
 
 
-def _view_picture(view: FollowedView, lives: Lives) -> ViewPicture:
+def _view_picture(view: CopiedView[Any], lives: Lives) -> ViewPicture:
     return ViewPicture(
         lives.of(view),
         view.state,
         view.problem,
         view.transactions,
-        getattr(view, "rows_written", 0),
+        view.rows_written,
         [_partition_picture(each) for each in view.partitions],
     )
 
 
 def _partition_picture(partition: PartitionView) -> PartitionPicture:
     ages = partition.ages
-    told = None if ages is None else (ages.counts(), ages.sum_seconds)
-    return PartitionPicture(partition.marker, partition.birth, told)
-
-
-def all_keys(taken: Collection[Collection[bytes]]) -> list[bytes]:
-    """Return the keys that changed, as a picture has them."""
-    return [key for keys in taken for key in keys]
+    counted = None if ages is None else (ages.counts(), ages.sum_seconds)
+    return PartitionPicture(partition.marker, partition.birth, counted)

@@ -12,14 +12,14 @@ import msgspec
 
 from api.view.feed.picture import LENGTH_BYTES, Picture, length_in, picture_in
 
-#: The follower tells each second; after so long it hangs, or is stopped.
+#: The follower sends each second; after so long it hangs, or is stopped.
 SILENT_SECONDS = 10.0
 #: What an address of a Unix socket may have everywhere.
 _ADDRESS_BYTES = 100
 
 
 class FeedLost(Exception):
-    """Nobody tells how the views stand; the text says why."""
+    """Nobody sends how the views stand; the text says why."""
 
 
 async def pictures(address: Path) -> AsyncIterator[Picture]:
@@ -31,8 +31,8 @@ async def pictures(address: Path) -> AsyncIterator[Picture]:
             while True:
                 async with asyncio.timeout(SILENT_SECONDS):
                     length = length_in(await reader.readexactly(LENGTH_BYTES))
-                    said = await reader.readexactly(length)
-                yield picture_in(said)
+                    content = await reader.readexactly(length)
+                yield picture_in(content)
         finally:
             writer.transport.abort()
     except TimeoutError:
@@ -44,7 +44,7 @@ async def pictures(address: Path) -> AsyncIterator[Picture]:
 
 
 async def first_picture(address: Path) -> None:
-    """Return once the follower tells anything, however long that takes."""
+    """Return once the follower sends anything, however long that takes."""
     while True:
         try:
             async for _ in pictures(address):

@@ -1,6 +1,6 @@
-"""Tells reading processes how the views stand: after each change, and once a second.
+"""Sends reading processes how the views stand: after each change, and once a second.
 
-A reader that does not take what it is told is cut off: it comes again for the whole picture.
+A reader that does not take what it is sent is cut off: it comes again for the whole picture.
 """
 
 from __future__ import annotations
@@ -11,14 +11,7 @@ from collections.abc import Callable
 from typing import cast
 
 from api.view.changed_keys import ChangedKeys
-from api.view.feed.picture import (
-    BooksPicture,
-    Lives,
-    Picture,
-    all_keys,
-    frame_of,
-    version_picture,
-)
+from api.view.feed.picture import BooksPicture, Lives, Picture, frame_of, version_picture
 from api.view.followed_view import ViewState
 from api.view.serving import Serving
 from api.view.totals_view import TotalsView
@@ -41,26 +34,26 @@ class FeedSender:
         self._is_due = False
 
     def changed(self) -> None:
-        """Have all told, once whatever runs now has made its change whole."""
+        """Send it to all, once whatever runs now has made its change whole."""
         if not self._is_due:
             self._is_due = True
-            asyncio.get_running_loop().call_soon(self._tell)
+            asyncio.get_running_loop().call_soon(self._send)
 
     async def run(self, listener: socket.socket) -> None:
-        """Take readers in, and tell them, until cancelled."""
+        """Take readers in, and send to them, until cancelled."""
         server = await asyncio.get_running_loop().create_unix_server(
             lambda: _Reader(self), sock=listener
         )
         try:
             while True:
                 await asyncio.sleep(BEAT_SECONDS)
-                self._tell()
+                self._send()
         finally:
             server.close()
             for reader in [*self._readers]:
                 reader.transport.abort()
 
-    def _tell(self) -> None:
+    def _send(self) -> None:
         self._is_due = False
         if not self._readers:
             # A reader that connects starts over anyway.
@@ -94,7 +87,7 @@ class FeedSender:
             # Readers start over with another view, so nothing before now matters.
             self._note_no_more()
             self._noted, view.changed = view, ChangedKeys()
-        return all_keys(view.changed.take())
+        return [key for keys in view.changed.take() for key in keys]
 
     def _note_no_more(self) -> None:
         if self._noted is not None:
@@ -102,9 +95,9 @@ class FeedSender:
             self._noted = None
 
     def came(self, reader: _Reader) -> None:
-        """Take a reader in: it is told at once."""
+        """Take a reader in, and send at once."""
         self._readers.add(reader)
-        self._tell()
+        self._send()
 
     def went(self, reader: _Reader) -> None:
         """Forget a reader."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from api.view.series import DeviceSeries, DeviceSum, Filter, Group, Period, PlaceSum
-from api.view.series_copy.buckets import plan
+from api.view.series_copy.buckets import PlannedDay, plan
 from api.view.series_copy.day_header import QUARTERS
 from api.view.series_copy.day_sums import mask_of
 from api.view.series_copy.device_sums import devices_in, devices_of_all_time
@@ -19,6 +19,8 @@ from api.view.series_copy.rows import Rows
 
 _SECONDS_OF_A_QUARTER = 900
 _ALL = Filter()
+
+_Sum = TypeVar("_Sum", DeviceSum, PlaceSum)
 
 
 class SeriesSnapshot:
@@ -96,27 +98,29 @@ class SeriesSnapshot:
         """Return the sums of devices in a period, by device_id; None: of all time."""
         if period is None:
             return devices_of_all_time(self._rows, only)
-        asked = Period(*period)
-
-        def compute() -> list[DeviceSum]:
-            return devices_in(self._rows, plan(self._days(*asked), asked), only)
-
-        if only != _ALL:
-            return compute()
-        return self._kept.get("devices", asked, self._transaction, compute)
+        return self._sums("devices", devices_in, period, only)
 
     def by_location(self, period: Period | None, only: Filter) -> list[PlaceSum]:
         """Return the sums of locations in a period, by location; None: of all time."""
         if period is None:
             return places_of_all_time(self._rows, only)
-        asked = Period(*period)
+        return self._sums("places", places_in, period, only)
 
-        def compute() -> list[PlaceSum]:
-            return places_in(self._rows, plan(self._days(*asked), asked), only)
+    def _sums(
+        self,
+        kind: str,
+        add: Callable[[Rows, Sequence[PlannedDay], Filter], list[_Sum]],
+        period: Period,
+        only: Filter,
+    ) -> list[_Sum]:
+        """Return the sums of a period, of devices or locations; those of all are kept."""
+
+        def compute() -> list[_Sum]:
+            return add(self._rows, plan(self._days(*period), period), only)
 
         if only != _ALL:
             return compute()
-        return self._kept.get("places", asked, self._transaction, compute)
+        return self._kept.get(kind, Period(*period), self._transaction, compute)
 
     def device(self, device_id: str, only: Filter) -> DeviceSeries | None:
         """Return what is known about a device; None where it has no reading."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -27,7 +27,7 @@ class Setting:
         self.now = 0.0
         self.view: TotalsView = FedView(1, 2)
         self.series_view = SeriesView(1, 2, copy_in(directory, ViewVersion(1, "live", 2, "2")))
-        self.books = Books(self, clock=lambda: self.now)
+        self.books = Books(cast(Any, self), clock=lambda: self.now)
         self._starts = {"totals": 0, "series": 0}
 
     async def totals(self, totals: dict[str, tuple[int, int]], offset: int, **kinds: Any) -> None:

@@ -33,6 +33,7 @@ class FakeFollower:
         new_view: Callable[[int, int], TotalsView | SeriesView],
         connection: object,
         version: ViewVersion,
+        **_: object,
     ) -> None:
         self.new_view = new_view
         self.view = new_view(version.view_version, 1)

@@ -311,7 +311,7 @@ from pathlib import Path
 from api.errors import Unavailable
 from api.view.copy.copies import Copies
 from contract.view_versions import ViewVersion
-copy = Copies.of_another(Path(sys.argv[1]), int(sys.argv[2])).totals_of(
+copy = Copies(Path(sys.argv[1]), int(sys.argv[2]), of_another=True).totals_of(
     ViewVersion(1, "live", 1, sys.argv[3])
 )
 copy.open_what_is_there()
