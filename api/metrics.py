@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -84,6 +84,7 @@ class Metrics:
             ("outcome",),
             registry=self.registry,
         )
+        self._fates = [self.rows.labels(fate) for fate in ("successful", "quarantined", "unknown")]
         self.producers_replaced = Counter(
             "api_producers_replaced",
             "Times Kafka did not acknowledge in time: all rows under way were given up, and the"
@@ -141,6 +142,11 @@ class Metrics:
         """Make a gauge that is the sum over all processes."""
         return Gauge(name, text, labels, registry=self.registry, multiprocess_mode="livesum")
 
+    def count_rows(self, successful: int, quarantined: int, unknown: int) -> None:
+        """Count the rows of a body or file by what became of them."""
+        for counter, count in zip(self._fates, (successful, quarantined, unknown), strict=True):
+            counter.inc(count)
+
     def watch(
         self,
         live: Serving,
@@ -197,9 +203,6 @@ class Metrics:
 class _Watched(Collector):
     def __init__(self, collect: Callable[[], Iterator[Metric]]) -> None:
         self._collect = collect
-
-    def describe(self) -> Iterable[Metric]:
-        return ()
 
     def collect(self) -> Iterator[Metric]:
         return self._collect()

@@ -43,18 +43,18 @@ class Inflater:
         if self._members is None:
             yield received
             return
-        with _told():
+        with _bad_request():
             yield from self._members.feed(received)
 
     def finish(self) -> None:
         """Check that nothing is missing. Raises: BadRequest."""
         if self._members is not None:
-            with _told():
+            with _bad_request():
                 self._members.finish()
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _bad_request() -> Iterator[None]:
     try:
         yield
     except FileBroken as error:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -87,14 +86,9 @@ class Append:
         assert services.keyed is not None
         await services.publisher.connected()
         written = await services.keyed.write(key, file)
-        counts = written.outcome.counts
         if written.is_new:
-            self._count(counts)
-        return JsonAnswer({"import_id": written.import_id, **counts})
-
-    def _count(self, counts: Mapping[str, int]) -> None:
-        for name, count in counts.items():
-            self._services.metrics.rows.labels(name.removesuffix("_rows")).inc(count)
+            services.metrics.count_rows(*written.outcome[:3])
+        return JsonAnswer({"import_id": written.import_id, **written.outcome.counts})
 
     async def _send(self, places: Places, publisher: Publisher) -> Sent:
         """Send all rows. Never raises: the result says what failed."""
@@ -134,7 +128,7 @@ class Append:
         """Count the rows, and answer with their numbers. Raises: ApiError unless all are there."""
         outcome, rows, failure, is_all = sent
         counts = outcome.counts
-        self._count(counts | {"unknown_rows": outcome.unknown_rows})
+        self._services.metrics.count_rows(*outcome[:3])
         if isinstance(failure, FileBroken):
             if not rows:
                 raise BadRequest(echo_all(str(failure)))

@@ -54,8 +54,6 @@ class Events:
 
     def __init__(self, services: Intake) -> None:
         self._services = services
-        rows = services.metrics.rows
-        self._counters = [rows.labels(fate) for fate in ("successful", "quarantined", "unknown")]
 
     async def write(self, request: Request, token: Token) -> Outcome:
         """Receive and send a body. Raises: ApiError, ClientGone."""
@@ -76,7 +74,7 @@ class Events:
         outcome, rows, failure, _ = await send_body(
             body.whole(), publisher.delivery(), self._services.slices, sender
         )
-        self._count(outcome)
+        self._services.metrics.count_rows(*outcome[:3])
         if outcome.is_written:
             note_failure(failure, self._services.metrics)
         outcome.check(rows, failure)
@@ -91,14 +89,13 @@ class Events:
         try:
             written = await services.keyed.write(key, rows)
         except PartlyWritten as error:
-            self._count(
-                Outcome(error.successful_rows, error.quarantined_rows, error.unknown_rows, {})
+            services.metrics.count_rows(
+                error.successful_rows, error.quarantined_rows, error.unknown_rows
             )
             raise
-        outcome = written.outcome
         if written.is_new:
-            self._count(outcome)
-        return outcome
+            services.metrics.count_rows(*written.outcome[:3])
+        return written.outcome
 
     async def is_visible(self, outcome: Outcome, *, with_series: bool = False) -> bool:
         """Wait until reads show the rows, perhaps the series' too; False: that takes too long."""
@@ -124,8 +121,3 @@ class Events:
             ends = await self._services.lag.ends_from_now()
             offsets = {partition: end - 1 for partition, end in ends.items() if end}
         await self._services.live.reached(offsets, with_series=with_series)
-
-    def _count(self, outcome: Outcome) -> None:
-        counts = (outcome.successful_rows, outcome.quarantined_rows, outcome.unknown_rows)
-        for counter, count in zip(self._counters, counts, strict=True):
-            counter.inc(count)

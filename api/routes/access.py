@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Query, Security
+from fastapi import Depends, Header, Query, Security
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyQuery, HTTPBearer, SecurityScopes
+from pydantic.json_schema import SkipJsonSchema
 from starlette.requests import Request
 
 from api.auth.authorization import require
 from api.auth.token_store import Token
 from api.dependencies import Services
-from api.http.parameters import NoParameters
+from api.http.parameters import NoParameters, parse_query
+from api.ingest.idempotency_key import KEY_CHARACTERS, key_of
 from api.view.totals_view import TotalsView
 
 _IN_HEADER = HTTPBearer(scheme_name="header", auto_error=False)
@@ -64,6 +66,17 @@ def _required(needed: SecurityScopes, request: Request, *, within_bounds: bool) 
     )
 
 
+def admitted(request: Request, scope: str) -> tuple[Services, dict[str, list[str]], Token]:
+    """Return the server's parts, the parameters and the token, for a direct route.
+
+    What it depends on it asks for by itself, in the same order. Raises: what `require` raises.
+    """
+    services: Services = request.app.state.services
+    given = parse_query(request.scope["query_string"])
+    headers, token = request.scope["headers"], given.get("token")
+    return services, given, require(services.tokens, headers, token, (scope,), within_bounds=True)
+
+
 def needs(*scopes: str, within_bounds: bool = False) -> Any:
     """Depend on a token with these scopes; without any, on a valid token.
 
@@ -88,7 +101,24 @@ async def _no_parameters(parameters: Annotated[NoParameters, Query()]) -> None:
     """Refuse every parameter."""
 
 
+async def _idempotency_key(
+    request: Request,
+    described: Annotated[
+        str | SkipJsonSchema[None],
+        Header(
+            alias="Idempotency-Key",
+            description="The same key and body within a day count once and are answered alike",
+            min_length=1,
+            max_length=KEY_CHARACTERS,
+        ),
+    ] = None,
+) -> str | None:
+    """Check it, and describe it; who writes reads it by itself."""
+    return key_of(request.scope["headers"])
+
+
 Parts = Annotated[Services, Depends(services_of)]
 #: 503 while the view loads.
 RunningView = Annotated[TotalsView, Depends(_running_view)]
 NO_PARAMETERS = Depends(_no_parameters)
+IDEMPOTENCY_KEY = Depends(_idempotency_key)

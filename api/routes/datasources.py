@@ -15,9 +15,8 @@ from api.http.responses import JsonAnswer
 from api.http.routing import Router
 from api.ingest.file_parameters import AppendParameters, NamedAppendParameters
 from api.query.data_sources import DataSourceSchema, described
-from api.routes.access import NO_PARAMETERS, Parts, RunningView, needs
+from api.routes.access import IDEMPOTENCY_KEY, NO_PARAMETERS, Parts, RunningView, needs
 from api.routes.documented import PARTLY_WRITTEN, WITH_TOKEN, errors
-from api.routes.idempotency_key import IDEMPOTENCY_KEY
 from contract.decoding import COLUMNS
 from contract.topics import DATA_SOURCE
 

@@ -10,17 +10,15 @@ from pydantic.json_schema import SkipJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth.authorization import require
 from api.auth.scopes import READ_TOTALS
-from api.dependencies import Services
 from api.errors import NotFound
-from api.http.parameters import NoParameters, parse_query
+from api.http.parameters import NoParameters
 from api.http.responses import JsonAnswer
 from api.http.routing import DirectRoute, Router
 from api.query.device_places import own_places, with_places
 from api.query.freshness_headers import read_headers
 from api.query.names import DeviceId, device_id_in_path
-from api.routes.access import NO_PARAMETERS, needs
+from api.routes.access import NO_PARAMETERS, admitted, needs
 from api.routes.documented import READ_HEADERS, WITH_TOKEN, errors
 from api.routes.series_answers import series_for
 from contract.errors import echo
@@ -75,15 +73,10 @@ async def _in_path(
 )
 async def read_device(request: Request) -> Response:
     """Read a device's total, also exactly and by location."""
-    # A direct route: what it depends on it asks for by itself, in the same order.
-    scope = request.scope
-    services: Services = scope["app"].state.services
-    parameters = parse_query(scope["query_string"])
-    given = parameters.get("token")
-    token = require(services.tokens, scope["headers"], given, (READ_TOTALS,), within_bounds=True)
-    if parameters:
-        NoParameters.read(parameters)
-    device_id = device_id_in_path(scope["raw_path"])
+    services, given, token = admitted(request, READ_TOTALS)
+    if given:
+        NoParameters.read(given)
+    device_id = device_id_in_path(request.scope["raw_path"])
     view = services.live.running()
     bounds = token.bounds
     if bounds is not None and bounds.locations is not None:

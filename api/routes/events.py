@@ -9,17 +9,13 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth.authorization import require
 from api.auth.scopes import APPEND
-from api.dependencies import Services
 from api.http.media_types import JSON, NDJSON
-from api.http.parameters import parse_query
 from api.http.responses import JsonAnswer
 from api.http.routing import DirectRoute, Router
 from api.ingest.events import EventsParameters
-from api.routes.access import needs
+from api.routes.access import IDEMPOTENCY_KEY, admitted, needs
 from api.routes.documented import PARTLY_WRITTEN, WITH_TOKEN, errors
-from api.routes.idempotency_key import IDEMPOTENCY_KEY
 
 router = Router(route_class=DirectRoute, tags=["Writing"], responses=WITH_TOKEN)
 
@@ -68,13 +64,8 @@ async def send_events(request: Request) -> Response:
     gzip, zstd or deflate by Content-Encoding. A row that is no reading goes to the quarantine,
     the others count.
     """
-    # A direct route: what it depends on it asks for by itself, in the same order.
-    scope = request.scope
-    services: Services = scope["app"].state.services
-    parameters = parse_query(scope["query_string"])
-    given = parameters.get("token")
-    token = require(services.tokens, scope["headers"], given, (APPEND,), within_bounds=True)
-    asked = EventsParameters.read(parameters)
+    services, given, token = admitted(request, APPEND)
+    asked = EventsParameters.read(given)
     outcome = await services.events.write(request, token)
     is_shown = asked.wait != "false" and await services.events.is_visible(
         outcome, with_series=asked.wait == "all"

@@ -10,13 +10,10 @@ from fastapi import Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth.authorization import require
 from api.auth.scopes import READ_QUARANTINE, READ_TOTALS
 from api.auth.token_store import Token
-from api.dependencies import Services
 from api.errors import ViewNotRunning
 from api.http.media_types import JSON
-from api.http.parameters import parse_query
 from api.http.routing import DirectRoute, Router
 from api.query import by_device, quarantine
 from api.query.by_device import Listing
@@ -25,7 +22,7 @@ from api.query.formats.envelope import answer_schema
 from api.query.freshness_headers import ZONES_HEADER, entity_tag, is_same, read_headers
 from api.query.quarantine import Paging
 from api.query.totals import EXACT_TOTALS, TOTALS
-from api.routes.access import Parts, RunningView, needs
+from api.routes.access import Parts, RunningView, admitted, needs
 from api.routes.documented import (
     NOT_MODIFIED,
     TAGGED_HEADERS,
@@ -68,15 +65,9 @@ def _add_totals(path: str, form: Format) -> None:
     )
     async def read_totals(request: Request) -> Response:
         """List the totals of all devices, or of some."""
-        # A direct route: what it depends on it asks for by itself, in the same order.
         began_at, scope = time.perf_counter(), request.scope
-        services: Services = scope["app"].state.services
-        parameters = parse_query(scope["query_string"])
-        given = parameters.get("token")
-        token = require(
-            services.tokens, scope["headers"], given, (READ_TOTALS,), within_bounds=True
-        )
-        asked = Listing.read(parameters)
+        services, given, token = admitted(request, READ_TOTALS)
+        asked = Listing.read(given)
         if asked.is_of_series(token.bounds):
             of_series = (token, asked.series_query(token.bounds))
             return await answer_of_series(request, services, of_series, form)

@@ -9,16 +9,13 @@ from pydantic.json_schema import SkipJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth.authorization import require
 from api.auth.scopes import READ_TOTALS
-from api.dependencies import Services
 from api.http.event_stream import HEADERS, EventStream
 from api.http.media_types import EVENT_STREAM
-from api.http.parameters import parse_query
 from api.http.routing import DirectRoute, Router
 from api.query.by_device import PIPE
 from api.query.streams.parameters import Watched
-from api.routes.access import needs
+from api.routes.access import admitted, needs
 from api.routes.documented import WITH_TOKEN, content, headers
 
 router = Router(route_class=DirectRoute, tags=["Pipes"], responses=WITH_TOKEN)
@@ -75,16 +72,8 @@ async def stream_totals(request: Request) -> Response:
     """
     # A direct route: what FastAPI would keep for as long as a stream is open is more than all else.
     scope = request.scope
-    services: Services = scope["app"].state.services
-    parameters = parse_query(scope["query_string"])
-    token = require(
-        services.tokens,
-        scope["headers"],
-        parameters.get("token"),
-        (READ_TOTALS,),
-        within_bounds=True,
-    )
-    watch = Watched.read(parameters).watch(token.bounds)
+    services, given, token = admitted(request, READ_TOTALS)
+    watch = Watched.read(given).watch(token.bounds)
     said = {"X-View-Version": str(services.live.running().view_version)}
     if scope["method"] == "HEAD":
         return Response(headers={**HEADERS, **said}, media_type=EVENT_STREAM)

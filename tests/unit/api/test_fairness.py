@@ -25,10 +25,10 @@ import api.ingest.upload_rows
 import producer.judging
 from api.auth.token_store import TokenStore
 from api.http.allowance import Budget
-from api.http.form_parameters import FORM_BYTES
 from api.http.spool import Spool
 from api.ingest.intake import UPLOADS, UPLOADS_SHARE
 from api.ingest.sending import MOST_REFUSED
+from api.routes.forms import FORM_BYTES
 from contract.settings import TOKENS_NAME
 from tests.api_doubles import (
     Caller,
