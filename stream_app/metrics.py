@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, Info
@@ -134,10 +134,6 @@ class PublishToCommit(Collector):
         """Return the histogram of a partition; `view` is None for the one without a label."""
         return self._ages.setdefault((view, partition), Ages())
 
-    def describe(self) -> Iterable[Metric]:
-        """Say nothing ahead."""
-        return ()
-
     def collect(self) -> Iterator[Metric]:
         """Return what is counted."""
         text = "Readings by their age when they were committed."
@@ -169,10 +165,6 @@ class LagSeconds(Collector):
     def show(self, seconds: Callable[[], Mapping[View, Mapping[int, float]]]) -> None:
         """Show these from now on, by view and partition; called in any thread."""
         self._seconds = seconds
-
-    def describe(self) -> Iterable[Metric]:
-        """Say nothing ahead."""
-        return ()
 
     def collect(self) -> Iterator[Metric]:
         """Return what it is now."""
