@@ -1,7 +1,6 @@
 """Bytes of `energy_imports` for an Idempotency-Key: what became of a body, as far as it is.
 
-Keys: `keyed/{token}/{key}`, digests of a token's name and of its key; `post/{slot}/{key}` is how
-earlier builds wrote them, the same for all tokens, and is still read. The value is a Position.
+Keys: `keyed/{token}/{key}`, digests of a token's name and of its key. The value is a Position.
 """
 
 from __future__ import annotations
@@ -15,9 +14,8 @@ from contract.errors import CorruptRecord
 from contract.import_positions import Position, decode_position, encode_position
 
 KIND = "keyed"
-PREFIXES = (b"keyed/", b"post/")
+PREFIX = b"keyed/"
 DIGEST_BYTES = 16
-_FORMER_SLOTS = 16
 
 _PACKED = struct.Struct("<16sIQQQQ?")
 
@@ -54,12 +52,6 @@ def record_key(token_name: str, route: str, key: str) -> bytes:
     return b"/".join([b"keyed", _text(token), _text(digest.digest()[:DIGEST_BYTES])])
 
 
-def former_record_key(key: str) -> bytes:
-    """Name a key as earlier builds did."""
-    source = hashlib.sha256(key.encode()).hexdigest()[:32]
-    return f"post/{int(source[:8], 16) % _FORMER_SLOTS:02d}/{source}".encode()
-
-
 def token_of(key: bytes) -> bytes:
     """Return whose key it is: the middle of a record's key."""
     return key.split(b"/", 2)[1]
@@ -78,17 +70,17 @@ def encode_note(note: KeyNote, owner: str) -> bytes:
 
 
 def decode_note(value: bytes) -> KeyNote:
-    """Read a note, also one of an earlier build. Raises: CorruptRecord."""
+    """Read a note. Raises: CorruptRecord."""
     position = decode_position(value)
     note = position.note or {}
     try:
         found = KeyNote(
-            bytes.fromhex(note["body"])[:DIGEST_BYTES],
+            bytes.fromhex(note["body"]),
             int(note["at"]),
             position.next_position,
-            int(note.get("line", 1)),
-            int(note.get("successful", position.readings)),
-            int(note.get("quarantined", position.quarantined)),
+            int(note["line"]),
+            position.readings,
+            position.quarantined,
             bool(note["is_done"]),
         )
         found.packed()  # are the numbers in range?

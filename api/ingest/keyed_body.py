@@ -34,7 +34,7 @@ from api.errors import (
 from api.ingest.idempotency_key import Bounds, Content, Key, KeyedWriter, Step, Written
 from api.ingest.publisher import Outcome
 from contract.errors import CorruptRecord
-from contract.key_notes import KeyNote, encode_note, former_record_key, record_key, token_of
+from contract.key_notes import KeyNote, encode_note, record_key, token_of
 from producer.client.outcome import NOT_APPENDED
 from producer.errors import FileBroken, TopicMissing
 from producer.idempotency.key_log import KeyLog
@@ -117,15 +117,9 @@ class KeyedBody:
 
     def _find(self) -> None:
         """Look up how far the body is; what we wrote is decided by now. Raises: KeyReused, Busy."""
-        name = record_key(*self._key)
-        note = self._kept(name)
-        if self._key.route == "events" and note is None:
-            # Of an earlier build, less than a day ago.
-            former = former_record_key(self._key.text)
-            if self._is_kept(found := self._kept(former)):
-                name, note = former, found
-        self._name, self._before = name, note
-        if note is None or not self._is_kept(note):
+        name = self._name = record_key(*self._key)
+        note = self._before = self._kept(name)
+        if note is None or self._bounds.clock() - note.at >= KEPT_SECONDS:
             mine, everybodys = self._keys.keys_of(token_of(name))
             most = self._bounds.most_keys
             if note is None and (mine >= max(1, int(most * SHARE)) or everybodys >= most):
@@ -147,9 +141,6 @@ class KeyedBody:
                 "header Idempotency-Key: the record of this key cannot be read, so its rows may or"
                 " may not have been written; the server's log says how to free the key"
             ) from error
-
-    def _is_kept(self, note: KeyNote | None) -> bool:
-        return note is not None and self._bounds.clock() - note.at < KEPT_SECONDS
 
     async def _go_on(self) -> Written:
         """Write from the note on. Raises: Undecided, Stale."""

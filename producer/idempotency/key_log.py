@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from contract.errors import CorruptRecord
 from contract.import_positions import IMPORTS_PARTITION
 from contract.kafka import KafkaSettings
-from contract.key_notes import PREFIXES, KeyNote
+from contract.key_notes import PREFIX, KeyNote
 from contract.prefix import prefixed
 from contract.topics import IMPORTS
 from kafka_io.polling import SOON_BACK, consumer_of, poll
@@ -166,7 +166,7 @@ class KeyLog:
             if message.error() is None:
                 offset = message.offset() or 0
                 key = message.key()
-                if isinstance(key, bytes) and key.startswith(PREFIXES):
+                if isinstance(key, bytes) and key.startswith(PREFIX):
                     with self._order_lock:
                         self._order.see(offset, key)
                 self._seen_offset = max(self._seen_offset, offset + 1)
@@ -175,7 +175,7 @@ class KeyLog:
         assert self._committed is not None
         for message in poll(self._committed, seconds, for_good=True):
             key = message.key()
-            if message.error() is None and isinstance(key, bytes) and key.startswith(PREFIXES):
+            if message.error() is None and isinstance(key, bytes) and key.startswith(PREFIX):
                 self._apply(message.offset(), key, message.value())
         # Its own account: also past control records, which no consumer is given.
         (place,) = self._committed.position([TopicPartition(IMPORTS.name, IMPORTS_PARTITION)])

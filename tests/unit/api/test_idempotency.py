@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +17,7 @@ from api.auth.token_store import TokenStore
 from api.ingest.idempotency import WRITERS, KeyedWrites
 from api.ingest.keyed_body import DEAD_SECONDS, KEPT_SECONDS
 from api.ingest.sending import MOST_REFUSED
-from contract.import_positions import Position, encode_position
-from contract.key_notes import former_record_key, record_key
+from contract.key_notes import record_key
 from contract.settings import TOKENS_NAME
 from producer.settings import ProducerSettings
 from tests.api_doubles import (
@@ -370,19 +368,6 @@ async def test_api_b10_keys_are_each_tokens_own(caller: Caller, imports: MemoryI
     assert (await send(another(caller), BAD_ROW)).status == 202
     assert (await send(caller, BAD_ROW)).status == 422
     assert len(imports.kept) == 2
-
-
-async def test_api_b10_a_note_of_an_earlier_build_is_found(
-    replica_factory: ReplicaFactory, imports: MemoryImports, clock: Clock
-) -> None:
-    kept = {"body": hashlib.sha256(ROW).hexdigest(), "at": int(clock.now), "successful": 7}
-    note = Position(7, note=kept | {"quarantined": 2, "is_done": True})
-    imports.notes.append((former_record_key("a"), encode_position(note), Transaction(True)))
-    caller = replica_factory()
-    assert (await send(caller, ROW)).json() == {"successful_rows": 7, "quarantined_rows": 2}
-    assert (await send(caller, BAD_ROW)).status == 422
-    clock.now += KEPT_SECONDS
-    assert (await send(caller, ROW)).json() == {"successful_rows": 1, "quarantined_rows": 0}
 
 
 async def test_api_b10_a_key_with_a_record_that_is_not_ours_is_refused_and_no_other(
