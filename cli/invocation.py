@@ -9,12 +9,16 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from kafka_io.cluster_changes import ClusterAdmin
+    from producer.settings import ProducerSettings
 
 #: The option of commands whose output a program would read.
 AS_JSON = typer.Option(False, "--json", help="Print one JSON document instead.")
@@ -41,6 +45,28 @@ def is_debug(context: typer.Context) -> bool:
 def _of(context: typer.Context) -> Invocation:
     assert isinstance(context.obj, Invocation)
     return context.obj
+
+
+def producer_settings(context: typer.Context) -> ProducerSettings:
+    """Load what readings are published with; what its client says is shown now and then."""
+    from cli.sparse_log import show_sparsely
+    from producer.settings import ProducerSettings
+
+    if not is_debug(context):
+        show_sparsely()
+    return ProducerSettings.load(environ_of(context))
+
+
+def connect(context: typer.Context) -> tuple[ClusterAdmin, Path]:
+    """Return the cluster, which answers, and ENERGY_HOME."""
+    from kafka_io.cluster_changes import ClusterAdmin
+    from local_stack.home import open_home
+    from operations.settings import BrokerSettings, TopicSettings
+
+    cluster = ClusterAdmin(TopicSettings.load(environ_of(context)))
+    home = open_home(BrokerSettings.load(environ_of(context)).home)
+    cluster.brokers()
+    return cluster, home
 
 
 def console() -> Console:

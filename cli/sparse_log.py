@@ -32,8 +32,8 @@ class SparseHandler(logging.Handler):
         self._next, self._left_out = now + EVERY_SECONDS, 0
 
 
-def show_sparsely(name: str) -> None:
-    """Show the warnings of a logger and those below it so, instead of one by one."""
-    logger = logging.getLogger(name)
+def show_sparsely() -> None:
+    """Show the producer's warnings so, instead of one by one."""
+    logger = logging.getLogger("producer")
     logger.handlers = [SparseHandler()]
     logger.propagate = False

@@ -55,9 +55,9 @@ def is_listening(port: int) -> bool:
         return probe.connect_ex((HOST, port)) == 0
 
 
-def refuse_taken(port: int) -> None:
-    """Raises: PortInUse."""
+def refuse_taken(port: int, variable: str = "ENERGY_BROKER_PORT") -> None:
+    """Raises: PortInUse, which names the variable to set."""
     if is_taken(port):
         raise PortInUse(
-            f"port {port} is taken: stop what listens there, or set ENERGY_BROKER_PORT to another"
+            f"port {port} is taken: stop what listens there, or set {variable} to another"
         )

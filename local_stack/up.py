@@ -21,10 +21,9 @@ from kafka_io.cluster_changes import ClusterAdmin
 from kafka_io.threads import in_thread
 from local_stack.broker.java import check_broker_parts
 from local_stack.broker.process import LocalBroker
-from local_stack.errors import PortInUse
 from local_stack.home import only_one_on, open_home
 from local_stack.parts import BrokerPart, ModulePart, Part, Say
-from local_stack.ports import free_port, is_taken, refuse_taken
+from local_stack.ports import free_port, refuse_taken
 from local_stack.previous_view_workers import KeptVersions
 from local_stack.readiness import Place, until_ready
 from local_stack.signals import Stop
@@ -181,17 +180,10 @@ class Stack:
     def _refuse_taken_ports(self) -> None:
         if self._broker is not None:
             refuse_taken(self._broker.port)
-        if self._api.host in _LOCAL_HOSTS and is_taken(self._api.port):
-            raise PortInUse(
-                f"port {self._api.port} is taken: stop what listens there, or set API_PORT to"
-                " another"
-            )
+        if self._api.host in _LOCAL_HOSTS:
+            refuse_taken(self._api.port, "API_PORT")
         for port in self._worker_ports:
-            if is_taken(port):
-                raise PortInUse(
-                    f"port {port} is taken: stop what listens there, or set STREAM_APP_HTTP_PORT"
-                    " to another"
-                )
+            refuse_taken(port, "STREAM_APP_HTTP_PORT")
 
 
 def _reachable(host: str) -> str:

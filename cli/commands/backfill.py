@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cli.invocation import AS_JSON, environ_of, is_debug, print_json
+from cli.invocation import AS_JSON, environ_of, print_json, producer_settings
 from contract.exit_codes import RESTART_ME
 
 
@@ -38,7 +38,6 @@ def backfill(
     """Copy readings from another topic, exactly once; if interrupted, run it again to resume."""
     from dataclasses import asdict
 
-    from cli.sparse_log import show_sparsely
     from contract.errors import SettingError
     from kafka_io.cluster import Cluster
     from local_stack.signals import Stop
@@ -49,11 +48,9 @@ def backfill(
 
     if import_id is not None and (not import_id or "/" in import_id):
         raise SettingError("--id", "must be a name without /", value=import_id)
-    settings = ProducerSettings.load(environ_of(context))
+    settings = producer_settings(context)
     # Checked as the setting of the other cluster is.
     source = ProducerSettings.load(environ_of(context), bootstrap_servers=bootstrap_servers)
-    if not is_debug(context):
-        show_sparsely("producer")
     options = BackfillOptions(topic, begin_at, end_at, import_id, max_rate)
     with Stop(RESTART_ME) as stop, progress("offsets") as on_progress:
         done = copy(options, settings, Cluster(source), on_progress, should_stop=stop.is_set)

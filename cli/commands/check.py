@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cli.invocation import AS_JSON, environ_of, print_json
+from cli.invocation import AS_JSON, connect, print_json
 
 if TYPE_CHECKING:
     from operations.books.findings import Account, Books
@@ -25,17 +25,11 @@ def check(
     """Check that the series adds up to every total, to the last digit; exit 1 if not."""
     import msgspec
 
-    from kafka_io.cluster import Cluster
-    from local_stack.home import open_home
     from operations.books.check import check_books
     from operations.progress import progress
-    from operations.settings import BrokerSettings, TopicSettings
     from operations.topics.declared import existing_version
 
-    environ = environ_of(context)
-    cluster = Cluster(TopicSettings.load(environ))
-    home = open_home(BrokerSettings.load(environ).home)
-    cluster.brokers()
+    cluster, home = connect(context)
     version = existing_version(cluster, view_version)
     with progress("records read and added up") as on_progress:
         found = check_books(cluster, home, version, wait_seconds=wait, on_progress=on_progress)

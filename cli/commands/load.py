@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cli.invocation import AS_JSON, environ_of, is_debug, print_json
+from cli.invocation import AS_JSON, print_json, producer_settings
 from contract.errors import SettingError
 from contract.exit_codes import RESTART_ME, WRONG_USE, of_os_error
 from local_stack.signals import Stop
@@ -51,15 +51,11 @@ def load(
     as_json: bool = AS_JSON,
 ) -> None:
     """Publish files of readings; invalid rows go to the quarantine with file and line."""
-    from cli.sparse_log import show_sparsely
     from operations.progress import progress
     from producer.errors import ProducerStopped
     from producer.imports.file_load import Loads
-    from producer.settings import ProducerSettings
 
-    settings = ProducerSettings.load(environ_of(context))
-    if not is_debug(context):
-        show_sparsely("producer")
+    settings = producer_settings(context)
     sources = [_source(name, format, _dialect(delimiter, escape, columns)) for name in files]
     if resume and any(source.path is None for source in sources):
         raise SettingError(

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cli.invocation import AS_JSON, console, environ_of, is_debug, print_json
+from cli.invocation import AS_JSON, console, print_json, producer_settings
 from contract.errors import SettingError
 
 if TYPE_CHECKING:
     from operations.quarantine.requeue import Example, Preview
     from operations.quarantine.rows import Choice, QuarantinedRow
-    from producer.settings import ProducerSettings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -57,7 +56,7 @@ def list_rows(
     from operations.quarantine.rows import read_rows
 
     choice = _choice(field, reason, device, import_id, since, until, origin)
-    settings = _settings(context)
+    settings = producer_settings(context)
     requeued = requeued_marks(settings)
     newest: list[tuple[int, int, int, QuarantinedRow]] = []
     matching = 0
@@ -103,7 +102,7 @@ def requeue(
 
     choice = _choice(field, reason, device, import_id, since, until, origin)
     texts = read_changes(changes or [])
-    settings = _settings(context)
+    settings = producer_settings(context)
     with progress("rows read") as on_progress:
         seen = preview(settings, choice, texts, on_progress)
     if not as_json:
@@ -156,15 +155,6 @@ def _time(option: str, text: str | None) -> str | None:
     if moment.tzinfo is not None:
         moment = moment.astimezone(UTC)
     return f"{moment:%Y-%m-%d %H:%M:%S}"
-
-
-def _settings(context: typer.Context) -> ProducerSettings:
-    from cli.sparse_log import show_sparsely
-    from producer.settings import ProducerSettings
-
-    if not is_debug(context):
-        show_sparsely("producer")
-    return ProducerSettings.load(environ_of(context))
 
 
 def _is_wanted(seen: Preview) -> bool:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
 from cli.commands.foreground import MOST_WORKERS, say
-from cli.invocation import AS_JSON, environ_of, print_json
+from cli.invocation import AS_JSON, connect, environ_of, print_json
 from contract.exit_codes import REFUSED
 
 if TYPE_CHECKING:
@@ -74,7 +72,7 @@ def status(
     from cli.replay_tables import show_differences, show_positions
     from operations.replay.overview import FAR_RECORDS, read_overview
 
-    cluster, home = _connect(environ_of(context))
+    cluster, home = connect(context)
     found = read_overview(cluster, home, with_digests=digest)
     if as_json:
         print_json(found.as_json())
@@ -104,7 +102,7 @@ def promote(
     from operations.replay import promotion as gate
     from operations.topics.declared import live_views
 
-    cluster, home = _connect(environ_of(context))
+    cluster, home = connect(context)
     views, live = live_views(cluster)
     following = gate.version_before(views) if back else gate.next_version(views)
     if following is None:
@@ -145,7 +143,7 @@ def _drop(context: typer.Context, state: Any, nothing: str, *, yes: bool) -> Non
     from operations.replay import drop as removal
     from operations.topics.declared import live_views
 
-    cluster, home = _connect(environ_of(context))
+    cluster, home = connect(context)
     views, live = live_views(cluster)
     done, kept = [], False
     for version in views.in_state(state):
@@ -207,14 +205,3 @@ def _is_wanted(what: str, *, yes: bool) -> bool:
         return typer.confirm(f"{what}. Delete it?")
     typer.echo(f"kept: {what}; --yes deletes it")
     return False
-
-
-def _connect(environ: Mapping[str, str]) -> tuple[ClusterAdmin, Path]:
-    from kafka_io.cluster_changes import ClusterAdmin
-    from local_stack.home import open_home
-    from operations.settings import BrokerSettings, TopicSettings
-
-    cluster = ClusterAdmin(TopicSettings.load(environ))
-    home = open_home(BrokerSettings.load(environ).home)
-    cluster.brokers()
-    return cluster, home

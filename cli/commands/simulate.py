@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from cli.invocation import AS_JSON, environ_of, is_debug, print_json
+from cli.invocation import AS_JSON, print_json, producer_settings
 from contract.exit_codes import DONE, FAILED, RESTART_ME
 
 
@@ -51,14 +51,12 @@ def simulate(
     from dataclasses import asdict
     from datetime import UTC, datetime
 
-    from cli.sparse_log import show_sparsely
     from local_stack.signals import Stop
     from operations.progress import progress
     from producer.fleet.beginning import beginning
     from producer.fleet.simulate import SimulateOptions, run
-    from producer.settings import ProducerSettings
 
-    settings = ProducerSettings.load(environ_of(context))
+    settings = producer_settings(context)
     partitioner = settings.partitioner if key is None else key.value
     options = SimulateOptions(
         settings,
@@ -73,8 +71,6 @@ def simulate(
         every=every,
         quarters=quarters,
     )
-    if not is_debug(context):
-        show_sparsely("producer")
     has_end = readings is not None or (begin is not None and rate is None)
     at_sigterm = RESTART_ME if has_end else DONE
     with Stop(at_sigterm) as stop, progress("readings") as on_progress:

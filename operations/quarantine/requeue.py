@@ -9,7 +9,7 @@ the quarantine: its rows stay, and are marked as requeued where they are listed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ import msgspec
 
 from contract.errors import InvalidReading, echo
 from contract.import_positions import import_prefix
+from operations.progress import OnProgress
 from operations.quarantine.repair import Repaired, repair
 from operations.quarantine.rows import WHOLE_VALUE, Choice, QuarantinedRow, read_rows
 from producer.imports.importer import Advance, Importer
@@ -30,8 +31,6 @@ ROWS_AT_ONCE = 2_500
 EXAMPLES = 5
 #: Beyond these, reasons are counted together: a reason may hold the place of a byte.
 _REASONS = 100
-
-OnProgress = Callable[[int, int | None], None]
 
 
 class Example(NamedTuple):

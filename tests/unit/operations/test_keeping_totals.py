@@ -321,7 +321,7 @@ def aborting(
         def drop(cluster: Any, home: Path, number: int, on_progress: object) -> None:
             cluster.delete_topics([DEVICE_TOTALS.changelog(number).name])
 
-        monkeypatch.setattr(command, "_connect", lambda environ: (cluster, tmp_path))
+        monkeypatch.setattr(command, "connect", lambda context: (cluster, tmp_path))
         monkeypatch.setattr(topics, "live_views", lambda cluster: (views, views.live))
         monkeypatch.setattr(removal, "drop", drop)
         return cli.run(["replay", *arguments], {})
