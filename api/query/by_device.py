@@ -21,7 +21,8 @@ from api.query.listing import Query
 from api.query.pieces import pieces
 from api.query.snapshot_answers import SnapshotAnswers
 from api.query.time_parameters import TimeParameters
-from api.view.totals import Totals, TotalsSource
+from api.view.totals_copy.snapshot import TotalsSnapshot
+from api.view.totals_view import TotalsView
 
 #: Long listings that wait, are made or are read.
 LISTINGS = 128
@@ -74,7 +75,7 @@ class TotalsPipe:
     """Answers listings of totals, in every format."""
 
     def __init__(self, directory: Path, disk: Budget) -> None:
-        self._long: SnapshotAnswers[Totals] = SnapshotAnswers(
+        self._long: SnapshotAnswers[TotalsSnapshot] = SnapshotAnswers(
             directory,
             disk,
             what="long listings",
@@ -87,7 +88,7 @@ class TotalsPipe:
         self,
         token_name: str,
         query: Query,
-        source: TotalsSource,
+        source: TotalsView,
         form: Format,
         headers: Mapping[str, str],
         *,

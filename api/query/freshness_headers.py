@@ -10,7 +10,7 @@ from api.auth.bounds import Bounds
 from api.query.time_zones import VERSION
 from api.view.end_offsets import LagWatch
 from api.view.series import SeriesSource
-from api.view.totals import TotalsSource
+from api.view.totals_view import TotalsView
 
 _ENTITY_TAG = re.compile(rb'(?:W/)?"([^"]*)"')
 
@@ -33,7 +33,7 @@ def read_headers(view_version: int, offsets: Sequence[int], lag: LagWatch) -> di
     }
 
 
-def entity_tag(source: TotalsSource, offsets: Sequence[int], bounds: Bounds | None = None) -> str:
+def entity_tag(source: TotalsView, offsets: Sequence[int], bounds: Bounds | None = None) -> str:
     """Return the weak ETag of what totals show at these offsets, within a token's bounds.
 
     It names the log, too: another cluster, or a topic made again, has the same offsets for

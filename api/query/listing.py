@@ -10,7 +10,7 @@ from api.query.paging import SLICE_ROWS, paged
 from api.query.table import Table
 from api.query.totals import EXACT_TOTALS, TOTALS, ExactRow, Row
 from api.view.stored_total import StoredTotal, exact_total, rank_of, served_rank, served_total
-from api.view.totals import Totals
+from api.view.totals_copy.snapshot import TotalsSnapshot
 
 #: Rows that are passed over at once: less than 1 ms.
 PASSED_OVER = 4_000
@@ -35,7 +35,7 @@ class Query(NamedTuple):
         """The columns of the rows."""
         return EXACT_TOTALS if self.exact else TOTALS
 
-    def is_short(self, totals: Totals) -> bool:
+    def is_short(self, totals: TotalsSnapshot) -> bool:
         """Whether the answer takes a few milliseconds to make."""
         if self.device_ids is not None:
             return len(self.device_ids) <= SLICE_ROWS
@@ -43,7 +43,7 @@ class Query(NamedTuple):
             return True
         return totals.devices <= SLICE_ROWS
 
-    def slices(self, totals: Totals) -> Generator[Rows, None, int]:
+    def slices(self, totals: TotalsSnapshot) -> Generator[Rows, None, int]:
         """Yield the rows and return how many there are before offset and limit."""
         if self.device_ids is not None:
             row_of: Callable[[tuple[bytes, StoredTotal]], Any] = _exact_row if self.exact else _row
@@ -61,7 +61,7 @@ class Query(NamedTuple):
                 yield list(map(_exact_row, known)) if self.exact else list(map(_row, known))
         return totals.devices
 
-    def _chosen(self, totals: Totals) -> list[tuple[bytes, StoredTotal]]:
+    def _chosen(self, totals: TotalsSnapshot) -> list[tuple[bytes, StoredTotal]]:
         """Return the devices asked for by id, in order."""
         assert self.device_ids is not None
         devices = sorted({device_id.encode() for device_id in self.device_ids})

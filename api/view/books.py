@@ -19,7 +19,7 @@ from api.view.series import Filter, Series, Sum
 from api.view.series_view import SeriesView
 from api.view.serving import Serving
 from api.view.stored_total import parts_of
-from api.view.totals import Totals
+from api.view.totals_copy.snapshot import TotalsSnapshot
 from api.view.totals_view import TotalsView
 from contract.decimals import Number, canonical, sum_exactly
 from contract.device_totals import decode_total
@@ -134,7 +134,7 @@ def _sum_of_series(series: Series) -> Sum:
     return Sum(total, sum(place.readings for place in places))
 
 
-def _sum_of_totals(totals: Totals) -> Sum:
+def _sum_of_totals(totals: TotalsSnapshot) -> Sum:
     readings = 0
 
     def numbers() -> Iterator[Number]:

@@ -14,7 +14,7 @@ from api.view.feed.picture import VersionPicture, ViewPicture
 from api.view.followed_view import ViewState
 from api.view.series import Series
 from api.view.series_view import SeriesView
-from api.view.totals import Totals
+from api.view.totals_copy.snapshot import TotalsSnapshot
 from api.view.totals_view import TotalsView
 from api.view.version_views import VersionViews
 from contract.freshness import Ages
@@ -33,7 +33,10 @@ class FedVersion(VersionViews):
     _series: _Fed[SeriesView] | None
 
     def __init__(
-        self, version: ViewVersion, totals: KeptCopy[Totals], series: KeptCopy[Series] | None
+        self,
+        version: ViewVersion,
+        totals: KeptCopy[TotalsSnapshot],
+        series: KeptCopy[Series] | None,
     ) -> None:
         """Begin with nothing shown; `take` says how the views stand."""
         super().__init__(version)

@@ -18,12 +18,13 @@ from api.view.feed.picture import BooksPicture, Picture
 from api.view.feed.receiver import FeedLost, pictures
 from api.view.series import Series
 from api.view.serving import Serving
-from api.view.totals import Totals
+from api.view.totals_copy.snapshot import TotalsSnapshot
 from contract.view_versions import ViewVersion
 
 log = logging.getLogger("api.view.fed_view")
 
 RETRY_SECONDS = 0.1
+_Opened = tuple[KeptCopy[TotalsSnapshot], KeptCopy[Series] | None]
 
 
 class FedView(Serving):
@@ -35,7 +36,7 @@ class FedView(Serving):
         self._address = address
         self._copies = copies
         #: By view version; each file is opened once in a process.
-        self._opened: dict[int, tuple[KeptCopy[Totals], KeptCopy[Series] | None]] = {}
+        self._opened: dict[int, _Opened] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._fed: FedVersion | None = None
         self.books: FedBooks = FedBooks()
@@ -86,7 +87,9 @@ class FedView(Serving):
         assert self.served is not None
         self._let_go(self._opened.keys() - {self.served.version.view_version})
 
-    def _copies_of(self, version: ViewVersion) -> tuple[KeptCopy[Totals], KeptCopy[Series] | None]:
+    def _copies_of(
+        self, version: ViewVersion
+    ) -> _Opened:
         copies = self._copies
         number = version.view_version
         if number not in self._opened:

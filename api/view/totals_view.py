@@ -11,14 +11,14 @@ from api.view.copy.commit import Commit
 from api.view.copy.kept_copy import KeptCopy
 from api.view.device_totals import Total
 from api.view.stored_total import exact_total
-from api.view.totals import Totals
+from api.view.totals_copy.snapshot import TotalsSnapshot
 from contract.device_totals import DEVICE_TOTALS
 
 
-class TotalsView(CopiedView[Totals]):
+class TotalsView(CopiedView[TotalsSnapshot]):
     """The view device_totals."""
 
-    def __init__(self, view_version: int, partitions: int, copy: KeptCopy[Totals]) -> None:
+    def __init__(self, view_version: int, partitions: int, copy: KeptCopy[TotalsSnapshot]) -> None:
         """Begin with nothing shown; `resume` takes up what the copy holds."""
         super().__init__(DEVICE_TOTALS, view_version, partitions, copy)
         #: Kept while somebody follows what changes.

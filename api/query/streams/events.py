@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from api.view.stored_total import exact_total
-from api.view.totals import TotalsSource
+from api.view.totals_view import TotalsView
 
 _encode = msgspec.json.encode
 
@@ -26,7 +26,7 @@ NAMES = ("snapshot", "change", "progress")
 RETRY_MILLISECONDS = (500, 2_500)
 
 
-def encode_rows(source: TotalsSource, devices: Iterable[bytes]) -> dict[bytes, bytes]:
+def encode_rows(source: TotalsView, devices: Iterable[bytes]) -> dict[bytes, bytes]:
     """Return the rows of those devices that are known as JSON; 5 us each. Raises: Unavailable."""
     with source.snapshot() as totals:
         return {each: _encode(exact_total(each, stored)) for each, stored in totals.many(devices)}

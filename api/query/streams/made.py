@@ -9,7 +9,6 @@ from api.query.streams import events
 from api.query.streams.position import Position
 from api.query.streams.watches import Change, First
 from api.view.end_offsets import LagWatch
-from api.view.totals import TotalsSource
 from api.view.totals_view import TotalsView
 
 
@@ -77,7 +76,7 @@ class Made:
         return self._first[asked]
 
 
-def _first(source: TotalsSource, asked: First) -> tuple[bytes, ...]:
+def _first(source: TotalsView, asked: First) -> tuple[bytes, ...]:
     most, descending, among = asked
     query = Query(by_total=True, descending=descending)
     with source.snapshot() as totals:

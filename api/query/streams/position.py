@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from api.view.totals import TotalsSource
+from api.view.totals_view import TotalsView
 
 
 class Position(NamedTuple):
@@ -22,7 +22,7 @@ class Position(NamedTuple):
         )
 
 
-def position_of(view: TotalsSource) -> Position:
+def position_of(view: TotalsView) -> Position:
     """Return how far a view is applied now."""
     offsets = view.applied_offsets()
     said = ",".join([f"{partition}:{offset}" for partition, offset in enumerate(offsets)])

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from api.query.streams.change_log import ChangeLog
-from api.view.totals import TotalsSource
+from api.view.totals_view import TotalsView
 
 #: Devices that are looked at in one go.
 SLICE = 1_000
@@ -64,7 +64,7 @@ class Watch:
         """Count changes from now on: the reader has all that is visible now, or is sent it."""
         raise NotImplementedError
 
-    def keys_of(self, source: TotalsSource) -> Iterator[list[bytes]]:
+    def keys_of(self, source: TotalsView) -> Iterator[list[bytes]]:
         """Yield the keys of a snapshot that has begun, in slices. Raises: Unavailable."""
         raise NotImplementedError
 
@@ -100,7 +100,7 @@ class Devices(Watch):
         """Begin from here."""
         self.pending = set()
 
-    def keys_of(self, source: TotalsSource) -> Iterator[list[bytes]]:
+    def keys_of(self, source: TotalsView) -> Iterator[list[bytes]]:
         """Yield all of them, in order."""
         yield list(self.keys)
 
@@ -128,7 +128,7 @@ class Fleet(Watch):
         """Begin from here."""
         self.position = source.head
 
-    def keys_of(self, source: TotalsSource) -> Iterator[list[bytes]]:
+    def keys_of(self, source: TotalsView) -> Iterator[list[bytes]]:
         """Yield all there are in order, also those added meanwhile."""
         return _all_devices(source)
 
@@ -160,7 +160,7 @@ class Top(Watch):
         self.shown = source.first(self.asked, is_fresh=True)
         self.position = source.head
 
-    def keys_of(self, source: TotalsSource) -> Iterator[list[bytes]]:
+    def keys_of(self, source: TotalsView) -> Iterator[list[bytes]]:
         """Yield the first, in their order."""
         yield list(self.shown)
 
@@ -178,7 +178,7 @@ class Top(Watch):
         return Change(keys, sorted(left))
 
 
-def _all_devices(source: TotalsSource) -> Iterator[list[bytes]]:
+def _all_devices(source: TotalsView) -> Iterator[list[bytes]]:
     last = b""
     while True:
         # No snapshot is held from slice to slice: its reader may be slow.

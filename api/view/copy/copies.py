@@ -14,8 +14,8 @@ from api.view.copy.reader_copy import ReaderCopy
 from api.view.copy.shared_copy import SharedCopy
 from api.view.series import Series
 from api.view.series_copy.copy import SeriesCopy
-from api.view.totals import Totals
 from api.view.totals_copy.copy import TotalsCopy
+from api.view.totals_copy.snapshot import TotalsSnapshot
 from contract.device_totals import DEVICE_TOTALS
 from contract.energy_series import ENERGY_SERIES
 from contract.prefix import prefixed
@@ -39,7 +39,7 @@ class Copies:
         self._max_bytes = max_bytes
         self._of_another = of_another
 
-    def totals_of(self, version: ViewVersion) -> KeptCopy[Totals]:
+    def totals_of(self, version: ViewVersion) -> KeptCopy[TotalsSnapshot]:
         """Return the copy of a version's totals, not opened yet."""
         return self._kept("the totals are", DEVICE_TOTALS, version, TotalsCopy)
 

@@ -8,13 +8,12 @@ from typing import Any
 from api.view.copy.commit import Commit
 from api.view.copy.reader_copy import ReaderCopy
 from api.view.stored_total import RANK, StoredTotal, with_part
-from api.view.totals import Totals
 from api.view.totals_copy.layout import FORMAT, Databases
 from api.view.totals_copy.places import Places
 from api.view.totals_copy.snapshot import TotalsSnapshot
 
 
-class TotalsCopy(ReaderCopy[Totals]):
+class TotalsCopy(ReaderCopy[TotalsSnapshot]):
     """The copy of totals."""
 
     format = FORMAT
@@ -25,7 +24,7 @@ class TotalsCopy(ReaderCopy[Totals]):
         super().__init__(*arguments, **named)
         self._places = Places()
 
-    def _snapshot_of(self, transaction: Any, applied: Sequence[int]) -> Totals:
+    def _snapshot_of(self, transaction: Any, applied: Sequence[int]) -> TotalsSnapshot:
         return TotalsSnapshot(transaction, self._databases, self._places, applied)
 
     def _forget(self, transaction: Any) -> None:

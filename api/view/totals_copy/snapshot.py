@@ -1,4 +1,9 @@
-"""A snapshot of the totals: answers what readers ask (api/view/totals.py) from the copy."""
+"""A snapshot of the totals: what readers ask of a view `device_totals`, answered from the copy.
+
+Devices are named by their ids as bytes of UTF-8, whose order is that of the code points. What is
+stored for a device, a StoredTotal, is opaque: served_total, exact_total and rank_of
+(stored_total.py) read it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +21,11 @@ TIES = 1_000
 
 
 class TotalsSnapshot:
-    """The `Totals` within one read transaction of the copy."""
+    """Whole commits, as of `applied_offsets`, however long it is read: one read transaction.
+
+    To be left soon, and read in one thread at a time. A look-up takes some 2 us, a row of an
+    order 0.2 us; a million rows belong in a thread.
+    """
 
     def __init__(
         self, transaction: Any, databases: Databases, places: Places, applied: Sequence[int]
@@ -83,7 +92,11 @@ class TotalsSnapshot:
     def by_total(
         self, *, descending: bool = False, offset: int = 0
     ) -> Iterator[tuple[bytes, float]]:
-        """Yield all devices in order of their totals as served, from a place of that order on."""
+        """Yield all devices in order of their totals as served, from a place of that order on.
+
+        Each comes with what it is ranked by: its total as a Float64, beyond that an infinity.
+        Devices of the same total come in ascending order of their ids, in both directions.
+        """
         if offset >= self.devices:
             return
         keys = self._falling() if descending else self._rising()

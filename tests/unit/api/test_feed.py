@@ -25,7 +25,7 @@ from api.view.feed.receiver import FeedLost, pictures, short_address
 from api.view.feed.sender import FeedSender
 from api.view.followed_view import ViewState
 from api.view.serving import Serving
-from api.view.totals import Totals
+from api.view.totals_copy.snapshot import TotalsSnapshot
 from api.view.totals_view import TotalsView
 from api.view.version_views import VersionViews
 from contract.changelog import Marker
@@ -76,7 +76,9 @@ class Following(Serving):
 class SameCopy:
     """The follower's copy, as a process that reads it has it."""
 
-    def __init__(self, copy: KeptCopy[Totals], opened: list[ViewVersion], version: Any) -> None:
+    def __init__(
+        self, copy: KeptCopy[TotalsSnapshot], opened: list[ViewVersion], version: Any
+    ) -> None:
         self._copy, self._opened, self._version = copy, opened, version
         self.what = "the totals are"
         self.problem: str | None = None
