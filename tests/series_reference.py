@@ -1,11 +1,13 @@
-"""Answers of a series by brute force: every row of every partition in one dictionary.
+"""Answers of a series by brute force, as judges and doubles give them.
 
-A judge: shares no code with the reader's copy.
+Shares no code with the reader's copy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from bisect import bisect_right
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Context, Decimal, localcontext
 from typing import NamedTuple
 
@@ -39,41 +41,26 @@ def exact(numbers: Sequence[Decimal | int]) -> Decimal:
         return sum((Decimal(number) for number in numbers), Decimal(0))
 
 
-class SeriesReference:
-    """The rows of all partitions, by partition and changelog key."""
+class CellSeries(ABC):
+    """Added up from cells, anew for each question."""
 
-    def __init__(self) -> None:
-        self.rows: dict[tuple[int, bytes], bytes] = {}
+    @abstractmethod
+    def all_cells(self) -> Iterator[Cell]:
+        """Yield all quarters with a reading; what is before has the quarter -1."""
 
-    def write(self, partition: int, rows: Mapping[bytes, bytes | None]) -> None:
-        """Apply a commit."""
-        for key, value in rows.items():
-            if value is None:
-                self.rows.pop((partition, key), None)
-            else:
-                self.rows[partition, key] = value
+    @abstractmethod
+    def seconds(self, device_id: str, locations: Collection[str] | None) -> list[int]:
+        """Seconds of a device, the first and the last among them."""
 
     def cells(self, only: Filter, period: Period | None = None) -> Iterator[Cell]:
-        """Yield the quarters with a reading that are asked for; without a period what is before.
-
-        That has the quarter -1.
-        """
-        for (_, key), value in self.rows.items():
-            device_id, hour, location = decode_key(key)
-            if only.devices is not None and device_id not in only.devices:
-                continue
-            if only.locations is not None and location not in only.locations:
-                continue
-            if hour == BEFORE:
-                if period is None:
-                    before = decode_before(value)
-                    total = Decimal(before.total)
-                    yield Cell(device_id, location, -1, total, before.readings)
-                continue
-            for place, (total, readings) in enumerate(decode_hour(value).quarters):
-                quarter = 4 * hour + place
-                if readings and (period is None or period.start <= quarter < period.end):
-                    yield Cell(device_id, location, quarter, Decimal(total), readings)
+        """Yield the cells that are asked for; without a period what is before, too."""
+        for cell in self.all_cells():
+            if (
+                (only.devices is None or cell.device_id in only.devices)
+                and (only.locations is None or cell.location in only.locations)
+                and (period is None or max(period.start, 0) <= cell.quarter < period.end)
+            ):
+                yield cell
 
     def extent(self, only: Filter) -> Period | None:
         """As Series.extent."""
@@ -82,23 +69,19 @@ class SeriesReference:
 
     def groups(
         self, edges: Sequence[int], only: Filter, *, by_device: bool, by_location: bool
-    ) -> list[Group]:
+    ) -> Iterator[Group]:
         """As Series.groups."""
         groups: dict[tuple[str, str], list[list[Cell]]] = {}
         for cell in self.cells(only, Period(edges[0], edges[-1])):
             key = cell.device_id if by_device else "", cell.location if by_location else ""
             buckets = groups.setdefault(key, [[] for _ in edges[1:]])
-            for bucket, end in enumerate(edges[1:]):
-                if edges[bucket] <= cell.quarter < end:
-                    buckets[bucket].append(cell)
-        return [
-            Group(
+            buckets[bisect_right(edges, cell.quarter) - 1].append(cell)
+        for key, buckets in sorted(groups.items()):
+            yield Group(
                 key[0] if by_device else None,
                 key[1] if by_location else None,
                 [sum_of(bucket) if bucket else None for bucket in buckets],
             )
-            for key, buckets in sorted(groups.items())
-        ]
 
     def by_device(self, period: Period | None, only: Filter) -> list[DeviceSum]:
         """As Series.by_device."""
@@ -120,19 +103,50 @@ class SeriesReference:
         places = places_of(list(self.cells(wanted)))
         if not places:
             return None
+        seconds = self.seconds(device_id, only.locations)
+        return DeviceSeries(places, min(seconds), max(seconds))
+
+
+class SeriesReference(CellSeries):
+    """The rows of all partitions, by partition and changelog key."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[int, bytes], bytes] = {}
+
+    def write(self, partition: int, rows: Mapping[bytes, bytes | None]) -> None:
+        """Apply a commit."""
+        for key, value in rows.items():
+            if value is None:
+                self.rows.pop((partition, key), None)
+            else:
+                self.rows[partition, key] = value
+
+    def all_cells(self) -> Iterator[Cell]:
+        for (_, key), value in self.rows.items():
+            device_id, hour, location = decode_key(key)
+            if hour == BEFORE:
+                before = decode_before(value)
+                yield Cell(device_id, location, -1, Decimal(before.total), before.readings)
+                continue
+            for place, (total, readings) in enumerate(decode_hour(value).quarters):
+                if readings:
+                    yield Cell(device_id, location, 4 * hour + place, Decimal(total), readings)
+
+    def seconds(self, device_id: str, locations: Collection[str] | None) -> list[int]:
         seconds: list[int] = []
         for (_, key), value in self.rows.items():
             each = decode_key(key)
-            if each.device_id == device_id and (
-                only.locations is None or each.location in only.locations
+            if each.device_id != device_id or (
+                locations is not None and each.location not in locations
             ):
-                if each.hour == BEFORE:
-                    before = decode_before(value)
-                    seconds += (before.first, before.last)
-                    continue
+                continue
+            if each.hour == BEFORE:
+                before = decode_before(value)
+                seconds += (before.first, before.last)
+            else:
                 hour = decode_hour(value)
                 seconds += (3600 * each.hour + hour.first, 3600 * each.hour + hour.last)
-        return DeviceSeries(places, min(seconds), max(seconds))
+        return seconds
 
 
 def sum_of(cells: Sequence[Cell]) -> Sum:

@@ -143,9 +143,8 @@ def check(
     for by_device in (False, True):
         for by_location in (False, True):
             asked = {"by_device": by_device, "by_location": by_location}
-            assert list(series.groups(edges, only, **asked)) == reference.groups(
-                edges, only, **asked
-            )
+            found = list(series.groups(edges, only, **asked))
+            assert found == list(reference.groups(edges, only, **asked))
 
 
 @settings(max_examples=80, deadline=None)

@@ -61,37 +61,6 @@ async def refused(caller: Caller, path: str, **parameters: object) -> str:
 # Buckets
 
 
-@pytest.mark.parametrize(
-    ("zone", "day", "quarters", "hours"),
-    [
-        ("Europe/Berlin", "2025-03-30", 92, 23),
-        ("Europe/Berlin", "2025-10-26", 100, 25),
-        ("Australia/Lord_Howe", "2025-04-06", 98, 25),
-        ("Australia/Lord_Howe", "2025-10-05", 94, 24),
-        ("Antarctica/Troll", "2025-10-26", 104, 26),
-        ("Africa/Cairo", "2025-04-25", 92, 23),
-        ("Asia/Kathmandu", "2025-04-25", 96, 24),
-    ],
-)
-async def test_a_day_is_as_long_as_it_is(
-    tmp_path: Path, zone: str, day: str, quarters: int, hours: int
-) -> None:
-    at = datetime.fromisoformat(f"{day}T00:00:00Z").timestamp()
-    around = [Sample("a", "", int(at) + 900 * place, 1) for place in range(-100, 200)]
-    caller = await served(tmp_path, *around)
-    end = str(datetime.fromisoformat(day).replace(day=datetime.fromisoformat(day).day + 1).date())
-    found = {
-        interval: await starts(caller, interval=interval, timezone=zone, start=day, end=end)
-        for interval in ("15m", "hour", "day")
-    }
-    assert len(found["15m"]) == quarters
-    assert len(found["hour"]) == hours
-    assert [total for _, total in found["day"]] == [quarters]
-    assert {total for _, total in found["15m"]} == {1}
-    assert sum(total for _, total in found["hour"]) == quarters
-    assert all(start[:10] == day for each in found.values() for start, _ in each)
-
-
 async def test_the_repeated_hour_is_two_buckets_with_different_offsets(tmp_path: Path) -> None:
     caller = await served(
         tmp_path,
@@ -107,51 +76,6 @@ async def test_the_repeated_hour_is_two_buckets_with_different_offsets(tmp_path:
     ]
     day = {"start": "2025-10-26", "end": "2025-10-27", "fill": "zero"}
     assert len(await starts(caller, **asked, **day)) == 25
-
-
-async def test_lord_howes_repeated_half_hour_is_a_bucket_of_its_own(tmp_path: Path) -> None:
-    caller = await served(
-        tmp_path, sample("2025-04-06T01:45:00+11:00", 1), sample("2025-04-06T01:45:00+10:30", 2)
-    )
-    assert await starts(caller, interval="hour", timezone="Australia/Lord_Howe") == [
-        ("2025-04-06T01:00:00+11:00", 1),
-        ("2025-04-06T01:30:00+10:30", 2),
-    ]
-
-
-async def test_a_date_that_never_was_has_no_bucket(tmp_path: Path) -> None:
-    caller = await served(tmp_path, sample("2011-12-30T09:59:59"), sample("2011-12-30T10:00:00", 2))
-    asked = {"timezone": "Pacific/Apia", "start": "2011-12-29", "end": "2012-01-01"}
-    assert await starts(caller, **asked, fill="zero") == [
-        ("2011-12-29T00:00:00-10:00", 1),
-        ("2011-12-31T00:00:00+14:00", 2),
-    ]
-
-
-async def test_a_day_without_midnight_begins_at_one(tmp_path: Path) -> None:
-    caller = await served(tmp_path, sample("2025-04-24T22:00:00"))
-    assert await starts(caller, timezone="Africa/Cairo") == [("2025-04-25T01:00:00+03:00", 1)]
-
-
-async def test_weeks_are_iso_weeks_and_edges_move_outwards(tmp_path: Path) -> None:
-    caller = await served(
-        tmp_path,
-        sample("2024-12-29T23:59:59"),
-        sample("2024-12-30T00:00:00", 2),
-        sample("2025-01-05T23:59:59", 4),
-        sample("2025-01-06T00:00:00", 8),
-    )
-    assert await starts(caller, interval="week") == [
-        ("2024-12-23T00:00:00+00:00", 1),
-        ("2024-12-30T00:00:00+00:00", 6),
-        ("2025-01-06T00:00:00+00:00", 8),
-    ]
-    assert await starts(caller, interval="week", start="2025-01-01", end="2025-01-02") == [
-        ("2024-12-30T00:00:00+00:00", 6)
-    ]
-    assert await starts(caller, interval="year", start="2024-12-30", end="2024-12-31") == [
-        ("2024-01-01T00:00:00+00:00", 3)
-    ]
 
 
 async def test_the_edges_are_the_same_with_and_without_fill(tmp_path: Path) -> None:
