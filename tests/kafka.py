@@ -31,6 +31,11 @@ class Kafka:
 
     bootstrap_servers: str
 
+    @property
+    def connection(self) -> dict[str, Any]:
+        """How our own readers are told of it."""
+        return {"bootstrap_servers": self.bootstrap_servers}
+
     def admin(self) -> AdminClient:
         return AdminClient(self._settings())
 
@@ -171,6 +176,48 @@ class Kafka:
     def _settings(self, **settings: Any) -> dict[str, Any]:
         named = {name.replace("_", "."): value for name, value in settings.items()}
         return {"bootstrap.servers": self.bootstrap_servers, "log_level": 0, **named}
+
+
+class TransactionalWriter:
+    """Writes records in transactions, as a worker does."""
+
+    def __init__(self, kafka: Kafka, topic: str, name: str | None = None, **settings: Any) -> None:
+        self._topic = topic
+        self._producer = kafka.producer(
+            transactional_id=name or f"{topic}-{uuid.uuid4()}", **settings
+        )
+        self._producer.init_transactions(ANSWER_SECONDS)
+
+    def begin(
+        self, records: Iterable[tuple[bytes | None, bytes | None]], partition: int = 0
+    ) -> None:
+        """Write keys and values and leave their transaction open."""
+        self._producer.begin_transaction()
+        self.add(records, partition)
+
+    def add(self, records: Iterable[tuple[bytes | None, bytes | None]], partition: int = 0) -> None:
+        """Write more of it."""
+        for key, value in records:
+            self._producer.produce(self._topic, value, key, partition=partition)
+        # What was only queued would be aborted without a trace.
+        self._producer.flush(ANSWER_SECONDS)
+
+    def end(self, *, is_aborted: bool = False) -> None:
+        if is_aborted:
+            self._producer.abort_transaction(ANSWER_SECONDS)
+        else:
+            self._producer.commit_transaction(ANSWER_SECONDS)
+
+    def write(
+        self,
+        records: Iterable[tuple[bytes | None, bytes | None]],
+        *,
+        partition: int = 0,
+        is_aborted: bool = False,
+    ) -> None:
+        """Write one transaction."""
+        self.begin(records, partition)
+        self.end(is_aborted=is_aborted)
 
 
 def wait_until(is_so: Callable[[], T], what: str, seconds: float = ANSWER_SECONDS) -> T:

@@ -18,7 +18,7 @@ from operations.errors import Refused
 from operations.topics.declared import create
 from producer.settings import ProducerSettings
 from tests.broker.own_cluster import SettingsFactory
-from tests.kafka import ANSWER_SECONDS, Kafka
+from tests.kafka import ANSWER_SECONDS, Kafka, TransactionalWriter
 
 
 def reading(device: str, energy: object) -> bytes:
@@ -122,16 +122,9 @@ def test_a_range_is_copied_and_another_part_later(archive: Setting) -> None:
 
 
 def test_records_of_aborted_transactions_are_not_copied(archive: Setting) -> None:
-    producer = archive.source.producer(transactional_id=archive.topic)
-    producer.init_transactions(ANSWER_SECONDS)
-    for number, ends_well in ((901, False), (902, True)):
-        producer.begin_transaction()
-        producer.produce(archive.topic, reading("t", number), None, 0)
-        producer.flush(ANSWER_SECONDS)
-        if ends_well:
-            producer.commit_transaction(ANSWER_SECONDS)
-        else:
-            producer.abort_transaction(ANSWER_SECONDS)
+    writer = TransactionalWriter(archive.source, archive.topic)
+    writer.write([(None, reading("t", 901))], is_aborted=True)
+    writer.write([(None, reading("t", 902))])
     assert archive.run().readings == 61
     assert archive.copied() == sorted([*ALL, "902"])
     assert archive.run().readings == 0

@@ -28,7 +28,7 @@ from operations.books.check import NoSeries, check_books
 from operations.books.findings import Account, Apart, Books, Imbalance, Miscount
 from operations.bootstrap import prepare
 from tests.broker.own_cluster import SettingsFactory
-from tests.kafka import ANSWER_SECONDS, Kafka
+from tests.kafka import Kafka, TransactionalWriter
 from tests.records import reading_value
 
 Rows = dict[bytes, bytes]
@@ -54,13 +54,10 @@ class Ledger:
         return changed
 
     def commit(self, view: View, rows: Rows, offset: int) -> None:
-        producer = self._kafka.producer(transactional_id=view.transactional_id(1, self._partition))
-        producer.init_transactions(ANSWER_SECONDS)
-        producer.begin_transaction()
-        name, marker = view.changelog(1).name, Marker(offset, counted=self.counted[view])
-        for key, value in [*rows.items(), (MARKER_KEY, encode_marker(marker))]:
-            producer.produce(name, value, key, self._partition)
-        producer.commit_transaction(ANSWER_SECONDS)
+        identity = view.transactional_id(1, self._partition)
+        marker = encode_marker(Marker(offset, counted=self.counted[view]))
+        writer = TransactionalWriter(self._kafka, view.changelog(1).name, identity)
+        writer.write([*rows.items(), (MARKER_KEY, marker)], partition=self._partition)
 
     def count(self, readings: list[Reading], offset: int) -> None:
         for view in self.rows:

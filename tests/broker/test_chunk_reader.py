@@ -10,18 +10,14 @@ import pytest
 
 from kafka_io.batches.chunk import Record, RecordChunk
 from kafka_io.batches.reader import ChunkReader, read_all
-from tests.kafka import ANSWER_SECONDS, Kafka
+from tests.kafka import ANSWER_SECONDS, Kafka, TransactionalWriter
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 TopicFactory = Callable[..., str]
 
 
-def connection(kafka: Kafka) -> dict[str, str]:
-    return {"bootstrap_servers": kafka.bootstrap_servers}
-
-
 async def chunks_of(kafka: Kafka, topic: str) -> list[RecordChunk]:
-    return [chunk async for chunk in read_all(connection(kafka), topic)]
+    return [chunk async for chunk in read_all(kafka.connection, topic)]
 
 
 async def records_of(kafka: Kafka, topic: str) -> list[Record]:
@@ -31,7 +27,7 @@ async def records_of(kafka: Kafka, topic: str) -> list[Record]:
 async def read_from(
     kafka: Kafka, topic: str, start: int, *, partition: int = 0, **options: Any
 ) -> list[RecordChunk]:
-    async with ChunkReader(connection(kafka), topic, **options) as reader:
+    async with ChunkReader(kafka.connection, topic, **options) as reader:
         ends = await reader.end_offsets([partition])
         reader.assign({partition: start})
         return [chunk async for chunk in reader.read_until(ends)]
@@ -40,13 +36,8 @@ async def read_from(
 def transact(
     kafka: Kafka, topic: str, name: str, values: list[bytes], *, commit: bool, **settings: Any
 ) -> None:
-    producer = kafka.producer(transactional_id=f"{topic}-{name}", **settings)
-    producer.init_transactions(ANSWER_SECONDS)
-    producer.begin_transaction()
-    for value in values:
-        producer.produce(topic, value, partition=0)
-    producer.flush(ANSWER_SECONDS)
-    (producer.commit_transaction if commit else producer.abort_transaction)(ANSWER_SECONDS)
+    writer = TransactionalWriter(kafka, topic, f"{topic}-{name}", **settings)
+    writer.write([(None, value) for value in values], is_aborted=not commit)
     kafka.settle(topic)
 
 
@@ -96,17 +87,14 @@ async def test_interleaved_transactions_are_told_apart(
     kafka: Kafka, topic_factory: TopicFactory
 ) -> None:
     topic = topic_factory()
-    producers = []
-    for name in ("kept", "dropped"):
-        producers.append(kafka.producer(transactional_id=f"{topic}-{name}"))
-        producers[-1].init_transactions(ANSWER_SECONDS)
-        producers[-1].begin_transaction()
+    kept, dropped = (TransactionalWriter(kafka, topic) for _ in range(2))
+    kept.begin([])
+    dropped.begin([])
     for place in range(20):
-        for name, producer in zip((b"kept", b"dropped"), producers, strict=True):
-            producer.produce(topic, b"%s-%d" % (name, place), partition=0)
-            producer.flush(ANSWER_SECONDS)
-    producers[1].abort_transaction(ANSWER_SECONDS)
-    producers[0].commit_transaction(ANSWER_SECONDS)
+        kept.add([(None, b"kept-%d" % place)])
+        dropped.add([(None, b"dropped-%d" % place)])
+    dropped.end(is_aborted=True)
+    kept.end()
     kafka.settle(topic)
     values = [record.value for record in await records_of(kafka, topic)]
     assert values == [b"kept-%d" % place for place in range(20)]
@@ -117,14 +105,11 @@ async def test_an_open_transaction_is_the_end_for_now(
 ) -> None:
     topic = topic_factory()
     kafka.write(topic, [b"before"])
-    producer = kafka.producer(transactional_id=f"{topic}-open")
-    producer.init_transactions(ANSWER_SECONDS)
-    producer.begin_transaction()
-    producer.produce(topic, b"open", partition=0)
-    producer.flush(ANSWER_SECONDS)
+    writer = TransactionalWriter(kafka, topic)
+    writer.begin([(None, b"open")])
     kafka.write(topic, [b"behind"])
     assert [r.value for r in await records_of(kafka, topic)] == [b"before"]
-    producer.commit_transaction(ANSWER_SECONDS)
+    writer.end()
     kafka.settle(topic)
     assert [r.value for r in await records_of(kafka, topic)] == [b"before", b"open", b"behind"]
 
@@ -200,12 +185,8 @@ async def test_a_compacted_topic_is_read_to_its_end(
     }
     topic = topic_factory(configs=configs)
     for generation in range(30):
-        producer = kafka.producer(transactional_id=f"{topic}-writer")
-        producer.init_transactions(ANSWER_SECONDS)
-        producer.begin_transaction()
-        for key in range(5):
-            producer.produce(topic, b"%d" % generation, b"%d" % key, partition=0)
-        producer.commit_transaction(ANSWER_SECONDS)
+        writer = TransactionalWriter(kafka, topic, f"{topic}-writer")
+        writer.write([(b"%d" % key, b"%d" % generation) for key in range(5)])
     kafka.settle(topic)
     chunks = await chunks_of(kafka, topic)
     assert_chained(chunks, 0, kafka.end_offsets(topic)[0])
@@ -221,7 +202,7 @@ async def test_all_partitions_are_read_and_an_absent_topic_is_empty(
         kafka.write(topic, [b"%d" % partition] * 5, partition=partition)
     found = sorted((c.partition, len(c.records)) for c in await chunks_of(kafka, topic))
     assert found == [(0, 5), (1, 5)]
-    async with ChunkReader(connection(kafka), topic) as reader:
+    async with ChunkReader(kafka.connection, topic) as reader:
         assert await reader.partitions() == [0, 1, 2]
-    async with ChunkReader(connection(kafka), f"{unique_name}-absent") as reader:
+    async with ChunkReader(kafka.connection, f"{unique_name}-absent") as reader:
         assert await reader.partitions() == []

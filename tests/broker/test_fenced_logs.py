@@ -59,14 +59,10 @@ def changelog_topic(own_kafka: Kafka) -> Kafka:
     return own_kafka
 
 
-def connection(kafka: Kafka) -> dict[str, Any]:
-    return {"bootstrap_servers": kafka.bootstrap_servers}
-
-
 def writer_of(kafka: Kafka, single: SingleBatches) -> TransactionWriter:
     return TransactionWriter(
         DEVICE_TOTALS,
-        connection(kafka),
+        kafka.connection,
         VERSION,
         0,
         transaction_timeout_seconds=10,
@@ -79,7 +75,7 @@ def open_at(path: Path) -> Any:
 
 
 def recovery_of(kafka: Kafka, open_store: Any) -> ChangelogRecovery:
-    return ChangelogRecovery(DEVICE_TOTALS, connection(kafka), CHANGELOG, open_store, none_replaced)
+    return ChangelogRecovery(DEVICE_TOTALS, kafka.connection, CHANGELOG, open_store, none_replaced)
 
 
 def commit(writer: TransactionWriter, previous: int, applied: int) -> Transaction:
@@ -93,7 +89,7 @@ async def started(kafka: Kafka, single: SingleBatches) -> TransactionWriter:
     """A writer that has taken the partition over."""
     writer = writer_of(kafka, single)
     await writer.start()
-    async with ChunkReader(connection(kafka), DEVICE_TOTALS.changelog(VERSION).name) as reader:
+    async with ChunkReader(kafka.connection, DEVICE_TOTALS.changelog(VERSION).name) as reader:
         writer.fence.continues_at((await reader.end_offsets([0]))[0], writer.identity)
     return writer
 
@@ -101,7 +97,7 @@ async def started(kafka: Kafka, single: SingleBatches) -> TransactionWriter:
 async def refused_by_a_reader(kafka: Kafka) -> str:
     """What the API's view says of the changelog; empty where it follows it to its end."""
     view = FedView(1, 1)
-    async with ChunkReader(connection(kafka), DEVICE_TOTALS.changelog(VERSION).name) as reader:
+    async with ChunkReader(kafka.connection, DEVICE_TOTALS.changelog(VERSION).name) as reader:
         ends = await reader.end_offsets([0])
         reader.assign({0: 0})
         try:
@@ -152,8 +148,8 @@ async def test_c1_two_that_probe_one_log_at_once_prove_nothing_wrong(
     changelog_topic: Kafka,
 ) -> None:
     """Whoever is fenced by the other's probe stays with transactions, and nothing is lost."""
-    await probe_log(DEVICE_TOTALS, connection(changelog_topic), 1, 0)
-    await probe_log(DEVICE_TOTALS, connection(changelog_topic), 1, 0)
+    await probe_log(DEVICE_TOTALS, changelog_topic.connection, 1, 0)
+    await probe_log(DEVICE_TOTALS, changelog_topic.connection, 1, 0)
     assert DEVICE_TOTALS.probe_transactional_id(1, 0).startswith("energy-v1-")
     assert DEVICE_TOTALS.probe_transactional_id(1, 0) != DEVICE_TOTALS.transactional_id(1, 0)
 

@@ -32,7 +32,7 @@ from producer.imports.position_log import PositionLog
 from producer.imports.transactions import STEP_SECONDS
 from producer.judging import Batch
 from producer.settings import ProducerSettings
-from tests.kafka import Kafka, wait_until
+from tests.kafka import Kafka, TransactionalWriter, wait_until
 
 ROWS = 24
 HALF = 12
@@ -277,16 +277,13 @@ def test_a_position_behind_another_imports_open_transaction_is_read(
     """read_committed ends before that transaction, and would say: not begun yet."""
     importer = importer_factory(log)
     importer.start()
-    hanging = log.producer(
-        transactional_id=import_transactional_id("load", "other"), transaction_timeout_ms=60_000
+    hanging = TransactionalWriter(
+        log, IMPORTS.name, import_transactional_id("load", "other"), transaction_timeout_ms=60_000
     )
-    hanging.init_transactions(10)
-    hanging.begin_transaction()
-    hanging.produce(IMPORTS.name, b"{}", b"load/other/0", 0)
-    hanging.flush(10)
+    hanging.begin([(b"load/other/0", b"{}")])
     load(importer, HALF)
     # It stays open for a while after the other one has begun to read.
-    ending = threading.Timer(0.5, lambda: hanging.abort_transaction(10))
+    ending = threading.Timer(0.5, lambda: hanging.end(is_aborted=True))
 
     class EndingClient(ForwardingClient):
         def init_transactions(self, seconds: float) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 import pytest
 
-from contract.kafka import KafkaSettings
 from contract.topics import READINGS
 from kafka_io.cluster import Cluster
 from kafka_io.lag_seconds import LagSeconds
@@ -20,7 +19,7 @@ from local_stack.ports import free_port
 from operations.bootstrap import prepare
 from tests import http_client
 from tests.broker.own_cluster import SettingsFactory
-from tests.kafka import Kafka, wait_until
+from tests.kafka import Kafka, TransactionalWriter, wait_until
 from tests.records import reading_value
 
 DEADLINE_SECONDS = 20
@@ -28,10 +27,7 @@ DEADLINE_SECONDS = 20
 
 async def lag_of(kafka: Kafka, topic: str, applied: int) -> float:
     """Look for three seconds, and return what a reader's lag is then."""
-    connection = KafkaSettings.load(
-        {"KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers}
-    ).for_aiokafka()
-    lag: LagSeconds[str] = LagSeconds(connection, topic, lambda: {"r": {0: applied}})
+    lag: LagSeconds[str] = LagSeconds(kafka.connection, topic, lambda: {"r": {0: applied}})
     looking = asyncio.create_task(lag.run())
     await asyncio.sleep(3)
     seconds = lag.seconds()["r"][0]
@@ -43,19 +39,14 @@ async def test_the_lag_is_of_records_and_not_of_what_ends_a_transaction(
     kafka: Kafka, topic_factory: Callable[..., str]
 ) -> None:
     topic = topic_factory("in", partitions=1)
-    producer = kafka.producer(transactional_id=f"{topic}-open")
-    producer.init_transactions(DEADLINE_SECONDS)
-    producer.begin_transaction()
-    producer.produce(topic, b"a", partition=0)
-    producer.commit_transaction(DEADLINE_SECONDS)
+    writer = TransactionalWriter(kafka, topic)
+    writer.write([(None, b"a")])
     assert await lag_of(kafka, topic, applied=0) == 0, "offset 1 ends the transaction"
-    producer.begin_transaction()
     began = time.time()
-    producer.produce(topic, b"b", partition=0)
-    producer.flush(DEADLINE_SECONDS)
+    writer.begin([(None, b"b")])
     waited = await lag_of(kafka, topic, applied=1)
     assert 2.5 < waited < time.time() - began + 0.5, "an open transaction holds its records up"
-    producer.abort_transaction(DEADLINE_SECONDS)
+    writer.end(is_aborted=True)
     behind = int((time.time() - 500) * 1000)
     kafka_producer = kafka.producer()
     kafka_producer.produce(topic, b"c", partition=0, timestamp=behind)

@@ -15,7 +15,7 @@ from local_stack.broker.process import LocalBroker
 from local_stack.broker.properties import Listener
 from local_stack.errors import BrokerFailed, DirectoryLocked, PortInUse
 from local_stack.ports import free_port
-from tests.kafka import Kafka, wait_until
+from tests.kafka import Kafka, TransactionalWriter, wait_until
 
 BrokerFactory = Callable[..., LocalBroker]
 
@@ -129,13 +129,8 @@ def test_read_gives_committed_records_to_the_end_only(
     kafka: Kafka, topic_factory: Callable[..., str]
 ) -> None:
     topic = topic_factory(partitions=2)
-    for name, is_committed in (("aborted", False), ("committed", True)):
-        producer = kafka.producer(transactional_id=f"{topic}-{name}")
-        producer.init_transactions(10)
-        producer.begin_transaction()
-        producer.produce(topic, name, partition=0)
-        producer.flush(10)
-        (producer.commit_transaction if is_committed else producer.abort_transaction)(10)
+    for value, is_aborted in ((b"aborted", True), (b"committed", False)):
+        TransactionalWriter(kafka, topic).write([(None, value)], is_aborted=is_aborted)
     assert [record.value() for record in kafka.read(topic)] == [b"committed"]
     kafka.settle(topic)
     assert kafka.end_offsets(topic) == {0: 4, 1: 0}

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from api.query.quarantine_log import Page, QuarantineLog
-from contract.kafka import KafkaSettings
 from kafka_io.batches.reader import ChunkReader
 from tests.kafka import Kafka
 from tests.quarantine_double import quarantine_value
@@ -12,8 +11,7 @@ DEADLINE_SECONDS = 20
 
 
 async def page(kafka: Kafka, topic: str, offset: int = 0, limit: int = 100) -> list[str]:
-    connection = KafkaSettings(bootstrap_servers=kafka.bootstrap_servers).for_aiokafka()
-    log = QuarantineLog(connection, open_reader=lambda: ChunkReader(connection, topic))
+    log = QuarantineLog({}, open_reader=lambda: ChunkReader(kafka.connection, topic))
     found: Page = await log.newest(1, offset, limit, 10**7)
     return [record.decode().partition('"c__import_id": "')[2][:4] for record in found.records]
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer, TopicPartition
 
-from contract.changelog import MARKER_KEY, Marker, encode_marker
-from contract.device_totals import DEVICE_TOTALS, encode_total
+from contract.device_totals import DEVICE_TOTALS
 from contract.errors import SettingError
 from contract.topics import READINGS, VIEWS, app_id
 from contract.view_versions import Views, ViewVersion
@@ -27,22 +26,18 @@ from operations.status import read_status
 from operations.topics.declared import check
 from operations.views import adoption
 from operations.views.birth import read_births
+from tests.api_doubles import transaction
 from tests.broker.own_cluster import SettingsFactory
-from tests.kafka import ANSWER_SECONDS, Kafka
+from tests.kafka import ANSWER_SECONDS, Kafka, TransactionalWriter
 
 Totals = dict[str, tuple[int, int]]
 
 
 def apply(kafka: Kafka, version: int, offset: int, totals: Totals, partition: int = 0) -> None:
     """What a worker of that version commits."""
-    producer = kafka.producer(transactional_id=DEVICE_TOTALS.transactional_id(version, partition))
-    producer.init_transactions(ANSWER_SECONDS)
-    producer.begin_transaction()
-    name = DEVICE_TOTALS.changelog(version).name
-    for device, total in totals.items():
-        producer.produce(name, encode_total(*total), device.encode(), partition)
-    producer.produce(name, encode_marker(Marker(offset)), MARKER_KEY, partition)
-    producer.commit_transaction(ANSWER_SECONDS)
+    identity = DEVICE_TOTALS.transactional_id(version, partition)
+    writer = TransactionalWriter(kafka, DEVICE_TOTALS.changelog(version).name, identity)
+    writer.write(transaction(totals, offset), partition=partition)
 
 
 def states(cluster: ClusterAdmin) -> dict[int, str]:

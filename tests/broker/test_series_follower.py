@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,33 +18,13 @@ from api.view.series import Filter
 from api.view.series_view import SeriesView
 from contract.changelog import Birth
 from contract.energy_series import ENERGY_SERIES
-from contract.kafka import KafkaSettings
 from contract.view_versions import ViewVersion
 from tests.api_doubles import unseen_configs
-from tests.kafka import Kafka
-from tests.series_records import BIRTH, Records, birth, commit, key_of, row
+from tests.broker.beside import running_task, until
+from tests.kafka import Kafka, TransactionalWriter
+from tests.series_records import BIRTH, birth, commit, row
 
-DEADLINE_SECONDS = 20
 ROOT = Path(__file__).parents[2]
-
-
-class Writer:
-    """A worker's writing side: transactions of rows, the marker last."""
-
-    def __init__(self, kafka: Kafka, topic: str) -> None:
-        self._topic = topic
-        self._producer = kafka.producer(transactional_id=f"{topic}-{uuid.uuid4()}")
-        self._producer.init_transactions(DEADLINE_SECONDS)
-
-    def write(self, records: Records, *, partition: int = 0, is_aborted: bool = False) -> None:
-        self._producer.begin_transaction()
-        for key, value in records:
-            self._producer.produce(self._topic, value, key, partition=partition)
-        if is_aborted:
-            self._producer.flush(DEADLINE_SECONDS)
-            self._producer.abort_transaction(DEADLINE_SECONDS)
-        else:
-            self._producer.commit_transaction(DEADLINE_SECONDS)
 
 
 @pytest.fixture
@@ -64,7 +43,7 @@ def make(kafka: Kafka, version: ViewVersion, born: Birth) -> str:
     configs = topic.configs | {"segment.ms": "100", "min.compaction.lag.ms": "0"}
     kafka.create_topic(topic.name, version.partitions, configs)
     for partition in range(version.partitions):
-        Writer(kafka, topic.name).write(birth(born), partition=partition)
+        TransactionalWriter(kafka, topic.name).write(birth(born), partition=partition)
     return topic.name
 
 
@@ -95,47 +74,22 @@ class Process:
 
 @asynccontextmanager
 async def following(kafka: Kafka, version: ViewVersion, directory: Path) -> AsyncIterator[Process]:
-    connection = KafkaSettings(bootstrap_servers=kafka.bootstrap_servers).for_aiokafka()
     copy = Copies(directory, 100_000_000).series_of(version)
     assert copy is not None
     follower = Follower(
-        lambda n, p: SeriesView(n, p, copy), connection, version, configs=unseen_configs
+        lambda n, p: SeriesView(n, p, copy), kafka.connection, version, configs=unseen_configs
     )
-    task = asyncio.create_task(follower.run())
     try:
-        yield Process(follower)
+        async with running_task(follower.run()):
+            yield Process(follower)
     finally:
-        task.cancel()
-        await asyncio.wait([task])
         await copy.close()
-
-
-async def until(is_so: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not is_so():
-        assert time.monotonic() < deadline, f"not within {DEADLINE_SECONDS} s: {what}"
-        await asyncio.sleep(0.01)
-
-
-async def test_committed_rows_are_shown_and_aborted_ones_never(
-    kafka: Kafka, version: ViewVersion, topic: str, tmp_path: Path
-) -> None:
-    writer = Writer(kafka, topic)
-    writer.write(commit([row("a", 1), row("b", 1)], 1))
-    writer.write(commit([row("a", 99, 9)], 5), is_aborted=True)
-    writer.write(commit([row("a", 5, 2)], 3), partition=1)
-    async with following(kafka, version, tmp_path) as process:
-        assert await process.shows(1, 3) == {"a": (6, 3), "b": (1, 1)}
-        assert process.view.log == (BIRTH.cluster_id, BIRTH.changelog_topic_id)
-        writer.write(commit([row("b", 77, 7)], 9), is_aborted=True)
-        writer.write(commit([row("b", 4, 2), (key_of("a"), None)], 2))
-        assert await process.shows(2, 3) == {"a": (5, 2), "b": (4, 2)}
 
 
 async def test_a_restart_reads_only_what_is_new(
     kafka: Kafka, version: ViewVersion, topic: str, tmp_path: Path
 ) -> None:
-    writer = Writer(kafka, topic)
+    writer = TransactionalWriter(kafka, topic)
     for turn in range(30):
         writer.write(commit([row(f"device_{turn % 7}", turn, turn + 1)], turn), partition=turn % 2)
     async with following(kafka, version, tmp_path) as process:
@@ -153,7 +107,7 @@ async def test_a_restart_reads_only_what_is_new(
 async def test_a_restart_over_a_compacted_changelog_shows_the_same(
     kafka: Kafka, version: ViewVersion, topic: str, tmp_path: Path
 ) -> None:
-    writer = Writer(kafka, topic)
+    writer = TransactionalWriter(kafka, topic)
     writer.write(commit([row("a", 1), row("b", 1)], 1))
     writer.write([], partition=1)
     async with following(kafka, version, tmp_path) as process:
@@ -178,7 +132,7 @@ async def test_a_changelog_made_again_is_read_anew(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    Writer(kafka, topic).write(commit([row("a", 1)], 1))
+    TransactionalWriter(kafka, topic).write(commit([row("a", 1)], 1))
     async with following(kafka, version, tmp_path) as process:
         await process.shows(1, -1)
     await asyncio.to_thread(kafka.delete_topic, topic)
@@ -186,7 +140,7 @@ async def test_a_changelog_made_again_is_read_anew(
     await asyncio.to_thread(make, kafka, version, born)
     # Longer than the one before, so that the position alone says nothing.
     for turn in range(5):
-        Writer(kafka, topic).write(commit([row("b", turn, turn + 1)], turn))
+        TransactionalWriter(kafka, topic).write(commit([row("b", turn, turn + 1)], turn))
     async with following(kafka, version, tmp_path) as process:
         assert await process.shows(4, -1) == {"b": (4, 5)}
     assert "the copy is of another changelog" in caplog.text
@@ -195,7 +149,7 @@ async def test_a_changelog_made_again_is_read_anew(
 async def test_the_copy_of_a_killed_process_is_gone_on_with(
     kafka: Kafka, version: ViewVersion, topic: str, tmp_path: Path
 ) -> None:
-    writer = Writer(kafka, topic)
+    writer = TransactionalWriter(kafka, topic)
     writer.write(commit([row("a", 1)], 1))
     arguments = (kafka.bootstrap_servers, str(version.view_version), str(tmp_path))
     process = await asyncio.create_subprocess_exec(

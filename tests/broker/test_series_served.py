@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import threading
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from tests.api_doubles import transaction
 from tests.broker.own_cluster import SettingsFactory
 from tests.fault.server import ApiProcess
 from tests.http_client import Answer, get, post
-from tests.kafka import ANSWER_SECONDS, Kafka, wait_until
+from tests.kafka import ANSWER_SECONDS, Kafka, TransactionalWriter, wait_until
 from tests.series_records import commit, row
 
 PLACES = "/v0/pipes/energy_consumption_by_location.json"
@@ -47,12 +46,7 @@ class Views:
         self._write(ENERGY_SERIES, commit([row("a", total, readings)], offset, counted=readings))
 
     def _write(self, view: View, records: Any) -> None:
-        producer = self._kafka.producer(transactional_id=f"test-{uuid.uuid4()}")
-        producer.init_transactions(ANSWER_SECONDS)
-        producer.begin_transaction()
-        for key, value in records:
-            producer.produce(view.changelog(1).name, value, key, 0)
-        producer.commit_transaction(ANSWER_SECONDS)
+        TransactionalWriter(self._kafka, view.changelog(1).name).write(records)
 
 
 @pytest.fixture

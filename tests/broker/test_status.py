@@ -1,7 +1,7 @@
 """`energy status`: the truth, also when every worker is dead."""
 
 import msgspec
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from contract.changelog import MARKER_KEY, Marker, encode_marker
 from contract.device_totals import DEVICE_TOTALS, encode_total
@@ -12,7 +12,7 @@ from operations.bootstrap import prepare
 from operations.status import PartitionStatus, read_status
 from operations.views.markers import read_markers
 from tests.broker.own_cluster import SettingsFactory
-from tests.kafka import ANSWER_SECONDS, Kafka, wait_until
+from tests.kafka import Kafka, TransactionalWriter, wait_until
 
 TABLE = DEVICE_TOTALS.changelog(1).name
 NOW_MS = 1_746_000_000_000
@@ -20,17 +20,10 @@ NOW_MS = 1_746_000_000_000
 
 def commit(kafka: Kafka, partition: int, *markers: Marker, finally_abort: bool = False) -> None:
     """What a worker writes in one transaction (of which the last marker counts)."""
-    producer = kafka.producer(transactional_id=f"test-{partition}")
-    producer.init_transactions(ANSWER_SECONDS)
-    producer.begin_transaction()
-    producer.produce(TABLE, encode_total(5, 1), b"device_7", partition)
-    for marker in markers:
-        producer.produce(TABLE, encode_marker(marker), MARKER_KEY, partition)
-    if finally_abort:
-        producer.flush(ANSWER_SECONDS)
-        producer.abort_transaction(ANSWER_SECONDS)
-    else:
-        producer.commit_transaction(ANSWER_SECONDS)
+    records = [(MARKER_KEY, encode_marker(marker)) for marker in markers]
+    writer = TransactionalWriter(kafka, TABLE)
+    total = (b"device_7", encode_total(5, 1))
+    writer.write([total, *records], partition=partition, is_aborted=finally_abort)
     kafka.settle(TABLE)
 
 
@@ -113,13 +106,10 @@ def test_an_open_transaction_is_not_seen(
 ) -> None:
     prepare(cluster, settings_factory())
     commit(own_kafka, 0, Marker(6))
-    producer: Producer = own_kafka.producer(transactional_id="test-open")
-    producer.init_transactions(ANSWER_SECONDS)
-    producer.begin_transaction()
-    producer.produce(TABLE, encode_marker(Marker(99)), MARKER_KEY, 0)
-    producer.flush(ANSWER_SECONDS)
+    writer = TransactionalWriter(own_kafka, TABLE)
+    writer.begin([(MARKER_KEY, encode_marker(Marker(99)))])
     assert read_markers(cluster, DEVICE_TOTALS, 1, 2)[0] == Marker(6)
-    producer.abort_transaction(ANSWER_SECONDS)
+    writer.end(is_aborted=True)
 
 
 def test_the_owner_of_a_partition_is_named(

@@ -29,7 +29,7 @@ from operations.topics.more_partitions import grow
 from operations.views import adoption
 from operations.views.birth import read_births, verify_births
 from tests.broker.own_cluster import SettingsFactory
-from tests.kafka import ANSWER_SECONDS, Kafka, wait_until
+from tests.kafka import ANSWER_SECONDS, Kafka, TransactionalWriter, wait_until
 
 VIEWS_OF_ALL = (DEVICE_TOTALS, ENERGY_SERIES)
 TOTALS, SERIES = (view.changelog(1).name for view in VIEWS_OF_ALL)
@@ -37,12 +37,9 @@ TOTALS, SERIES = (view.changelog(1).name for view in VIEWS_OF_ALL)
 
 def advance(kafka: Kafka, view: View, version: int, offset: int, partition: int = 0) -> None:
     """An empty commit of a view."""
-    producer = kafka.producer(transactional_id=view.transactional_id(version, partition))
-    producer.init_transactions(ANSWER_SECONDS)
-    producer.begin_transaction()
-    name = view.changelog(version).name
-    producer.produce(name, encode_marker(Marker(offset)), MARKER_KEY, partition)
-    producer.commit_transaction(ANSWER_SECONDS)
+    identity = view.transactional_id(version, partition)
+    writer = TransactionalWriter(kafka, view.changelog(version).name, identity)
+    writer.write([(MARKER_KEY, encode_marker(Marker(offset)))], partition=partition)
 
 
 @pytest.fixture

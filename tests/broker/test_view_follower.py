@@ -1,9 +1,8 @@
 """The API's view against a real changelog: whole transactions, restarts, compaction, switches."""
 
 import asyncio
-import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -17,71 +16,29 @@ from api.view.followed_view import ViewState
 from api.view.live_version import LiveView
 from api.view.stored_total import exact_total
 from api.view.totals_view import TotalsView
-from contract.changelog import BIRTH_KEY, MARKER_KEY, Birth, Marker, encode_birth, encode_marker
-from contract.device_totals import DEVICE_TOTALS, encode_total
-from contract.kafka import KafkaSettings
+from contract.changelog import Birth
+from contract.device_totals import DEVICE_TOTALS
 from contract.topics import READINGS, VIEWS
 from contract.view_versions import ViewVersion, pointer_record, version_record
-from tests.api_doubles import unseen_configs
-from tests.kafka import Kafka
+from tests.api_doubles import transaction, unseen_configs
+from tests.broker.beside import DEADLINE_SECONDS, running_task, until
+from tests.kafka import Kafka, TransactionalWriter
+from tests.series_records import birth
 from tests.totals_double import copies_in_memory
 
-DEADLINE_SECONDS = 20
-QUICK_COMPACTION = {
-    "cleanup.policy": "compact",
-    "segment.ms": "100",
-    "min.cleanable.dirty.ratio": "0.001",
-    "min.compaction.lag.ms": "0",
-    "delete.retention.ms": "0",
-}
-
-
-class Writer:
-    """A worker's writing side: transactions of totals, the marker last."""
-
-    def __init__(self, kafka: Kafka, topic: str) -> None:
-        self._topic = topic
-        self._producer = kafka.producer(transactional_id=f"{topic}-{uuid.uuid4()}")
-        self._producer.init_transactions(DEADLINE_SECONDS)
-
-    def write(
-        self,
-        totals: dict[str, tuple[int, int]],
-        applied_offset: int | None,
-        *,
-        partition: int = 0,
-        is_aborted: bool = False,
-    ) -> None:
-        self._producer.begin_transaction()
-        for device_id, total in totals.items():
-            self._put(device_id.encode(), encode_total(*total), partition)
-        if applied_offset is not None:
-            self._put(MARKER_KEY, encode_marker(Marker(applied_offset)), partition)
-        if is_aborted:
-            # Written first: what was only queued would be aborted without a trace.
-            self._producer.flush(DEADLINE_SECONDS)
-            self._producer.abort_transaction(DEADLINE_SECONDS)
-        else:
-            self._producer.commit_transaction(DEADLINE_SECONDS)
-
-    def _put(self, key: bytes, value: bytes, partition: int) -> None:
-        self._producer.produce(self._topic, value, key, partition=partition)
-        self._producer.poll(0)
+BIRTH = birth(Birth("cluster", READINGS.name, "source-id", "changelog-id", 0, "1"))
 
 
 def give_birth(kafka: Kafka, topic: str, partitions: int) -> None:
     """What `energy topics create` begins every partition with."""
-    birth = encode_birth(Birth("cluster", READINGS.name, "source-id", "changelog-id", 0, "1"))
-    producer = kafka.producer()
     for partition in range(partitions):
-        producer.produce(topic, birth, BIRTH_KEY, partition=partition)
-    assert producer.flush(DEADLINE_SECONDS) == 0
+        TransactionalWriter(kafka, topic).write(BIRTH, partition=partition)
 
 
 @pytest.fixture
 def version(kafka: Kafka) -> ViewVersion:
     """A view version of the test's own, its changelog made."""
-    return born(kafka, QUICK_COMPACTION)
+    return born(kafka, {"cleanup.policy": "compact"})
 
 
 def born(kafka: Kafka, configs: dict[str, str]) -> ViewVersion:
@@ -94,26 +51,10 @@ def born(kafka: Kafka, configs: dict[str, str]) -> ViewVersion:
 async def following(
     kafka: Kafka, version: ViewVersion, configs: ReadConfigs = unseen_configs
 ) -> AsyncIterator[Follower]:
-    copies = copies_in_memory()
-    new_view = partial(TotalsView, copy=copies.totals_of(version))
-    follower = Follower(new_view, connection(kafka), version, configs=configs)
-    task = asyncio.create_task(follower.run())
-    try:
+    new_view = partial(TotalsView, copy=copies_in_memory().totals_of(version))
+    follower = Follower(new_view, kafka.connection, version, configs=configs)
+    async with running_task(follower.run()):
         yield follower
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-
-
-def connection(kafka: Kafka) -> dict[str, object]:
-    return KafkaSettings(bootstrap_servers=kafka.bootstrap_servers).for_aiokafka()
-
-
-async def until(is_so: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not is_so():
-        assert time.monotonic() < deadline, f"not within {DEADLINE_SECONDS} s: {what}"
-        await asyncio.sleep(0.01)
 
 
 async def running(follower: Follower) -> TotalsView:
@@ -136,33 +77,29 @@ async def test_an_empty_changelog_is_a_running_view(kafka: Kafka, version: ViewV
 async def test_committed_transactions_are_shown_and_aborted_ones_never(
     kafka: Kafka, version: ViewVersion
 ) -> None:
-    writer = Writer(kafka, DEVICE_TOTALS.changelog(version.view_version).name)
-    writer.write({"a": (1, 1), "b": (2, 1)}, 1)
-    writer.write({"a": (99, 9), "c": (99, 9)}, 5, is_aborted=True)
-    writer.write({"a": (5, 2)}, 3, partition=1)
+    writer = TransactionalWriter(kafka, DEVICE_TOTALS.changelog(version.view_version).name)
+    writer.write(transaction({"a": (1, 1), "b": (2, 1)}, 1))
+    writer.write(transaction({"a": (99, 9), "c": (99, 9)}, 5), is_aborted=True)
+    writer.write(transaction({"a": (5, 2)}, 3), partition=1)
     async with following(kafka, version) as follower:
         view = await running(follower)
         assert totals_of(view) == {"a": ("6", 3), "b": ("2", 1)}
         assert view.applied_offsets() == [1, 3]
-        writer.write({"b": (77, 7)}, 9, is_aborted=True)
-        writer.write({"b": (4, 2)}, 2)
+        writer.write(transaction({"b": (77, 7)}, 9), is_aborted=True)
+        writer.write(transaction({"b": (4, 2)}, 2))
         await until(lambda: view.applied_offsets() == [2, 3], "the next transaction is shown")
         assert totals_of(view) == {"a": ("6", 3), "b": ("4", 2)}
 
 
 async def test_an_open_transaction_is_not_shown(kafka: Kafka, version: ViewVersion) -> None:
-    writer = Writer(kafka, DEVICE_TOTALS.changelog(version.view_version).name)
-    writer.write({"a": (1, 1)}, 1)
+    writer = TransactionalWriter(kafka, DEVICE_TOTALS.changelog(version.view_version).name)
+    writer.write(transaction({"a": (1, 1)}, 1))
     async with following(kafka, version) as follower:
         view = await running(follower)
-        producer = writer._producer
-        producer.begin_transaction()
-        writer._put(b"a", encode_total(2, 2), 0)
-        writer._put(MARKER_KEY, encode_marker(Marker(2)), 0)
-        producer.flush(DEADLINE_SECONDS)
+        writer.begin(transaction({"a": (2, 2)}, 2))
         await asyncio.sleep(0.3)
         assert totals_of(view) == {"a": ("1", 1)}
-        producer.commit_transaction(DEADLINE_SECONDS)
+        writer.end()
         await until(lambda: view.applied_offsets()[0] == 2, "it is shown once committed")
 
 
@@ -170,14 +107,14 @@ async def test_no_reader_sees_half_of_a_large_transaction(kafka: Kafka) -> None:
     # Declared for all changelogs: compaction leaves a part of what a reader has not come to yet.
     version = born(kafka, {"cleanup.policy": "compact", "min.compaction.lag.ms": "300000"})
     names = [f"device_{number}" for number in range(20_000)]
-    writer = Writer(kafka, DEVICE_TOTALS.changelog(version.view_version).name)
-    writer.write(dict.fromkeys(names, (1, 1)), 0)
+    writer = TransactionalWriter(kafka, DEVICE_TOTALS.changelog(version.view_version).name)
+    writer.write(transaction(dict.fromkeys(names, (1, 1)), 0))
     async with following(kafka, version) as follower:
         view = await running(follower)
 
         def write_more() -> None:
             for turn in range(2, 7):
-                writer.write(dict.fromkeys(names, (turn, turn)), turn)
+                writer.write(transaction(dict.fromkeys(names, (turn, turn)), turn))
 
         writing = asyncio.create_task(asyncio.to_thread(write_more))
         first, last, middle = names[0].encode(), names[-1].encode(), names[10_000].encode()
@@ -189,55 +126,14 @@ async def test_no_reader_sees_half_of_a_large_transaction(kafka: Kafka) -> None:
         assert set(totals_of(view).values()) == {("6", 6)}
 
 
-async def test_a_restart_shows_the_same(kafka: Kafka, version: ViewVersion) -> None:
-    writer = Writer(kafka, DEVICE_TOTALS.changelog(version.view_version).name)
-    for turn in range(20):
-        writer.write({f"device_{turn % 7}": (turn, turn + 1)}, turn, partition=turn % 2)
-    seen = []
-    for _ in range(2):
-        async with following(kafka, version) as follower:
-            view = await running(follower)
-            seen.append((totals_of(view), view.applied_offsets()))
-    assert seen[0] == seen[1]
-    assert seen[0][1] == [18, 19]
-
-
-async def test_a_compacted_changelog_shows_the_same(kafka: Kafka, version: ViewVersion) -> None:
-    name = DEVICE_TOTALS.changelog(version.view_version).name
-    writer = Writer(kafka, name)
-    for turn in range(30):
-        totals = {f"device_{n}": (turn * n, turn + 1) for n in range(5)}
-        writer.write(totals, turn)
-        await asyncio.sleep(0.02)
-    async with following(kafka, version) as follower:
-        view = await running(follower)
-        whole = totals_of(view)
-        turn = 30
-        while len(kafka.read(name)) > 60:
-            # The cleaner leaves the newest segment alone; a new one begins every 100 ms.
-            writer.write({"device_1": (turn, turn + 1)}, turn)
-            whole["device_1"] = (str(turn), turn + 1)
-            turn += 1
-            assert turn < 1_000, "the changelog is compacted"
-            await asyncio.sleep(0.1)
-        await until(lambda: view.applied_offsets()[0] == turn - 1, "all is shown")
-        assert totals_of(view) == whole
-    async with following(kafka, version) as follower:
-        view = await running(follower)
-        assert totals_of(view) == whole
-        assert view.applied_offsets()[0] == turn - 1
-
-
 async def test_a_corrupt_record_stops_serving_and_says_so(
     kafka: Kafka, version: ViewVersion
 ) -> None:
-    writer = Writer(kafka, DEVICE_TOTALS.changelog(version.view_version).name)
-    writer.write({"a": (1, 1)}, 1)
+    writer = TransactionalWriter(kafka, DEVICE_TOTALS.changelog(version.view_version).name)
+    writer.write(transaction({"a": (1, 1)}, 1))
     async with following(kafka, version) as follower:
         served = await running(follower)
-        writer._producer.begin_transaction()
-        writer._put(b"a", b"rubbish", 0)
-        writer._producer.commit_transaction(DEADLINE_SECONDS)
+        writer.write([(b"a", b"rubbish")])
         await until(lambda: follower.view.state is not ViewState.RUNNING, "it is not served")
         assert "corrupt" in str(follower.view.problem)
         assert served.state is not ViewState.RUNNING
@@ -247,9 +143,9 @@ async def test_x18_a_changelog_made_again_is_served_once_it_is_born(
     kafka: Kafka, version: ViewVersion
 ) -> None:
     name = DEVICE_TOTALS.changelog(version.view_version).name
-    writer = Writer(kafka, name)
+    writer = TransactionalWriter(kafka, name)
     for turn in range(10):
-        writer.write({"a": (turn, turn + 1)}, turn)
+        writer.write(transaction({"a": (turn, turn + 1)}, turn))
     async with following(kafka, version) as follower:
         await running(follower)
         await asyncio.to_thread(kafka.delete_topic, name)
@@ -257,8 +153,8 @@ async def test_x18_a_changelog_made_again_is_served_once_it_is_born(
         await until(
             lambda: follower.view.applied_offsets() == [-1, -1], "the old totals are forgotten"
         )
-        following_writer = await asyncio.to_thread(Writer, kafka, name)
-        following_writer.write({"b": (5, 1)}, 0)
+        following_writer = await asyncio.to_thread(TransactionalWriter, kafka, name)
+        following_writer.write(transaction({"b": (5, 1)}, 0))
         await until(lambda: follower.view.devices == 1, "the new totals are read")
         await until(lambda: follower.view.problem is not None, "it says what is wrong")
         assert "has no birth record in partition 0" in str(follower.view.problem)
@@ -273,12 +169,16 @@ async def test_partitions_added_later_are_followed(
 ) -> None:
     monkeypatch.setattr("api.view.changelog_follower.CHECK_SECONDS", 0.05)
     name = DEVICE_TOTALS.changelog(version.view_version).name
-    Writer(kafka, name).write({"a": (1, 1)}, 1)
+    TransactionalWriter(kafka, name).write(transaction({"a": (1, 1)}, 1))
     async with following(kafka, version) as follower:
         view = await running(follower)
         admin = kafka.admin()
         admin.create_partitions([NewPartitions(name, 3)])[name].result(DEADLINE_SECONDS)
-        await asyncio.to_thread(lambda: Writer(kafka, name).write({"a": (2, 1)}, 4, partition=2))
+        await asyncio.to_thread(
+            lambda: TransactionalWriter(kafka, name).write(
+                transaction({"a": (2, 1)}, 4), partition=2
+            )
+        )
         await until(lambda: view.applied_offsets() == [1, -1, 4], "the new partition is shown")
         assert view.state is ViewState.RUNNING
         assert totals_of(view) == {"a": ("3", 2)}
@@ -293,7 +193,7 @@ async def test_what_is_compacted_under_its_readers_is_not_shown_until_that_is_me
     number = uuid.uuid4().int % 10**9
     topic = DEVICE_TOTALS.changelog(number)
     give_birth(kafka, kafka.create_topic(topic.name, 1, topic.configs), 1)
-    Writer(kafka, topic.name).write({"a": (1, 1)}, 1)
+    TransactionalWriter(kafka, topic.name).write(transaction({"a": (1, 1)}, 1))
     async with following(kafka, ViewVersion(number, "live", 1, "1"), ask_kafka) as follower:
         await running(follower)
         await asyncio.to_thread(kafka.alter, topic.name, "min.compaction.lag.ms", "299999")
@@ -310,7 +210,7 @@ async def test_the_pointer_switches_to_a_view_that_is_not_behind(own_kafka: Kafk
     for number in (1, 2):
         topic = DEVICE_TOTALS.changelog(number)
         give_birth(own_kafka, own_kafka.create_topic(topic.name, 1, topic.configs), 1)
-        writers.append(Writer(own_kafka, DEVICE_TOTALS.changelog(number).name))
+        writers.append(TransactionalWriter(own_kafka, DEVICE_TOTALS.changelog(number).name))
     producer = own_kafka.producer()
 
     def point_to(number: int) -> None:
@@ -321,8 +221,7 @@ async def test_the_pointer_switches_to_a_view_that_is_not_behind(own_kafka: Kafk
             producer.produce(VIEWS.name, value, key)
         producer.flush(DEADLINE_SECONDS)
 
-    live = LiveView(connection(own_kafka), copies_in_memory())
-    task = asyncio.create_task(live.run())
+    live = LiveView(own_kafka.connection, copies_in_memory())
 
     def shown() -> tuple[int, list[int]] | None:
         view = live.view
@@ -330,37 +229,30 @@ async def test_the_pointer_switches_to_a_view_that_is_not_behind(own_kafka: Kafk
             return None
         return view.view_version, view.applied_offsets()
 
-    try:
+    async with running_task(live.run()):
         await until(lambda: live.problem is not None, "no view is live yet")
-        writers[0].write({"a": (5, 5)}, 5)
-        writers[1].write({"a": (3, 3)}, 3)
+        writers[0].write(transaction({"a": (5, 5)}, 5))
+        writers[1].write(transaction({"a": (3, 3)}, 3))
         point_to(1)
         await until(lambda: shown() == (1, [5]), "the first view is served")
         waiting = asyncio.create_task(live.reached({0: 6}))
         point_to(2)
         await asyncio.sleep(0.5)
         assert shown() == (1, [5])
-        writers[1].write({"a": (5, 5)}, 5)
+        writers[1].write(transaction({"a": (5, 5)}, 5))
         await until(lambda: shown() == (2, [5]), "the second view is served")
         assert not waiting.done()
-        writers[1].write({"a": (6, 6)}, 6)
+        writers[1].write(transaction({"a": (6, 6)}, 6))
         async with asyncio.timeout(DEADLINE_SECONDS):
             await waiting
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 async def test_the_lag_counts_what_is_written(own_kafka: Kafka) -> None:
     own_kafka.create_topic(READINGS.name, 2)
     own_kafka.write(READINGS.name, [b"{}"] * 3)
-    lag = LagWatch(connection(own_kafka))
-    task = asyncio.create_task(lag.run())
-    try:
+    lag = LagWatch(own_kafka.connection)
+    async with running_task(lag.run()):
         await until(lambda: lag.lag_records([-1, -1]) == 3, "the lag is known")
         assert lag.lag_records([1, -1]) == 1
         own_kafka.write(READINGS.name, [b"{}"] * 2, partition=1)
         await until(lambda: lag.lag_records([2, -1]) == 2, "the lag grows")
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
