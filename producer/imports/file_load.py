@@ -139,7 +139,7 @@ class Loads:
             ImportedRow(importer.import_id, source.name),
             has_readings=before.readings > 0,
         )
-        total = None if source.path is None else note["size"] // 1000
+        total = None if source.path is None else source.path.stat().st_size // 1000
         limit = Limit(self._max_rate, time.monotonic()) if self._max_rate else None
         next_position = before.next_position
         for place, is_last in with_last(ahead(places, should_stop=self.should_stop)):

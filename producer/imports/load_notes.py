@@ -1,9 +1,7 @@
 """Which file a load is of, and how it is read: the note that stands beside its position.
 
 A file is known by the SHA-256 of what it holds, inflated: moved, renamed, linked, compressed or
-not, it is the same file, and one with other bytes is another one. Earlier builds knew a file by
-its size, its time and the hash of both ends; such notes still find it. They may also continue with
-a load of this build: the fields they look at are kept.
+not, it is the same file, and one with other bytes is another one.
 """
 
 from __future__ import annotations
@@ -22,9 +20,6 @@ from producer.files.content import Content
 from producer.files.rows import Format
 
 Note = dict[str, Any]
-#: Of the beginning and the end of a file, which is what earlier builds looked at.
-_ENDS_BYTES = 64 * 1024
-_RAW_FIELDS = ("size", "modified_ns", "sha256")
 
 
 class Source(NamedTuple):
@@ -43,11 +38,8 @@ class Source(NamedTuple):
 def note_of(source: Source) -> Note:
     """Describe a file that has not been looked into yet."""
     dialect = source.dialect
-    note: Note = {
-        "file": None,
-        "size": 0,
-        "modified_ns": 0,
-        "sha256": None,
+    return {
+        "file": None if source.path is None else str(source.path.resolve()),
         "content": None,
         "format": source.format,
         "delimiter": dialect.delimiter,
@@ -58,26 +50,17 @@ def note_of(source: Source) -> Note:
         "line": 1,
         "done": False,
     }
-    if source.path is not None:
-        status = source.path.stat()
-        note |= {
-            "file": str(source.path.resolve()),
-            "size": status.st_size,
-            "modified_ns": status.st_mtime_ns,
-            "sha256": _hash_of_ends(source.path, status.st_size),
-        }
-    return note
 
 
 def dialect_of(note: Note) -> Dialect:
-    """Return how the file of a note is read; earlier builds always said the columns."""
-    columns = tuple(note["columns"]) if note.get("ordered", True) else None
+    """Return how the file of a note is read."""
+    columns = tuple(note["columns"]) if note["ordered"] else None
     return Dialect(note["delimiter"], note["escape"], columns)
 
 
 def gone_on(position: Position, note: Note) -> Note:
     """Return the note of a load that continues: read as it began, of the file as it lies now."""
-    kept = {field: note[field] for field in (*_RAW_FIELDS, "file", "content")}
+    kept = {field: note[field] for field in ("file", "content")}
     return {**note, **_note(position), **kept}
 
 
@@ -121,8 +104,6 @@ def is_same(position: Position, note: Note) -> bool:
     former = position.note
     if not former:
         return False
-    if "content" not in former:
-        return all(former.get(key) == note[key] for key in _RAW_FIELDS)
     if former["content"] is None:
         # Named by its command, but its turn never came.
         return bool(former["file"] == note["file"])
@@ -148,11 +129,3 @@ def _is_done(each: tuple[bytes, Position]) -> bool:
 
 def _begun(each: tuple[bytes, Position]) -> tuple[str, bytes]:
     return _note(each[1])["started_at"], each[0]
-
-
-def _hash_of_ends(path: Path, size: int) -> str:
-    with path.open("rb") as file:
-        found = hashlib.sha256(file.read(_ENDS_BYTES))
-        file.seek(max(0, size - _ENDS_BYTES))
-        found.update(file.read(_ENDS_BYTES))
-    return found.hexdigest()

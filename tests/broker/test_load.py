@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import os
 import signal
@@ -23,9 +22,7 @@ from local_stack.broker.process import LocalBroker
 from producer.files.cells import Dialect
 from producer.files.content import format_of
 from producer.imports.file_load import Loaded, Loads
-from producer.imports.importer import Importer
 from producer.imports.load_notes import Source
-from producer.judging import Batch
 from producer.settings import ProducerSettings
 from tests.kafka import Kafka, wait_until
 
@@ -319,34 +316,6 @@ def test_c1_what_is_not_known_is_said_and_nothing_is_written(log: Kafka, tmp_pat
     code, _, errors = run(log, path, "--resume")
     assert (code, "no interrupted load of this file is known" in errors) == (3, True), errors
     assert counts(log) == Counter(range(3))
-
-
-def test_c1_positions_of_the_build_before_go_on(log: Kafka, tmp_path: Path) -> None:
-    """Their notes have no hash of the content; written here as that build wrote them."""
-    path = write_rows(tmp_path / "a.ndjson", range(10))
-    status, data = path.stat(), path.read_bytes()
-    place = data.index(b"\n", data.index(b'"energy_consumed": 4')) + 1
-    note = {
-        "file": str(path),
-        "size": status.st_size,
-        "modified_ns": status.st_mtime_ns,
-        "sha256": hashlib.sha256(data + data).hexdigest(),
-        "format": "ndjson",
-        "delimiter": ",",
-        "escape": None,
-        "columns": ["timestamp", "device_id", "energy_consumed", "location"],
-        "started_at": "2025-01-01T00:00:00+00:00",
-        "line": 6,
-        "done": False,
-    }
-    settings = ProducerSettings.load({}, bootstrap_servers=log.bootstrap_servers)
-    values = data.splitlines()[:5]
-    with Importer(settings, "load", "20250101T000000-abcdef01") as importer:
-        importer.write(Batch([None] * 5, values), place, note=note)
-    code, output, errors = run(log, moved(path), "--resume")
-    assert (code, "10 rows acknowledged" in output) == (0, True), errors
-    assert "20250101T000000-abcdef01" in output
-    assert counts(log) == Counter(range(10))
 
 
 def test_c8_more_files_than_may_be_open_cost_some_milliseconds_each(
