@@ -66,8 +66,6 @@ def document_rows(pieces: Pieces, start: Start) -> Iterator[Rows]:
         raise
     except FileBroken as error:
         raise FileRefused(f"{error}: nothing is read from a broken JSON document") from error
-    if start.position and start.line != start.position + 1:
-        raise FileRefused("its load was started by a version that read it line by line")
     values: list[bytes] = []
     size = number = 0
     for value in _elements(pieces()):
