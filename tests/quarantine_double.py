@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from kafka_io.batches.chunk import RecordChunk
+from tests.reader_double import ReaderDouble
 from tests.records import HandmadeRecord
 
 COLUMNS = [
@@ -48,18 +49,18 @@ def quarantine_record(
     return HandmadeRecord(offset, value, None, timestamp, headers)
 
 
-class MemoryLog:
+class MemoryLog(ReaderDouble):
     """Partitions of records; offsets may have gaps, chunks begin and end anywhere."""
 
     def __init__(
         self, partitions: Mapping[int, list[HandmadeRecord]], ends: Mapping[int, int] | None = None
     ) -> None:
+        super().__init__()
         self._partitions = partitions
         self._ends = ends or {
             number: records[-1].offset + 1 if records else 0
             for number, records in partitions.items()
         }
-        self._at: dict[int, int] = {}
         self.windows: list[dict[int, int]] = []
 
     @asynccontextmanager
@@ -77,11 +78,11 @@ class MemoryLog:
         return {p: self._ends[p] for p in partitions}
 
     def assign(self, start_offsets: Mapping[int, int]) -> None:
-        self._at = dict(start_offsets)
-        self.windows.append(self._at)
+        super().assign(start_offsets)
+        self.windows.append(self.at)
 
     async def read_until(self, end_offsets: Mapping[int, int]) -> AsyncIterator[RecordChunk]:
-        for partition, start in self._at.items():
+        for partition, start in self.at.items():
             # A fetch begins with the whole batch that holds its offset and may go past the end.
             near = [each for each in self._partitions[partition] if each.offset >= start - 2]
             for place in range(0, len(near), 5):

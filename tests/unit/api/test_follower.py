@@ -1,7 +1,6 @@
 """When the follower trusts what it read: ends, staleness, and logs that are not the same."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
 from functools import partial
 
 import pytest
@@ -15,35 +14,23 @@ from contract.device_totals import DEVICE_TOTALS
 from contract.view_versions import ViewVersion
 from kafka_io.batches.chunk import RecordChunk
 from tests.api_doubles import changelog_chunk, transaction
+from tests.reader_double import ReaderDouble
 from tests.totals_double import copies_in_memory
 
 LAG = "min.compaction.lag.ms"
 BIRTH = Birth("cluster", "energy_consumption", "source-id", "changelog-id", 0, "1")
 
 
-class ScriptedReader:
-    """A ChunkReader of one partition; the test says what comes, and where the log ends."""
+class ScriptedReader(ReaderDouble):
+    """The test says what comes, and where the log ends."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.count = 1
-        self.begin = self.end = 0
         self.coming: asyncio.Queue[list[RecordChunk]] = asyncio.Queue()
-        self._position = 0
 
     async def partitions(self) -> list[int]:
         return list(range(self.count))
-
-    async def beginning_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
-        return dict.fromkeys(partitions, self.begin)
-
-    async def end_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
-        return dict.fromkeys(partitions, self.end)
-
-    def assign(self, start_offsets: Mapping[int, int]) -> None:
-        self._position = start_offsets[0]
-
-    async def position(self, partition: int) -> int:
-        return self._position
 
     async def chunks(self, timeout_seconds: float) -> list[RecordChunk]:
         try:
@@ -51,7 +38,7 @@ class ScriptedReader:
                 chunks = await self.coming.get()
         except TimeoutError:
             return []
-        self._position = max((chunk.next_offset for chunk in chunks), default=self._position)
+        self.at[0] = max((chunk.next_offset for chunk in chunks), default=self.at[0])
         return chunks
 
     def bring(self, turn: int, start: int) -> None:
@@ -253,7 +240,7 @@ async def test_a_position_that_is_gone_is_another_log(setting: Setting) -> None:
     first = await setting.running()
     first.cancel()
     await asyncio.wait([first])
-    setting.reader.begin = setting.reader.end = 50
+    setting.reader.first = setting.reader.end = 50
     with pytest.raises(ChangelogReplaced):
         await setting.follow()
 
@@ -316,7 +303,7 @@ async def test_another_process_continues_where_the_copy_ends_and_reads_the_tail_
     task = asyncio.create_task(follower._follow(reader))  # type: ignore[arg-type]
     async with asyncio.timeout(5):
         await follower.view.until(ViewState.RUNNING)
-    assert reader._position == 3, "nothing was read again"
+    assert reader.at[0] == 3, "nothing was read again"
     assert follower.view.applied_offsets() == [1]
     reader.bring(2, 3)
     async with asyncio.timeout(5):

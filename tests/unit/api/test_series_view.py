@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from contract.errors import CorruptRecord, DoesNotFollow
 from contract.hour_rows import BEFORE, HourKey, encode_key
 from contract.view_versions import ViewVersion
 from tests.api_doubles import changelog_chunk
+from tests.reader_double import ReaderDouble
 from tests.series_records import BIRTH, Records, birth, commit, key_of, marker, row
 
 VERSION = ViewVersion(1, "live", 1, "2")
@@ -199,49 +200,30 @@ async def test_the_loop_goes_on_while_much_is_written(view: SeriesView) -> None:
     assert turns > 10
 
 
-class Log:
+class Log(ReaderDouble):
     """A changelog of one partition, read as a ChunkReader would."""
 
     def __init__(self, records: Records) -> None:
+        super().__init__()
         self.records = records
-        self.begin = 0
         #: Where each chunk began; -1: a connection was closed.
         self.read: list[int] = []
         self.is_away = False
-        self._position = 0
-
-    @property
-    def end(self) -> int:
-        return len(self.records)
-
-    async def partitions(self) -> list[int]:
-        return [0]
-
-    async def beginning_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
-        return {0: self.begin}
 
     async def end_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
         if self.is_away:
             raise KafkaConnectionError
-        return {0: self.end}
-
-    def assign(self, start_offsets: Mapping[int, int]) -> None:
-        self._position = start_offsets[0]
-
-    async def position(self, partition: int) -> int:
-        return self._position
+        return {0: len(self.records)}
 
     async def chunks(self, timeout_seconds: float) -> list[Any]:
         await asyncio.sleep(0.001)
-        if self._position == self.end or self.is_away:
+        at = self.at[0]
+        if at == len(self.records) or self.is_away:
             return []
-        chunk = changelog_chunk(self.records[self._position :], start=self._position)
-        self.read.append(chunk.start_offset)
-        self._position = chunk.next_offset
+        chunk = changelog_chunk(self.records[at:], start=at)
+        self.read.append(at)
+        self.at[0] = chunk.next_offset
         return [chunk]
-
-    async def __aenter__(self) -> Log:
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         self.read.append(-1)

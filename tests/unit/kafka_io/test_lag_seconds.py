@@ -10,37 +10,35 @@ from aiokafka.errors import TopicAuthorizationFailedError
 from kafka_io.batches.chunk import RecordChunk
 from kafka_io.lag_seconds import OLD_SECONDS, LagSeconds
 from tests.clock import Clock
+from tests.reader_double import ReaderDouble
 from tests.records import HandmadeRecord
 
 NOW = 1_800_000_000.0
 
 
-class Log:
+class Log(ReaderDouble):
     """One partition; None stands for a control record. Gives a chunk of two offsets at a time."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.times: list[float | None] = []
-        self.first = 0
         self.fetches = 0
         self.is_closed = False
         self.damaged: set[int] = set()
-        self._at = 0
 
     async def end_offsets(self, partitions: Any) -> dict[int, int]:
         return dict.fromkeys(partitions, len(self.times))
 
-    async def beginning_offsets(self, partitions: Any) -> dict[int, int]:
-        return dict.fromkeys(partitions, self.first)
-
-    def assign(self, offsets: dict[int, int]) -> None:
-        (self._at,) = offsets.values()
-        assert self._at >= self.first, "out of range"
+    def assign(self, start_offsets: Any) -> None:
+        super().assign(start_offsets)
+        assert min(start_offsets.values()) >= self.first, "out of range"
 
     async def chunks(self, _: float) -> list[RecordChunk]:
         self.fetches += 1
         if self.is_closed:
             raise TopicAuthorizationFailedError
-        start, following = self._at, min(self._at + 2, len(self.times))
+        (start,) = self.at.values()
+        following = min(start + 2, len(self.times))
         records = [
             HandmadeRecord(offset, timestamp=int(time * 1000))
             for offset, time in enumerate(self.times)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Self
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -27,6 +27,7 @@ from stream_app.changelog.continuation import Continuation, StoreDiffers
 from stream_app.changelog.recovery import ChangelogRecovery, Recovered
 from stream_app.store.database import close_database, open_database, set_aside
 from stream_app.store.rocksdb_store import PartitionStore
+from tests.reader_double import ReaderDouble
 
 Pairs = list[tuple[bytes, bytes]]
 BIRTH = encode_birth(Birth("cluster", "energy_consumption", "id-1", "id-2", 0, "1"))
@@ -170,30 +171,15 @@ def test_a_recovery_that_was_broken_off_must_add_up(tmp_path: Path) -> None:
     close_database(store._database)
 
 
-class Log:
+class Log(ReaderDouble):
     """A reader of a changelog of one partition."""
 
     def __init__(self, records: list[Any], end: int) -> None:
-        self.records, self.end, self.position_ = records, end, 0
-        self.assigned: list[int] = []
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None: ...
-
-    async def beginning_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
-        return dict.fromkeys(partitions, 0)
-
-    async def end_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
-        return dict.fromkeys(partitions, self.end)
-
-    def assign(self, offsets: dict[int, int]) -> None:
-        self.position_ = offsets.get(0, 0)
-        self.assigned += offsets.values()
+        super().__init__()
+        self.records, self.end = records, end
 
     async def chunks(self, _: float) -> list[Any]:
-        some = [record for record in self.records if record.offset >= self.position_]
+        some = [record for record in self.records if record.offset >= self.at.get(0, 0)]
         return [SimpleNamespace(partition=0, records=some, next_offset=self.end)]
 
     async def position(self, _: int) -> int:

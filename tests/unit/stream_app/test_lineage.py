@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
@@ -13,39 +12,26 @@ from kafka_io.batches.chunk import BatchStamp, RecordChunk
 from stream_app.changelog import lineage as lineage_module
 from stream_app.changelog.lineage import Lineage
 from stream_app.partition.fold_state import PartitionFold, Verdict
+from tests.reader_double import ReaderDouble
 from tests.records import chunk_of, reading_value
 
 MARKER = Marker(9, checksum=0xAB, leader_epoch=4)
 
 
-class Log:
+class Log(ReaderDouble):
     """A reader of a log with one batch at each tenth offset; partitions have equal ones."""
 
     def __init__(self, batches: dict[int, BatchStamp], first: int = 0, end: int = 100) -> None:
+        super().__init__()
         self.batches, self.first, self.end = batches, first, end
         self.answers = True
-        self._assigned: dict[int, int] = {}
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None: ...
-
-    async def beginning_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
-        return dict.fromkeys(partitions, self.first)
-
-    async def end_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
-        return dict.fromkeys(partitions, self.end)
-
-    def assign(self, offsets: dict[int, int]) -> None:
-        self._assigned = offsets
 
     async def chunks(self, _: float) -> list[RecordChunk]:
         if not self.answers:
             raise TimeoutError
         return [
             RecordChunk("readings", p, at, at + 1, [], first_batch=self.batches.get(p))
-            for p, at in self._assigned.items()
+            for p, at in self.at.items()
         ]
 
 
