@@ -87,9 +87,7 @@ class FedView(Serving):
         assert self.served is not None
         self._let_go(self._opened.keys() - {self.served.version.view_version})
 
-    def _copies_of(
-        self, version: ViewVersion
-    ) -> _Opened:
+    def _copies_of(self, version: ViewVersion) -> _Opened:
         copies = self._copies
         number = version.view_version
         if number not in self._opened:
