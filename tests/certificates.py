@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -19,6 +20,13 @@ unique_subject = no
 [any]
 commonName = supplied
 """
+
+
+def put(path: Path, content: str | bytes) -> None:
+    """As who replaces a secret does: a new file takes the place of the old one."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_bytes(content.encode() if isinstance(content, str) else content)
+    os.replace(new, path)
 
 
 class Authority:

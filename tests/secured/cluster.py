@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import json
 import time
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,9 @@ from confluent_kafka.admin import (
     AclOperation,
     AclPermissionType,
     AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
     ResourcePatternType,
     ResourceType,
     ScramCredentialInfo,
@@ -29,28 +31,15 @@ from confluent_kafka.admin import (
 )
 
 from local_stack.broker.java import check_broker_parts
-from local_stack.broker.process import LocalBroker
-from local_stack.broker.properties import HOST, Listener
-from local_stack.ports import free_port
-from tests.certificates import Authority
+from local_stack.broker.properties import HOST
+from tests.certificates import Authority, put
 from tests.kafka import ANSWER_SECONDS, wait_until
 from tests.secured.acls import Right
-from tests.shared_broker import QUICK_PROPERTIES
+from tests.three_brokers import NODES, READY_SECONDS, ThreeBrokers
 
-NODES = (1, 2, 3)
-READY_SECONDS = 90
 ADMIN = "the-tests"
 #: Name of the listener -> its protocol.
 WAYS_IN = {"SCRAM": "SASL_SSL", "MTLS": "SSL", "OAUTH": "SASL_SSL"}
-COPIES = {
-    "default.replication.factor": "3",
-    "min.insync.replicas": "2",
-    "offsets.topic.replication.factor": "3",
-    "transaction.state.log.replication.factor": "3",
-    "transaction.state.log.min.isr": "2",
-    # Who stops answering leaves the copies in sync this soon.
-    "replica.lag.time.max.ms": "3000",
-}
 _LOGIN = "org.apache.kafka.common.security"
 _RESOURCES = {
     "topic": ResourceType.TOPIC,
@@ -60,85 +49,79 @@ _RESOURCES = {
 }
 
 
-class SecuredCluster:
+class SecuredCluster(ThreeBrokers):
     """The brokers, who may do what there, and what clients need to come in."""
 
     def __init__(self, directory: Path) -> None:
         check_broker_parts(print)
         self.authority = Authority(directory, "authority")
         self._directory = directory
-        self._admin_files = self.authority.client(ADMIN)
+        self.ca_file = directory / "trusted.pem"
+        self._users: set[str] = set()
+        self._stores = 0
         certificate = self.authority.server("broker", f"IP:{HOST}")
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        voters = {node: f"{HOST}:{free_port()}" for node in NODES}
-        quorum = ",".join(f"{node}@{at}" for node, at in voters.items())
-        self.ports = {node: {name: free_port() for name in WAYS_IN} for node in NODES}
-        self.brokers: dict[int, LocalBroker] = {}
-        for node, voter in voters.items():
-            home = directory / f"broker-{node}"
-            home.mkdir()
-            (home / "cluster_id").write_text(cluster_id, encoding="ascii")
-            port = free_port()
-            bound = {"PLAINTEXT": port, **self.ports[node]}
-            self.brokers[node] = LocalBroker(
-                home,
-                port,
-                properties={
-                    **QUICK_PROPERTIES,
-                    **COPIES,
-                    **_security(certificate, self.authority.ca_file),
-                    "node.id": str(node),
-                    "controller.quorum.voters": quorum,
-                    "listeners": ",".join(
-                        [f"{n}://{HOST}:{p}" for n, p in bound.items()] + [f"CONTROLLER://{voter}"]
-                    ),
-                },
-                extra_listeners=[Listener(n, p, p) for n, p in self.ports[node].items()],
-                jvm_options=["-Xmx256m", "-Xms128m"],
-            )
-
-    def start(self) -> None:
-        """Start all; return once each knows the others."""
-        for broker in self.brokers.values():
-            broker.start()
-        for broker in self.brokers.values():
-            broker.wait_ready(READY_SECONDS)
-        self.admin = AdminClient(self.client_config())
-        wait_until(self.is_whole, "all are there")
-
-    def is_whole(self) -> bool:
-        """Whether all brokers are counted on, and every copy of every partition is in sync."""
-        found = self.admin.list_topics(timeout=5)
-        partitions = (p for topic in found.topics.values() for p in topic.partitions.values())
-        return len(found.brokers) == len(NODES) and all(
-            len(each.isrs) == len(each.replicas) for each in partitions
+        put(self.ca_file, self.authority.ca_file.read_text())
+        super().__init__(
+            directory,
+            ways_in=WAYS_IN,
+            properties=_security(certificate, self.authority.ca_file),
         )
 
-    def make_whole(self) -> None:
-        """Start those that are gone again; return once nothing is missed any more."""
-        gone = [broker for broker in self.brokers.values() if broker.pid is None]
-        for broker in gone:
-            broker.start()
-        for broker in gone:
-            broker.wait_ready(READY_SECONDS)
-        wait_until(self.is_whole, "every copy is in sync again", READY_SECONDS)
+    def another_authority(self) -> Authority:
+        return Authority(self._directory, "another-authority")
 
-    def kill(self) -> None:
-        for broker in self.brokers.values():
-            broker.kill()
+    def trust(self, *authorities: Authority) -> None:
+        """Have brokers and clients trust these and nobody else, from the next connection on."""
+        trusted = "".join(each.ca_file.read_text() for each in authorities)
+        put(self.ca_file, trusted)
+        self._have_brokers_read("truststore", trusted)
 
-    def bootstrap_servers(self, way_in: str) -> str:
-        return ",".join(f"{HOST}:{ports[way_in]}" for ports in self.ports.values())
+    def certify(self, authority: Authority) -> None:
+        """Give the brokers, and whoever comes in with a certificate, another one."""
+        self.authority = authority
+        for user in self._users:
+            self._certify(user)
+        both = authority.server("broker", f"IP:{HOST}").read_text()
+        self._have_brokers_read("keystore", both)
+
+    def _have_brokers_read(self, store: str, content: str) -> None:
+        """Put it into a new file, which stays as it is; returns once all have read it.
+
+        They do so at a time of their own: one that is late must not find what is for the next step.
+        """
+        # The admin's own files may be others now.
+        self.admin = AdminClient(self.client_config())
+        self._stores += 1
+        file = self._directory / f"{store}-{self._stores}.pem"
+        put(file, content)
+        names = [f"listener.name.{way_in.lower()}.ssl.{store}.location" for way_in in WAYS_IN]
+        entries = [
+            ConfigEntry(name, str(file), incremental_operation=AlterConfigOpType.SET)
+            for name in names
+        ]
+        for node, broker in self.brokers.items():
+            # As it starts it asks the others with what server.properties says.
+            broker.properties |= dict.fromkeys(names, str(file))
+            wanted = ConfigResource(ResourceType.BROKER, str(node), incremental_configs=entries)
+            for done in self.admin.incremental_alter_configs([wanted]).values():
+                done.result(ANSWER_SECONDS)
+        said = f"all have read {file}"
+        wait_until(lambda: all(self._has(node, names, file) for node in NODES), said, READY_SECONDS)
+
+    def _has(self, node: int, names: list[str], file: Path) -> bool:
+        asked = self.admin.describe_configs([ConfigResource(ResourceType.BROKER, str(node))])
+        (found,) = [done.result(ANSWER_SECONDS) for done in asked.values()]
+        return all(name in found and found[name].value == str(file) for name in names)
 
     def client_config(self) -> dict[str, Any]:
         """A foreign client's settings: the super user's."""
-        certificate, key = self._admin_files
+        login = self.mtls(ADMIN)
         return {
-            "bootstrap.servers": self.bootstrap_servers("MTLS"),
+            "bootstrap.servers": login["KAFKA_BOOTSTRAP_SERVERS"],
             "security.protocol": "SSL",
-            "ssl.ca.location": str(self.authority.ca_file),
-            "ssl.certificate.location": str(certificate),
-            "ssl.key.location": str(key),
+            "ssl.ca.location": login["KAFKA_SSL_CA_FILE"],
+            "ssl.certificate.location": login["KAFKA_SSL_CERT_FILE"],
+            "ssl.key.location": login["KAFKA_SSL_KEY_FILE"],
             "log_level": 0,
         }
 
@@ -154,10 +137,10 @@ class SecuredCluster:
 
     def mtls(self, user: str) -> dict[str, str]:
         """The environment of somebody who comes in with a certificate."""
-        certificate = self.authority.ca_file.with_name(f"{user}.pem")
-        key = certificate.with_suffix(".key")
-        if not certificate.exists():
-            self.authority.client(user)
+        if user not in self._users:
+            self._users.add(user)
+            self._certify(user)
+        certificate, key = self._certificate_files(user)
         return {
             **self._tls("MTLS"),
             "KAFKA_SECURITY_PROTOCOL": "SSL",
@@ -183,7 +166,7 @@ class SecuredCluster:
         )
         for done in self.admin.alter_user_scram_credentials([change]).values():
             done.result(ANSWER_SECONDS)
-        self._password_file(user).write_text(password + "\n")
+        put(self._password_file(user), password + "\n")
 
     def allow(self, rights: Iterable[Right]) -> None:
         """Put rights into the cluster."""
@@ -205,8 +188,16 @@ class SecuredCluster:
     def _tls(self, way_in: str) -> dict[str, str]:
         return {
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers(way_in),
-            "KAFKA_SSL_CA_FILE": str(self.authority.ca_file),
+            "KAFKA_SSL_CA_FILE": str(self.ca_file),
         }
+
+    def _certify(self, user: str) -> None:
+        made = self.authority.client(user)
+        for file, new in zip(self._certificate_files(user), made, strict=True):
+            put(file, new.read_text())
+
+    def _certificate_files(self, user: str) -> tuple[Path, Path]:
+        return self._directory / f"{user}.pem", self._directory / f"{user}.key"
 
     def _password_file(self, user: str) -> Path:
         return self._directory / f"{user}.password"
@@ -224,6 +215,7 @@ def _security(certificate: Path, ca_file: Path) -> dict[str, str]:
         **required,
         "listener.security.protocol.map": ",".join(map(":".join, protocols.items())),
         "inter.broker.listener.name": "MTLS",
+        # As controllers they stay with these: what is said there is no client's matter.
         "ssl.keystore.type": "PEM",
         "ssl.keystore.location": str(certificate),
         "ssl.truststore.type": "PEM",

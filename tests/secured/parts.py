@@ -44,7 +44,7 @@ class Installation:
         directory: Path,
         prefix: str = "",
     ) -> None:
-        self.prefix, self._login, self._directory = prefix, login, directory
+        self.prefix, self._login, self.directory = prefix, login, directory
         self.api_port = free_port()
         self._running: list[Running] = []
         if prefix:
@@ -52,7 +52,7 @@ class Installation:
 
     def environ(self, command: str) -> dict[str, str]:
         """What a command is run with."""
-        home = self._directory / command
+        home = self.directory / command
         home.mkdir(mode=0o700, exist_ok=True)
         return {
             "PATH": os.environ["PATH"],
@@ -70,7 +70,7 @@ class Installation:
         process = subprocess.Popen(
             [ENERGY, command, *arguments],
             env=self.environ(command) | environ,
-            cwd=self._directory,
+            cwd=self.directory,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -93,10 +93,18 @@ class Installation:
 
     def keep_running(self, command: str, *arguments: str, **environ: str) -> Running:
         """Run a command until the end of the test, again after 75, as a supervisor would."""
-        log = self._directory / f"{len(self._running)}-{command}.log"
+        log = self.directory / f"{len(self._running)}-{command}.log"
         running = Running([str(ENERGY), command, *arguments], self.environ(command) | environ, log)
         self._running.append(running)
         return running
+
+    def start(self) -> tuple[Running, Running]:
+        """Create the topics; return worker and API, which serves."""
+        self.run("topics", "create")
+        worker, api = self.keep_running("worker"), self.keep_running("api")
+        self.make_token()
+        wait_until(self.is_ready, "the API serves", 60)
+        return worker, api
 
     def get(self, path: str) -> Any:
         """Ask the API, as the admin."""

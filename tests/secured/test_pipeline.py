@@ -35,12 +35,7 @@ def test_all_of_it_runs_with_these_rights_and_is_exact(
     secured: SecuredCluster, installation: Installation, archive: str, tmp_path: Path
 ) -> None:
     run = installation.run
-    run("topics", "create")
-    worker = installation.keep_running("worker")
-    api = installation.keep_running("api")
-    installation.make_token()
-    wait_until(installation.is_ready, f"the API serves; {api.text[-500:]}", 60)
-
+    worker, api = installation.start()
     oracle = tmp_path / "oracle.json"
     simulate = ["--readings", str(READINGS_SENT), "--rate", "400", "--bad", "0.01"]
     fleet = installation.keep_running("simulate", *simulate, "--oracle", str(oracle))

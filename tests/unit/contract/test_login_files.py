@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import os
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -15,16 +14,9 @@ import pytest
 
 from contract.kafka import KafkaSettings
 from contract.login_files import TOKEN_SECONDS, ClientContext, FilePassword, TokenFile
-from tests.certificates import Authority
+from tests.certificates import Authority, put
 
 KEY_PASSWORD = "opens-the-key"
-
-
-def put(path: Path, content: str | bytes) -> None:
-    """As who replaces a secret does: a new file takes the place of the old one."""
-    new = path.with_name(f"{path.name}.new")
-    new.write_bytes(content.encode() if isinstance(content, str) else content)
-    os.replace(new, path)
 
 
 def token(**claims: object) -> str:
