@@ -67,6 +67,7 @@ class Link:
         last_problem: LastProblem,
     ) -> None:
         """Begin to connect, in the background; `on_poll` is called after each poll."""
+        self.configuration = configuration
         self.is_connected = False
         #: How many records it has sent, some of them perhaps more than once.
         self.transmitted = 0
@@ -137,6 +138,12 @@ class Link:
         Nobody may hand over records meanwhile, or ever after.
         """
         self.is_leaving = True
+
+    def take_password(self, configuration: dict[str, object]) -> None:
+        """Come in with the password of another configuration from the next connection on."""
+        user, password = configuration.get("sasl.username"), configuration.get("sasl.password")
+        if isinstance(user, str) and isinstance(password, str) and not self.has_ended:
+            self.client.set_sasl_credentials(user, password)
 
     def retire(self) -> None:
         """Recall what is not acknowledged. Each record is reported, nothing is sent any more.

@@ -153,7 +153,9 @@ class ReadingProducer:
     def _renew_login(self, link: Link) -> None:
         """Go on with a new client once a file of the login was replaced; the former one finishes.
 
-        librdkafka reads certificates once. Files that do not fit together yet leave all as it is.
+        librdkafka reads certificates once. A password the former one is told: a broker may take its
+        connection away before all is acknowledged. Files that do not fit together yet leave all as
+        it is.
         """
         now = time.monotonic()
         if now < self._login_seen_at + _LOGIN_SECONDS:
@@ -172,6 +174,8 @@ class ReadingProducer:
                 return
             link.leave()
             self._retired = [each for each in self._retired if not each.has_ended] + [link]
+            for former in self._retired:
+                former.take_password(self._link.configuration)
         _log.info("a file of the login was replaced: continuing with a new client")
 
     def _look_at(self, link: Link) -> None:

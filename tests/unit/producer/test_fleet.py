@@ -192,12 +192,16 @@ class _HangingClient:
 
     def __init__(self, configuration: dict[str, object]) -> None:
         self.taken = self.purged = 0
+        self.passwords: list[str] = []
 
     def __len__(self) -> int:
         return self.taken
 
     def produce(self, *arguments: object) -> None:
         self.taken += 1
+
+    def set_sasl_credentials(self, user: str, password: str) -> None:
+        self.passwords.append(password)
 
     def poll(self, seconds: float) -> int:
         time.sleep(seconds / 10)
@@ -308,6 +312,7 @@ def test_a_login_that_is_replaced_makes_a_new_client_and_the_former_one_finishes
         after.send("readings", [b"b", b"c"])
         assert [client.taken for client in files.made] == [1, 2]
         assert files.made[0].purged == 0, "what it has under way is not recalled"
+        wait_until(lambda: files.made[0].passwords == ["the next one"], "it can come in again")
         assert producer.problem is None
     finally:
         producer.stop(0)
