@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 from tests.chromium import chromium
 from tests.ui.fleet import fleet
@@ -15,6 +15,8 @@ from tests.ui.running import RunningServer
 
 SCREENSHOTS = Path(__file__).with_name("screenshots")
 ANSWER_MS = 8_000
+# How long is waited for what a test expects of a page: it runs beside others, on two cores.
+expect.set_options(timeout=20_000)
 
 Opener = Callable[..., Page]
 
