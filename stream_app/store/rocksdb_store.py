@@ -29,10 +29,10 @@ PARTITION_KEY = b"\x00partition"
 #: There, and not empty, from the first record that a recovery writes until its last.
 RECOVERING_KEY = b"\x00recovering"
 _FIRST_ROW_KEY = b"\x01"
-#: What a kill takes away is no older, nor larger than the memory for writes. Less than the five
-#: minutes for which compaction leaves a changelog as it is: the last record that a store has then
-#: still stands where it stood (changelog/continuation.py).
-FLUSH_SECONDS = 240.0
+#: What a kill takes away is no more, and no older: the next start reads so much of the changelog
+#: again. Less than the five minutes for which compaction leaves a changelog as it is: the last
+#: record that a store has then still stands where it stood (changelog/continuation.py).
+FLUSH_ROWS, FLUSH_SECONDS = 20_000, 240.0
 
 
 def is_recovering(database: Any) -> bool:
@@ -82,7 +82,7 @@ class PartitionStore:
         """Wrap an open database."""
         self._database = database
         self.path = path
-        self._flushed_at = time.monotonic()
+        self._flushed_at, self._unflushed = time.monotonic(), 0
 
     @_marks_damage
     def get(self, keys: list[bytes]) -> list[bytes | None]:
@@ -151,12 +151,13 @@ class PartitionStore:
                 put(key, value)
         put(OFFSET_KEY, b"%d" % changelog_offset)
         self._database.write(batch)
-        if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
+        self._unflushed += len(updates)
+        if self._unflushed > FLUSH_ROWS or time.monotonic() - self._flushed_at > FLUSH_SECONDS:
             self._flush()
 
     def _flush(self) -> None:
         """Begin to write to the disk what is in memory."""
-        self._flushed_at = time.monotonic()
+        self._flushed_at, self._unflushed = time.monotonic(), 0
         self._database.flush(False)
 
     def is_recovering(self) -> bool:

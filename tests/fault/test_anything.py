@@ -6,9 +6,10 @@ import pytest
 
 from tests.fault.__main__ import main
 
-KILLS = 6
+KILLS, RATE = 4, 300
 
 
 @pytest.mark.timeout(300)
 def test_x44_whatever_happens_no_total_is_wrong_and_no_reader_is_misled(seed: int) -> None:
-    assert main(["--kills", str(KILLS), "--pipelines", "1", "--seed", str(seed)]) == 0
+    few = ["--kills", str(KILLS), "--pipelines", "1", "--rate", str(RATE)]
+    assert main([*few, "--seed", str(seed)]) == 0
