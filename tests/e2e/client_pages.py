@@ -7,12 +7,13 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 # Playwright brings a Node.js of its own, so none has to be there.
 from playwright._impl._driver import compute_driver_executable
+
+from tests.printing_process import PrintingProcess
 
 PAGES = Path(__file__).parents[2] / "docs" / "clients"
 
@@ -54,40 +55,14 @@ def go_client(directory: Path, url: str) -> list[str]:
     return [str(built)]
 
 
-class RunningClient:
+class RunningClient(PrintingProcess):
     """A client as a process, judged by what it prints."""
 
     def __init__(self, command: list[str], token: str) -> None:
-        self.lines: list[str] = []
         environ = os.environ | {"ENERGY_TOKEN": token}
         # A JVM says on its output that it has taken these.
         environ.pop("JDK_JAVA_OPTIONS", None)
-        self._process = subprocess.Popen(
-            command,
-            env=environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    @property
-    def is_running(self) -> bool:
-        return self._process.poll() is None
-
-    def end(self) -> None:
-        """It watches for ever; leave nothing behind."""
-        self._process.kill()
-        self._process.wait()
-        self._reader.join(5)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.lines.append(line.rstrip("\n"))
+        super().__init__(command, env=environ)
 
 
 Command = Callable[[Path, str], list[str]]

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,13 +18,14 @@ import psutil
 from local_stack.ports import free_port
 from tests import http_client
 from tests.kafka import wait_until
+from tests.printing_process import PrintingProcess
 
 ENERGY = [str(Path(sys.executable).with_name("energy"))]
 READY_SECONDS = 60
 """For a first start on a loaded machine; what is promised is measured where it is promised."""
 
 
-class RunningUp:
+class RunningUp(PrintingProcess):
     """One `energy up` on a home and ports of its own."""
 
     def __init__(
@@ -41,20 +41,14 @@ class RunningUp:
             "ENERGY_BROKER_PORT": str(self.broker_port),
             **environ,
         }
-        self.lines: list[str] = []
-        self._process = subprocess.Popen(
+        super().__init__(
             [*command, "up", *arguments],
             env=self.environ,
             # Not a directory from which our packages could be imported by accident.
             cwd=home.parent,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
             start_new_session=True,
         )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
 
     def wait_ready(self, seconds: float = READY_SECONDS) -> None:
         """Wait for the line that says so."""
@@ -124,7 +118,8 @@ class RunningUp:
 
     def kill(self) -> None:
         """Leave nothing behind, whatever the test came to."""
-        if self._process.poll() is None:
+        if self.is_running:
+            # Its children hold its output open.
             family = self.family()
             self._process.kill()
             self._process.wait()
@@ -133,14 +128,7 @@ class RunningUp:
                     process.kill()
                 except psutil.NoSuchProcess:
                     pass
-        self._reader.join(5)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.lines.append(line.rstrip("\n"))
+        self.release()
 
 
 UpFactory = Callable[..., RunningUp]

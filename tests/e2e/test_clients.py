@@ -55,7 +55,7 @@ def run(name: str, up: RunningUp, line: UnreliableLine, directory: Path) -> None
         wait_until(lambda: printed(len(before) + 1), f"{name} printed {last}", 30)
         assert client.lines == [*before, last]
     finally:
-        client.end()
+        client.release()
 
 
 def bridge_twice(up: RunningUp, line: UnreliableLine) -> None:

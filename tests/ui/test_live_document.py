@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.kafka import wait_until
+from tests.printing_process import PrintingProcess
 from tests.ui.fleet import reading
 from tests.ui.running import RunningServer
 
@@ -30,21 +29,11 @@ def block(language: str, server: RunningServer) -> str:
     return found.replace("http://127.0.0.1:8000", server.url)
 
 
-class Program:
+class Program(PrintingProcess):
     """A process, judged by what it prints."""
 
     def __init__(self, command: list[str], directory: Path, token: str) -> None:
-        self.lines: list[str] = []
-        self._process = subprocess.Popen(
-            command,
-            cwd=directory,
-            env=os.environ | {"TOKEN": token},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        super().__init__(command, cwd=directory, env=os.environ | {"TOKEN": token})
 
     def wait_line(self, *parts: str) -> None:
         def is_there() -> bool:
@@ -54,18 +43,6 @@ class Program:
             wait_until(is_there, f"a line with {parts}")
         except AssertionError as error:
             raise AssertionError(f"{error}: {self.lines[-5:]}") from None
-
-    def end(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._reader.join(5)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.lines.append(line.rstrip("\n"))
 
 
 @pytest.fixture
@@ -82,7 +59,7 @@ def run(tmp_path: Path, own_server: RunningServer) -> Iterator[Callable[[list[st
 
     yield run
     for each in running:
-        each.end()
+        each.release()
 
 
 def test_the_python_program_shows_changes_and_comes_back(
