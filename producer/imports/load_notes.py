@@ -102,7 +102,7 @@ def find(
 def is_same(position: Position, note: Note) -> bool:
     """Whether a position is one of the file that a note describes."""
     former = position.note
-    if not former:
+    if not former or "content" not in former:
         return False
     if former["content"] is None:
         # Named by its command, but its turn never came.

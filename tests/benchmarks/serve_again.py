@@ -67,8 +67,7 @@ BOUNDS = {
     "stopped": Bound(
         "worker SIGTERM, state kept",
         6,
-        "it leaves its group and writes nothing twice: what is left is starting Python, Faust and"
-        " reading the store whole",
+        "it leaves its group and writes nothing twice: what is left is starting Python and Faust",
     ),
     "killed": Bound(
         "worker SIGKILL, state kept",

@@ -16,7 +16,15 @@ from producer.errors import LoadUnknown, ProducerStopped
 from producer.files.cells import Dialect
 from producer.files.content import Content
 from producer.imports.file_load import Loads
-from producer.imports.load_notes import Note, Source, content_hash, find, gone_on, note_of
+from producer.imports.load_notes import (
+    Note,
+    Source,
+    content_hash,
+    find,
+    gone_on,
+    is_same,
+    note_of,
+)
 from producer.settings import ProducerSettings
 
 
@@ -94,3 +102,7 @@ def test_c1_a_load_that_goes_on_is_read_as_it_began(make: Make) -> None:
     gone = gone_on(Position(9, note=note), fresh)
     assert (gone["format"], gone["delimiter"], gone["line"]) == ("csv", ";", 7)
     assert (gone["started_at"], gone["file"]) == ("1", fresh["file"])
+
+
+def test_a_note_that_names_no_content_is_of_no_file() -> None:
+    assert not is_same(Position(9, note={"file": "a.ndjson"}), {"content": "x", "file": "a.ndjson"})
