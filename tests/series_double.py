@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import NamedTuple
 
-from api.view.series import Series, Sum
+from api.view.series import Sum
+from api.view.series_copy.snapshot import SeriesSnapshot
+from api.view.series_view import SeriesView
 from contract.decimals import Number
 from tests.series_reference import Cell, CellSeries
 
@@ -27,8 +29,8 @@ class Sample(NamedTuple):
         return self.second // QUARTER_SECONDS
 
 
-class MemorySeries(CellSeries):
-    """The Series of some readings; `before` has the sums that retention has added up."""
+class MemorySeries(CellSeries, SeriesSnapshot):
+    """The snapshot of some readings; `before` has the sums that retention has added up."""
 
     def __init__(
         self,
@@ -55,8 +57,8 @@ class MemorySeries(CellSeries):
         ]
 
 
-class MemorySource:
-    """The SeriesSource of a MemorySeries; counts the snapshots that are open."""
+class MemorySource(SeriesView):
+    """A view that shows a MemorySeries; counts the snapshots that are open."""
 
     log = ("cluster", "topic")
 
@@ -72,7 +74,7 @@ class MemorySource:
         return [self.series.removed_rows for _ in self.series.applied_offsets]
 
     @contextmanager
-    def snapshot(self) -> Iterator[Series]:
+    def snapshot(self) -> Iterator[SeriesSnapshot]:
         self.open += 1
         try:
             yield self.series
