@@ -8,8 +8,6 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from api.view.series import Sum
-from api.view.series_copy.snapshot import SeriesSnapshot
-from api.view.series_view import SeriesView
 from contract.decimals import Number
 from tests.series_reference import Cell, CellSeries
 
@@ -29,7 +27,7 @@ class Sample(NamedTuple):
         return self.second // QUARTER_SECONDS
 
 
-class MemorySeries(CellSeries, SeriesSnapshot):
+class MemorySeries(CellSeries):
     """The snapshot of some readings; `before` has the sums that retention has added up."""
 
     def __init__(
@@ -57,7 +55,7 @@ class MemorySeries(CellSeries, SeriesSnapshot):
         ]
 
 
-class MemorySource(SeriesView):
+class MemorySource:
     """A view that shows a MemorySeries; counts the snapshots that are open."""
 
     log = ("cluster", "topic")
@@ -74,7 +72,7 @@ class MemorySource(SeriesView):
         return [self.series.removed_rows for _ in self.series.applied_offsets]
 
     @contextmanager
-    def snapshot(self) -> Iterator[SeriesSnapshot]:
+    def snapshot(self) -> Iterator[MemorySeries]:
         self.open += 1
         try:
             yield self.series
