@@ -133,7 +133,6 @@ async def test_what_is_rolled_up_is_before_at_the_same_offset(view: SeriesView) 
         assert series.extent(Filter(["a"])) == Period(240, 241)
         assert series.by_device(Period(0, 240), ALL) == []
         device = series.device("a", ALL)
-        assert device is not None
         assert (device.first, device.last) == (108_000, 216_001)
 
 
@@ -485,7 +484,6 @@ async def test_copies_of_versions_that_are_gone_are_removed(tmp_path: Path) -> N
     copies = Copies(tmp_path, 100_000_000)
     for number in (1, 2):
         copy = copies.series_of(ViewVersion(number, "live", 1, "2"))
-        assert copy is not None
         await copy.stored(1)
         await copy.close()
     name = ENERGY_SERIES.changelog(2).name
