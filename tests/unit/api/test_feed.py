@@ -157,9 +157,8 @@ async def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 
 async def until(is_so: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
-        while not is_so():  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.001)
+    while not is_so():  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(0.001)
 
 
 async def run(followed: Followed) -> None:

@@ -598,14 +598,13 @@ async def test_wait_with_a_key_waits_for_the_ends_of_the_log(
     )
     caller = caller_for(tmp_path, view, keyed=keyed)
     waiting = asyncio.create_task(caller.events(ROW, "&wait=true", idempotency_key="a"))
-    async with asyncio.timeout(5):
-        while not imports.values:  # noqa: ASYNC110 - the double tells nobody
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.1)
-        assert not waiting.done()
-        caller.services.lag.saw({0: 7})
-        await view.apply(changelog_chunk(transaction({"device_1": (9, 2)}, 5), start=2))
-        await asyncio.sleep(0.1)
-        assert not waiting.done()
-        await view.apply(changelog_chunk(transaction({"device_1": (9, 2)}, 6), start=4))
-        assert (await waiting).status == 200
+    while not imports.values:  # noqa: ASYNC110 - the double tells nobody
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    caller.services.lag.saw({0: 7})
+    await view.apply(changelog_chunk(transaction({"device_1": (9, 2)}, 5), start=2))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    await view.apply(changelog_chunk(transaction({"device_1": (9, 2)}, 6), start=4))
+    assert (await waiting).status == 200

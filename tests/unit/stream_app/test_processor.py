@@ -208,8 +208,7 @@ async def test_a_store_that_has_what_is_no_row_is_set_aside_at_the_next_start(
     processor = processor_of(RefusingWriter(), store)
     processor.start()
     await add(processor, chunk_of(0, [reading_value()]), lambda: None)
-    async with asyncio.timeout(5):
-        assert isinstance(await endings.get(), CorruptRecord)
+    assert isinstance(await endings.get(), CorruptRecord)
     assert store.is_marked
 
 
@@ -231,8 +230,7 @@ async def test_what_comes_while_kafka_lets_no_transaction_begin_is_in_that_trans
     await writer.asked.wait()
     await add(processor, chunk_of(1, [reading_value()]), acknowledged.set)
     writer.let_begin.set()
-    async with asyncio.timeout(5):
-        await acknowledged.wait()
+    await acknowledged.wait()
     await processor.close()
     assert [transaction.marker.applied_offset for transaction in writer.written] == [1]
 
@@ -255,8 +253,7 @@ async def test_a_commit_counts_its_readings_by_their_age_slice_by_slice() -> Non
         start, following = records[0].offset, records[-1].offset + 1
         chunk = RecordChunk(READINGS.name, 0, start, following, [records], now_ms)
         await add(processor, chunk, acknowledged.set if records is no_time else lambda: None)
-    async with asyncio.timeout(5):
-        await acknowledged.wait()
+    await acknowledged.wait()
     await processor.close()
     counted = {
         bound: n - before[bound]
@@ -275,8 +272,7 @@ async def test_a_processor_that_is_closed_while_it_waits_to_begin_writes_nothing
     closing = asyncio.create_task(processor.close())
     await asyncio.sleep(0)
     writer.let_begin.set()
-    async with asyncio.timeout(5):
-        await closing
+    await closing
     assert (writer.written, writer.abandoned) == ([], 1)
     assert processor.applied_offset == -1
 
@@ -301,8 +297,7 @@ async def test_a_processor_that_is_full_when_its_quarantine_is_refused_holds_bac
     await asyncio.sleep(0.01)
     assert not agent.done(), "the agent, which serves all partitions, waits for room in this one"
     refuse.set()
-    async with asyncio.timeout(5):
-        await agent
+    await agent
     await processor.close()
     assert endings.empty()
 
@@ -319,13 +314,11 @@ async def test_large_transactions_take_turns_and_small_ones_do_not_wait(
         processor.start()
         await add(processor, chunk_of(0, values), lambda: None)
     first, second, small = writers
-    async with asyncio.timeout(5):
-        await asyncio.gather(first.committing.wait(), small.committing.wait())
+    await asyncio.gather(first.committing.wait(), small.committing.wait())
     await asyncio.sleep(0.05)
     assert not second.asked.is_set(), "not even begun: its timeout would run while it waits"
     first.let_commit.set()
-    async with asyncio.timeout(5):
-        await second.committing.wait()
+    await second.committing.wait()
     for processor, writer in zip(processors, writers, strict=True):
         writer.let_commit.set()
         await processor.close()
@@ -344,15 +337,13 @@ async def test_a_large_transaction_that_gets_quarantine_records_gives_its_turn_a
     processor = processor_of(refused, EmptyStore(), backlog=backlog)
     processor.start()
     await add(processor, chunk_of(0, large), lambda: None)
-    async with asyncio.timeout(5):
-        await refused.asked.wait()
+    await refused.asked.wait()
     await add(processor, chunk_of(2, [b"no reading"]), lambda: None)
     refused.let_begin.set()
     next_processor = processor_of(other, WritableStore(), backlog=backlog)
     next_processor.start()
     await add(next_processor, chunk_of(0, large), lambda: None)
-    async with asyncio.timeout(5):
-        await other.committing.wait()
+    await other.committing.wait()
     assert processor.refusal is not None
     other.let_commit.set()
     await next_processor.close()
@@ -374,8 +365,7 @@ async def test_a_transaction_has_its_devices_in_the_order_of_the_store() -> None
     acknowledged = asyncio.Event()
     values = [reading_value(device) for device in ("\U0001f600", "b", "\uffff", "a", "\xfc")]
     await add(processor, chunk_of(0, values), acknowledged.set)
-    async with asyncio.timeout(5):
-        await acknowledged.wait()
+    await acknowledged.wait()
     await processor.close()
     keys = [key for key, _ in writer.written[0].updates[:-1]]
     assert asked == [keys]
@@ -388,9 +378,8 @@ def damaged(first: int, last: int) -> RecordChunk:
 
 
 async def until_called(found: list[Any]) -> None:
-    async with asyncio.timeout(5):
-        while not found:  # noqa: ASYNC110 - nobody tells us
-            await asyncio.sleep(0)
+    while not found:  # noqa: ASYNC110 - nobody tells us
+        await asyncio.sleep(0)
 
 
 async def test_x53_a_damaged_batch_sets_the_partition_aside_when_all_before_it_is_committed(
@@ -443,8 +432,7 @@ async def test_x53_a_damaged_batch_is_passed_only_where_all_of_it_and_no_more_is
     await add(processor, damaged(3, 7), lambda: None)
     if passed:
         await add(processor, chunk_of(8, [reading_value()]), done.set)
-        async with asyncio.timeout(5):
-            await done.wait()
+        await done.wait()
         assert (told, processor.applied_offset, processor.fold.marker.counted) == ([], 8, 4)
     else:
         await until_called(told)
