@@ -37,7 +37,8 @@ class Marker(msgspec.Struct, frozen=True):
     `newest_ms` is the largest Kafka timestamp of a counted record, -1 if there is none.
     `previous` is the applied offset that this commit continues from, `writer` the producer id and
     epoch that made it; `checksum` (CRC-32C) and `leader_epoch` are those of the readings batch
-    that holds `applied_offset`. Each of these four is None where it is not known: in a birth.
+    that holds `applied_offset`. Each of these four is None where it is not known: in a birth, in
+    version 1.
     """
 
     applied_offset: int
@@ -50,7 +51,7 @@ class Marker(msgspec.Struct, frozen=True):
     leader_epoch: int | None = None
     #: A build refuses a version that it does not know, for it must not take over: 2 is that of
     #: docs/SINGLE_BATCHES.md, 3 says what is rolled up, which the next owner must not take back.
-    v: Literal[2, 3] = 2
+    v: Literal[1, 2, 3] = 2
     #: In version 3 alone.
     rolled_up: RolledUp | msgspec.UnsetType = msgspec.UNSET
 
@@ -61,7 +62,9 @@ class Marker(msgspec.Struct, frozen=True):
 
     def signed_by(self, writer: tuple[int, int]) -> Marker:
         """Return the marker of an empty commit by another writer, which continues from this."""
-        return msgspec.structs.replace(self, previous=self.applied_offset, writer=writer)
+        return msgspec.structs.replace(
+            self, previous=self.applied_offset, writer=writer, v=max(2, self.v)
+        )
 
 
 class Birth(msgspec.Struct, frozen=True):
@@ -99,8 +102,8 @@ def check_follows(before: Marker | None, marker: Marker) -> None:
 
     A marker that goes back, or continues from an offset that is behind, is of a writer that had
     lost the partition: what it wrote is not on top of what precedes it. One that continues
-    from an offset ahead is right: compaction has removed the markers between, or it is that of a
-    birth, which continues from nothing. Raises: DoesNotFollow.
+    from an offset ahead is right: compaction has removed the markers between. Version 1 does not
+    say what it continues from. Raises: DoesNotFollow.
     """
     if before is None:
         return

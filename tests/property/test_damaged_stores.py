@@ -66,7 +66,7 @@ def changelog(seed: int) -> list[list[Record]]:
 
 def marker(applied_offset: int, counted: int) -> bytes:
     value = {"applied_offset": applied_offset, "counted": counted, "quarantined": 0}
-    return json.dumps({**value, "newest_ms": -1, "v": 2}).encode()
+    return json.dumps({**value, "newest_ms": -1, "v": 1}).encode()
 
 
 def open_store(path: Path, write_buffer_bytes: int = WRITE_BUFFERS[0]) -> PartitionStore:

@@ -6,8 +6,9 @@ from base64 import b64decode
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import pytest
 
 from contract import before_rows, changelog, device_totals, hour_rows, topics, view_versions
@@ -38,6 +39,7 @@ from tests.series_rows import Hour, Quarter
 DOCUMENT = Path(__file__).parents[3] / "docs" / "CHANGELOG_FORMAT.md"
 AT = datetime(2025, 4, 30, 10, 11, 21, tzinfo=UTC)
 
+MARKER = b'{"applied_offset":1233,"counted":1200,"quarantined":4,"newest_ms":1745999481000,"v":1}'
 MARKER_2 = (
     b'{"applied_offset":1233,"counted":1200,"quarantined":4,"newest_ms":1745999481000,'
     b'"previous":1200,"writer":[4000,3],"checksum":3735928559,"leader_epoch":7,"v":2}'
@@ -142,6 +144,24 @@ def test_a_marker_says_what_is_rolled_up_in_version_3():
     assert (signed.cutoff, signed.writer) == (485_160, (4_001, 0))
 
 
+def test_a_marker_of_version_1_is_read_forever():
+    found = changelog.decode_marker(MARKER)
+    assert found == Marker(1233, 1200, 4, 1_745_999_481_000, v=1)
+    assert (found.previous, found.writer, found.checksum, found.leader_epoch) == (None,) * 4
+
+
+def test_c13_a_build_that_knows_version_1_only_refuses_a_marker_of_version_2():
+    class Marker1(msgspec.Struct):
+        """As every build before version 2 declares it."""
+
+        applied_offset: int
+        v: Literal[1] = 1
+
+    assert msgspec.json.decode(MARKER, type=Marker1, strict=True).applied_offset == 1233
+    with pytest.raises(msgspec.ValidationError, match=r"\$\.v"):
+        msgspec.json.decode(MARKER_2, type=Marker1, strict=True)
+
+
 @pytest.mark.parametrize(("golden", "total"), TOTALS.items())
 def test_part_totals_have_their_golden_bytes(golden: bytes, total: tuple[Any, int]):
     assert device_totals.encode_total(*total) == golden
@@ -156,7 +176,7 @@ def test_a_part_total_that_is_not_ours_is_corrupt(value: bytes):
         device_totals.decode_total(value)
 
 
-@pytest.mark.parametrize("value", [b"", b"{}", b"5", MARKER_2.replace(b'"v":2', b'"v":4'), b"\xff"])
+@pytest.mark.parametrize("value", [b"", b"{}", b"5", MARKER.replace(b'"v":1', b'"v":4'), b"\xff"])
 def test_a_marker_or_birth_that_is_not_ours_is_corrupt(value: bytes):
     with pytest.raises(CorruptRecord, match="marker"):
         changelog.decode_marker(value)
@@ -362,6 +382,7 @@ def test_the_document_shows_the_golden_bytes():
         b"device_8\n1 2 -0.5",
         b"\\x00applied\n" + MARKER_2,
         b"\\x00applied\n" + MARKER_OF_A_BIRTH,
+        b"\\x00applied\n" + MARKER,
         b"\\x00applied\n" + MARKER_3,
         b"\\x00birth\n" + BIRTH,
         HOUR_KEY.replace(b"\x00", b"\\x00") + b"\n" + HOUR,

@@ -29,9 +29,13 @@ FOLLOWS = [
     Marker(12, counted=1, previous=9, writer=(4_000, 2)),
     # Compaction has removed the markers between.
     Marker(30, counted=1, previous=20, writer=(4_000, 3)),
+    # Version 1 does not say what it continues from.
+    Marker(12, counted=1, v=1),
+    Marker(9, counted=1, v=1),
 ]
 STALE = [
     (Marker(5, counted=1, previous=4, writer=(4_000, 1)), "goes back from applied offset 9 to 5"),
+    (Marker(5, counted=1, v=1), "goes back from applied offset 9 to 5"),
     (Marker(12, counted=1, previous=4, writer=(4_000, 1)), "continues from applied offset 4"),
     (Marker(9, counted=1, previous=4, writer=(4_000, 1)), "continues from applied offset 4"),
 ]
