@@ -14,9 +14,10 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import NewPartitions, NewTopic
 
-from kafka_io.cluster import Cluster
+from contract.kafka import KafkaSettings
+from kafka_io.cluster import Cluster, TopicOnBroker
 from kafka_io.errors import ClusterRefused, ConfigRefused
-from kafka_io.questions import PAUSE_SECONDS, answer
+from kafka_io.questions import DEADLINE_SECONDS, PAUSE_SECONDS, answer
 from kafka_io.rights import Right
 
 #: A managed cluster refuses values beyond its bounds, and names that are its own matter.
@@ -25,6 +26,28 @@ _CONFIG_REFUSED = {KafkaError.INVALID_CONFIG, KafkaError.POLICY_VIOLATION}
 
 class ClusterAdmin(Cluster):
     """A cluster that may be changed."""
+
+    def __init__(self, settings: KafkaSettings, deadline_seconds: float = DEADLINE_SECONDS) -> None:
+        super().__init__(settings, deadline_seconds)
+        self._made: set[str] = set()
+
+    def topics(self, names: Iterable[str]) -> dict[str, TopicOnBroker]:
+        """Those of the topics that exist; one that was made through us does, whoever is asked.
+
+        The client asks any broker, and each hears of a new topic at a time of its own.
+        """
+        wanted = list(names)
+        deadline = time.monotonic() + self.deadline_seconds
+        while True:
+            found = super().topics(wanted)
+            late = self._made.intersection(wanted) - found.keys()
+            if not late:
+                if self._made and self.brokers() == 1:
+                    self._made.clear()  # there is nobody else who might not have heard
+                return found
+            if time.monotonic() > deadline:
+                raise ClusterRefused(f"{', '.join(sorted(late))}: created, but not visible")
+            time.sleep(PAUSE_SECONDS)
 
     def create_topics(self, topics: list[NewTopic]) -> set[str]:
         """Create topics; returns the names of those that were really new.
@@ -41,10 +64,12 @@ class ClusterAdmin(Cluster):
                     code = error.args[0].code()
                     if code in _CONFIG_REFUSED:
                         refused.append(f"{name}: {error.args[0].str()}")
-                    elif code != KafkaError.TOPIC_ALREADY_EXISTS:
+                        continue
+                    if code != KafkaError.TOPIC_ALREADY_EXISTS:
                         raise
                 else:
                     made.add(name)
+                self._made.add(name)
         if refused:
             raise ConfigRefused("; ".join(refused), frozenset(made))
         return made
@@ -64,6 +89,7 @@ class ClusterAdmin(Cluster):
         wanted = [name for name in names if name in self.topic_names()]
         if not wanted:
             return
+        self._made.difference_update(wanted)
         for name, done in self.admin.delete_topics(wanted, **self.within()).items():
             right = Right("DELETE", "topic", name)
             self._unless_gone(done, KafkaError.UNKNOWN_TOPIC_OR_PART, right)

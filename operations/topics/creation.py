@@ -8,7 +8,6 @@ then with what totals need alone. What is missing then is a difference, which `c
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -17,12 +16,9 @@ from confluent_kafka.admin import NewTopic
 from contract.cluster_rules import UNCLEAN
 from contract.topic_configs import Need, need_of
 from kafka_io.cluster_changes import ClusterAdmin
-from kafka_io.errors import ClusterRefused, ConfigRefused
+from kafka_io.errors import ConfigRefused
 
 log = logging.getLogger(__name__)
-
-_VISIBLE_SECONDS = 10.0
-_PAUSE_SECONDS = 0.1
 
 
 class Declared(NamedTuple):
@@ -36,7 +32,7 @@ class Declared(NamedTuple):
 
 
 def make_topics(cluster: ClusterAdmin, topics: Sequence[Declared]) -> set[str]:
-    """Make topics and wait until they are visible; returns those that were new.
+    """Make topics; returns those that were new.
 
     Raises: ClusterRefused where a topic cannot have what totals need.
     """
@@ -48,7 +44,6 @@ def make_topics(cluster: ClusterAdmin, topics: Sequence[Declared]) -> set[str]:
         for topic in topics:
             if topic.name not in made:
                 made |= _make_with_less(cluster, topic)
-    _wait_until_visible(cluster, [topic.name for topic in topics])
     return made
 
 
@@ -84,13 +79,3 @@ def _new(topic: Declared, configs: Mapping[str, str]) -> NewTopic:
         replication_factor=topic.replication,
         config=dict(configs),
     )
-
-
-def _wait_until_visible(cluster: ClusterAdmin, names: list[str]) -> None:
-    deadline = time.monotonic() + _VISIBLE_SECONDS
-    while len(cluster.topics(names)) < len(names):
-        if time.monotonic() > deadline:
-            raise ClusterRefused(
-                f"{', '.join(names)}: created, but not visible within {_VISIBLE_SECONDS:g} s"
-            )
-        time.sleep(_PAUSE_SECONDS)

@@ -1,4 +1,4 @@
-"""The configs of several brokers: Kafka's client takes one broker at a time."""
+"""Several brokers: each has its own configs, and hears of a topic at a time of its own."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import ConfigResource
+from confluent_kafka.admin import ConfigResource, NewTopic
 
 from contract.kafka import KafkaSettings
 from kafka_io.cluster import Cluster
+from kafka_io.cluster_changes import ClusterAdmin
 from kafka_io.rights import Right
 
 
@@ -34,6 +35,44 @@ def test_each_of_three_brokers_is_asked(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(Cluster, "_new_admin", lambda _: Admin())
     cluster = Cluster(KafkaSettings(bootstrap_servers="127.0.0.1:1"))
     assert cluster.broker_configs() == {str(n): {"min.insync.replicas": str(n)} for n in (1, 2, 3)}
+
+
+class AdminOfTwo:
+    """Asks one of two brokers, then the other; the second hears of a topic when it is asked."""
+
+    def __init__(self) -> None:
+        self._heard: list[set[str]] = [set(), set()]
+        self._asked = 0
+
+    def create_topics(self, topics: list[NewTopic], **_: Any) -> dict[str, Future[None]]:
+        done: Future[None] = Future()
+        done.set_result(None)
+        self._heard[0] = {topic.topic for topic in topics}
+        return {topic.topic: done for topic in topics}
+
+    def list_topics(self, timeout: float) -> Any:
+        self._asked += 1
+        told = set(self._heard[self._asked % 2])
+        self._heard[1] = self._heard[0]
+        return SimpleNamespace(topics=dict.fromkeys(told), brokers={1: "one", 2: "two"})
+
+    def describe_topics(self, wanted: Any, **_: Any) -> dict[str, Future[Any]]:
+        described: Future[Any] = Future()
+        partitions = [SimpleNamespace(replicas=[1, 2])]
+        described.set_result(SimpleNamespace(topic_id="id", partitions=partitions))
+        return dict.fromkeys(self._heard[0], described)
+
+
+def test_a_topic_that_was_made_is_there_though_a_broker_has_not_heard_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    admin = AdminOfTwo()
+    monkeypatch.setattr(Cluster, "_new_admin", lambda _: admin)
+    monkeypatch.setattr(Cluster, "refuse_lacking", lambda *_: None)
+    cluster = ClusterAdmin(KafkaSettings(bootstrap_servers="127.0.0.1:1"))
+    assert cluster.create_topics([NewTopic("views", 1, 2)]) == {"views"}
+    assert cluster.topics(["views"])["views"].replication == 2
+    assert cluster.topics(["another"]) == {}, "which nobody has made"
 
 
 class LivingAdmin:
