@@ -21,6 +21,7 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from msgspec.structs import replace
 
+from contract.prefix import prefixed
 from contract.topics import READINGS, app_id
 from contract.view import View
 from contract.view_versions import Views, ViewVersion
@@ -48,12 +49,12 @@ class StillInUse(OperationError):
 
 def kept_directory(home: Path, view_version: int) -> Path:
     """Return where the worker of a version that was live before keeps its stores."""
-    return home / f"kept-v{view_version}"
+    return home / prefixed(f"kept-v{view_version}")
 
 
 def replay_directory(home: Path, view_version: int) -> Path:
     """Return where the replay of a version keeps its workers' stores."""
-    return home / f"replay-v{view_version}"
+    return home / prefixed(f"replay-v{view_version}")
 
 
 def drop(

@@ -135,13 +135,15 @@ def by_device(cells: Cells) -> tuple[dict[str, Fraction], Counter[str]]:
     return totals, readings
 
 
-def read_quarantine(kafka: Kafka) -> Counter[tuple[int, int]]:
-    """How often each origin is in the quarantine of view version 1; each version has its own."""
+def read_quarantine(
+    kafka: Kafka, topic: str = QUARANTINE, view_version: int = 1
+) -> Counter[tuple[int, int]]:
+    """How often each origin is in the quarantine of a view version; each has its own."""
     found: Counter[tuple[int, int]] = Counter()
-    for record in kafka.each(QUARANTINE):
+    for record in kafka.each(topic):
         row = json.loads(record.value())
         assert row["__partition"] == record.partition(), "from partition p to partition p"
-        if dict(record.headers() or ())["view_version"] == b"1":
+        if dict(record.headers() or ())["view_version"] == b"%d" % view_version:
             found[row["__partition"], row["__offset"]] += 1
     return found
 

@@ -72,15 +72,17 @@ class Fleet:
         bootstrap_servers: str,
         *,
         seed: int,
-        rate: int = 1_000,
+        rate: int = 2_000,
         devices: int = 200,
         partitions: int = 4,
         bad: float = 0.01,
         calendar: Callable[[], float] | None = None,
+        topic: str = READINGS,
     ) -> None:
         """With a `calendar`, seconds since 1970, readings are of its day or of some days before."""
         self.oracle = Oracle()
         self.partitions = partitions
+        self._topic = topic
         self._chance = random.Random(seed)
         self._rate, self._bad = rate, bad
         self._calendar = calendar
@@ -229,7 +231,7 @@ class Fleet:
         while True:
             try:
                 self._producer.produce(
-                    READINGS, value, key, partition=partition, on_delivery=delivered
+                    self._topic, value, key, partition=partition, on_delivery=delivered
                 )
                 break
             except BufferError:

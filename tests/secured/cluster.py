@@ -40,6 +40,8 @@ from tests.three_brokers import NODES, READY_SECONDS, ThreeBrokers
 ADMIN = "the-tests"
 #: Name of the listener -> its protocol.
 WAYS_IN = {"SCRAM": "SASL_SSL", "MTLS": "SSL", "OAUTH": "SASL_SSL"}
+#: What it limits, replicas that are throttled, is not here: changed to see who has heard of it.
+UNUSED_CONFIG = "follower.replication.throttled.rate"
 _LOGIN = "org.apache.kafka.common.security"
 _RESOURCES = {
     "topic": ResourceType.TOPIC,
@@ -58,7 +60,7 @@ class SecuredCluster(ThreeBrokers):
         self._directory = directory
         self.ca_file = directory / "trusted.pem"
         self._users: set[str] = set()
-        self._stores = 0
+        self._stores = self._changes = 0
         certificate = self.authority.server("broker", f"IP:{HOST}")
         put(self.ca_file, self.authority.ca_file.read_text())
         super().__init__(
@@ -106,12 +108,17 @@ class SecuredCluster(ThreeBrokers):
             for done in self.admin.incremental_alter_configs([wanted]).values():
                 done.result(ANSWER_SECONDS)
         said = f"all have read {file}"
-        wait_until(lambda: all(self._has(node, names, file) for node in NODES), said, READY_SECONDS)
+        self._until_each_has(dict.fromkeys(names, str(file)), said)
 
-    def _has(self, node: int, names: list[str], file: Path) -> bool:
-        asked = self.admin.describe_configs([ConfigResource(ResourceType.BROKER, str(node))])
-        (found,) = [done.result(ANSWER_SECONDS) for done in asked.values()]
-        return all(name in found and found[name].value == str(file) for name in names)
+    def _until_each_has(self, configs: dict[str, str], said: str) -> None:
+        """Return once each broker shows these configs: it has read all that was changed before."""
+
+        def has(node: int) -> bool:
+            asked = self.admin.describe_configs([ConfigResource(ResourceType.BROKER, str(node))])
+            (found,) = [done.result(ANSWER_SECONDS) for done in asked.values()]
+            return all(name in found and found[name].value == configs[name] for name in configs)
+
+        wait_until(lambda: all(has(node) for node in NODES), said, READY_SECONDS)
 
     def client_config(self) -> dict[str, Any]:
         """A foreign client's settings: the super user's."""
@@ -169,13 +176,22 @@ class SecuredCluster(ThreeBrokers):
         put(self._password_file(user), password + "\n")
 
     def allow(self, rights: Iterable[Right]) -> None:
-        """Put rights into the cluster."""
+        """Put rights into the cluster; returns once each broker has heard of them."""
         bindings = [
             AclBinding(*_of(each), "*", AclOperation[each.operation], AclPermissionType.ALLOW)
             for each in rights
         ]
         for done in self.admin.create_acls(bindings).values():
             done.result(ANSWER_SECONDS)
+        # The controller has answered. Whom a client asks next may be late, and would refuse it.
+        self._changes += 1
+        entry = ConfigEntry(
+            UNUSED_CONFIG, str(self._changes), incremental_operation=AlterConfigOpType.SET
+        )
+        everywhere = ConfigResource(ResourceType.BROKER, "", incremental_configs=[entry])
+        for changed in self.admin.incremental_alter_configs([everywhere]).values():
+            changed.result(ANSWER_SECONDS)
+        self._until_each_has({UNUSED_CONFIG: str(self._changes)}, "all have heard of the rights")
 
     def take_away(self, right: Right) -> None:
         """Take one right away; it counts when this returns, or a moment later."""

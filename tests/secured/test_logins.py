@@ -15,11 +15,12 @@ import pytest
 from contract.kafka import KafkaSettings
 from kafka_io.cluster import Cluster
 from kafka_io.errors import NoBroker
+from tests.installation import Installation
 from tests.kafka import wait_until
 from tests.secured.acls import rights
 from tests.secured.cluster import SecuredCluster
 from tests.secured.conftest import reading
-from tests.secured.parts import Installation
+from tests.secured.parts import SecuredInstallation
 from tests.three_brokers import NODES
 
 KEY_PASSWORD = "opens-the-key"
@@ -30,7 +31,7 @@ WRITE = "/v0/events?name=energy_consumption&wait=true"
 
 @pytest.mark.timeout(150)
 def test_a_bearer_token_lets_both_clients_in(secured: SecuredCluster, tmp_path: Path) -> None:
-    installation = Installation(secured, secured.oauth, tmp_path, "oauth.")
+    installation = SecuredInstallation(secured, secured.oauth, tmp_path, "oauth.")
     try:
         worker, api = installation.start()
         installation.post(WRITE, [reading("a", 0.1), reading("a", 0.2)])
@@ -48,7 +49,7 @@ def test_an_encrypted_key_lets_both_clients_in_and_another_password_does_not(
     login = secured.mtls(user)
     certificate, key = secured.authority.client(user, KEY_PASSWORD)
     login |= {"KAFKA_SSL_CERT_FILE": str(certificate), "KAFKA_SSL_KEY_FILE": str(key)}
-    installation = Installation(secured, lambda _: login, tmp_path, "key.")
+    installation = SecuredInstallation(secured, lambda _: login, tmp_path, "key.")
     installation.run("topics", "create", KAFKA_SSL_KEY_PASSWORD=KEY_PASSWORD)
     # Reads with aiokafka where batches are looked at.
     installation.run("status", KAFKA_SSL_KEY_PASSWORD=KEY_PASSWORD)
@@ -61,7 +62,7 @@ def test_an_encrypted_key_lets_both_clients_in_and_another_password_does_not(
 def test_passwords_are_replaced_without_a_restart_or_a_lost_row(
     secured: SecuredCluster, tmp_path: Path
 ) -> None:
-    with under_load(Installation(secured, secured.scram, tmp_path, "rotated.")):
+    with under_load(SecuredInstallation(secured, secured.scram, tmp_path, "rotated.")):
         for user in {right.user for right in rights()}:
             secured.set_password(user, f"second-password-of-{user}")
         connect_anew(secured)
@@ -71,7 +72,7 @@ def test_passwords_are_replaced_without_a_restart_or_a_lost_row(
 def test_certificates_and_their_authority_are_replaced_without_a_restart_or_a_lost_row(
     secured: SecuredCluster, tmp_path: Path
 ) -> None:
-    installation = Installation(secured, secured.mtls, tmp_path, "certified.")
+    installation = SecuredInstallation(secured, secured.mtls, tmp_path, "certified.")
     former, new = secured.authority, secured.another_authority()
     certificate, key = map(str, former.client("energy-operator"))
     login = secured.mtls("energy-operator")

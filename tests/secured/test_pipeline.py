@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.installation import Installation
 from tests.kafka import wait_until
 from tests.secured.cluster import SecuredCluster
 from tests.secured.conftest import ARCHIVED, reading
-from tests.secured.parts import Installation, written_out
+from tests.secured.parts import SecuredInstallation, written_out
 
 READINGS_SENT = 3_000
 #: Way in -> ENERGY_PREFIX: two installations that share the cluster and never meet.
@@ -25,7 +26,7 @@ def installation(
     secured: SecuredCluster, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Installation]:
     login = getattr(secured, request.param)
-    installation = Installation(secured, login, tmp_path, WAYS[request.param])
+    installation = SecuredInstallation(secured, login, tmp_path, WAYS[request.param])
     yield installation
     installation.close()
 

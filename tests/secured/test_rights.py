@@ -26,10 +26,11 @@ from kafka_io.cluster_changes import ClusterAdmin
 from kafka_io.errors import NotAllowed
 from local_stack.ports import free_port
 from operations.settings import TopicSettings
+from tests.installation import ENERGY, Installation
 from tests.kafka import wait_until
 from tests.secured.acls import Right, rights
 from tests.secured.cluster import SecuredCluster
-from tests.secured.parts import ENERGY, Installation
+from tests.secured.parts import SecuredInstallation
 
 LONGEST_SECONDS = 15
 AT_ONCE = 4
@@ -99,7 +100,7 @@ def shared(
 ) -> Iterator[Installation]:
     """An installation with two view versions, a row in the quarantine, and an API."""
     directory = tmp_path_factory.mktemp("rights")
-    installation = Installation(secured, secured.scram, directory, PREFIX)
+    installation = SecuredInstallation(secured, secured.scram, directory, PREFIX)
     installation.run("topics", "create")
     (directory / "rows.ndjson").write_text(
         json.dumps(ROW) + "\n" + json.dumps(ROW | {"location": 5}) + "\n"
@@ -276,7 +277,7 @@ def test_a_request_that_is_not_allowed_is_answered_with_the_right(
     def login(user: str) -> dict[str, str]:
         return secured.scram(missing.user if user == "energy-api" else user)
 
-    installation = Installation(secured, login, tmp_path)
+    installation = SecuredInstallation(secured, login, tmp_path)
     installation.prefix = PREFIX
     api = installation.keep_running("api")
     try:

@@ -21,6 +21,7 @@ from contract.topics import (
     app_id,
     views_transactional_id,
 )
+from operations.replay.drop import kept_directory, replay_directory
 from operations.views.adoption import version_of
 
 ROOT = Path(__file__).parents[3]
@@ -51,6 +52,13 @@ def test_ops_k8_every_name_in_kafka_begins_with_it() -> None:
     use_prefix({"ENERGY_PREFIX": "staging."})
     assert names() == [f"staging.{name}" for name in without]
     assert DATA_SOURCE == "energy_consumption"
+
+
+def test_ops_k8_directories_in_a_home_of_several_are_its_own() -> None:
+    use_prefix({"ENERGY_PREFIX": "staging."})
+    home = Path("home")
+    assert replay_directory(home, 2) == home / "staging.replay-v2"
+    assert kept_directory(home, 1) == home / "staging.kept-v1"
 
 
 def test_ops_k8_only_changelogs_of_the_same_prefix_are_its_own() -> None:
