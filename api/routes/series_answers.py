@@ -13,14 +13,13 @@ from api.errors import NoSeries, NotFound
 from api.query.formats.catalogue import Format
 from api.query.freshness_headers import ZONES_HEADER, is_same, read_headers, series_tag
 from api.query.snapshot_answers import Query
-from api.view.series_copy.snapshot import SeriesSnapshot
-from api.view.series_view import SeriesView
+from api.view.series import Series, SeriesSource
 
 #: What a series is asked, and by whom.
-Asked = tuple[Token, Query[SeriesSnapshot]]
+Asked = tuple[Token, Query[Series]]
 
 
-def series_for(token: Token, services: Services) -> SeriesView:
+def series_for(token: Token, services: Services) -> SeriesSource:
     """Return the series for a read. Raises: ViewNotRunning, NotFound."""
     try:
         return services.live.series()

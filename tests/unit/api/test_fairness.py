@@ -362,6 +362,7 @@ class BreakingDelivery(ScriptedDelivery):
 
 def cancel() -> None:
     task = asyncio.current_task()
+    assert task is not None
     task.cancel()
 
 

@@ -111,7 +111,8 @@ async def test_a_partition_that_leaves_holds_back_nobody() -> None:
     waiting = asyncio.create_task(backlog.change())
     await asyncio.sleep(0)
     backlog.leave(going)
-    await waiting
+    async with asyncio.timeout(5):
+        await waiting
     assert not backlog.is_full(staying)
 
 
