@@ -14,7 +14,7 @@ from api.query.quarantine import QuarantinePipe
 from api.query.quarantine_log import QuarantineLog
 from api.query.snapshot_answers import SnapshotAnswers
 from api.query.streams.hub import Hub
-from api.view.series import Series
+from api.view.series_copy.snapshot import SeriesSnapshot
 
 #: Forms of parameters: what only readers send, so it takes nothing that writers need.
 FORMS_BYTES = 16 * 1024 * 1024
@@ -37,7 +37,7 @@ class Services(Intake):
     events: Events = field(init=False)
     append: Append = field(init=False)
     totals: TotalsPipe = field(init=False)
-    series: SnapshotAnswers[Series] = field(init=False)
+    series: SnapshotAnswers[SeriesSnapshot] = field(init=False)
     quarantine_pages: QuarantinePipe = field(init=False)
     streams: Hub = field(init=False)
 

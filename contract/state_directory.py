@@ -1,15 +1,21 @@
-"""A directory for state of ours: tokens, stores, a broker's data. Nobody else looks into it."""
+"""A directory for state of ours: tokens, stores, a broker's data. Nobody else looks into it.
+
+And what becomes of state that is not to be trusted.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+import time
 from pathlib import Path
 
 from contract.errors import SettingError
 from contract.exit_codes import WRONG_USE, of_os_error
 
 _PRIVATE = 0o700
+_KEPT_SET_ASIDE = 1
 
 
 def prepare_state_directory(path: Path, variable: str) -> Path:
@@ -54,3 +60,15 @@ def prepare_state_directory(path: Path, variable: str) -> Path:
 def _is_shared_with_us(found: os.stat_result) -> bool:
     ours = {os.getegid(), *os.getgroups()}
     return bool(found.st_mode & stat.S_IWGRP) and found.st_gid in ours
+
+
+def set_aside(path: Path) -> Path | None:
+    """Move a directory that is not to be trusted out of the way; the last one moved is kept."""
+    if not path.exists():
+        return None
+    old = sorted(path.parent.glob(f"{path.name}.set-aside-*"))
+    for each in old[: len(old) + 1 - _KEPT_SET_ASIDE]:
+        shutil.rmtree(each, ignore_errors=True)
+    target = path.with_name(f"{path.name}.set-aside-{time.time_ns()}")
+    path.rename(target)
+    return target

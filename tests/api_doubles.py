@@ -27,7 +27,7 @@ from api.query.quarantine_log import QuarantineLog
 from api.settings import ApiSettings
 from api.view.books import Books
 from api.view.end_offsets import LagWatch
-from api.view.series import SeriesSource
+from api.view.series_view import SeriesView
 from api.view.serving import Serving
 from api.view.totals_view import TotalsView
 from contract.changelog import MARKER_KEY, Marker, encode_marker
@@ -74,13 +74,13 @@ async def unseen_configs(*_: object) -> dict[str, str]:
 class HandmadeLive(Serving):
     """Serves the view, and the series, that a test puts in its place."""
 
-    def __init__(self, view: TotalsView | None, series: SeriesSource | None = None) -> None:
+    def __init__(self, view: TotalsView | None, series: SeriesView | None = None) -> None:
         super().__init__()
         self.books: Books = Books(self)
         self.placed = view
         self.placed_series = series
 
-    def series(self) -> SeriesSource:
+    def series(self) -> SeriesView:
         if self.placed_series is None:
             return super().series()
         self.running()
@@ -284,7 +284,7 @@ def caller_for(
     quarantine: MemoryLog | None = None,
     keyed: KeyedWrites | None = None,
     bounds: Bounds | None = None,
-    series: SeriesSource | None = None,
+    series: SeriesView | None = None,
     **overrides: Any,
 ) -> Caller:
     """A server with one token, reading from this view and writing to this publisher."""

@@ -29,7 +29,6 @@ class PrintingProcess:
         self._process.kill()
         self._process.wait()
         self._reader.join(5)
-        assert self._process.stdout is not None
         self._process.stdout.close()
 
     def _read(self) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import NamedTuple
 
-from api.view.series import Series, Sum
+from api.view.series import Sum
 from contract.decimals import Number
 from tests.series_reference import Cell, CellSeries
 
@@ -28,7 +28,7 @@ class Sample(NamedTuple):
 
 
 class MemorySeries(CellSeries):
-    """The Series of some readings; `before` has the sums that retention has added up."""
+    """The snapshot of some readings; `before` has the sums that retention has added up."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class MemorySeries(CellSeries):
 
 
 class MemorySource:
-    """The SeriesSource of a MemorySeries; counts the snapshots that are open."""
+    """A view that shows a MemorySeries; counts the snapshots that are open."""
 
     log = ("cluster", "topic")
 
@@ -72,7 +72,7 @@ class MemorySource:
         return [self.series.removed_rows for _ in self.series.applied_offsets]
 
     @contextmanager
-    def snapshot(self) -> Iterator[Series]:
+    def snapshot(self) -> Iterator[MemorySeries]:
         self.open += 1
         try:
             yield self.series

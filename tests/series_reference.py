@@ -63,14 +63,14 @@ class CellSeries(ABC):
                 yield cell
 
     def extent(self, only: Filter) -> Period | None:
-        """As Series.extent."""
+        """As SeriesSnapshot.extent."""
         quarters = [cell.quarter for cell in self.cells(only) if cell.quarter >= 0]
         return Period(min(quarters), max(quarters) + 1) if quarters else None
 
     def groups(
         self, edges: Sequence[int], only: Filter, *, by_device: bool, by_location: bool
     ) -> Iterator[Group]:
-        """As Series.groups."""
+        """As SeriesSnapshot.groups."""
         groups: dict[tuple[str, str], list[list[Cell]]] = {}
         for cell in self.cells(only, Period(edges[0], edges[-1])):
             key = cell.device_id if by_device else "", cell.location if by_location else ""
@@ -84,7 +84,7 @@ class CellSeries(ABC):
             )
 
     def by_device(self, period: Period | None, only: Filter) -> list[DeviceSum]:
-        """As Series.by_device."""
+        """As SeriesSnapshot.by_device."""
         cells = list(self.cells(only, period))
         return [
             DeviceSum(device_id, *sum_of([cell for cell in cells if cell.device_id == device_id]))
@@ -92,11 +92,11 @@ class CellSeries(ABC):
         ]
 
     def by_location(self, period: Period | None, only: Filter) -> list[PlaceSum]:
-        """As Series.by_location."""
+        """As SeriesSnapshot.by_location."""
         return places_of(list(self.cells(only, period)))
 
     def device(self, device_id: str, only: Filter) -> DeviceSeries | None:
-        """As Series.device."""
+        """As SeriesSnapshot.device."""
         if only.devices is not None and device_id not in only.devices:
             return None
         wanted = only._replace(devices=[device_id])

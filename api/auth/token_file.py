@@ -22,27 +22,22 @@ from api.auth.bounds import Bounds
 _BOUND, _DEVICE, _LOCATION = "BOUND:", "DEVICE:", "LOCATION:"
 
 
-class Token(msgspec.Struct, frozen=True):
-    """A token without its secret; `expires_at` None: never; `bounds` None: all rows are its own."""
-
-    name: str
-    sha256: str
-    scopes: tuple[str, ...]
-    created_at: datetime
-    expires_at: datetime | None = None
-    bounds: Bounds | None = None
-
-    def is_expired(self, now: float) -> bool:
-        """Whether the token is past its day; `now` in seconds since 1970."""
-        return self.expires_at is not None and self.expires_at.timestamp() <= now
-
-
 class _Stored(msgspec.Struct, frozen=True):
     name: str
     sha256: str
     scopes: tuple[str, ...]
     created_at: datetime
     expires_at: datetime | None = None
+
+
+class Token(_Stored, frozen=True):
+    """A token without its secret; `expires_at` None: never; `bounds` None: all rows are its own."""
+
+    bounds: Bounds | None = None
+
+    def is_expired(self, now: float) -> bool:
+        """Whether the token is past its day; `now` in seconds since 1970."""
+        return self.expires_at is not None and self.expires_at.timestamp() <= now
 
 
 class _File(msgspec.Struct, frozen=True):

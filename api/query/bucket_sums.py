@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from api.errors import BadRequest
 from api.query.time_buckets import QUARTER_SECONDS
-from api.view.series import Filter, Group, Series, Sum
+from api.view.series import Filter, Group, Sum
+from api.view.series_copy.snapshot import SeriesSnapshot
 
 #: Sums held at a time, some 200 bytes each; below that one pass over the series is enough.
 HELD = 100_000
@@ -37,7 +38,7 @@ class BucketSum(NamedTuple):
 
 
 def bucket_sums(
-    series: Series,
+    series: SeriesSnapshot,
     edges: Sequence[int],
     zone: tzinfo,
     only: Filter,
@@ -87,7 +88,7 @@ def too_many(buckets: int, most: int) -> BadRequest:
 class _Windows(NamedTuple):
     """What all windows of an answer have in common."""
 
-    series: Series
+    series: SeriesSnapshot
     edges: Sequence[int]
     zone: tzinfo
     only: Filter

@@ -12,7 +12,8 @@ from api.query.paging import paged
 from api.query.series_rows import LOCATIONS, LocationRow, ordered, written
 from api.query.table import Table
 from api.query.time_parameters import TimeParameters
-from api.view.series import Filter, Period, PlaceSum, Series
+from api.view.series import Filter, Period, PlaceSum
+from api.view.series_copy.snapshot import SeriesSnapshot
 
 PIPE = "/v0/pipes/energy_consumption_by_location"
 
@@ -43,7 +44,7 @@ class LocationQuery(NamedTuple):
         """The columns of the rows."""
         return LOCATIONS
 
-    def slices(self, series: Series) -> Generator[list[LocationRow], None, int]:
+    def slices(self, series: SeriesSnapshot) -> Generator[list[LocationRow], None, int]:
         """Yield the rows and return how many there are before offset and limit."""
         places = ordered(series.by_location(self.period, self.only), self.order_by)
         return (yield from paged(places, _row, self.offset, self.limit))

@@ -9,7 +9,8 @@ import msgspec
 from api.auth.bounds import Bounds
 from api.query.series_rows import written
 from api.view.device_totals import Served, Total
-from api.view.series import DeviceSeries, Filter, SeriesSource
+from api.view.series import DeviceSeries, Filter
+from api.view.series_view import SeriesView
 from contract.decimals import sum_exactly
 
 _ALL = Filter()
@@ -37,14 +38,14 @@ class PlacedTotal(msgspec.Struct, gc=False, frozen=True):
     last_reading_at: datetime | None
 
 
-def with_places(total: Total, source: SeriesSource) -> PlacedTotal:
+def with_places(total: Total, source: SeriesView) -> PlacedTotal:
     """Add to a total what the series knows; one look-up, for the event loop."""
     with source.snapshot() as series:
         found = series.device(total.device_id, _ALL)
     return _placed(total, found)
 
 
-def own_places(device_id: str, source: SeriesSource, bounds: Bounds) -> PlacedTotal | None:
+def own_places(device_id: str, source: SeriesView, bounds: Bounds) -> PlacedTotal | None:
     """Return what a device has at a token's places, and their sum as its total; None: nothing."""
     only = Filter(*bounds.narrow((device_id,), None))
     if not only.devices:

@@ -9,7 +9,8 @@ from api.query.paging import paged
 from api.query.series_rows import ordered, written
 from api.query.table import Table
 from api.query.totals import EXACT_TOTALS, TOTALS, ExactRow, Row
-from api.view.series import DeviceSum, Filter, Period, Series
+from api.view.series import DeviceSum, Filter, Period
+from api.view.series_copy.snapshot import SeriesSnapshot
 
 
 class DeviceQuery(NamedTuple):
@@ -27,7 +28,7 @@ class DeviceQuery(NamedTuple):
         """The columns of the rows."""
         return EXACT_TOTALS if self.exact else TOTALS
 
-    def slices(self, series: Series) -> Generator[list[Row] | list[ExactRow], None, int]:
+    def slices(self, series: SeriesSnapshot) -> Generator[list[Row] | list[ExactRow], None, int]:
         """Yield the rows and return how many there are before offset and limit."""
         devices = ordered(series.by_device(self.period, self.only), self.order_by)
         if self.exact:

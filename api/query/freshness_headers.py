@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from api.auth.bounds import Bounds
 from api.query.time_zones import VERSION
 from api.view.end_offsets import LagWatch
-from api.view.series import SeriesSource
+from api.view.series_view import SeriesView
 from api.view.totals_view import TotalsView
 
 _ENTITY_TAG = re.compile(rb'(?:W/)?"([^"]*)"')
@@ -42,7 +42,7 @@ def entity_tag(source: TotalsView, offsets: Sequence[int], bounds: Bounds | None
     return _tag(source.log, source.view_version, offsets, bounds and bounds.tag)
 
 
-def series_tag(source: SeriesSource, offsets: Sequence[int], *asked: object) -> str:
+def series_tag(source: SeriesView, offsets: Sequence[int], *asked: object) -> str:
     """Return the weak ETag of what the series shows at these offsets of what was asked."""
     shown = offsets, source.removed_rows()
     return _tag(source.log, source.view_version, shown, VERSION, *asked)

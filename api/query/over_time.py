@@ -16,7 +16,8 @@ from api.query.table import Table
 from api.query.time_buckets import edges
 from api.query.time_parameters import TimeParameters
 from api.query.time_zones import parse_zone
-from api.view.series import Filter, Series
+from api.view.series import Filter
+from api.view.series_copy.snapshot import SeriesSnapshot
 from contract.decimals import Number
 
 PIPE = "/v0/pipes/energy_consumption_over_time"
@@ -85,7 +86,7 @@ class OverTimeQuery(NamedTuple):
         """The columns of the rows."""
         return BUCKETS[(*self.grouping, self.fill == "null")][0]
 
-    def slices(self, series: Series) -> Generator[list[object], None, int]:
+    def slices(self, series: SeriesSnapshot) -> Generator[list[object], None, int]:
         """Yield the rows and return how many there are before offset and limit.
 
         Raises: BadRequest for more buckets than an answer may have.
@@ -111,7 +112,7 @@ class OverTimeQuery(NamedTuple):
         )
         return (yield from paged(cells, row, self.offset, self.limit))
 
-    def _edges(self, series: Series) -> list[int]:
+    def _edges(self, series: SeriesSnapshot) -> list[int]:
         """Return the edges of all buckets, none where there is no reading in an open period."""
         start, end = self.start, self.end
         if start is None or end is None:

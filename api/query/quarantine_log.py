@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from api.auth.bounds import Bounds
 from api.query.shown_records import ShownRecords
 from contract.topics import QUARANTINE
-from kafka_io.batches.chunk import Record, RecordChunk
+from kafka_io.batches.chunk import Record
 from kafka_io.batches.reader import ChunkReader
 
 #: The first window of a partition has at least this many offsets; each further one twice as many.
@@ -55,30 +55,6 @@ class Place(NamedTuple):
     size: int
 
 
-class LogReader(Protocol):
-    """What is needed of a ChunkReader."""
-
-    async def partitions(self) -> list[int]:
-        """Return the topic's partitions."""
-        ...
-
-    async def beginning_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
-        """Return the first offset still there, by partition."""
-        ...
-
-    async def end_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
-        """Return the next offset, by partition."""
-        ...
-
-    def assign(self, start_offsets: Mapping[int, int]) -> None:
-        """Read these partitions from here on."""
-        ...
-
-    def read_until(self, end_offsets: Mapping[int, int]) -> AsyncIterator[RecordChunk]:
-        """Yield chunks until the ends are reached."""
-        ...
-
-
 class QuarantineLog:
     """Reads pages of the quarantine, each over a connection of its own."""
 
@@ -86,7 +62,7 @@ class QuarantineLog:
         self,
         connection: Mapping[str, Any],
         *,
-        open_reader: Callable[[], AbstractAsyncContextManager[LogReader]] | None = None,
+        open_reader: Callable[[], AbstractAsyncContextManager[ChunkReader]] | None = None,
         window_offsets: int = WINDOW_OFFSETS,
     ) -> None:
         """Store the arguments; tests hand in a log of their own."""
@@ -144,7 +120,7 @@ class _Tail:
         return self.low <= self.begin
 
 
-async def _tails(reader: LogReader) -> list[_Tail]:
+async def _tails(reader: ChunkReader) -> list[_Tail]:
     partitions = await reader.partitions()
     begins = await reader.beginning_offsets(partitions)
     ends = await reader.end_offsets(partitions)
@@ -152,7 +128,7 @@ async def _tails(reader: LogReader) -> list[_Tail]:
 
 
 async def _merge(
-    reader: LogReader, tails: Sequence[_Tail], needed: int, window: int, shown: ShownRecords
+    reader: ChunkReader, tails: Sequence[_Tail], needed: int, window: int, shown: ShownRecords
 ) -> list[Place]:
     """Return the newest places; a tail that runs out is read further first."""
     merged: list[Place] = []
@@ -181,7 +157,7 @@ async def _merge(
 
 
 async def _extend(
-    reader: LogReader, tails: Sequence[_Tail], window: int, shown: ShownRecords
+    reader: ChunkReader, tails: Sequence[_Tail], window: int, shown: ShownRecords
 ) -> None:
     """Read a further window of these tails, in one go."""
     lows = {tail.partition: max(tail.begin, tail.low - window) for tail in tails}
@@ -196,7 +172,7 @@ async def _extend(
         tail.low = lows[tail.partition]
 
 
-async def _values(reader: LogReader, page: Sequence[Place]) -> dict[tuple[int, int], bytes]:
+async def _values(reader: ChunkReader, page: Sequence[Place]) -> dict[tuple[int, int], bytes]:
     wanted = {(place.partition, place.offset) for place in page}
     lows: dict[int, int] = {}
     ends: dict[int, int] = {}
@@ -211,7 +187,7 @@ async def _values(reader: LogReader, page: Sequence[Place]) -> dict[tuple[int, i
 
 
 async def _records(
-    reader: LogReader, lows: Mapping[int, int], ends: Mapping[int, int]
+    reader: ChunkReader, lows: Mapping[int, int], ends: Mapping[int, int]
 ) -> AsyncIterator[tuple[Record, int]]:
     """Yield the records from `lows` up to `ends`, and the partition of each."""
     if not lows:

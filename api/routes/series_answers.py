@@ -13,13 +13,14 @@ from api.errors import NoSeries, NotFound
 from api.query.formats.catalogue import Format
 from api.query.freshness_headers import ZONES_HEADER, is_same, read_headers, series_tag
 from api.query.snapshot_answers import Query
-from api.view.series import Series, SeriesSource
+from api.view.series_copy.snapshot import SeriesSnapshot
+from api.view.series_view import SeriesView
 
 #: What a series is asked, and by whom.
-Asked = tuple[Token, Query[Series]]
+Asked = tuple[Token, Query[SeriesSnapshot]]
 
 
-def series_for(token: Token, services: Services) -> SeriesSource:
+def series_for(token: Token, services: Services) -> SeriesView:
     """Return the series for a read. Raises: ViewNotRunning, NotFound."""
     try:
         return services.live.series()

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 
 from api.errors import Unavailable
 from api.view.followed_view import ViewState
-from api.view.series import Filter, Series, Sum
+from api.view.series import Filter, Sum
+from api.view.series_copy.snapshot import SeriesSnapshot
 from api.view.series_view import SeriesView
 from api.view.serving import Serving
 from api.view.stored_total import parts_of
@@ -128,7 +129,7 @@ def _sums(view: TotalsView, series: SeriesView, offsets: list[int]) -> tuple[Sum
         return _sum_of_totals(totals), _sum_of_series(sums)
 
 
-def _sum_of_series(series: Series) -> Sum:
+def _sum_of_series(series: SeriesSnapshot) -> Sum:
     places = series.by_location(None, Filter())
     total = sum_exactly(place.total for place in places)
     return Sum(total, sum(place.readings for place in places))

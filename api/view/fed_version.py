@@ -12,7 +12,7 @@ from api.view.copy.kept_copy import KeptCopy
 from api.view.copy.shared_copy import SharedCopy
 from api.view.feed.picture import VersionPicture, ViewPicture
 from api.view.followed_view import ViewState
-from api.view.series import Series
+from api.view.series_copy.snapshot import SeriesSnapshot
 from api.view.series_view import SeriesView
 from api.view.totals_copy.snapshot import TotalsSnapshot
 from api.view.totals_view import TotalsView
@@ -36,7 +36,7 @@ class FedVersion(VersionViews):
         self,
         version: ViewVersion,
         totals: KeptCopy[TotalsSnapshot],
-        series: KeptCopy[Series] | None,
+        series: KeptCopy[SeriesSnapshot] | None,
     ) -> None:
         """Begin with nothing shown; `take` says how the views stand."""
         super().__init__(version)

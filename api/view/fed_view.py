@@ -16,7 +16,7 @@ from api.view.copy.kept_copy import KeptCopy
 from api.view.fed_version import FedVersion
 from api.view.feed.picture import BooksPicture, Picture
 from api.view.feed.receiver import FeedLost, pictures
-from api.view.series import Series
+from api.view.series_copy.snapshot import SeriesSnapshot
 from api.view.serving import Serving
 from api.view.totals_copy.snapshot import TotalsSnapshot
 from contract.view_versions import ViewVersion
@@ -24,7 +24,7 @@ from contract.view_versions import ViewVersion
 log = logging.getLogger("api.view.fed_view")
 
 RETRY_SECONDS = 0.1
-_Opened = tuple[KeptCopy[TotalsSnapshot], KeptCopy[Series] | None]
+_Opened = tuple[KeptCopy[TotalsSnapshot], KeptCopy[SeriesSnapshot] | None]
 
 
 class FedView(Serving):

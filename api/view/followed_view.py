@@ -12,6 +12,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from enum import Enum
+from itertools import count
 
 from api.view.partition_view import Held, PartitionView
 from api.view.reserved_keys import is_of_a_later_build, is_reserved
@@ -28,6 +29,7 @@ from contract.freshness import Ages, freshness_seconds
 from contract.view import View
 from kafka_io.batches.chunk import Record, RecordChunk
 
+_lives = count(1)
 #: After a slice of this many records other tasks get their turn: about 1 ms.
 SLICE_RECORDS = 1_000
 
@@ -53,6 +55,8 @@ class FollowedView(ABC):
     def __init__(self, view: View, view_version: int, partitions: int) -> None:
         """Begin empty, with a changelog partition for each source partition."""
         self.kind = view
+        #: Another number for each that is made: one that was started over is told from it.
+        self.life = next(_lives)
         self.view_version = view_version
         self.partitions = [PartitionView() for _ in range(partitions)]
         self.state = ViewState.INITIALIZING

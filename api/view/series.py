@@ -1,4 +1,4 @@
-"""What readers ask of a view `energy_series`, whatever keeps it: sums in one snapshot.
+"""What readers of a view `energy_series` name and are answered; series_copy/snapshot.py answers.
 
 Instants are quarters of an hour since 1970-01-01T00:00Z, periods are half-open. A sum is exact
 (an int or a Decimal) and comes with the number of readings in it. `before` is what retention has
@@ -8,9 +8,8 @@ devices and locations by name; None: all of them; unknown names have nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from collections.abc import Collection
+from typing import NamedTuple
 
 from contract.decimals import Number
 
@@ -70,64 +69,3 @@ class DeviceSeries(NamedTuple):
     locations: list[PlaceSum]
     first: int
     last: int
-
-
-class Series(Protocol):
-    """A snapshot of the series. Blocking: minutes of quarters of a fleet take seconds."""
-
-    @property
-    def applied_offsets(self) -> list[int]:
-        """The applied offset of each source partition, -1 for none."""
-        ...
-
-    def extent(self, only: Filter) -> Period | None:
-        """Return the period from the first quarter with a reading to the last; None: no reading."""
-        ...
-
-    def groups(
-        self, edges: Sequence[int], only: Filter, *, by_device: bool, by_location: bool
-    ) -> Iterator[Group]:
-        """Yield the groups that have a reading between the first edge and the last.
-
-        Shape: n + 1 ascending edges make n buckets. Order: device_id, then location, by code
-        points. Ungrouped: one group, or none.
-        """
-        ...
-
-    def by_device(self, period: Period | None, only: Filter) -> list[DeviceSum]:
-        """Return the sums of devices in a period, by device_id; None: of all time."""
-        ...
-
-    def by_location(self, period: Period | None, only: Filter) -> list[PlaceSum]:
-        """Return the sums of locations in a period, by location; None: of all time."""
-        ...
-
-    def device(self, device_id: str, only: Filter) -> DeviceSeries | None:
-        """Return what is known about a device; None where it has no reading."""
-        ...
-
-
-class SeriesSource(Protocol):
-    """The series of a view version as it is served and followed."""
-
-    @property
-    def view_version(self) -> int:
-        """The view version it is of."""
-        ...
-
-    @property
-    def log(self) -> tuple[str, str]:
-        """Cluster id and id of the changelog topic: in another log the same offsets mean more."""
-        ...
-
-    def shown_offsets(self) -> list[int]:
-        """Return the applied offset of each source partition, -1 for none, of what is shown now."""
-        ...
-
-    def removed_rows(self) -> list[int]:
-        """Return how many rows retention has removed of each partition, also at one offset."""
-        ...
-
-    def snapshot(self) -> AbstractContextManager[Series]:
-        """Hold the series as it is now; in any thread, but in one from begin to end."""
-        ...

@@ -6,7 +6,7 @@ import time
 
 from api.view.copied_view import CopiedView
 from api.view.copy.kept_copy import KeptCopy
-from api.view.series import Series
+from api.view.series_copy.snapshot import SeriesSnapshot
 from contract.energy_series import ENERGY_SERIES
 
 #: Half of Kafka's delete.retention.ms: so long a changelog says which rows were removed. A copy
@@ -16,17 +16,17 @@ REMOVALS_SECONDS = 12 * 3600.0
 SKEW_SECONDS = 60.0
 
 
-class SeriesView(CopiedView[Series]):
+class SeriesView(CopiedView[SeriesSnapshot]):
     """The view energy_series."""
 
     removes = True
 
-    def __init__(self, view_version: int, partitions: int, copy: KeptCopy[Series]) -> None:
+    def __init__(self, view_version: int, partitions: int, copy: KeptCopy[SeriesSnapshot]) -> None:
         """Begin with nothing shown; `resume` takes up what the copy holds."""
         super().__init__(ENERGY_SERIES, view_version, partitions, copy)
 
     def removed_rows(self) -> list[int]:
-        """Return how many rows retention has removed of each partition."""
+        """Return how many rows retention has removed of each partition, also at one offset."""
         markers = [partition.marker for partition in self.partitions]
         return [marker.rolled_up.rows if marker.rolled_up else 0 for marker in markers]
 

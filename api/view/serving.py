@@ -14,7 +14,6 @@ from typing import Protocol
 
 from api.errors import NoSeries, ViewNotRunning
 from api.view.followed_view import ViewState
-from api.view.series import SeriesSource
 from api.view.series_view import SeriesView
 from api.view.totals_view import TotalsView
 from api.view.version_views import VersionViews, may_follow
@@ -75,7 +74,7 @@ class Serving(ABC):
         self._shown = view
         return view
 
-    def series(self) -> SeriesSource:
+    def series(self) -> SeriesView:
         """Return the series for a read. Raises: ViewNotRunning, NoSeries."""
         series = self.series_view
         if series is None:
@@ -85,7 +84,7 @@ class Serving(ABC):
         self._shown_series = series
         return series
 
-    def series_if_running(self) -> SeriesSource | None:
+    def series_if_running(self) -> SeriesView | None:
         """Return the series for a read, None where there is none, or none yet."""
         try:
             return self.series()

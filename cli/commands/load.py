@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -21,20 +20,12 @@ if TYPE_CHECKING:
     from producer.imports.load_notes import Source
 
 
-class FileFormat(StrEnum):
-    """What is in a file."""
-
-    NDJSON = "ndjson"
-    CSV = "csv"
-    PARQUET = "parquet"
-
-
 def load(
     context: typer.Context,
     files: list[str] = typer.Argument(
         ..., metavar="FILE...", help="Files to load; - is standard input."
     ),
-    format: FileFormat | None = typer.Option(  # noqa: A002 - the option's name
+    format: Literal["ndjson", "csv", "parquet"] | None = typer.Option(  # noqa: A002 - its name
         None, help="Default: by file name (.ndjson, .csv, .parquet ...), then by content."
     ),
     delimiter: str = typer.Option(",", help="CSV: the delimiter; \\t is a tab."),
@@ -93,11 +84,10 @@ def _dialect(delimiter: str, escape: str | None, columns: str | None) -> Dialect
     return Dialect(delimiter, escape, order)
 
 
-def _source(name: str, form: FileFormat | None, dialect: Dialect) -> Source:
+def _source(name: str, given: Format | None, dialect: Dialect) -> Source:
     from producer.files.content import format_of
     from producer.imports.load_notes import Source
 
-    given: Format | None = form.value if form else None
     if name == "-":
         return Source(None, given, dialect)
     path = Path(name)

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
+from typing import Literal
 
 import typer
 
 from cli.invocation import AS_JSON, print_json, producer_settings
 from contract.exit_codes import DONE, FAILED, RESTART_ME
-
-
-class Key(StrEnum):
-    """How a device's partition is chosen."""
-
-    MURMUR2 = "murmur2"
-    CRC32 = "crc32"
-    NONE = "none"
 
 
 def simulate(
@@ -28,7 +20,7 @@ def simulate(
     ),
     seed: int = typer.Option(1, help="The same seed gives the same readings."),
     bad: float = typer.Option(0.0, help="Share of invalid records; 0.01 is 1 %."),
-    key: Key | None = typer.Option(
+    key: Literal["murmur2", "crc32", "none"] | None = typer.Option(
         None, help="Partitioning: murmur2 (Java clients), crc32 (librdkafka) or none (no key)."
     ),
     begin: str | None = typer.Option(
@@ -57,7 +49,6 @@ def simulate(
     from producer.fleet.simulate import SimulateOptions, run
 
     settings = producer_settings(context)
-    partitioner = settings.partitioner if key is None else key.value
     options = SimulateOptions(
         settings,
         devices,
@@ -65,7 +56,7 @@ def simulate(
         rate,
         seed,
         bad,
-        partitioner,
+        key or settings.partitioner,
         oracle,
         start=None if begin is None else beginning(begin, datetime.now(UTC)),
         every=every,

@@ -43,7 +43,7 @@ class Delivery:
     ) -> None:
         """`handing_over` gives the link that takes records now; `link` is the one by now."""
         self.failed_values: list[bytes | None] = []
-        self.transmitted_before = link.transmitted
+        self._transmitted_before = link.transmitted
         self._room = room
         self._handing_over = handing_over
         self._link = link
@@ -51,7 +51,7 @@ class Delivery:
         #: Counts do not tell what was sent: they are of one link, and only if it answers.
         self._is_sent_unknown = False
         self._keep_failed = keep_failed
-        self.lock = Lock()
+        self._lock = Lock()
         self._open_parcels = self._open_records = 0
         self._is_sealed = False
         self._on_done: Callable[[Outcome], None] | None = None
@@ -98,7 +98,7 @@ class Delivery:
                 self._send_parcel(topic, some, some_keys, share)
         except BaseException as error:
             left = values[handled:]
-            with self.lock:
+            with self._lock:
                 for value in left:
                     self._note(type(error).__name__, value)
                 self._refused += len(left)
@@ -113,13 +113,13 @@ class Delivery:
         size: int,
     ) -> None:
         with self._handing_over() as link:
-            with self.lock:
+            with self._lock:
                 if self._is_sealed:
                     raise ValueError("the delivery is sealed")
                 self._open_parcels += 1
                 self._is_sent_unknown |= link is not self._link
                 self._open_records += len(values)
-            parcel = Parcel(self, topic, len(values), size)
+            parcel = Parcel(self._lock, self._parcel_ended, topic, len(values), size)
             if link.is_usable:
                 link.follow(parcel)
             sent: list[None] = []
@@ -130,12 +130,12 @@ class Delivery:
                         some = None if keys is None else keys[place:]
                         sent.extend(link.produce(topic, values[place:], some, parcel.report))
                     except (KafkaException, BufferError) as error:
-                        with self.lock:
+                        with self._lock:
                             self._note(str(error), values[len(sent) + refused])
                         refused += 1
             finally:
                 # Also after Ctrl-C in the middle: what was handed over is accounted for.
-                with self.lock:
+                with self._lock:
                     for value in values[len(sent) + refused :]:
                         self._note("never sent", value)
                 parcel.expect(len(sent))
@@ -146,9 +146,9 @@ class Delivery:
         if self._keep_failed:
             self.failed_values.append(value)
 
-    def parcel_ended(self, parcel: Parcel) -> None:
+    def _parcel_ended(self, parcel: Parcel) -> None:
         """Take over the counts of a parcel; from the poll thread, or the sender's."""
-        with self.lock:
+        with self._lock:
             self._open_parcels -= 1
             self._open_records -= parcel.records
             self._refused += parcel.records - parcel.expected
@@ -175,7 +175,7 @@ class Delivery:
         `on_done` is called once, from the poll thread, or from here if all has ended already;
         it must not block.
         """
-        with self.lock:
+        with self._lock:
             if self._is_sealed:
                 raise ValueError("the delivery is sealed")
             self._is_sealed = True
@@ -183,17 +183,17 @@ class Delivery:
         self._end_if_all_reported()
 
     def _end_if_all_reported(self) -> None:
-        with self.lock:
+        with self._lock:
             if not self._is_sealed or self._open_parcels:
                 return
         if self._doubtful and not self._is_sent_unknown:
-            self._link.decide_later(self)
+            self._link.decide_later(self._transmitted_before, self._decide)
         else:
-            self.decide(is_sent=True)
+            self._decide(True)
 
-    def decide(self, *, is_sent: bool) -> None:
+    def _decide(self, is_sent: bool) -> None:
         """Say whether any record of the doubtful ones can have been sent."""
-        with self.lock:
+        with self._lock:
             if self._is_done:
                 return
             if not is_sent:
@@ -207,7 +207,7 @@ class Delivery:
 
     def abandon(self) -> Outcome:
         """Wait no longer: what is not reported by now is unknown. For when nobody polls."""
-        with self.lock:
+        with self._lock:
             if not self._is_done:
                 self._is_done = True
                 self._doubtful += self._open_records
@@ -216,7 +216,7 @@ class Delivery:
 
     def wait(self, timeout_seconds: float | None = None) -> Outcome | None:
         """Block until the outcome is known; None if it is not within the time."""
-        with self.lock:
+        with self._lock:
             if self._is_done:
                 return self._outcome()
             done = self._done = self._done or Event()

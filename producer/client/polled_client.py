@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
 from threading import Lock, Thread, current_thread
-from typing import Protocol
 
 import msgspec
 from confluent_kafka import KafkaError, Message, Producer
@@ -33,16 +32,6 @@ DECIDE_SECONDS = 4 * _STATISTICS_MS / 1000
 _REPORT_SECONDS = 5.0
 #: librdkafka's own threads may take their time to end; they send nothing.
 _CLOSE_SECONDS = 2.0
-
-
-class Undecided(Protocol):
-    """A delivery of which some records may have been sent or not."""
-
-    transmitted_before: int
-
-    def decide(self, *, is_sent: bool) -> None:
-        """Take over whether any of them can have been sent."""
-        ...
 
 
 class _Broker(msgspec.Struct):
@@ -73,7 +62,7 @@ class Link:
         self.transmitted = 0
         self._parcels: deque[tuple[float, Parcel]] = deque()
         self._statistics_seen = 0
-        self._undecided: list[tuple[int, Undecided]] = []
+        self._undecided: list[tuple[int, int, Callable[[bool], None]]] = []
         self.is_retired = self.is_leaving = self._is_closed = False
         self._retired_at = 0.0
         #: Nothing more is reported or decided: nobody polls.
@@ -124,13 +113,14 @@ class Link:
             self._parcels.popleft()
         return time.monotonic() - self._parcels[0][0] if self._parcels else 0.0
 
-    def decide_later(self, delivery: Undecided) -> None:
-        """Settle what can have been sent, as soon as librdkafka's counts tell."""
+    def decide_later(self, transmitted_before: int, decide: Callable[[bool], None]) -> None:
+        """Tell whether anything can have been sent since, as soon as librdkafka's counts do."""
         with self._lock:
             if not self.has_ended:
-                self._undecided.append((self._statistics_seen + _STATISTICS_TO_DECIDE, delivery))
+                due = self._statistics_seen + _STATISTICS_TO_DECIDE
+                self._undecided.append((due, transmitted_before, decide))
                 return
-        delivery.decide(is_sent=True)
+        decide(True)
 
     def leave(self) -> None:
         """Take nothing new, finish what is under way, then end.
@@ -193,8 +183,8 @@ class Link:
         with self._lock:
             self.has_ended = True
             left, self._undecided = self._undecided, []
-        for _, delivery in left:
-            delivery.decide(is_sent=True)
+        for *_, decide in left:
+            decide(True)
         del self.client  # its threads and connections end with it
 
     def _is_wedged(self) -> bool:
@@ -218,4 +208,5 @@ class Link:
         due = [each for each in self._undecided if each[0] <= self._statistics_seen]
         for each in due:
             self._undecided.remove(each)
-            each[1].decide(is_sent=each[1].transmitted_before != statistics.txmsgs)
+            _, transmitted_before, decide = each
+            decide(transmitted_before != statistics.txmsgs)

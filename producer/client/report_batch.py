@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Lock
-from typing import Protocol
 
 from confluent_kafka import KafkaError, Message
-
-
-class Owner(Protocol):
-    """The delivery that the parcel belongs to."""
-
-    lock: Lock
-
-    def parcel_ended(self, parcel: Parcel) -> None:
-        """Take over the counts; called once."""
-        ...
 
 
 class Parcel:
     """Records to one topic: `expected` is how many of them librdkafka took."""
 
     __slots__ = (
-        "_delivery",
+        "_lock",
+        "_on_end",
         "_reported",
         "acknowledged",
         "expected",
@@ -35,14 +26,17 @@ class Parcel:
         "unreported",
     )
 
-    def __init__(self, delivery: Owner, topic: str, records: int, size: int) -> None:
+    def __init__(
+        self, lock: Lock, on_end: Callable[[Parcel], None], topic: str, records: int, size: int
+    ) -> None:
+        """`lock` is the delivery's; `on_end`, which takes over the counts, is called once."""
         self.topic = topic
         self.records = self.expected = records
         self.size = size
         self.acknowledged = 0
         self.offsets: dict[int, int] = {}
         self.failures: list[tuple[KafkaError, bytes | None]] = []
-        self._delivery = delivery
+        self._lock, self._on_end = lock, on_end
         self._reported = 0
         #: Records that librdkafka never reported on.
         self.unreported = 0
@@ -72,8 +66,8 @@ class Parcel:
         self._end()
 
     def _end(self) -> None:
-        with self._delivery.lock:
+        with self._lock:
             if self.is_ended:
                 return
             self.is_ended = True
-        self._delivery.parcel_ended(self)
+        self._on_end(self)

@@ -65,12 +65,8 @@ class Fleet:
         """Return the next values, at most so many; empty lists when the fleet has ended."""
         made = self._made
         while len(made.values) < most and (block := next(self._blocks, None)) is not None:
-            made.values.extend(block.values)
-            made.keys.extend(block.keys)
-            made.energies.extend(block.energies)
-        taken = Simulated(made.values[:most], made.keys[:most], made.energies[:most])
-        del made.values[:most], made.keys[:most], made.energies[:most]
-        return taken
+            made.extend(block)
+        return made.cut(most)
 
     def _make(self) -> Iterator[Simulated]:
         devices, made = self._devices(), 0

@@ -93,14 +93,11 @@ class Home:
         while len(waiting.values) < most:
             was_of_the_past = self.is_of_the_past
             good = self._next(most)
-            for column, more in zip(waiting, self._bad.mixed(good), strict=True):
-                column.extend(more)  # type: ignore[attr-defined]
+            waiting.extend(self._bad.mixed(good))
             has_turned = was_of_the_past and not self.is_of_the_past
             if (has_turned and waiting.values) or not (has_turned or good.values):
                 break
-        taken = Simulated(waiting.values[:most], waiting.keys[:most], waiting.energies[:most])
-        del waiting.values[:most], waiting.keys[:most], waiting.energies[:most]
-        return taken
+        return waiting.cut(most)
 
     def _next(self, most: int) -> Simulated:
         made = Simulated([], [], [])

@@ -17,6 +17,18 @@ class Simulated(NamedTuple):
     keys: list[bytes]
     energies: list[Number | None]
 
+    def cut(self, most: int) -> Simulated:
+        """Take out the first ones, at most so many."""
+        taken = Simulated(self.values[:most], self.keys[:most], self.energies[:most])
+        del self.values[:most], self.keys[:most], self.energies[:most]
+        return taken
+
+    def extend(self, more: Simulated) -> None:
+        """Add others behind these."""
+        self.values.extend(more.values)
+        self.keys.extend(more.keys)
+        self.energies.extend(more.energies)
+
 
 class Readings(Protocol):
     """Where simulated readings come from."""

@@ -15,8 +15,9 @@ import faust
 from faust.stores import rocksdb
 
 from contract.decimals import Number
+from contract.state_directory import set_aside
 from contract.view import View
-from stream_app.store.database import close_database, open_database, set_aside
+from stream_app.store.database import close_database, open_database
 from stream_app.store.rocksdb_store import OFFSET_KEY, PartitionStore, rows_of
 
 

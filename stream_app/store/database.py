@@ -8,14 +8,13 @@ years that is. All stores of a process share one cache for reads.
 from __future__ import annotations
 
 import logging
-import shutil
-import time
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import rocksdict
 
+from contract.state_directory import set_aside
 from stream_app import metrics
 from stream_app.store.rocksdb_log_check import check_logs
 
@@ -24,7 +23,6 @@ log = logging.getLogger(__name__)
 #: A store whose damage was seen while it was open is marked with this file, and set aside at
 #: the next start.
 DAMAGED_FILE = "DAMAGED"
-_KEPT_SET_ASIDE = 1
 #: Ends of an "IO error: ..." of RocksDB's, or of Python's own, that say nothing against the files.
 #: Not just "lock": damage is told as "block checksum mismatch", and every message holds the path.
 _NO_DAMAGE = ("/LOCK: ", "No space left on device", "Too many open files")
@@ -79,18 +77,6 @@ def says_nothing_of_the_files(message: str) -> bool:
     return message.startswith(("IO error: ", "[Errno ")) and any(
         end in message for end in _NO_DAMAGE
     )
-
-
-def set_aside(path: Path) -> Path | None:
-    """Move a store that is not to be trusted out of the way; the last one moved is kept."""
-    if not path.exists():
-        return None
-    old = sorted(path.parent.glob(f"{path.name}.set-aside-*"))
-    for each in old[: len(old) + 1 - _KEPT_SET_ASIDE]:
-        shutil.rmtree(each, ignore_errors=True)
-    target = path.with_name(f"{path.name}.set-aside-{time.time_ns()}")
-    path.rename(target)
-    return target
 
 
 @cache

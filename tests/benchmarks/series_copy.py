@@ -25,8 +25,9 @@ from zoneinfo import ZoneInfo
 import lmdb
 
 from api.view.copy.commit import Commit
-from api.view.series import Filter, Period, Series
+from api.view.series import Filter, Period
 from api.view.series_copy.copy import SeriesCopy
+from api.view.series_copy.snapshot import SeriesSnapshot
 from contract.changelog import Marker
 from contract.hour_rows import HourKey, encode_key
 from tests.benchmarks.machine import processor
@@ -139,7 +140,9 @@ def live(copy: SeriesCopy, options: argparse.Namespace) -> None:
     )
 
 
-def questions(options: argparse.Namespace) -> dict[str, Callable[[Series, random.Random], object]]:
+def questions(
+    options: argparse.Namespace,
+) -> dict[str, Callable[[SeriesSnapshot, random.Random], object]]:
     start, end = FIRST_DAY, FIRST_DAY + options.days
     berlin = ZoneInfo("Europe/Berlin")
     months = [quarter_of(instant) for instant in month_starts(start, end)]
@@ -154,7 +157,7 @@ def questions(options: argparse.Namespace) -> dict[str, Callable[[Series, random
         return quarter_of(instant)
 
     def groups(
-        series: Series,
+        series: SeriesSnapshot,
         edges: list[int],
         only: Filter,
         by_device: bool = False,
@@ -166,7 +169,7 @@ def questions(options: argparse.Namespace) -> dict[str, Callable[[Series, random
         first = chance.randrange(start, max(end - count, start) + 1)
         return range(first, min(first + count, end))
 
-    def top(series: Series, period: Period) -> object:
+    def top(series: SeriesSnapshot, period: Period) -> object:
         found = series.by_device(period, everybody)
         return sorted(found, key=lambda each: each.total, reverse=True)[:10]
 
@@ -236,7 +239,7 @@ def quarter_of(instant: datetime) -> int:
     return int(instant.timestamp()) // 900
 
 
-def ask(series: Series, options: argparse.Namespace) -> None:
+def ask(series: SeriesSnapshot, options: argparse.Namespace) -> None:
     chance = random.Random(3)
     print(f"{'milliseconds':36} {'first':>8} {'p50':>8} {'p99':>8}  times")
     for name, question in questions(options).items():

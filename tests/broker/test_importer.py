@@ -421,7 +421,6 @@ def test_x42_a_process_killed_at_any_moment_leaves_a_whole_number_of_batches(
             stdout=subprocess.PIPE,
             text=True,
         )
-        assert process.stdout is not None
         began = int(process.stdout.readline())
         wait_until(lambda n=began: len(rows_in(log)) > n + 40, "it has written")  # type: ignore[misc]
         os.kill(process.pid, signal.SIGKILL)

@@ -41,12 +41,11 @@ def rows_of(found: Written) -> tuple[int, int]:
 
 async def insist(replica: KeyedWrites, key: str, body: bytes) -> Written:
     """Send it again until it is acknowledged, as a client whose answer is lost, or is 503."""
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                return await replica.write(key_of(key), BodyRows(body, Slices()))
-            except (NotWritten, PartlyWritten, Busy):
-                await asyncio.sleep(0.1)
+    while True:
+        try:
+            return await replica.write(key_of(key), BodyRows(body, Slices()))
+        except (NotWritten, PartlyWritten, Busy):
+            await asyncio.sleep(0.1)
 
 
 @pytest.mark.timeout(150)

@@ -86,7 +86,6 @@ def test_the_broker_ends_when_its_owner_is_killed(
 ) -> None:
     command = [sys.executable, "-c", OWNER, str(tmp_path / "broker"), str(free_port())]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as owner:
-        assert owner.stdout is not None
         pid = int(owner.stdout.readline())
         assert os.getsid(pid) == pid, "Ctrl-C in the owner's terminal would reach the broker"
         owner.kill()

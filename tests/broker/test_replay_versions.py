@@ -265,7 +265,6 @@ def test_status_tells_how_far_the_next_version_is(
     own_kafka.write(READINGS.name, [b"{}"] * 10)
     apply(own_kafka, 2, 3, {"a": (1, 1)})
     found = read_status(cluster, settings_factory(), 0).replay
-    assert found is not None
     assert found.version == 2
     assert found.partitions == [ReplayPartition(0, 0, 4, 10), ReplayPartition(1, 0, 0, 0)]
 

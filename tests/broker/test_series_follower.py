@@ -158,7 +158,6 @@ async def test_the_copy_of_a_killed_process_is_gone_on_with(
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        assert process.stdout is not None
         assert await process.stdout.readline() == b"{'a': (1, 1)}\n"
     finally:
         # Nothing is closed, no task ended, no file forced to the disk.

@@ -110,7 +110,6 @@ def test_a_version_without_the_series_gets_it_by_a_replay(
     advance(own_kafka, DEVICE_TOTALS, 2, 9)
     advance(own_kafka, ENERGY_SERIES, 2, 3)
     found = read_replay(cluster, read_views(cluster.settings))
-    assert found is not None
     assert found.partitions == [ReplayPartition(0, 0, 4, 10), ReplayPartition(1, 0, 0, 0)]
     assert promote(cluster, 1, 2, 0).was_written
 

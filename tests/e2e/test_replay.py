@@ -77,7 +77,6 @@ class Energy:
         found = wait_until(
             lambda: re.search(r"view version (\d+): begun", self.last_said()), "it has begun", 60
         )
-        assert found is not None
         return int(found[1])
 
     def applied(self, version: int) -> int:

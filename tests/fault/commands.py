@@ -11,8 +11,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.kafka import wait_until
-
 ENERGY = str(Path(sys.executable).with_name("energy"))
 #: The views of a partition whose worker was killed are apart until the next one works; the machine
 #: may be busy.
@@ -34,8 +32,12 @@ class Running:
         self._process, self._log = process, log
 
     def wait_said(self, words: str, seconds: float) -> None:
-        wait_until(lambda: words in self.said() or self._has_failed(), words, seconds)
-        assert words in self.said(), self.said()
+        deadline = time.monotonic() + seconds
+        while words not in self.said():
+            assert not self._has_failed(), f"it ended before it said {words!r}: {self.said()}"
+            late = f"it did not say {words!r} within {seconds:g} s: {self.said()}"
+            assert time.monotonic() < deadline, late
+            time.sleep(0.1)
 
     def wait_done(self, seconds: float) -> None:
         code = self._process.wait(seconds)

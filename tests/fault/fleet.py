@@ -72,7 +72,7 @@ class Fleet:
         bootstrap_servers: str,
         *,
         seed: int,
-        rate: int = 2_000,
+        rate: int = 1_000,
         devices: int = 200,
         partitions: int = 4,
         bad: float = 0.01,

@@ -51,6 +51,5 @@ class ApiProcess:
 
     def stop(self, seconds: float = 10) -> int:
         """SIGTERM; returns its exit code."""
-        assert self._process is not None
         self._process.terminate()
         return self._process.wait(seconds)

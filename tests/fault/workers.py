@@ -98,7 +98,6 @@ class WorkerProcess:
 
     def wait(self, seconds: float) -> int:
         """Return how it ended. Fails when it has not within that time."""
-        assert self._process is not None
         return self._process.wait(seconds)
 
     def stop(self, seconds: float = 10) -> int:

@@ -36,7 +36,6 @@ class RunningServer:
                 stdout=subprocess.PIPE,
                 stderr=log,
             )
-        assert self.process.stdout is not None
         told = json.loads(self.process.stdout.readline())
         self.port, self.token = int(told["port"]), str(told["token"])
         self.authorization = f"Authorization: Bearer {self.token}\r\n".encode()
@@ -102,7 +101,6 @@ class RunningServer:
             self.process.wait()
             raise
         finally:
-            assert self.process.stdout is not None
             self.process.stdout.close()
         log = self.log.read_text(encoding="utf-8")
         assert code == 0, log

@@ -197,7 +197,6 @@ class SimHolding(Holdings, Committing):
             chunk = self.changelogs[partition].fetch(
                 position, 2, read_committed=self.reads_committed
             )
-            assert chunk is not None
             if held := reading.unproven(chunk.records):
                 yield from stepped(bulk._require_readings(partition, held))
             reading.write(chunk.records)
@@ -296,7 +295,6 @@ class SimHolding(Holdings, Committing):
         """Set a partition aside, for this view."""
         self.processors[partition].set_aside(refusal)
         self.takeover.refuse(refusal)
-        assert self._begun is not None
         yield from stepped(self._begun[1].pause(partition))
         yield "set aside"
 
@@ -304,7 +302,6 @@ class SimHolding(Holdings, Committing):
         """As Ownership does with a partition whose commit Kafka has refused."""
         while self.changelogs.refuses:
             yield "waits"
-        assert self._begun is not None
         source = self._begun[1]
         del self.processors[partition]
         yield from self.take([partition])

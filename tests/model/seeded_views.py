@@ -61,13 +61,11 @@ def _first_alone_after_a_takeover(
 def _settle_for_one(self: SharedCells) -> None:
     cells, self._cells = self._cells, QuarterSums()
     fold = self.folds[0]
-    assert fold.view.add_cells is not None
     fold.view.add_cells(cells, fold.pending.deltas)
 
 
 def _settle_for_each(self: SharedCells) -> None:
     for fold in self.folds:
-        assert fold.view.add_cells is not None
         fold.view.add_cells(self._cells, fold.pending.deltas)
 
 

@@ -117,7 +117,6 @@ class TakesUnansweredForAborted(SimHolding):
             fold = self.takeover.taken[partition].fold
             fold.take()
             fold.folded_offset = fold.marker.applied_offset
-            assert self._begun is not None
             yield from stepped(self._begun[1].seek(partition, fold.next_offset))
 
 

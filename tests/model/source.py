@@ -93,7 +93,6 @@ class SimSource:
         if shifts := self.next_shifts.get(partition):
             position = min(max(0, position + shifts.pop()), chunk.next_offset - 1)
             chunk = log.fetch(position, most_batches)
-            assert chunk is not None
         self.positions[partition] = chunk.next_offset
         return chunk
 

@@ -31,7 +31,6 @@ def test_a_missing_safeguard_is_seen(bug: Bug) -> None:
     seeds = range(FIRST_SEED, FIRST_SEED + WITHIN_SCHEDULES)
     with without_safeguard(bug):
         found = first_failure(seeds, bug.world)
-    assert found is not None, f"{bug.name}: not seen in {WITHIN_SCHEDULES} schedules"
     seed, _ = found
     print(f"{bug.name}: schedule {seed - FIRST_SEED + 1}: {found[1]!r}")
     sound = WORLDS[bug.world.kind]

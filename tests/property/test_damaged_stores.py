@@ -23,10 +23,11 @@ from typing import Any
 import pytest
 
 from contract.device_totals import DEVICE_TOTALS
+from contract.state_directory import set_aside
 from stream_app.changelog.continuation import Continuation
 from stream_app.changelog.origin import ChangelogFacts
 from stream_app.changelog.recovery import ChangelogRecovery
-from stream_app.store.database import DAMAGED_FILE, close_database, open_database, set_aside
+from stream_app.store.database import DAMAGED_FILE, close_database, open_database
 from stream_app.store.rocksdb_store import PartitionStore
 from tests.fault.damage import damage
 from tests.records import none_replaced

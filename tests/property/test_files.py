@@ -168,7 +168,6 @@ def test_rows_end_where_a_parser_that_begins_at_each_line_says(text: str, escape
     place = 0
     for taken, cells in ends_by_the_parser(lines, dialect):
         row = ends.row(place)
-        assert row is not None
         assert (row[0], None if isinstance(row[1], str) else row[1]) == (taken, cells)
         # Where more lines may come, only what they could change is left open.
         first = RowEnds(lines[: place + taken], dialect, 4, is_last=False).row(place)

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.view.copy.commit import Commit
-from api.view.series import Filter, Period, Series
+from api.view.series import Filter, Period
 from api.view.series_copy.copy import SeriesCopy
+from api.view.series_copy.snapshot import SeriesSnapshot
 from contract.before_rows import Before, encode_before
 from contract.changelog import Marker
 from contract.decimals import Number
@@ -128,7 +129,7 @@ def write(
 
 
 def check(
-    series: Series,
+    series: SeriesSnapshot,
     reference: SeriesReference,
     edges: list[int],
     period: Period | None,

@@ -12,8 +12,8 @@ from typing import Any
 from api.view.copy.kept_copy import KeptCopy
 from api.view.copy.reader_copy import ReaderCopy
 from api.view.copy.shared_copy import SharedCopy
-from api.view.series import Series
 from api.view.series_copy.copy import SeriesCopy
+from api.view.series_copy.snapshot import SeriesSnapshot
 from api.view.totals_copy.copy import TotalsCopy
 from api.view.totals_copy.snapshot import TotalsSnapshot
 from contract.device_totals import DEVICE_TOTALS
@@ -43,7 +43,7 @@ class Copies:
         """Return the copy of a version's totals, not opened yet."""
         return self._kept("the totals are", DEVICE_TOTALS, version, TotalsCopy)
 
-    def series_of(self, version: ViewVersion) -> KeptCopy[Series] | None:
+    def series_of(self, version: ViewVersion) -> KeptCopy[SeriesSnapshot] | None:
         """Return the copy of a version's series, not opened yet; None where it has none."""
         if ENERGY_SERIES not in views_of(version.rules_id):
             return None

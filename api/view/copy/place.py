@@ -15,19 +15,17 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import shutil
 import stat
-import time
 from pathlib import Path
 
 import lmdb
 
 from api.view.copy.errors import DIRECTORY_VARIABLE, CopyInUse
+from contract.state_directory import set_aside
 
 log = logging.getLogger(__name__)
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_KEPT_SET_ASIDE = 1
 
 
 def boot_id() -> str | None:
@@ -126,12 +124,7 @@ class CopyPlace(ReadPlace):
     def set_aside(self, complaint: str) -> None:
         """Move the copy out of the way; the last one moved is kept."""
         log.warning("the reader's copy %s is built again: %s", self.copy, complaint)
-        if self.copy.exists():
-            old = sorted(self.copy.parent.glob(f"{self.copy.name}.set-aside-*"))
-            for each in old[: len(old) + 1 - _KEPT_SET_ASIDE]:
-                shutil.rmtree(each, ignore_errors=True)
-            name = f"{self.copy.name}.set-aside-{time.time_ns()}"
-            self.copy.rename(self.copy.with_name(name))
+        set_aside(self.copy)
         self._sync_names()
         self._unsynced.unlink(missing_ok=True)
         self._damaged.unlink(missing_ok=True)

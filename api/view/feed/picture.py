@@ -98,37 +98,19 @@ def length_in(head: bytes) -> int:
     return length
 
 
-class Lives:
-    """Numbers for views: another one for each that was started over."""
-
-    def __init__(self) -> None:
-        """Begin at one."""
-        self._seen: dict[str, CopiedView[Any]] = {}
-        self._numbers: dict[str, int] = {}
-        self._last = 0
-
-    def of(self, view: CopiedView[Any]) -> int:
-        """Return the number of a view."""
-        name = f"{view.view_version}/{view.kind.name}"
-        if self._seen.get(name) is not view:
-            self._last += 1
-            self._seen[name], self._numbers[name] = view, self._last
-        return self._numbers[name]
-
-
-def version_picture(views: VersionViews, lives: Lives) -> VersionPicture:
+def version_picture(views: VersionViews) -> VersionPicture:
     """Return how the views of a version stand."""
     totals, series = views.totals, views.series
     return VersionPicture(
         views.version,
-        _view_picture(totals, lives),
-        None if series is None else _view_picture(series, lives),
+        _view_picture(totals),
+        None if series is None else _view_picture(series),
     )
 
 
-def _view_picture(view: CopiedView[Any], lives: Lives) -> ViewPicture:
+def _view_picture(view: CopiedView[Any]) -> ViewPicture:
     return ViewPicture(
-        lives.of(view),
+        view.life,
         view.state,
         view.problem,
         view.transactions,

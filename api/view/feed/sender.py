@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import cast
 
 from api.view.changed_keys import ChangedKeys
-from api.view.feed.picture import BooksPicture, Lives, Picture, frame_of, version_picture
+from api.view.feed.picture import BooksPicture, Picture, frame_of, version_picture
 from api.view.followed_view import ViewState
 from api.view.serving import Serving
 from api.view.totals_view import TotalsView
@@ -29,7 +29,6 @@ class FeedSender:
         self._live = live
         self._on_lost = on_lost
         self._readers: set[_Reader] = set()
-        self._lives = Lives()
         self._noted: TotalsView | None = None
         self._is_due = False
 
@@ -72,7 +71,7 @@ class FeedSender:
         books = BooksPicture(live.books.balance, live.books.compared_seconds_ago())
         return Picture(
             live.problem,
-            None if served is None else version_picture(served, self._lives),
+            None if served is None else version_picture(served),
             books,
             self._changed_keys(),
         )

@@ -7,14 +7,13 @@ from typing import Any
 
 from api.view.copy.commit import Commit
 from api.view.copy.reader_copy import ReaderCopy
-from api.view.series import Series
 from api.view.series_copy.kept_sums import KeptSums
 from api.view.series_copy.layout import FORMAT, Databases
 from api.view.series_copy.snapshot import SeriesSnapshot
 from api.view.series_copy.writing import Writing
 
 
-class SeriesCopy(ReaderCopy[Series]):
+class SeriesCopy(ReaderCopy[SeriesSnapshot]):
     """The copy of a series."""
 
     format = FORMAT
@@ -30,7 +29,7 @@ class SeriesCopy(ReaderCopy[Series]):
         writing.apply(commits)
         self._kept.change(writing.days(), transaction.id())
 
-    def _snapshot_of(self, transaction: Any, applied: Sequence[int]) -> Series:
+    def _snapshot_of(self, transaction: Any, applied: Sequence[int]) -> SeriesSnapshot:
         if self._is_shared:
             # Which days the writer has changed is not told.
             self._kept.change_all(transaction.id())

@@ -52,7 +52,6 @@ class FormerFile(msgspec.Struct):
 def test_bounds_come_back_as_they_were_given(tmp_path: Path, bounds: Bounds | None) -> None:
     secret = TokenStore(tmp_path / TOKENS_NAME).create("t", ["ADMIN", "METRICS:READ"], None, bounds)
     token = TokenStore(tmp_path / TOKENS_NAME).find(secret)
-    assert token is not None
     assert token.bounds == bounds
     assert token.scopes == ("ADMIN", "METRICS:READ")
 
@@ -68,7 +67,6 @@ def test_an_older_build_lets_a_bound_token_do_nothing_and_keeps_it(tmp_path: Pat
     # It revokes another one, and writes the file.
     path.write_bytes(msgspec.json.encode(FormerFile(former.tokens[:1])))
     found = TokenStore(path).find(secret)
-    assert found is not None
     assert (found.bounds, found.scopes) == (HEATER, SCOPES)
     assert TokenStore(path).find(free) is None
 
@@ -81,7 +79,6 @@ def test_a_token_whose_bounds_were_taken_out_by_hand_has_no_rows() -> None:
         "created_at": "2025-01-01T00:00:00Z",
     }
     (token,) = decode_tokens(json.dumps({"tokens": [stored]}).encode())
-    assert token.bounds is not None
     assert len(token.bounds.faults("heater", "Hall")) == 2
 
 
@@ -108,7 +105,6 @@ def test_a_bound_admin_is_not_the_admin_of_this_home(tmp_path: Path) -> None:
     secret = TokenStore(tmp_path / TOKENS_NAME).create("admin", ["ADMIN"], None, HEATER)
     (tmp_path / "admin_token").write_text(secret)
     made = TokenStore(tmp_path / TOKENS_NAME).find(ensure_admin_token(tmp_path))
-    assert made is not None
     assert made.bounds is None
 
 
@@ -138,7 +134,6 @@ def test_the_command_makes_and_shows_bound_tokens(
     assert "only devices 'a,b', 'heater', only locations 'Hall'" in said[-1]
     assert said[0].startswith("METRICS:READ is about all rows")
     token = TokenStore(tmp_path / "home" / TOKENS_NAME).find(secret)
-    assert token is not None
     assert token.bounds == Bounds(frozenset({"heater", "a,b"}), frozenset({"Hall"}))
     arguments[3] = "free"
     assert cli.run(arguments, environ) == 0

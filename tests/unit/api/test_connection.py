@@ -295,8 +295,7 @@ async def test_who_has_gone_is_told_by_send_and_logged_by_nobody(
     line = Line(StreamedAnswer(pieces(), {}, "text/plain"))
     await line.receive(GET % 1)
     line.connection.connection_lost(ConnectionResetError())
-    async with asyncio.timeout(5):
-        await closed.wait()
+    await closed.wait()
     await line.settle()
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 

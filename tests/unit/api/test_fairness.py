@@ -362,7 +362,6 @@ class BreakingDelivery(ScriptedDelivery):
 
 def cancel() -> None:
     task = asyncio.current_task()
-    assert task is not None
     task.cancel()
 
 

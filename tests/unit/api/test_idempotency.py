@@ -255,7 +255,6 @@ async def test_b14_rows_that_were_looked_up_are_no_longer_unknown(
     monkeypatch.setattr("api.ingest.keyed_body._PAUSE_SECONDS", 0.01)
     caller = replica_factory(patience=1.0)
     keyed = caller.services.keyed
-    assert keyed is not None
     wait = keyed._keys.wait_decided
 
     def abort(offset: int, timeout_seconds: float) -> bool:
@@ -423,7 +422,6 @@ async def test_api_b10_a_killed_process_is_waited_for_as_long_as_kafka_needs(
     monkeypatch.setattr("api.ingest.keyed_body._LOOK_SECONDS", 1.0)
     caller, stopping, dead = replica_factory(patience=6.0), Event(), Transaction()
     sender, keyed = another(caller), caller.services.keyed
-    assert keyed is not None
     keyed._bounds = keyed._bounds._replace(should_stop=stopping.is_set)
     wait, waited = keyed._keys.wait_decided, []
 
@@ -469,7 +467,6 @@ async def test_api_b4_a_keyed_body_that_a_stop_ends_has_its_counts(
 ) -> None:
     caller, body, stopping = replica_factory(), rows(MANY), Event()
     keyed = caller.services.keyed
-    assert keyed is not None
     keyed._bounds = keyed._bounds._replace(should_stop=stopping.is_set)
     loop = asyncio.get_running_loop()
     sending = asyncio.create_task(send(caller, body))
@@ -601,14 +598,13 @@ async def test_wait_with_a_key_waits_for_the_ends_of_the_log(
     )
     caller = caller_for(tmp_path, view, keyed=keyed)
     waiting = asyncio.create_task(caller.events(ROW, "&wait=true", idempotency_key="a"))
-    async with asyncio.timeout(5):
-        while not imports.values:  # noqa: ASYNC110 - the double tells nobody
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.1)
-        assert not waiting.done()
-        caller.services.lag.saw({0: 7})
-        await view.apply(changelog_chunk(transaction({"device_1": (9, 2)}, 5), start=2))
-        await asyncio.sleep(0.1)
-        assert not waiting.done()
-        await view.apply(changelog_chunk(transaction({"device_1": (9, 2)}, 6), start=4))
-        assert (await waiting).status == 200
+    while not imports.values:  # noqa: ASYNC110 - the double tells nobody
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    caller.services.lag.saw({0: 7})
+    await view.apply(changelog_chunk(transaction({"device_1": (9, 2)}, 5), start=2))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    await view.apply(changelog_chunk(transaction({"device_1": (9, 2)}, 6), start=4))
+    assert (await waiting).status == 200

@@ -98,9 +98,8 @@ def made_for(kind: type, number: int) -> FakeFollower:
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not is_so():  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.001)
+    while not is_so():  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(0.001)
 
 
 async def settled() -> None:
@@ -289,15 +288,13 @@ async def test_reads_of_the_series_are_waited_for_where_they_are_asked_for(
     await settled()
     assert not waiting.done()
     series(1).reach(10)
-    async with asyncio.timeout(5):
-        await waiting
+    await waiting
 
 
 async def test_without_a_series_waiting_for_all_is_waiting_for_totals(live: LiveView) -> None:
     live._turn_to(views_of("live"))
     follower(1).reach(10)
-    async with asyncio.timeout(5):
-        await live.reached({0: 10}, with_series=True)
+    await live.reached({0: 10}, with_series=True)
 
 
 async def test_who_waits_for_a_series_goes_on_with_the_next_version(live: LiveView) -> None:
@@ -309,8 +306,7 @@ async def test_who_waits_for_a_series_goes_on_with_the_next_version(live: LiveVi
     live._turn_to(views_of("previous", "live", rules="2"))
     follower(2).reach(12)
     series(2).reach(12)
-    async with asyncio.timeout(5):
-        await waiting
+    await waiting
     assert served(live) == 2
 
 

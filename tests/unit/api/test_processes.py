@@ -235,7 +235,6 @@ def test_delays_double_and_begin_anew_after_a_good_run(tmp_path: Path) -> None:
     def next_delay(ran: float) -> float:
         nonlocal now
         kept.look()
-        assert kept._process is not None
         kept._process.wait()
         now += ran
         return kept.look()
@@ -337,8 +336,6 @@ class Reading:
         )
 
     def look(self) -> str:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
         return self._process.stdout.readline().strip()

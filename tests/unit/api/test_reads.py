@@ -343,7 +343,6 @@ async def test_an_unchanged_listing_is_304(caller: Caller) -> None:
     assert (answer.status, answer.body) == (304, b"")
     assert answer.headers["etag"] == tag
     view = caller.services.live.view
-    assert view is not None
     await view.apply(changelog_chunk(transaction({"a": (1, 5)}, 10), start=9))
     changed = await caller.get(f"{PIPE}.json", if_none_match=tag)
     assert changed.status == 200

@@ -176,7 +176,6 @@ def test_an_open_hour_that_is_written_again_has_its_new_seconds(open_copy: Opene
         copy.write([commit(0, applied, (key, value))])
     with copy.snapshot() as series:
         found = series.device("a", ALL)
-    assert found is not None
     assert (found.first, found.last) == (3600 * NOON + 10, 3600 * NOON + 930)
 
 
@@ -363,7 +362,6 @@ def test_a_killed_writer_leaves_a_commits_end(open_copy: Opener, directory: Path
         writer = subprocess.Popen(
             [sys.executable, "-c", WRITER, str(directory)], stdout=subprocess.PIPE, text=True
         )
-        assert writer.stdout is not None
         lines = [writer.stdout.readline().strip() for _ in range(commits + 1)]
         writer.send_signal(signal.SIGKILL)
         writer.wait()

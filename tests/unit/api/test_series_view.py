@@ -133,7 +133,6 @@ async def test_what_is_rolled_up_is_before_at_the_same_offset(view: SeriesView) 
         assert series.extent(Filter(["a"])) == Period(240, 241)
         assert series.by_device(Period(0, 240), ALL) == []
         device = series.device("a", ALL)
-        assert device is not None
         assert (device.first, device.last) == (108_000, 216_001)
 
 
@@ -273,12 +272,11 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Log:
 
 
 async def running(follower: Follower[SeriesView], applied_offset: int) -> SeriesView:
-    async with asyncio.timeout(10):
-        while True:
-            view = follower.view
-            if view.state is ViewState.RUNNING and view.applied_offsets() == [applied_offset]:
-                return view
-            await asyncio.sleep(0.002)
+    while True:
+        view = follower.view
+        if view.state is ViewState.RUNNING and view.applied_offsets() == [applied_offset]:
+            return view
+        await asyncio.sleep(0.002)
 
 
 async def read_once(directory: Path, log: Log) -> None:
@@ -433,9 +431,8 @@ async def test_a_view_at_the_end_writes_down_that_it_is(
         view = await running(follower, 3)
         age_note(tmp_path, REMOVALS_SECONDS + 1)
         assert view.may_lack_removals()
-        async with asyncio.timeout(5):
-            while view.may_lack_removals():  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        while view.may_lack_removals():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 async def test_a_full_disk_is_named_and_gone_on_from_once_there_is_room(
@@ -452,9 +449,8 @@ async def test_a_full_disk_is_named_and_gone_on_from_once_there_is_room(
     monkeypatch.setattr(SeriesCopy, "write", write)
     log.records += commit([row("c", 1)], 9)
     async with following(tmp_path, log) as follower:
-        async with asyncio.timeout(10):
-            while not follower.view.problem:  # noqa: ASYNC110
-                await asyncio.sleep(0.002)
+        while not follower.view.problem:  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
         assert follower.view.problem == "no room on the disk; free some"
         room.set()
         view = await running(follower, 9)
@@ -485,7 +481,6 @@ async def test_copies_of_versions_that_are_gone_are_removed(tmp_path: Path) -> N
     copies = Copies(tmp_path, 100_000_000)
     for number in (1, 2):
         copy = copies.series_of(ViewVersion(number, "live", 1, "2"))
-        assert copy is not None
         await copy.stored(1)
         await copy.close()
     name = ENERGY_SERIES.changelog(2).name

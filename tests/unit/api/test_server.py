@@ -149,8 +149,7 @@ async def stoppable(caller: Caller) -> AsyncIterator[tuple[Wire, asyncio.Task[in
     running = asyncio.create_task(server.run_until_stopped(nothing_first()))
     while not server.started:  # noqa: ASYNC110 - uvicorn tells nobody
         await asyncio.sleep(0.01)
-    async with asyncio.timeout(10):
-        yield Wire(caller, server, listener.getsockname()[1]), running
+    yield Wire(caller, server, listener.getsockname()[1]), running
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
@@ -267,5 +266,4 @@ async def test_a_server_ends_with_the_code_of_what_runs_beside_it(
 
     with bind(caller.services.settings) as listener:
         server = ApiServer(caller.app, listener)
-        async with asyncio.timeout(20):
-            assert await server.run_until_stopped(first(), beside()) == 3
+        assert await server.run_until_stopped(first(), beside()) == 3

@@ -135,7 +135,6 @@ def test_the_admin_token_is_made_once(tmp_path: Path) -> None:
     assert path.read_text().strip() == secret
     assert path.stat().st_mode & 0o777 == 0o600
     token = TokenStore(tmp_path / TOKENS_NAME).find(secret)
-    assert token is not None
     assert token.scopes == ("ADMIN",)
 
 

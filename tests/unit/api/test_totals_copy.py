@@ -173,7 +173,6 @@ def test_a_killed_writer_leaves_a_commits_end_and_the_order_of_it(
             stdout=subprocess.PIPE,
             text=True,
         )
-        assert writer.stdout is not None
         lines = [writer.stdout.readline().strip() for _ in range(commits + 1)]
         writer.send_signal(signal.SIGKILL)
         writer.wait()

@@ -74,7 +74,6 @@ async def test_markers_are_passed_when_rows_can_be_read_and_never_before(
 async def test_part_totals_of_a_device_are_added_exactly() -> None:
     view = await filled_view({"a": (Decimal("0.1"), 1)}, {"a": (Decimal("0.2"), 2)})
     total = view.total("a")[0]
-    assert total is not None
     assert (total.total_energy_consumed_exact, total.readings) == ("0.3", 3)
     assert view.devices == 1
 

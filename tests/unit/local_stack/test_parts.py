@@ -71,7 +71,6 @@ def test_a_part_does_not_outlive_a_killed_parent(environ: dict[str, str]) -> Non
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert parent.stdout is not None
     child = int(parent.stdout.readline())
     assert parent.stdout.readline() == "here\n"
     parent.kill()

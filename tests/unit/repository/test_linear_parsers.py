@@ -200,7 +200,6 @@ def request_with(name: str, value: bytes) -> Request:
 def form(value: bytes) -> None:
     upload = cast(Upload, SimpleNamespace(add=BytesIO().write, name=""))
     found = _form_of(request_with("content-type", b"multipart/form-data; boundary=b"), upload)
-    assert found is not None
     found.write(value)
 
 

@@ -99,7 +99,6 @@ async def test_it_reads_from_the_view_that_is_furthest_behind() -> None:
 async def test_a_chunk_goes_to_the_views_of_its_generation() -> None:
     views, _ = await at_work(device_totals=9, energy_series=9, first_letters=9)
     found = views.partition(0, 1)
-    assert found is not None
     assert len(found._processors) == len(VIEWS)
     before = metrics.CHUNKS_STALE._value.get()
     assert views.partition(0, 2) is None

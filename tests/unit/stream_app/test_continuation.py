@@ -21,11 +21,12 @@ from contract.changelog import (
 )
 from contract.device_totals import DEVICE_TOTALS, encode_total
 from contract.errors import DoesNotFollow
+from contract.state_directory import set_aside
 from kafka_io.batches.chunk import BatchStamp
 from stream_app.changelog import recovery as recovery_module
 from stream_app.changelog.continuation import Continuation, StoreDiffers
 from stream_app.changelog.recovery import ChangelogRecovery, Recovered
-from stream_app.store.database import close_database, open_database, set_aside
+from stream_app.store.database import close_database, open_database
 from stream_app.store.rocksdb_store import PartitionStore
 from tests.reader_double import ReaderDouble
 

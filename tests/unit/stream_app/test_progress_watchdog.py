@@ -126,5 +126,4 @@ def test_a_partition_is_judged_by_the_view_that_is_furthest_behind(
     views: Any = {DEVICE_TOTALS: Owned({1: Processor()}), FIRST_LETTERS: other}
     ends: Any = Ends()
     look = look_at(AllViews(views), ends, 4)
-    assert look is not None
     assert look.applied == {1: applied}

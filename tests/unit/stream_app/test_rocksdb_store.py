@@ -18,9 +18,10 @@ import rocksdict
 
 from contract.changelog import BIRTH_KEY, MARKER_KEY, Marker, encode_marker
 from contract.device_totals import DEVICE_TOTALS
+from contract.state_directory import set_aside
 from stream_app.changelog.store_records import store_records
 from stream_app.store import rocksdb_store as module
-from stream_app.store.database import DAMAGED_FILE, open_database, set_aside
+from stream_app.store.database import DAMAGED_FILE, open_database
 from stream_app.store.rocksdb_log_check import is_endless
 from stream_app.store.rocksdb_store import OFFSET_KEY, PartitionStore
 from tests.kafka import wait_until

@@ -154,6 +154,5 @@ def test_of_a_damaged_chunk_each_view_has_all_before_the_batch() -> None:
     chunk = RecordChunk("energy_consumption", 0, 0, 9, [first, Damaged()], 5)
     behind, ahead = fold_of(DEVICE_TOTALS), fold_of(FIRST_LETTERS, 0)
     damage = fold_together([behind, ahead], chunk)
-    assert damage is not None
     assert (behind.pending.counted, ahead.pending.counted) == (2, 1)
     assert behind.folded_offset == ahead.folded_offset == damage.first - 1 == 1

@@ -185,7 +185,6 @@ def test_x5_sigterm_before_the_worker_has_begun_is_no_failure(tmp_path: Path):
         asking.close()
         worker.terminate()
         assert worker.wait(10) == 0
-        assert worker.stderr is not None
         assert b"Traceback" not in worker.stderr.read()
 
 
