@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TypeVar
+from functools import partial
+from typing import Generic, TypeVar
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, Info
 from prometheus_client.metrics_core import GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -12,11 +13,38 @@ from prometheus_client.registry import Collector
 from contract.freshness import Ages
 from contract.view import View
 
-Kind = TypeVar("Kind", Counter, Gauge)
+Kind = TypeVar("Kind", Counter, Gauge, Histogram)
+
+
+class PerView(Generic[Kind]):
+    """A metric of the view that writes the quarantine, and the same of the views beside it.
+
+    What the first counts is each record once; it has no label `view`.
+    """
+
+    def __init__(
+        self,
+        kind: Callable[[str, str, list[str]], Kind],
+        first: tuple[str, str],
+        other: tuple[str, str],
+        labels: tuple[str, ...] = ("partition",),
+    ) -> None:
+        """`first` and `other` are names and help texts."""
+        self._first: Kind = kind(*first, [*labels])
+        self._other: Kind = kind(*other, ["view", *labels])
+
+    def of(self, view: View, *labels: int | str) -> Kind:
+        """Return the metric of a view with these labels."""
+        if not view.quarantines:
+            return self._other.labels(view.name, *labels)
+        return self._first.labels(*labels) if labels else self._first
+
 
 BUILD = Info("energy_build", "Version, rules and commit of this process.")
-READINGS_FOLDED = Counter(
-    "stream_app_readings_folded", "Readings counted in a committed transaction.", ["partition"]
+READINGS_FOLDED = PerView(
+    Counter,
+    ("stream_app_readings_folded", "Readings counted in a committed transaction."),
+    ("stream_app_view_readings_folded", "As readings_folded, of another view."),
 )
 RECORDS_QUARANTINED = Counter(
     "stream_app_records_quarantined",
@@ -38,15 +66,18 @@ CHUNKS_STALE = Counter(
     "stream_app_chunks_stale", "Chunks dropped because they were fetched before a rebalance."
 )
 RESEEKS = Counter("stream_app_reseeks", "Seeks back to what comes next.", ["partition"])
-TRANSACTIONS = Counter(
-    "stream_app_transactions",
-    "Commits to Kafka: transactions, and single batches in place of one.",
-    ["partition"],
+TRANSACTIONS = PerView(
+    Counter,
+    (
+        "stream_app_transactions",
+        "Commits to Kafka: transactions, and single batches in place of one.",
+    ),
+    ("stream_app_view_transactions", "As transactions, of another view."),
 )
-SINGLE_BATCHES = Counter(
-    "stream_app_single_batches",
-    "Commits that took a single batch in place of a transaction.",
-    ["partition"],
+SINGLE_BATCHES = PerView(
+    Counter,
+    ("stream_app_single_batches", "Commits that took a single batch in place of a transaction."),
+    ("stream_app_view_single_batches", "As single_batches, of another view."),
 )
 SINGLE_BATCHES_PROVEN = Gauge(
     "stream_app_single_batches_proven",
@@ -54,12 +85,20 @@ SINGLE_BATCHES_PROVEN = Gauge(
     ["broker"],
 )
 _COMMIT_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 15)
-TRANSACTION_SECONDS = Histogram(
-    "stream_app_transaction_seconds",
-    "From begin to commit, of a transaction or of the single batch in place of one.",
-    buckets=_COMMIT_SECONDS,
+TRANSACTION_SECONDS = PerView(
+    partial(Histogram, buckets=_COMMIT_SECONDS),
+    (
+        "stream_app_transaction_seconds",
+        "From begin to commit, of a transaction or of the single batch in place of one.",
+    ),
+    ("stream_app_view_transaction_seconds", "As transaction_seconds, of another view."),
+    labels=(),
 )
-APPLIED_OFFSET = Gauge("stream_app_applied_offset", "Applied offset.", ["partition"])
+APPLIED_OFFSET = PerView(
+    Gauge,
+    ("stream_app_applied_offset", "Applied offset."),
+    ("stream_app_view_applied_offset", "Applied offset of another view."),
+)
 FENCES = Counter("stream_app_fences", "Times this worker fenced its partitions.")
 RECORDS_RECOVERED = Counter(
     "stream_app_records_recovered", "Changelog records read back into the store."
@@ -67,18 +106,27 @@ RECORDS_RECOVERED = Counter(
 STORES_SET_ASIDE = Counter(
     "stream_app_stores_set_aside", "Local stores that were not to be trusted and were rebuilt."
 )
-PARTITIONS_WAITING = Gauge(
-    "stream_app_partition_waiting", "1 while a partition waits for a named reason.", ["partition"]
+PARTITION_WAITING = PerView(
+    Gauge,
+    ("stream_app_partition_waiting", "1 while a partition waits for a named reason."),
+    (
+        "stream_app_view_partition_waiting",
+        "1 while a partition of another view waits for a named reason.",
+    ),
 )
 OFFSETS_GIVEN_UP = Counter(
     "stream_app_offsets_given_up",
     "Offsets gone on without, by an operator's `--accept-lost-offsets`.",
     ["partition"],
 )
-PARTITIONS_SET_ASIDE = Gauge(
-    "stream_app_partitions_set_aside",
-    "Partitions that this worker has and does not work on: `/ready` says why and what to do.",
-    ["reason"],
+PARTITIONS_SET_ASIDE = PerView(
+    Gauge,
+    (
+        "stream_app_partitions_set_aside",
+        "Partitions that this worker has and does not work on: `/ready` says why and what to do.",
+    ),
+    ("stream_app_view_partitions_set_aside", "As partitions_set_aside, of another view."),
+    labels=("reason",),
 )
 PARTITIONS_TRIED_AGAIN = Counter(
     "stream_app_partitions_tried_again",
@@ -86,36 +134,8 @@ PARTITIONS_TRIED_AGAIN = Counter(
     ["reason"],
 )
 
-# Of the views beside the one that writes the quarantine: what that one counts is each record once.
+# Of the views that roll up, which are beside the first.
 _VIEW_PARTITION = ["view", "partition"]
-VIEW_READINGS_FOLDED = Counter(
-    "stream_app_view_readings_folded", "As readings_folded, of another view.", ["view", "partition"]
-)
-VIEW_TRANSACTIONS = Counter(
-    "stream_app_view_transactions", "As transactions, of another view.", ["view", "partition"]
-)
-VIEW_SINGLE_BATCHES = Counter(
-    "stream_app_view_single_batches", "As single_batches, of another view.", ["view", "partition"]
-)
-VIEW_TRANSACTION_SECONDS = Histogram(
-    "stream_app_view_transaction_seconds",
-    "As transaction_seconds, of another view.",
-    ["view"],
-    buckets=_COMMIT_SECONDS,
-)
-VIEW_APPLIED_OFFSET = Gauge(
-    "stream_app_view_applied_offset", "Applied offset of another view.", ["view", "partition"]
-)
-VIEW_PARTITION_WAITING = Gauge(
-    "stream_app_view_partition_waiting",
-    "1 while a partition of another view waits for a named reason.",
-    ["view", "partition"],
-)
-VIEW_PARTITIONS_SET_ASIDE = Gauge(
-    "stream_app_view_partitions_set_aside",
-    "As partitions_set_aside, of another view.",
-    ["view", "reason"],
-)
 VIEW_ROWS_ROLLED_UP = Counter(
     "stream_app_view_rows_rolled_up", "Rows added up in `before` and removed.", _VIEW_PARTITION
 )
@@ -128,10 +148,10 @@ class PublishToCommit(Collector):
     """How old readings were when they were committed, by view and partition."""
 
     def __init__(self) -> None:
-        self._ages: dict[tuple[str | None, int], Ages] = {}
+        self._ages: dict[tuple[View, int], Ages] = {}
 
-    def of(self, view: str | None, partition: int) -> Ages:
-        """Return the histogram of a partition; `view` is None for the one without a label."""
+    def of(self, view: View, partition: int) -> Ages:
+        """Return the histogram of a partition."""
         return self._ages.setdefault((view, partition), Ages())
 
     def collect(self) -> Iterator[Metric]:
@@ -146,8 +166,8 @@ class PublishToCommit(Collector):
             labels=["view", "partition"],
         )
         for (view, partition), ages in list(self._ages.items()):
-            labels = [str(partition)] if view is None else [view, str(partition)]
-            family = first if view is None else other
+            labels = [str(partition)] if view.quarantines else [view.name, str(partition)]
+            family = first if view.quarantines else other
             family.add_metric(labels, ages.buckets(), ages.sum_seconds)
         yield from (first, other)
 
@@ -186,54 +206,3 @@ class LagSeconds(Collector):
 
 LAG = LagSeconds()
 REGISTRY.register(LAG)
-
-
-class OfView:
-    """The metrics of a view: without a label for the one that writes the quarantine."""
-
-    def __init__(self, view: View) -> None:
-        self._view = None if view.quarantines else view.name
-
-    @property
-    def is_first(self) -> bool:
-        """Return whether it counts for all views what is to be counted once."""
-        return self._view is None
-
-    def folded(self, partition: int) -> Counter:
-        """Return the counter of readings."""
-        return self._child(READINGS_FOLDED, VIEW_READINGS_FOLDED, partition)
-
-    def transactions(self, partition: int) -> Counter:
-        """Return the counter of commits."""
-        return self._child(TRANSACTIONS, VIEW_TRANSACTIONS, partition)
-
-    def single_batches(self, partition: int) -> Counter:
-        """Return the counter of commits that took a single batch."""
-        return self._child(SINGLE_BATCHES, VIEW_SINGLE_BATCHES, partition)
-
-    def applied_offset(self, partition: int) -> Gauge:
-        """Return the gauge of the applied offset."""
-        return self._child(APPLIED_OFFSET, VIEW_APPLIED_OFFSET, partition)
-
-    def waiting(self, partition: int) -> Gauge:
-        """Return the gauge that says whether the partition waits."""
-        return self._child(PARTITIONS_WAITING, VIEW_PARTITION_WAITING, partition)
-
-    def set_aside(self, reason: str) -> Gauge:
-        """Return the gauge of partitions that are set aside for a reason."""
-        return self._child(PARTITIONS_SET_ASIDE, VIEW_PARTITIONS_SET_ASIDE, reason)
-
-    def transaction_seconds(self) -> Histogram:
-        """Return the histogram of what a commit takes."""
-        if self._view is None:
-            return TRANSACTION_SECONDS
-        return VIEW_TRANSACTION_SECONDS.labels(self._view)
-
-    def publish_to_commit(self, partition: int) -> Ages:
-        """Return the histogram of ages of what is committed."""
-        return PUBLISH_TO_COMMIT.of(self._view, partition)
-
-    def _child(self, first: Kind, other: Kind, label: int | str) -> Kind:
-        if self._view is None:
-            return first.labels(str(label))
-        return other.labels(self._view, str(label))

@@ -83,7 +83,7 @@ def is_accepted(lost: LostOffsets, accepted: Collection[LostOffsets]) -> bool:
 def go_on_without(view: View, partition: int, lost: LostOffsets) -> None:
     """Tell and count, once for all views, offsets that an operator has accepted to lose."""
     log.warning("partition %d: %s continues without offsets %d-%d", partition, view.name, *lost)
-    if metrics.OfView(view).is_first:
+    if view.quarantines:
         metrics.OFFSETS_GIVEN_UP.labels(str(partition)).inc(lost.last - lost.first + 1)
 
 

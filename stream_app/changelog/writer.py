@@ -78,7 +78,7 @@ class TransactionWriter:
         self._patience_seconds = patience_seconds or transaction_timeout_seconds * PATIENCE
         self._changelog = view.changelog(view_version).name
         self._single_batches = single_batches
-        self._counted_batches = metrics.OfView(view).single_batches(partition)
+        self._counted_batches = metrics.SINGLE_BATCHES.of(view, partition)
         self.fence = WriterFence(single_batches)
         self._has_begun = False
         #: Whether Kafka may still be writing the end of the last transaction.

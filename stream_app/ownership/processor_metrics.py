@@ -14,17 +14,17 @@ class ProcessorMetrics:
     """The metrics of one partition of a view."""
 
     def __init__(self, fold: PartitionFold) -> None:
-        partition, of_view = fold.partition, metrics.OfView(fold.view)
+        view, partition = fold.view, fold.partition
         self._odd_times = metrics.ODD_TIMES.labels(str(partition))
         self._quarantined = metrics.RECORDS_QUARANTINED.labels(str(partition))
-        self._folded = of_view.folded(partition)
-        self._transactions = of_view.transactions(partition)
-        self._applied = of_view.applied_offset(partition)
-        self.ages = of_view.publish_to_commit(partition)
+        self._folded = metrics.READINGS_FOLDED.of(view, partition)
+        self._transactions = metrics.TRANSACTIONS.of(view, partition)
+        self._applied = metrics.APPLIED_OFFSET.of(view, partition)
+        self.ages = metrics.PUBLISH_TO_COMMIT.of(view, partition)
         #: Of each commit, from its begin.
-        self.seconds = of_view.transaction_seconds()
+        self.seconds = metrics.TRANSACTION_SECONDS.of(view)
         self._applied.set(fold.marker.applied_offset)
-        labels = fold.view.name, str(partition)
+        labels = view.name, str(partition)
         self._rolled_up = self._cutoff = None
         if fold.roll_up is not None:
             self._rolled_up = metrics.VIEW_ROWS_ROLLED_UP.labels(*labels)

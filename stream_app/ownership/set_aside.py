@@ -24,25 +24,23 @@ FIRST_SECONDS, LAST_SECONDS = 1.0, 60.0
 
 def show(takeover: Takeover) -> None:
     """Bring log and metrics up to what is set aside."""
-    of_view = metrics.OfView(takeover.view)
     for partition, refusal in takeover.refused.items():
         if takeover.logged.get(partition) != refusal.what:
             takeover.logged[partition] = refusal.what
             log.error("%s: %s", takeover.place(partition), refusal.what)
     for reason in get_args(Reason):
         count = sum(refusal.reason == reason for refusal in takeover.refused.values())
-        of_view.set_aside(reason).set(count)
+        metrics.PARTITIONS_SET_ASIDE.of(takeover.view, reason).set(count)
     for partition in takeover.partitions:
-        of_view.waiting(partition).set(partition in takeover.refused)
+        metrics.PARTITION_WAITING.of(takeover.view, partition).set(partition in takeover.refused)
 
 
 def show_none(takeover: Takeover) -> None:
     """Note in the metrics that the partitions are released."""
-    of_view = metrics.OfView(takeover.view)
     for partition in takeover.partitions:
-        of_view.waiting(partition).set(0)
+        metrics.PARTITION_WAITING.of(takeover.view, partition).set(0)
     for reason in get_args(Reason):
-        of_view.set_aside(reason).set(0)
+        metrics.PARTITIONS_SET_ASIDE.of(takeover.view, reason).set(0)
 
 
 async def leave_if_alone(

@@ -113,10 +113,10 @@ async def test_a_view_that_is_set_aside_is_named_and_the_others_go_on() -> None:
     await processor.refuse(processor.refusal)
     assert source.asked == [("seek", 1, 7)], "not kept where only this view wanted to be"
     assert views.not_ready_because() == ["partition 1 of energy_series waits: gone"]
-    waiting = metrics.VIEW_PARTITION_WAITING.labels("energy_series", "1")
-    set_aside = metrics.VIEW_PARTITIONS_SET_ASIDE.labels("energy_series", "readings_removed")
+    waiting = metrics.PARTITION_WAITING.of(ENERGY_SERIES, 1)
+    set_aside = metrics.PARTITIONS_SET_ASIDE.of(ENERGY_SERIES, "readings_removed")
     assert (waiting._value.get(), set_aside._value.get()) == (1, 1)
-    assert metrics.PARTITIONS_WAITING.labels("1")._value.get() == 0
+    assert metrics.PARTITION_WAITING.of(DEVICE_TOTALS, 1)._value.get() == 0
     assert views.idle() == []
     assert {p: each.offset for p, each in views.applied().items()} == {0: 4, 1: 6}
     for view in (DEVICE_TOTALS, FIRST_LETTERS):
@@ -253,15 +253,14 @@ async def test_a_partition_that_goes_while_a_view_is_set_aside_ends_nobody() -> 
 
 
 def test_each_record_is_counted_once_and_each_view_has_its_own_commits() -> None:
-    first, other = metrics.OfView(DEVICE_TOTALS), metrics.OfView(FIRST_LETTERS)
-    assert (first.is_first, other.is_first) == (True, False)
-    for kind in ("folded", "transactions", "single_batches", "applied_offset", "waiting"):
-        ours, theirs = getattr(first, kind)(77), getattr(other, kind)(77)
+    for kind in ("READINGS_FOLDED", "TRANSACTIONS", "SINGLE_BATCHES", "APPLIED_OFFSET"):
+        metric = getattr(metrics, kind)
+        ours, theirs = metric.of(DEVICE_TOTALS, 77), metric.of(FIRST_LETTERS, 77)
         before = ours._value.get()
         theirs.inc()
         assert (ours._value.get(), theirs._value.get()) == (before, 1)
-    assert first.transaction_seconds() is metrics.TRANSACTION_SECONDS
-    assert other.transaction_seconds() is not metrics.TRANSACTION_SECONDS
+    seconds = metrics.TRANSACTION_SECONDS
+    assert seconds.of(DEVICE_TOTALS) is not seconds.of(FIRST_LETTERS)
 
 
 def test_a_view_with_a_clock_is_asked_more_seldom_until_it_is_behind() -> None:
