@@ -58,11 +58,8 @@ class Metrics:
         # processes those of their parent, whichever answers.
         pid = os.getpid if shared is None else os.getppid
         self._process = ProcessCollector(pid=pid, registry=None)
-        self._requests = Counter(
-            "api_requests",
-            "Requests answered, by route and status.",
-            ("route", "status"),
-            registry=self.registry,
+        self._requests = self._counter(
+            "api_requests", "Requests answered, by route and status.", ("route", "status")
         )
         self._request_seconds = Histogram(
             "api_request_seconds",
@@ -78,36 +75,31 @@ class Metrics:
                 self._request_seconds.labels(route),
             )
         )
-        self.rows = Counter(
+        self.rows = self._counter(
             "api_rows",
             "Rows received, by what became of them: successful, quarantined, unknown.",
             ("outcome",),
-            registry=self.registry,
         )
         self._fates = [self.rows.labels(fate) for fate in ("successful", "quarantined", "unknown")]
-        self.producers_replaced = Counter(
+        self.producers_replaced = self._counter(
             "api_producers_replaced",
             "Times Kafka did not acknowledge in time: all rows under way were given up, and the"
             " client with them.",
-            registry=self.registry,
         )
-        self.producers_not_made = Counter(
+        self.producers_not_made = self._counter(
             "api_producers_not_made",
             "Times a client of Kafka could not be made in place of one that was given up: no row"
             " is taken until it can.",
-            registry=self.registry,
         )
-        self.unreadable_notes = Counter(
+        self.unreadable_notes = self._counter(
             "api_unreadable_notes",
             "Records of Idempotency-Keys in energy_imports that we did not write; the log has"
             " each.",
-            registry=self.registry,
         )
-        self.refused_connections = Counter(
+        self.refused_connections = self._counter(
             "api_refused_connections",
             "Connections closed before a request came to a route, by reason.",
             ("reason",),
-            registry=self.registry,
         )
         self.streams = self._gauge("api_streams", "Live streams that are open.")
         self._bodies = self._gauge("api_bodies_bytes", "Bytes of bodies in flight.")
@@ -121,22 +113,22 @@ class Metrics:
                 "1 while an HTTP process serves reads, else 0; absent while it is away.",
                 ("process",),
             ).labels(process)
-        self.stream_events = Counter(
+        self.stream_events = self._counter(
             "api_stream_events",
             "Events sent to live streams: snapshot, change, progress.",
             ("event",),
-            registry=self.registry,
         )
-        self.stream_changes_coalesced = Counter(
+        self.stream_changes_coalesced = self._counter(
             "api_stream_changes_coalesced",
             "Changes of a row that a stream was not sent, because a newer one took their place.",
-            registry=self.registry,
         )
-        self.unexpected_errors = Counter(
+        self.unexpected_errors = self._counter(
             "api_unexpected_errors",
             "Requests that failed for a reason nobody foresaw; the log has each.",
-            registry=self.registry,
         )
+
+    def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
 
     def _gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
         """Make a gauge that is the sum over all processes."""
