@@ -42,7 +42,6 @@ class QuarterSums:
     __slots__ = ("before", "cutoff", "elsewhere", "places", "quarters", "removed", "rows")
 
     def __init__(self) -> None:
-        """Begin empty."""
         self.quarters: dict[int, dict[str, Cell]] = {}
         self.elsewhere: dict[tuple[int, str, str], Cell] = {}
         #: Each location once: its cells share the text.

@@ -40,20 +40,12 @@ class Events(Protocol):
         """Take in how long it was until the client had taken them."""
         ...
 
-    def opened(self, connection: Connection) -> None:
+    def opened(self, connection: asyncio.WriteTransport) -> None:
         """Take in the connection."""
         ...
 
     def close(self) -> None:
         """Release it: nobody reads any more."""
-        ...
-
-
-class Connection(Protocol):
-    """A transport of asyncio's, or one around it."""
-
-    def abort(self) -> None:
-        """Close at once, whatever waits."""
         ...
 
 

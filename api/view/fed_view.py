@@ -107,7 +107,6 @@ class FedBooks:
     """Whether the books balance, as the follower has found."""
 
     def __init__(self) -> None:
-        """Begin with nothing known."""
         self.balance: bool | None = None
         self._compared_at = 0.0
 

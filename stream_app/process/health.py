@@ -23,7 +23,6 @@ class Readiness:
     """What `/ready` says; changed as the start gets on, while the server answers."""
 
     def __init__(self, reason: str) -> None:
-        """Begin with one reason not to be ready."""
         #: Returns the reasons why it does not work on all it should; none: ready.
         self.not_ready_because: Callable[[], list[str]] = lambda: [reason]
         #: What the start found at risk: shown, and no reason not to be ready.

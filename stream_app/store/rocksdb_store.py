@@ -79,7 +79,6 @@ class PartitionStore:
     """The rows of one partition on disk."""
 
     def __init__(self, database: Any, path: Path) -> None:
-        """Wrap an open database."""
         self._database = database
         self.path = path
         self._flushed_at, self._unflushed = time.monotonic(), 0

@@ -8,7 +8,6 @@ from typing import Protocol
 
 from api.auth.token_store import Token
 from api.errors import Unavailable
-from api.http.event_stream import Connection
 from api.query.streams import events
 from api.query.streams.made import Made
 from api.query.streams.position import Position, position_of
@@ -91,7 +90,7 @@ class Feed:
         self._ahead: list[bytes] = []
         self._most = FIRST
         self._waiting: asyncio.Future[None] | None = None
-        self._connection: Connection | None = None
+        self._connection: asyncio.WriteTransport | None = None
         self._greeting = greeting
         self._farewell = b""
 
@@ -140,7 +139,7 @@ class Feed:
 
     # For the answer
 
-    def opened(self, connection: Connection) -> None:
+    def opened(self, connection: asyncio.WriteTransport) -> None:
         """Keep its connection."""
         self._connection = connection
 

@@ -27,7 +27,6 @@ class Turns(Generic[Stream]):
     """Counts ticks, and knows which of them is whose."""
 
     def __init__(self) -> None:
-        """Begin before the first tick."""
         self.ticks = 0
         self._owed_progress: list[set[Stream]] = [set() for _ in range(PROGRESS_TICKS)]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -503,13 +504,8 @@ async def test_h_a_revoked_tokens_streams_end_and_the_others_go_on(stage: Stage)
     reader = await stage.open(devices("a"))
     slow = await stage.open(devices("a"), is_slow=True)
     stays = await Reader.open(stage.hub, other, devices("a"))
-    aborted = []
-
-    class Connection:
-        def abort(self) -> None:
-            aborted.append(True)
-
-    slow.feed.opened(Connection())
+    aborted: list[bool] = []
+    slow.feed.opened(cast(Any, SimpleNamespace(abort=lambda: aborted.append(True))))
     stage.tokens.revoke("test")
     await stage.ticks(TOKEN_TICKS)
     assert reader.task.done()
