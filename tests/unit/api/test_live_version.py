@@ -97,6 +97,16 @@ def made_for(kind: type, number: int) -> FakeFollower:
     return found
 
 
+def turn_to(
+    live: LiveView, *states: VersionState, rules: str = "1", totals: int, series: int | None = None
+) -> None:
+    """And have the newest version reach these offsets."""
+    live._turn_to(views_of(*states, rules=rules))
+    follower(len(states)).reach(totals)
+    if series is not None:
+        made_for(SeriesView, len(states)).reach(series)
+
+
 async def until(is_so: Callable[[], bool]) -> None:
     while not is_so():  # noqa: ASYNC110 - nobody tells
         await asyncio.sleep(0.001)
@@ -115,11 +125,9 @@ def served(live: LiveView) -> int:
 async def test_the_version_before_stays_loaded_and_going_back_takes_one_step(
     live: LiveView,
 ) -> None:
-    live._turn_to(views_of("live"))
-    follower(1).reach(10)
+    turn_to(live, "live", totals=10)
     assert served(live) == 1
-    live._turn_to(views_of("previous", "live"))
-    follower(2).reach(9)
+    turn_to(live, "previous", "live", totals=9)
     await settled()
     assert served(live) == 1, "it would fall from 10 to 9"
     follower(2).reach(10)
@@ -131,8 +139,7 @@ async def test_the_version_before_stays_loaded_and_going_back_takes_one_step(
 
 
 async def test_a_dropped_version_is_forgotten_but_never_the_one_served(live: LiveView) -> None:
-    live._turn_to(views_of("live"))
-    follower(1).reach(10)
+    turn_to(live, "live", totals=10)
     live._turn_to(views_of("dropped", "live"))
     await settled()
     assert served(live) == 1
@@ -147,12 +154,10 @@ async def test_a_dropped_version_is_forgotten_but_never_the_one_served(live: Liv
 async def test_offsets_that_were_shown_bind_also_while_their_view_is_loaded_again(
     live: LiveView,
 ) -> None:
-    live._turn_to(views_of("live"))
-    follower(1).reach(10)
+    turn_to(live, "live", totals=10)
     assert served(live) == 1
     follower(1).start_over()
-    live._turn_to(views_of("previous", "live"))
-    follower(2).reach(5)
+    turn_to(live, "previous", "live", totals=5)
     await settled()
     assert live.view is follower(1).view
     follower(2).reach(11)
@@ -180,8 +185,7 @@ async def test_a_version_without_a_series_names_the_command_that_makes_one(
 
 
 async def test_totals_are_served_while_the_series_is_loaded(live: LiveView) -> None:
-    live._turn_to(views_of("live", rules="2"))
-    follower(1).reach(10)
+    turn_to(live, "live", rules="2", totals=10)
     assert served(live) == 1
     with pytest.raises(ViewNotRunning):
         live.series()
@@ -195,12 +199,8 @@ async def test_totals_are_served_while_the_series_is_loaded(live: LiveView) -> N
 
 
 async def test_a_version_is_switched_to_with_its_series(live: LiveView) -> None:
-    live._turn_to(views_of("live", rules="2"))
-    follower(1).reach(10)
-    series(1).reach(8)
-    live._turn_to(views_of("previous", "live", rules="2"))
-    follower(2).reach(12)
-    series(2).reach(7)
+    turn_to(live, "live", rules="2", totals=10, series=8)
+    turn_to(live, "previous", "live", rules="2", totals=12, series=7)
     await settled()
     assert served(live) == 1, "the series would fall from 8 to 7"
     series(2).reach(8)
@@ -210,24 +210,18 @@ async def test_a_version_is_switched_to_with_its_series(live: LiveView) -> None:
 
 
 async def test_a_series_that_nobody_was_shown_is_not_waited_for(live: LiveView) -> None:
-    live._turn_to(views_of("live", rules="2"))
-    follower(1).reach(10)
-    live._turn_to(views_of("previous", "live", rules="2"))
-    follower(2).reach(12)
+    turn_to(live, "live", rules="2", totals=10)
+    turn_to(live, "previous", "live", rules="2", totals=12)
     await until(lambda: served(live) == 2)
 
 
 async def test_a_series_that_was_shown_is_waited_for_also_while_it_is_loaded_again(
     live: LiveView,
 ) -> None:
-    live._turn_to(views_of("live", rules="2"))
-    follower(1).reach(10)
-    series(1).reach(8)
+    turn_to(live, "live", rules="2", totals=10, series=8)
     live.series()
     series(1).start_over()
-    live._turn_to(views_of("previous", "live", rules="2"))
-    follower(2).reach(12)
-    series(2).reach(7)
+    turn_to(live, "previous", "live", rules="2", totals=12, series=7)
     await settled()
     assert served(live) == 1
     series(2).reach(8)
@@ -235,9 +229,7 @@ async def test_a_series_that_was_shown_is_waited_for_also_while_it_is_loaded_aga
 
 
 async def test_a_version_without_a_series_is_switched_to_at_once(live: LiveView) -> None:
-    live._turn_to(views_of("live", rules="2"))
-    follower(1).reach(10)
-    series(1).reach(8)
+    turn_to(live, "live", rules="2", totals=10, series=8)
     views = views_of("previous", "live", rules="2")
     views.versions[2] = ViewVersion(2, "live", 1, "1")
     live._turn_to(views)
@@ -248,11 +240,8 @@ async def test_a_version_without_a_series_is_switched_to_at_once(live: LiveView)
 
 
 async def test_a_series_with_a_problem_holds_up_no_switch(live: LiveView) -> None:
-    live._turn_to(views_of("live", rules="2"))
-    follower(1).reach(10)
-    series(1).reach(8)
-    live._turn_to(views_of("previous", "live", rules="2"))
-    follower(2).reach(12)
+    turn_to(live, "live", rules="2", totals=10, series=8)
+    turn_to(live, "previous", "live", rules="2", totals=12)
     await settled()
     assert served(live) == 1
     series(2).view.become(ViewState.CATCHING_UP, "no room on the disk")
@@ -263,11 +252,8 @@ async def test_a_series_is_waited_for_as_long_as_it_comes_on(
     live: LiveView, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(version_views, "PATIENCE_SECONDS", 0.3)
-    live._turn_to(views_of("live", rules="2"))
-    follower(1).reach(10)
-    series(1).reach(8)
-    live._turn_to(views_of("previous", "live", rules="2"))
-    follower(2).reach(12)
+    turn_to(live, "live", rules="2", totals=10, series=8)
+    turn_to(live, "previous", "live", rules="2", totals=12)
     for offset in range(6):
         series(2).reach(offset)
         await asyncio.sleep(0.1)
@@ -278,8 +264,7 @@ async def test_a_series_is_waited_for_as_long_as_it_comes_on(
 async def test_reads_of_the_series_are_waited_for_where_they_are_asked_for(
     live: LiveView,
 ) -> None:
-    live._turn_to(views_of("live", rules="2"))
-    follower(1).reach(10)
+    turn_to(live, "live", rules="2", totals=10)
     await live.reached({0: 10})
     waiting = asyncio.create_task(live.reached({0: 10}, with_series=True))
     await settled()
@@ -292,33 +277,26 @@ async def test_reads_of_the_series_are_waited_for_where_they_are_asked_for(
 
 
 async def test_without_a_series_waiting_for_all_is_waiting_for_totals(live: LiveView) -> None:
-    live._turn_to(views_of("live"))
-    follower(1).reach(10)
+    turn_to(live, "live", totals=10)
     await live.reached({0: 10}, with_series=True)
 
 
 async def test_who_waits_for_a_series_goes_on_with_the_next_version(live: LiveView) -> None:
-    live._turn_to(views_of("live", rules="2"))
-    follower(1).reach(10)
-    series(1).reach(8)
+    turn_to(live, "live", rules="2", totals=10, series=8)
     waiting = asyncio.create_task(live.reached({0: 9}, with_series=True))
     await settled()
-    live._turn_to(views_of("previous", "live", rules="2"))
-    follower(2).reach(12)
-    series(2).reach(12)
+    turn_to(live, "previous", "live", rules="2", totals=12, series=12)
     await waiting
     assert served(live) == 2
 
 
 async def test_the_copy_of_a_dropped_version_is_removed(live: LiveView, tmp_path: Path) -> None:
-    live._turn_to(views_of("live", rules="2"))
-    follower(1).reach(10)
+    turn_to(live, "live", rules="2", totals=10)
     await series(1).view.resume()
     series(1).reach(8)
     names = [ENERGY_SERIES.changelog(number).name for number in (1, 2)]
     assert (tmp_path / names[0]).is_dir()
-    live._turn_to(views_of("previous", "live", rules="2"))
-    follower(2).reach(10)
+    turn_to(live, "previous", "live", rules="2", totals=10)
     await series(2).view.resume()
     series(2).reach(8)
     await until(lambda: served(live) == 2)
