@@ -7,11 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
 from local_stack.parts import ModulePart
 from tests.kafka import wait_until
+from tests.pids import is_running
 
 STUBBORN = """
 import signal, time
@@ -76,14 +76,7 @@ def test_a_part_does_not_outlive_a_killed_parent(environ: dict[str, str]) -> Non
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    wait_until(lambda: not _runs(child), "the child is gone", seconds=5)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    wait_until(lambda: not is_running(child), "the child is gone", seconds=5)
 
 
 async def test_ops_b9_a_part_that_ends_just_before_it_is_killed_is_stopped(
@@ -103,4 +96,4 @@ async def test_ops_b9_a_part_that_ends_just_before_it_is_killed_is_stopped(
     monkeypatch.setattr(os, "killpg", kill_what_is_gone)
     await part.stop(0.1)
     assert part.pid is not None
-    wait_until(lambda: not _runs(part.pid or 0), "the process is gone", seconds=5)
+    wait_until(lambda: not is_running(part.pid or 0), "the process is gone", seconds=5)

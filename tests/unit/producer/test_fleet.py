@@ -31,8 +31,7 @@ def fleet_factory(**overrides: object) -> Fleet:
 def all_of(fleet: Fleet, most: int = 777) -> Simulated:
     whole = Simulated([], [], [])
     while (some := fleet.take(most)).values:
-        for column, more in zip(whole, some, strict=True):
-            column.extend(more)  # type: ignore[attr-defined]
+        whole.extend(some)
     return whole
 
 

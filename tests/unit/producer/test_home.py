@@ -31,8 +31,7 @@ def home(**overrides: Any) -> Home:
 def all_of(fleet: Home, most: int = 777) -> Simulated:
     whole = Simulated([], [], [])
     while (some := fleet.take(most)).values:
-        for column, more in zip(whole, some, strict=True):
-            column.extend(more)  # type: ignore[attr-defined]
+        whole.extend(some)
     return whole
 
 
