@@ -1,9 +1,11 @@
 """Fixtures of the broker tier."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from local_stack.broker.process import LocalBroker
 from tests.broker.own_cluster import cluster, own_broker, own_kafka, settings_factory
 from tests.longest_first import begin_with
 
@@ -20,6 +22,15 @@ LONGEST = (
     "test_local_broker.py",
     "test_simulate.py",
 )
+
+
+@pytest.fixture
+def running_broker(broker_factory: Callable[..., LocalBroker]) -> LocalBroker:
+    """A broker of the test's own, to be killed or frozen."""
+    broker = broker_factory()
+    broker.start()
+    broker.wait_ready(60)
+    return broker
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

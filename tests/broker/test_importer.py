@@ -369,14 +369,12 @@ def test_without_broker_or_topic_it_says_so_in_time(
 
 
 def test_an_outage_of_the_broker_neither_loses_nor_doubles(
-    broker_factory: Callable[..., LocalBroker],
+    running_broker: LocalBroker,
     importer_factory: ImporterFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("producer.imports.transactions.STEP_SECONDS", 1.0)
-    broker = broker_factory()
-    broker.start()
-    broker.wait_ready(60)
+    broker = running_broker
     kafka = with_topics(Kafka(broker.bootstrap_servers))
     importer = importer_factory(kafka)
     importer.start()

@@ -176,12 +176,10 @@ def test_f18_a_file_that_has_changed_since_is_refused(log: Kafka, tmp_path: Path
 
 
 def test_f21_without_a_broker_it_ends_with_1_and_what_was_acknowledged(
-    broker_factory: Callable[..., LocalBroker], tmp_path: Path
+    running_broker: LocalBroker, tmp_path: Path
 ) -> None:
     path = write_rows(tmp_path / "many.ndjson", range(MANY))
-    broker = broker_factory()
-    broker.start()
-    broker.wait_ready(60)
+    broker = running_broker
     kafka = Kafka(broker.bootstrap_servers)
     topics: list[Any] = [READINGS, QUARANTINE, IMPORTS]
     for topic in topics:

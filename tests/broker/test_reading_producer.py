@@ -25,7 +25,6 @@ from producer.settings import ProducerSettings
 from tests.kafka import Kafka, wait_until
 
 TopicFactory = Callable[..., str]
-BrokerFactory = Callable[..., LocalBroker]
 
 #: Java's murmur2 of each text, from Kafka's own tests.
 MURMUR2 = {
@@ -60,15 +59,6 @@ def deliver(
     outcome = delivery.wait(30)
     assert outcome is not None
     return outcome
-
-
-@pytest.fixture
-def running_broker(broker_factory: BrokerFactory) -> LocalBroker:
-    """A broker of the test's own, to be killed or frozen."""
-    broker = broker_factory()
-    broker.start()
-    broker.wait_ready(60)
-    return broker
 
 
 @contextmanager
@@ -108,20 +98,21 @@ def test_each_compression_can_be_read(kafka: Kafka, topic_factory: TopicFactory,
     assert [record.value() for record in kafka.read(topic)] == [b"a" * 100, None, b""]
 
 
-def test_murmur2_is_javas(kafka: Kafka, topic_factory: TopicFactory):
+@pytest.mark.parametrize(
+    ("partitioner", "hashed"),
+    [
+        ("murmur2", {key: murmur2 & 0x7FFFFFFF for key, murmur2 in MURMUR2.items()}),
+        ("crc32", {key: zlib.crc32(key) for key in MURMUR2}),
+    ],
+)
+def test_murmur2_is_javas_and_crc32_librdkafkas(
+    kafka: Kafka, topic_factory: TopicFactory, partitioner: str, hashed: dict[bytes, int]
+):
     topic = topic_factory(partitions=7)
-    with producing(kafka.bootstrap_servers, partitioner="murmur2") as producer:
+    with producing(kafka.bootstrap_servers, partitioner=partitioner) as producer:
         deliver(producer, topic, list(MURMUR2), list(MURMUR2))
     found = {record.key(): record.partition() for record in kafka.read(topic)}
-    assert found == {key: (murmur2 & 0x7FFFFFFF) % 7 for key, murmur2 in MURMUR2.items()}
-
-
-def test_crc32_is_librdkafkas(kafka: Kafka, topic_factory: TopicFactory):
-    topic = topic_factory(partitions=7)
-    with producing(kafka.bootstrap_servers, partitioner="crc32") as producer:
-        deliver(producer, topic, list(MURMUR2), list(MURMUR2))
-    found = {record.key(): record.partition() for record in kafka.read(topic)}
-    assert found == {key: zlib.crc32(key) % 7 for key in MURMUR2}
+    assert found == {key: number % 7 for key, number in hashed.items()}
 
 
 def test_without_a_partitioner_no_key_is_sent(kafka: Kafka, topic_factory: TopicFactory):
@@ -242,16 +233,6 @@ def test_a_full_queue_refuses_at_once_and_takes_none(running_broker: LocalBroker
     assert outcome.acknowledged == {topic: 15}
     counts = Counter(record.value() for record in kafka.read(topic))
     assert counts == {b"a": 8, b"b": 2, b"c": 5}
-
-
-def test_what_is_larger_than_the_queue_goes_alone(kafka: Kafka, topic_factory: TopicFactory):
-    topic = topic_factory()
-    with producing(kafka.bootstrap_servers, queue_records=10) as producer:
-        delivery = producer.open()
-        delivery.send(topic, [b"a"] * 100)
-        delivery.seal()
-        assert delivery.wait(30) is not None
-    assert len(kafka.read(topic)) == 100
 
 
 def test_after_stop_nothing_is_sent(running_broker: LocalBroker):

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,8 +22,6 @@ from producer.errors import BrokerUnreachable, TopicMissing
 from producer.fleet.simulate import SimulateOptions, SimulateSummary, run
 from producer.settings import ProducerSettings
 from tests.kafka import Kafka, wait_until
-
-BrokerFactory = Callable[..., LocalBroker]
 
 
 @pytest.fixture(scope="module")
@@ -123,12 +121,9 @@ def test_interrupted_it_writes_what_was_acknowledged(log: Kafka, tmp_path: Path)
 
 
 def test_x6_an_outage_neither_loses_nor_doubles(
-    broker_factory: BrokerFactory, tmp_path: Path
+    running_broker: LocalBroker, tmp_path: Path
 ) -> None:
-    broker = broker_factory()
-    broker.start()
-    broker.wait_ready(60)
-    kafka = Kafka(broker.bootstrap_servers)
+    broker, kafka = running_broker, Kafka(running_broker.bootstrap_servers)
     kafka.create_topic(READINGS.name, 4)
     done: list[int] = [0]
     results: list[SimulateSummary] = []
@@ -149,13 +144,10 @@ def test_x6_an_outage_neither_loses_nor_doubles(
 
 
 def test_stopped_while_the_broker_is_gone_it_ends_and_counts_nothing_twice(
-    broker_factory: BrokerFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    running_broker: LocalBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("producer.fleet.simulate._STOP_SECONDS", 1.0)
-    broker = broker_factory()
-    broker.start()
-    broker.wait_ready(60)
-    kafka = Kafka(broker.bootstrap_servers)
+    broker, kafka = running_broker, Kafka(running_broker.bootstrap_servers)
     kafka.create_topic(READINGS.name, 4)
     done: list[int] = [0]
     killed = threading.Event()
