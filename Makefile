@@ -19,7 +19,7 @@ endif
 
 .PHONY: run test model faults fuzz check format acls venv jars dist promtool nginx actionlint deploy-check chromium vendor-ui lock audit help
 
-run: venv jars ## Start everything with a simulated fleet; prints the URL, a token, two curl lines
+run: .venv/running jars ## Start everything with a simulated fleet; prints the URL, a token, two curl lines
 	@exec $(BIN)/energy up --demo
 
 test: venv jars ## Run the suite against a real broker, tier by tier; TIERS="unit broker" picks
@@ -52,20 +52,27 @@ format: venv ## Let ruff format the code and mend what it safely can
 acls: venv ## Write from deploy/kafka/acls.yaml what is made of it: page, script, users for Strimzi
 	@$(BIN)/python tools/acls.py
 
-venv: .venv/installed ## Make .venv from the lock file
+venv: .venv/installed ## Make .venv from the lock files
 
-.venv/installed: requirements.lock tests/fuzz/tinybird-sdk.lock pyproject.toml
+PIP_INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check
+
+# A third of what the tests need: whoever wants to look at it has it in half of the time.
+.venv/running: local_stack/requirements.lock pyproject.toml
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 		|| "$(PYTHON)" -m venv --clear .venv
 	@echo "Installing the locked packages into .venv"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps \
-		-r tests/fuzz/tinybird-sdk.lock
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(PIP_INSTALL) --require-hashes -r local_stack/requirements.lock
+	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/installed: requirements.lock tests/fuzz/tinybird-sdk.lock .venv/running
+	@echo "Installing what the tests need into .venv"
+	@$(PIP_INSTALL) --require-hashes -r requirements.lock
+	@$(PIP_INSTALL) --require-hashes --no-deps -r tests/fuzz/tinybird-sdk.lock
 	@touch $@
 
 # Into the user's cache, once for all clones.
-jars: venv ## Fetch Apache Kafka's jars, as pinned in local_stack/broker/jars.lock
+jars: .venv/running ## Fetch Apache Kafka's jars, as pinned in local_stack/broker/jars.lock
 	@$(BIN)/python -m local_stack.broker.jars
 	@$(BIN)/python -m local_stack.broker.class_archive
 
@@ -104,6 +111,8 @@ lock: venv ## Renew the lock files from what is pinned; UPGRADE=1 takes newest i
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
 	@$(UV_COMPILE) pyproject.toml --extra local --extra build --extra dev $(if $(UPGRADE),--upgrade) \
 		-o requirements.lock
+	@$(UV_COMPILE) pyproject.toml --extra local --extra build --constraint requirements.lock \
+		-o local_stack/requirements.lock
 	@$(UV_COMPILE) pyproject.toml --extra build --constraint requirements.lock \
 		-o deploy/requirements.lock
 	@$(UV_COMPILE) tests/benchmarks/peers/quix.in $(if $(UPGRADE),--upgrade) \

