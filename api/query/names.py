@@ -52,6 +52,8 @@ def _apart_by(fault_of: Fault) -> BeforeValidator:
             parts = value.split(",")
             if len(parts) > 1 and fault_of(value) is None:
                 names[value] = None
+                # Of a name such as `a,,b` not each part can be one.
+                parts = [part for part in parts if fault_of(part) is None]
             names.update(dict.fromkeys(parts))
         return list(names)
 
