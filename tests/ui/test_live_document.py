@@ -116,8 +116,12 @@ def test_the_javascript_shows_changes_in_a_browser_and_comes_back(
         own_server.post(reading("winner", "1000000.5", AT))
         wait_said("[winner 1000000.5")
         seen = len(said)
+        # As a server that has just started, after which EventSource gives up.
+        page.route("**/stream?*", lambda route: route.fulfill(status=503))
         own_server.kill()
+        wait_said("refused: the view loads", since=seen)
         own_server.start()
+        page.unroute("**/stream?*")
         # What was written is gone with the server: the snapshot has replaced it.
         wait_said("[meter 1000", since=seen)
     finally:
