@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from api.http.media_types import BY_EXTENSION, PLAIN
+from api.http.media_types import BY_EXTENSION, HTML, PLAIN
 from api.query.freshness_headers import is_same
 
 POLICY = (
@@ -64,6 +64,13 @@ def files() -> dict[str, _File]:
     return found
 
 
+@cache
+def _modules() -> str:
+    """Name all modules of the page, so that none is asked for only when another has come."""
+    own = (path for path in files() if path.endswith(".js") and "/" not in path)
+    return ", ".join(f"<{path}>; rel=modulepreload" for path in sorted(own))
+
+
 async def _root(request: Request) -> Response:
     """Send browsers to the page; for programs there is nothing here."""
     if not _takes_html(request):
@@ -82,6 +89,8 @@ async def _file(request: Request) -> Response:
     if file is None:
         raise HTTPException(404)
     headers = {**_HEADERS, "ETag": file.entity_tag}
+    if file.media_type == HTML:
+        headers["Link"] = _modules()
     if is_same(request.scope["headers"], file.entity_tag):
         return Response(status_code=304, headers=headers)
     return Response(file.content, headers=headers, media_type=file.media_type)

@@ -36,6 +36,18 @@ export async function rows(name, parameters, options) {
   return (await (await pipe(`${name}.json`, parameters, options)).json()).data;
 }
 
+// An answer's lines as they come, some at a time: it may be of a million.
+export async function* lines(answer) {
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let rest = ""; ; ) {
+    const { done, value } = await reader.read();
+    const some = (rest + (value ?? "")).split("\n");
+    rest = done ? "" : some.pop();
+    yield some;
+    if (done) return;
+  }
+}
+
 export async function open(path, options = {}) {
   let answer;
   try {

@@ -1,6 +1,5 @@
 // The page put together: a token first, then the overview or one device, by the address's fragment.
 
-import { isTokenValid } from "./api.js";
 import { consumption } from "./consumption.js";
 import { TOP, update } from "./devices.js";
 import { watchDevice } from "./device.js";
@@ -39,17 +38,12 @@ function start() {
   });
   route();
 
-  const series = consumption(document.getElementById("fleet-consumption"), isOverview);
+  // What is asked for first, and then what is drawn.
   const seriesMayBeBack = watchFleet(isOverview, (rows, problem) => {
     const sorted = rows && largestFirst(rows);
     showPlaces(sorted, problem);
     series.offer((sorted ?? []).slice(0, PLACES_OFFERED).map((row) => row.location));
   });
-  watchQuarantine(isOverview);
-  for (const zone of ["UTC", ...Intl.supportedValuesOf("timeZone")]) {
-    document.getElementById("zones").append(new Option(zone, zone));
-  }
-
   let isNewSnapshot = true;
   const heard = (event, data) => {
     if (event === "progress") return showProgress(data);
@@ -67,11 +61,18 @@ function start() {
   say("connecting");
   const query = `order_by=-total_energy_consumed&limit=${TOP}`;
   follow(`v0/pipes/energy_consumption_by_device/stream?${query}`, heard, said);
+  watchQuarantine(isOverview);
+  const series = consumption(document.getElementById("fleet-consumption"), isOverview);
+  main.addEventListener("focusin", () => {
+    const zones = ["UTC", ...Intl.supportedValuesOf("timeZone")];
+    document.getElementById("zones").append(...zones.map((zone) => new Option(zone, zone)));
+  }, { once: true });
 }
 
-async function begin() {
-  if (token() && (await isTokenValid().catch(() => true))) return start();
-  setText(document.getElementById("notice"), token() ? "The server does not take this token." : takeNotice());
+// Whether the token is taken shows with what is asked first: api.js forgets one that is not.
+function begin() {
+  if (token()) return start();
+  setText(document.getElementById("notice"), takeNotice());
   signIn.hidden = false;
   document.getElementById("token").focus();
 }

@@ -28,6 +28,9 @@ export function consumption(section, isShown, ofDevice = false) {
   let buckets = [];
   let areDatesChosen = false;
   let shown = "";
+  for (const each of Object.keys(DAYS)) {
+    interval.append(new Option(each.replace(/^(\d+)m$/, "$1 minutes"), each, false, each === "day"));
+  }
   if (ofDevice) device.parentElement.hidden = true;
   timezone.value = Intl.DateTimeFormat().resolvedOptions().timeZone;
 

@@ -30,9 +30,9 @@ export function compare(one, other) {
   return left < right ? -1 : left > right ? 1 : 0;
 }
 
-// Groups of three with a thin space, which is read the same in every language and may end a line.
+// Groups of three with a thin space, which is read the same in every language and ends no line.
 export function grouped(number) {
   const [whole, fraction] = String(number).split(".");
-  const spaced = whole.replace(/\B(?=(\d{3})+$)/g, "\u2009");
+  const spaced = whole.replace(/\B(?=(\d{3})+$)/g, "\u202f");
   return fraction === undefined ? spaced : `${spaced}.${fraction}`;
 }

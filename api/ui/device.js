@@ -20,7 +20,7 @@ async function read(id) {
 }
 
 export function watchDevice() {
-  const series = consumption(document.getElementById("device-consumption"), () => id !== null, true);
+  let series = null;
   const again = repeat(2, () => id !== null, () => told(view, async () => {
     const asked = id;
     const found = await read(asked);
@@ -31,6 +31,7 @@ export function watchDevice() {
       first: moment(found.first_reading_at),
       last: moment(found.last_reading_at),
     });
+    series.offer((found.locations ?? []).map((place) => place.location));
     for (const part of view.querySelectorAll(".places")) part.hidden = !found.locations;
     fill(view.querySelector("tbody"), (found.locations ?? []).map((place) => [
       placeName(place.location),
@@ -45,6 +46,7 @@ export function watchDevice() {
     setText(title, id);
     show(view, { total: "–", readings: "–", first: "–", last: "–" });
     fill(view.querySelector("tbody"), []);
+    series ??= consumption(document.getElementById("device-consumption"), () => series && id !== null, true);
     series.show(id);
     again();
     title.focus();

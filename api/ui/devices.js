@@ -1,23 +1,27 @@
 // Devices: the largest totals as they change, or those whose id contains what is searched for.
 
-import { open, pipe } from "./api.js";
+import { rows } from "./api.js";
 import { compare, grouped } from "./decimals.js";
-import { deviceLink, fill, plural, setText, told } from "./dom.js";
+import { deviceLink, fill, plural, repeat, setText, told } from "./dom.js";
+import { areWhole, ids, readIds } from "./ids.js";
 
 export const TOP = 15;
 const MATCHES = 50;
-const TYPING_MS = 250;
 const section = document.getElementById("devices");
 const [input, hint, body] = ["input", ".hint", "tbody"].map((each) => section.querySelector(each));
 
 let top = [];
-let abort = new AbortController();
+// What the field asks for: ids, of how many it was looked for, and rows of those that are listed.
+let found = [];
+let looked = 0;
+let totals = new Map();
 
-function list(found, words) {
+function list(devices, words) {
   setText(hint, words);
-  fill(body, found.map((row) => [
+  fill(body, devices.map((row) => [
     { text: row.device_id, href: deviceLink(row.device_id) },
-    { text: grouped(row.total_energy_consumed_exact), note: plural(row.readings, "reading") },
+    row.readings === undefined ? { text: "…" }
+      : { text: grouped(row.total_energy_consumed_exact), note: plural(row.readings, "reading") },
   ]));
 }
 
@@ -39,35 +43,44 @@ export function update(rows, isWhole, left = []) {
   showTop();
 }
 
-// The listing is read as it comes and let go of at once: a fleet may be of a million.
-async function search(text, signal) {
-  const found = [];
-  if (text !== "." && text !== "..") {
-    const one = await open(`v0/devices/${encodeURIComponent(text)}`, { signal }).catch(() => null);
-    if (one) found.push(await one.json());
-  }
-  const answer = await pipe("by_device.ndjson", { exact: true }, { signal });
-  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-  const wanted = text.toLowerCase();
-  for (let rest = ""; found.length < MATCHES; ) {
-    const { done, value } = await reader.read();
-    const lines = (rest + (value ?? "")).split("\n");
-    rest = done ? "" : lines.pop();
-    for (const row of lines.filter(Boolean).map(JSON.parse)) {
-      if (row.device_id.toLowerCase().includes(wanted) && row.device_id !== found[0]?.device_id) {
-        found.push(row);
-      }
-    }
-    if (done) return list(found, `${found.length} found.`);
-  }
-  reader.cancel();
-  list(found.slice(0, MATCHES), `The first ${MATCHES} found; type more to see fewer.`);
+function showFound() {
+  if (!input.value) return;
+  const words = found.length < MATCHES ? `${found.length} found${areWhole ? "" : " so far"}.`
+    : `The first ${MATCHES} found; type more to see fewer.`;
+  list(found.slice(0, MATCHES).map((id) => totals.get(id) ?? { device_id: id }), words);
 }
 
-input.addEventListener("input", () => {
-  abort.abort();
-  abort = new AbortController();
-  const { signal } = abort;
+// Goes on where it was: through more ids, for the same.
+function look() {
+  const wanted = input.value.toLowerCase();
+  for (; looked < ids.length && found.length < MATCHES; looked += 1) {
+    const id = ids[looked];
+    if (id.toLowerCase().includes(wanted) && !found.includes(id)) found.push(id);
+  }
+  showFound();
+}
+
+const readTotals = repeat(2, () => input.value && !section.closest("[hidden]"), () => told(section, async () => {
+  const [text, asked] = [input.value, found];
+  // The whole id too: a device may be newer than the ids.
+  const read = await rows("by_device", { exact: true, device_id: [text, ...asked.slice(0, MATCHES)] });
+  if (asked !== found) return;
+  totals = new Map(read.map((row) => [row.device_id, row]));
+  if (totals.has(text) && !found.includes(text)) found.unshift(text);
+  showFound();
+}));
+
+function search() {
+  found = ids.includes(input.value) ? [input.value] : [];
+  looked = 0;
   if (!input.value) return showTop();
-  setTimeout(() => signal.aborted || told(section, () => search(input.value, signal)), TYPING_MS);
+  look();
+  readTotals();
+}
+
+const readAll = () => told(section, () => readIds(() => (areWhole ? search() : look())));
+input.addEventListener("focus", readAll);
+input.addEventListener("input", () => {
+  search();
+  readAll();
 });

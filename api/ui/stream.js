@@ -1,7 +1,7 @@
 // The server-sent events of the API, read with fetch: EventSource sends no header, and a token in
 // an address would be in logs. Cut off, it says so and comes back by itself.
 
-import { open, Refused } from "./api.js";
+import { lines, open, Refused } from "./api.js";
 
 const SILENT_SECONDS = 6;
 const LONGEST_PAUSE_SECONDS = 10;
@@ -22,7 +22,7 @@ export async function follow(path, heard, said) {
       notSilent();
       const headers = { Accept: "text/event-stream", ...(lastId && { "Last-Event-ID": lastId }) };
       const answer = await open(path, { headers, signal: abort.signal });
-      for await (const { event, data, id } of events(answer.body)) {
+      for await (const { event, data, id } of events(answer)) {
         notSilent();
         failures = 0;
         lastId = id ?? lastId;
@@ -45,16 +45,10 @@ export async function follow(path, heard, said) {
   }
 }
 
-async function* events(body) {
-  let rest = "";
+async function* events(answer) {
   let found = { event: "message", data: "" };
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  for (;;) {
-    const { done, value: piece } = await reader.read();
-    if (done) return;
-    const lines = (rest + piece).split("\n");
-    rest = lines.pop();
-    for (const line of lines.map((each) => each.replace(/\r$/, ""))) {
+  for await (const some of lines(answer)) {
+    for (const line of some.map((each) => each.replace(/\r$/, ""))) {
       if (!line) {
         yield found;
         found = { event: "message", data: "" };

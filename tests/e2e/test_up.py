@@ -51,7 +51,7 @@ def look_at_the_page(up: RunningUp) -> None:
     with chromium() as browser:
         page = browser.new_page()
         page.goto(address)
-        expect(page.locator("#fleet .grand")).to_have_text("3\u2009106\u2009278\u2009102")
+        expect(page.locator("#fleet .grand")).to_have_text("3\u202f106\u202f278\u202f102")
         expect(page.locator("#connection")).to_have_text("Live")
         expect(page.locator("#devices tbody tr")).to_contain_text(["device_7"])
 

@@ -39,4 +39,4 @@ def fleet() -> list[dict[str, Any]]:
 
 
 #: As the page writes it, with a thin space between groups of three.
-TOTAL = "2\u2009259.87345678901234567890123456789"
+TOTAL = "2\u202f259.87345678901234567890123456789"

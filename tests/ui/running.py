@@ -1,4 +1,4 @@
-"""The server of tests.ui.serving as a process: started, written to, cut off, started again."""
+"""The server of tests.ui.serving, or a larger one, as a process that is written to and cut off."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ STOP_SECONDS = 15
 
 
 class RunningServer:
-    """One server on a home and a port of its own."""
+    """One server on a home and a port of its own; `serving`: its module."""
 
-    def __init__(self, home: Path, readings: list[dict[str, Any]]) -> None:
+    def __init__(
+        self, home: Path, readings: list[dict[str, Any]], serving: str = "tests.ui.serving"
+    ) -> None:
+        self._serving = serving
         self.home = home
         self.port = free_port()
         self._events = home.parent / f"{home.name}.ndjson"
@@ -37,7 +40,7 @@ class RunningServer:
         with open(self._log, "ab") as log:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "tests.ui.serving"),
+                    *(sys.executable, "-m", *self._serving.split()),
                     *(str(self.home), str(self.port), str(self._events)),
                 ],
                 cwd=ROOT,

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -26,9 +27,10 @@ from api.query.quarantine_log import QuarantineLog
 from api.server import ApiServer
 from api.settings import ApiSettings
 from api.view.end_offsets import LagWatch
+from api.view.series_view import SeriesView
 from api.view.totals_view import TotalsView
 from contract.changelog import MARKER_KEY, Marker, encode_marker
-from contract.decoding import decode_readings
+from contract.decoding import Reading, decode_readings
 from contract.device_totals import PartTotals, add_stored, fold, keys_of
 from tests.api_doubles import HandmadeLive, changelog_chunk, filled_view
 from tests.quarantine_double import MemoryLog, quarantine_record
@@ -62,7 +64,7 @@ class Fleet:
         self.series = MemorySeries(applied_offsets=[-1])
         self.quarantine = MemoryLog({0: []})
         self.offset = -1
-        self._rows: dict[bytes, bytes] = {}
+        self._rows: dict[bytes, bytes | None] = {}
         self._changelog_offset = 0
 
     def delivery(self) -> Delivery:
@@ -78,15 +80,23 @@ class Fleet:
         """Count readings."""
         readings, rejected = decode_readings(values)
         assert not rejected
+        await self.add_to_totals(readings)
+        await self.add_to_series(readings)
+
+    async def add_to_totals(self, readings: Sequence[Reading]) -> None:
+        """Count readings in the totals."""
         deltas: PartTotals = {}
         fold(readings, deltas)
         rows = add_stored([(key, self._rows.get(key)) for key in keys_of(deltas)], deltas)
         self._rows.update(rows)
-        self.offset += len(values)
+        self.offset += len(readings)
         marker = Marker(self.offset, counted=self.offset + 1, newest_ms=int(time.time() * 1000))
         records = [*rows, (MARKER_KEY, encode_marker(marker))]
         await self.view.apply(changelog_chunk(records, start=self._changelog_offset))
         self._changelog_offset += len(records)
+
+    async def add_to_series(self, readings: Sequence[Reading]) -> None:
+        """Count readings by place and time."""
         for each in readings:
             at = datetime.fromisoformat(each.timestamp)
             second = int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
@@ -123,15 +133,11 @@ class Delivery:
         return Outcome(self._readings, self._refused, 0, offsets)
 
 
-async def _serve(home: Path, port: str, values: Sequence[bytes]) -> int:
-    settings = ApiSettings.load({"ENERGY_HOME": str(home), "API_PORT": port})
-    settings = settings.model_copy(update={"home": prepare_home(settings.home)})
-    view = await filled_view({})
-    fleet = Fleet(view)
-    await fleet.add(values)
+async def serve(settings: ApiSettings, fleet: Fleet, series: SeriesView) -> int:
+    """Print the token, and serve a fleet until told to end; returns the exit code."""
     app = create_app(
         settings,
-        HandmadeLive(view, MemorySource(fleet.series)),
+        HandmadeLive(fleet.view, series),
         publisher=fleet,
         lag=Ends(fleet),
         quarantine=QuarantineLog({}, open_reader=fleet.quarantine.open),
@@ -144,9 +150,25 @@ async def _serve(home: Path, port: str, values: Sequence[bytes]) -> int:
     return await server.run_until_stopped(tell())
 
 
-if __name__ == "__main__":
+def settings_of(home: Path, port: str) -> ApiSettings:
+    """Settings of a server on a home and a port."""
+    settings = ApiSettings.load({"ENERGY_HOME": str(home), "API_PORT": port})
+    return settings.model_copy(update={"home": prepare_home(settings.home)})
+
+
+def run(serving: Coroutine[Any, Any, int]) -> int:
+    """Serve as the API does; returns the exit code."""
     set_up_logging(debug=True)
-    _, home, port, events = sys.argv
-    serving = _serve(Path(home), port, Path(events).read_bytes().splitlines())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(serving))
+        return runner.run(serving)
+
+
+async def _serve(home: Path, port: str, values: Sequence[bytes]) -> int:
+    fleet = Fleet(await filled_view({}))
+    await fleet.add(values)
+    return await serve(settings_of(home, port), fleet, MemorySource(fleet.series))  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    _, home, port, events = sys.argv
+    sys.exit(run(_serve(Path(home), port, Path(events).read_bytes().splitlines())))

@@ -65,6 +65,8 @@ def test_a_device_is_opened_with_its_places_and_its_series(open_page: Opener) ->
     expect(page.locator('#device [data-show="last"]')).to_have_text("2025-10-28 23:10:00 UTC")
     expect(page.locator("#device tbody tr").first).to_contain_text("(no place)")
     expect(page.locator("#device-consumption .readout")).to_contain_text("In all: 16.8 in 168")
+    offered = page.locator("#device-consumption [name=place] option")
+    expect(offered).to_have_text(["all places", "(no place)"])
     assert page.title() == "device_3 \u2013 Energy totals"
     page.reload()
     expect(page.locator("#device .grand")).to_have_text("16.8")
@@ -130,7 +132,7 @@ def test_interval_zone_and_filters_are_chosen(open_page: Opener) -> None:
     section = "fleet-consumption"
     expect_bars(page, section, 8)
     choose(page, section, interval="month")
-    expect(page.locator(f"#{section} .readout")).to_contain_text("in 3\u2009369 readings")
+    expect(page.locator(f"#{section} .readout")).to_contain_text("in 3\u202f369 readings")
     # Until 18:15 in UTC.
     choose(page, section, timezone="Asia/Kathmandu", interval="day", first="2025-10-22")
     choose(page, section, last="2025-10-22")

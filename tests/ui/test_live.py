@@ -13,7 +13,7 @@ AT = "2025-10-26 10:00:00"
 
 
 def total(page: Page) -> Decimal:
-    return Decimal(page.locator("#fleet .grand").inner_text().replace("\u2009", ""))
+    return Decimal(page.locator("#fleet .grand").inner_text().replace("\u202f", ""))
 
 
 def test_totals_change_while_one_looks(open_page: Opener, written_server: RunningServer) -> None:
@@ -26,7 +26,7 @@ def test_totals_change_while_one_looks(open_page: Opener, written_server: Runnin
         re.compile("260.37345678901234567890123456789$"), timeout=20_000
     )
     expect(page.locator("#devices tbody tr").first).to_contain_text("winner")
-    expect(page.locator("#devices tbody tr").first).to_contain_text("1\u2009000\u2009000.5")
+    expect(page.locator("#devices tbody tr").first).to_contain_text("1\u202f000\u202f000.5")
     expect(page.locator("#places tbody tr").first).to_contain_text("Roof")
     written_server.post(*(reading("winner", 1, AT, "Roof") for _ in range(50)))
     expect(page.locator('#fleet [data-show="rate"]')).to_have_text(re.compile(r"[1-9]"))
@@ -38,7 +38,7 @@ def test_the_focus_stays_where_it_is(open_page: Opener, written_server: RunningS
     expect(page.locator("#devices tbody tr")).to_have_count(15)
     page.get_by_role("link", name="device_0").focus()
     written_server.post(reading("device_5", 9000, AT))
-    expect(page.locator("#devices tbody")).to_contain_text("9\u2009016.8")
+    expect(page.locator("#devices tbody")).to_contain_text("9\u202f016.8")
     expect(page.get_by_role("link", name="device_0")).to_be_focused()
     page.get_by_label("Search").focus()
     written_server.post(reading("device_6", 9_000_000, AT))

@@ -21,7 +21,7 @@ def test_the_token_in_the_fragment_opens_the_page_and_leaves_the_address(
     expect(page.locator("#fleet .grand")).to_have_text(TOTAL)
     assert page.url.endswith("/ui/")
     assert page.title() == "Energy totals"
-    expect(page.locator('#fleet [data-show="readings"]')).to_have_text("3\u2009369")
+    expect(page.locator('#fleet [data-show="readings"]')).to_have_text("3\u202f369")
     expect(page.locator('#fleet [data-show="devices"]')).to_have_text("28")
     expect(page.locator('#fleet [data-show="lag"]')).to_have_text("0")
     expect(page.locator('#fleet [data-show="freshness"]')).to_have_text(re.compile(r"\d m?s"))

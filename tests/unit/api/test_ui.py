@@ -56,6 +56,14 @@ async def test_the_page_loads_without_a_token_and_may_load_from_here_only(caller
     assert answer.headers["referrer-policy"] == "no-referrer"
 
 
+async def test_the_page_names_all_its_modules_so_that_none_waits_for_another(
+    caller: Caller,
+) -> None:
+    named = re.findall(r"<([\w.]+)>; rel=modulepreload", (await caller.get("/ui/")).headers["link"])
+    assert named == [path.name for path in OWN if path.suffix == ".js"]
+    assert "link" not in (await caller.get("/ui/app.js")).headers
+
+
 @pytest.mark.parametrize("path", sorted(files()))
 async def test_each_file_has_its_type_and_is_sent_again_only_when_changed(
     caller: Caller, path: str
@@ -127,5 +135,5 @@ def test_a_file_loads_from_here_only_and_writes_text_only(path: Path) -> None:
 
 
 def test_the_page_stays_small() -> None:
-    assert sum(len(path.read_text().splitlines()) for path in OWN) < 1_200
+    assert sum(len(path.read_text().splitlines()) for path in OWN) < 1_240
     assert sum(path.stat().st_size for path in PAGE.rglob("*") if path.is_file()) < 110_000
