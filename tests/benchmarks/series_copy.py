@@ -17,7 +17,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -69,13 +69,17 @@ def main() -> None:
 
 
 def load(
-    copy: SeriesCopy, options: argparse.Namespace, at: tuple[Marker, int] | None = None
+    copy: SeriesCopy,
+    options: argparse.Namespace,
+    at: tuple[Marker, int] | None = None,
+    keys: Sequence[tuple[str, str]] = (),
 ) -> None:
     """Write all hours in order of time; the time to make the rows does not count.
 
     Partition 0 is left `at` a marker and a position; without, at such as nobody goes on from.
+    `keys` are device and place of each, where they are not to be device_0 and so on.
     """
-    keys = [
+    keys = keys or [
         (f"device_{device}", f"place {device % options.places}")
         for device in range(options.devices)
     ]
