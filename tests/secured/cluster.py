@@ -97,28 +97,28 @@ class SecuredCluster(ThreeBrokers):
         file = self._directory / f"{store}-{self._stores}.pem"
         put(file, content)
         names = [f"listener.name.{way_in.lower()}.ssl.{store}.location" for way_in in WAYS_IN]
-        entries = [
-            ConfigEntry(name, str(file), incremental_operation=AlterConfigOpType.SET)
-            for name in names
-        ]
-        for node, broker in self.brokers.items():
+        for broker in self.brokers.values():
             # As it starts it asks the others with what server.properties says.
             broker.properties |= dict.fromkeys(names, str(file))
+        self._have_each_know(dict.fromkeys(names, str(file)))
+
+    def _have_each_know(self, configs: dict[str, str]) -> None:
+        """Give each broker these configs; returns once it has read them, and all before them."""
+        entries = [
+            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+            for name, value in configs.items()
+        ]
+        for node in NODES:
             wanted = ConfigResource(ResourceType.BROKER, str(node), incremental_configs=entries)
             for done in self.admin.incremental_alter_configs([wanted]).values():
                 done.result(ANSWER_SECONDS)
-        said = f"all have read {file}"
-        self._until_each_has(dict.fromkeys(names, str(file)), said)
-
-    def _until_each_has(self, configs: dict[str, str], said: str) -> None:
-        """Return once each broker shows these configs: it has read all that was changed before."""
 
         def has(node: int) -> bool:
             asked = self.admin.describe_configs([ConfigResource(ResourceType.BROKER, str(node))])
             (found,) = [done.result(ANSWER_SECONDS) for done in asked.values()]
             return all(name in found and found[name].value == configs[name] for name in configs)
 
-        wait_until(lambda: all(has(node) for node in NODES), said, READY_SECONDS)
+        wait_until(lambda: all(map(has, NODES)), f"all have read {configs}", READY_SECONDS)
 
     def client_config(self) -> dict[str, Any]:
         """A foreign client's settings: the super user's."""
@@ -185,13 +185,7 @@ class SecuredCluster(ThreeBrokers):
             done.result(ANSWER_SECONDS)
         # The controller has answered. Whom a client asks next may be late, and would refuse it.
         self._changes += 1
-        entry = ConfigEntry(
-            UNUSED_CONFIG, str(self._changes), incremental_operation=AlterConfigOpType.SET
-        )
-        everywhere = ConfigResource(ResourceType.BROKER, "", incremental_configs=[entry])
-        for changed in self.admin.incremental_alter_configs([everywhere]).values():
-            changed.result(ANSWER_SECONDS)
-        self._until_each_has({UNUSED_CONFIG: str(self._changes)}, "all have heard of the rights")
+        self._have_each_know({UNUSED_CONFIG: str(self._changes)})
 
     def take_away(self, right: Right) -> None:
         """Take one right away; it counts when this returns, or a moment later."""
