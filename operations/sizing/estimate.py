@@ -66,13 +66,15 @@ def estimate(workload: Workload) -> Estimate:
     days = min(quarters, devices * math.ceil(workload.series_days))
     # With a series, what goes with it; without one, none of it.
     series = 1 if workload.series_days > 0 else 0
-    head = rate * f["changelog bytes a total"]
+    head = rate * f["new changelog bytes a total"]
     head += min(rate, f["commits a second at most"]) * f["changelog bytes a commit"]
     # A row of the series is written once a second at most.
-    head += series * min(rate, devices) * f["changelog bytes an hour"]
+    head += series * min(rate, devices) * f["new changelog bytes an hour"]
     return Estimate(
         readings_log=round(rate * workload.retention_days * DAY_SECONDS * f["log bytes a reading"]),
-        totals_changelog=round(devices * f["changelog bytes a total"]),
+        totals_changelog=round(
+            f["changelog bytes at least"] + devices * f["changelog bytes a total"]
+        ),
         series_changelog=round(hours * f["changelog bytes an hour"]),
         changelog_heads=round(head * f["seconds until compaction"]),
         worker_store=round(
@@ -81,7 +83,10 @@ def estimate(workload: Workload) -> Estimate:
             + hours * f["store bytes an hour"]
         ),
         reader_copy=round(
-            days * f["copy bytes a device-day"] + quarters * f["copy bytes a quarter"]
+            f["copy bytes at least"]
+            + devices * f["copy bytes a total"]
+            + days * f["copy bytes a device-day"]
+            + quarters * f["copy bytes a quarter"]
         ),
         worker_memory=round(
             f["worker bytes at least"]

@@ -133,7 +133,7 @@ def measured(size: Size) -> dict[str, float]:
         token = ensure_admin_token(stand.directory)
         stand.dataset(Shape(size.readings, size.devices, every=size.every))
         with roles(stand) as (worker, api, port):
-            apis = with_children(api.pid)
+            apis = wait_until(lambda: both_processes(api.pid), "the API's follower runs", 60)
             with highest_memory(worker.pid) as of_worker, highest_memory(*apis) as of_api:
                 until_applied(stand, port, token)
             found: dict[str, float] = {
@@ -147,6 +147,12 @@ def measured(size: Size) -> dict[str, float]:
         found["worker_store"] = on_disk(stand.directory / "worker-0")
         found["reader_copy"] = on_disk(stand.directory / "view")
     return found
+
+
+def both_processes(pid: int) -> list[int]:
+    """Return the ids of an API that serves and of the one that follows; empty: not yet."""
+    found = with_children(pid)
+    return found if len(found) > 1 else []
 
 
 @contextmanager

@@ -42,9 +42,10 @@ def test_days_of_the_series_are_paid_for_where_it_is_kept() -> None:
 
 def test_without_a_series_nothing_is_taken_for_it() -> None:
     found = estimate(msgspec.structs.replace(HOME, series_days=0))
-    assert found.series_changelog == found.reader_copy == 0
-    totals = HOME.devices * FIGURES["store bytes a total"].value
-    assert found.worker_store == totals + FIGURES["store bytes at least"].value
+    assert found.series_changelog == 0
+    for taken, what in ((found.worker_store, "store"), (found.reader_copy, "copy")):
+        totals = HOME.devices * FIGURES[f"{what} bytes a total"].value
+        assert taken == totals + FIGURES[f"{what} bytes at least"].value
     assert found.changelog_heads < estimate(HOME).changelog_heads
 
 
