@@ -72,7 +72,7 @@ class Hub:
         self._feeds: set[Feed] = set()
         self._readers: set[Feed] = set()
         self._watchers: dict[bytes, list[Feed]] = {}
-        self._turns: Turns[Feed] = Turns()
+        self._turns = Turns()
         #: Taken, and in no log yet.
         self._unlogged: list[Keys] = []
         self._ticking: asyncio.Task[None] | None = None
