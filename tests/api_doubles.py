@@ -198,6 +198,9 @@ class Caller:
         self.services: Services = app.state.services
         self.token = token
 
+    def with_another_token(self) -> Caller:
+        return Caller(self.app, self.services.tokens.create("other", ["ADMIN"]))
+
     async def get(self, target: str, **headers: str) -> Answer:
         return await self.request("GET", target, headers=headers)
 

@@ -17,6 +17,7 @@ from api.http.connection import Bounds, Connection
 from api.http.cors import Cors
 from api.server import ApiServer
 from tests.api_doubles import Caller
+from tests.waiting import until
 
 
 class Wire:
@@ -52,8 +53,7 @@ async def serving(caller: Caller) -> AsyncIterator[Wire]:
     listener.bind(("127.0.0.1", 0))
     server = ApiServer(caller.app, listener)
     task = asyncio.create_task(server._serve(sockets=[listener]))
-    while not server.started:  # noqa: ASYNC110 - uvicorn tells nobody
-        await asyncio.sleep(0.01)
+    await until(lambda: server.started)
     try:
         yield Wire(caller, server, listener.getsockname()[1])
     finally:

@@ -16,6 +16,7 @@ from api.query.streams.feed import FIRST
 from contract.settings import TOKENS_NAME
 from tests.api_doubles import Caller, caller_for, changelog_chunk, filled_view, transaction
 from tests.streams import Event, Parser
+from tests.waiting import until
 from tests.wire import Wire, serving
 
 STREAM = b"/v0/pipes/energy_consumption_by_device/stream"
@@ -73,12 +74,6 @@ async def write(caller: Caller, totals: dict[str, int], applied_offset: int) -> 
     made = transaction({name: (total, 1) for name, total in totals.items()}, applied_offset)
     view = caller.services.live.view
     await view.apply(changelog_chunk(made))
-
-
-async def until(is_so: Callable[[], bool], seconds: float = 10.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not is_so():  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.02)
 
 
 def is_change(event: Event) -> bool:

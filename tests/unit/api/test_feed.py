@@ -32,6 +32,7 @@ from contract.changelog import Marker
 from contract.view_versions import ViewVersion
 from tests.api_doubles import changelog_chunk, transaction
 from tests.totals_double import copies_in_memory
+from tests.waiting import until
 
 VERSION = ViewVersion(1, "live", 1, "1")
 NEXT = ViewVersion(2, "live", 1, "1")
@@ -154,11 +155,6 @@ async def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         await pair.end_follower()
     await asyncio.wait([running])
     pair.listener.close()
-
-
-async def until(is_so: Callable[[], Any]) -> None:
-    while not is_so():  # noqa: ASYNC110 - nobody tells
-        await asyncio.sleep(0.001)
 
 
 async def run(followed: Followed) -> None:

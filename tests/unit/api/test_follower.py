@@ -16,6 +16,7 @@ from kafka_io.batches.chunk import RecordChunk
 from tests.api_doubles import changelog_chunk, transaction
 from tests.reader_double import ReaderDouble
 from tests.totals_double import copies_in_memory
+from tests.waiting import until
 
 LAG = "min.compaction.lag.ms"
 BIRTH = Birth("cluster", "energy_consumption", "source-id", "changelog-id", 0, "1")
@@ -258,8 +259,7 @@ async def test_x17_totals_without_the_birth_before_them_are_not_shown(setting: S
     setting.follower.view.partitions[0].birth = None
     setting.reader.bring(1, 0)
     task = setting.follow()
-    while setting.follower.view.problem is None:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    await until(lambda: setting.follower.view.problem)
     assert setting.follower.view.state is ViewState.CATCHING_UP
     assert "no birth record in partition 0" in setting.follower.view.problem
     birth = changelog_chunk([(BIRTH_KEY, encode_birth(BIRTH))], start=2)

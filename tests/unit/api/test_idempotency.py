@@ -32,6 +32,7 @@ from tests.api_doubles import (
 from tests.clock import Clock
 from tests.imports_double import MemoryImports, Transaction
 from tests.records import reading_value
+from tests.waiting import until
 
 ROW = reading_value()
 BAD_ROW = b'{"timestamp": 5}'
@@ -598,8 +599,7 @@ async def test_wait_with_a_key_waits_for_the_ends_of_the_log(
     )
     caller = caller_for(tmp_path, view, keyed=keyed)
     waiting = asyncio.create_task(caller.events(ROW, "&wait=true", idempotency_key="a"))
-    while not imports.values:  # noqa: ASYNC110 - the double tells nobody
-        await asyncio.sleep(0.01)
+    await until(lambda: imports.values)
     await asyncio.sleep(0.1)
     assert not waiting.done()
     caller.services.lag.saw({0: 7})

@@ -21,6 +21,7 @@ from contract.changelog import Marker
 from contract.energy_series import ENERGY_SERIES
 from contract.view_versions import Views, ViewVersion
 from contract.view_versions import ViewState as VersionState
+from tests.waiting import until
 
 
 class FakeFollower:
@@ -105,11 +106,6 @@ def turn_to(
     follower(len(states)).reach(totals)
     if series is not None:
         made_for(SeriesView, len(states)).reach(series)
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    while not is_so():  # noqa: ASYNC110 - nobody tells
-        await asyncio.sleep(0.001)
 
 
 async def settled() -> None:

@@ -15,6 +15,7 @@ from api.errors import Busy, NotFound
 from api.http.allowance import Budget, Turns
 from api.http.long_responses import PIECE_BYTES, AnswerFile, LongAnswers
 from tests.api_doubles import Caller, caller_for, changelog_chunk, filled_view, transaction
+from tests.waiting import until
 
 PIPE = "/v0/pipes/energy_consumption_by_device"
 NAMES = [f"device_{number:05}" for number in range(5_000)]
@@ -22,16 +23,6 @@ NAMES = [f"device_{number:05}" for number in range(5_000)]
 
 async def long_caller(tmp_path: Path, **settings: Any) -> Caller:
     return caller_for(tmp_path, await filled_view(dict.fromkeys(NAMES, (1, 1))), **settings)
-
-
-def other_token(caller: Caller) -> Caller:
-    return Caller(caller.app, caller.services.tokens.create("other", ["ADMIN"]))
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    """Let the loop run until it is so; the test's own time-out is the deadline."""
-    while not is_so():  # noqa: ASYNC110
-        await asyncio.sleep(0)
 
 
 class Gate:
@@ -79,7 +70,7 @@ async def test_one_token_has_half_of_the_listings_and_another_one_is_served(
     await gate.is_asked.wait()
     refused = await caller.get(PIPE)
     assert (refused.status, refused.headers["retry-after"]) == (503, "1")
-    assert (await other_token(caller).get(PIPE)).status == 200
+    assert (await caller.with_another_token().get(PIPE)).status == 200
     gate.may_read.set()
     assert [each.status for each in await asyncio.gather(*held)] == [200, 200]
     assert (await caller.get(PIPE)).status == 200
@@ -121,7 +112,7 @@ async def test_b23_listings_are_made_by_a_few_threads_and_never_by_the_loop(
 
     monkeypatch.setattr("api.query.listing.Query.slices", counting)
     caller = await long_caller(tmp_path)
-    others = other_token(caller)
+    others = caller.with_another_token()
     asked = [
         asyncio.create_task(each.get(f"{PIPE}?order_by={order}&offset={n}"))
         for each in (caller, others)

@@ -32,6 +32,7 @@ from contract.view_versions import ViewVersion
 from tests.api_doubles import changelog_chunk
 from tests.reader_double import ReaderDouble
 from tests.series_records import BIRTH, Records, birth, commit, key_of, marker, row
+from tests.waiting import until
 
 VERSION = ViewVersion(1, "live", 1, "2")
 
@@ -316,8 +317,7 @@ async def test_a_marker_that_goes_back_behind_the_copy_spoils_it(tmp_path: Path,
     await read_once(tmp_path, log)
     log.records += commit([row("a", 0)], 2)
     async with following(tmp_path, log) as follower, asyncio.timeout(10):
-        while not follower.view.problem:  # noqa: ASYNC110
-            await asyncio.sleep(0.002)
+        await until(lambda: follower.view.problem)
         assert "goes back from applied offset 3 to 2" in follower.view.problem
         with pytest.raises(ViewNotRunning), follower.view.snapshot():
             pass
@@ -431,8 +431,7 @@ async def test_a_view_at_the_end_writes_down_that_it_is(
         view = await running(follower, 3)
         age_note(tmp_path, REMOVALS_SECONDS + 1)
         assert view.may_lack_removals()
-        while view.may_lack_removals():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await until(lambda: not view.may_lack_removals())
 
 
 async def test_a_full_disk_is_named_and_gone_on_from_once_there_is_room(
@@ -449,8 +448,7 @@ async def test_a_full_disk_is_named_and_gone_on_from_once_there_is_room(
     monkeypatch.setattr(SeriesCopy, "write", write)
     log.records += commit([row("c", 1)], 9)
     async with following(tmp_path, log) as follower:
-        while not follower.view.problem:  # noqa: ASYNC110
-            await asyncio.sleep(0.002)
+        await until(lambda: follower.view.problem)
         assert follower.view.problem == "no room on the disk; free some"
         room.set()
         view = await running(follower, 9)

@@ -18,6 +18,7 @@ from api.settings import ApiSettings
 from local_stack.ports import free_port
 from tests.api_doubles import Caller, ScriptedPublisher, caller_for, filled_view
 from tests.records import reading_value
+from tests.waiting import until
 from tests.wire import Wire, serving
 
 ROW = reading_value()
@@ -147,8 +148,7 @@ async def stoppable(caller: Caller) -> AsyncIterator[tuple[Wire, asyncio.Task[in
         pass
 
     running = asyncio.create_task(server.run_until_stopped(nothing_first()))
-    while not server.started:  # noqa: ASYNC110 - uvicorn tells nobody
-        await asyncio.sleep(0.01)
+    await until(lambda: server.started)
     yield Wire(caller, server, listener.getsockname()[1]), running
 
 

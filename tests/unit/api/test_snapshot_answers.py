@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from api.http.long_responses import PIECE_BYTES
 from api.view.series import DeviceSum, Filter, Group, Period
 from tests.api_doubles import Caller, caller_for, filled_view
 from tests.series_double import MemorySeries, MemorySource, Sample
+from tests.waiting import until
 
 OVER_TIME, BY_DEVICE = (
     f"/v0/pipes/energy_consumption_{name}" for name in ("over_time", "by_device")
@@ -54,15 +55,6 @@ async def caller(tmp_path: Path, series: SlowSeries) -> Caller:
     return caller_for(tmp_path, await filled_view({"a": (1, 1)}), series=MemorySource(series))
 
 
-def other_token(caller: Caller) -> Caller:
-    return Caller(caller.app, caller.services.tokens.create("other", ["ADMIN"]))
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    while not is_so():  # noqa: ASYNC110
-        await asyncio.sleep(0.001)
-
-
 def open_snapshots(caller: Caller) -> int:
     source = caller.services.live.series()
     assert isinstance(source, MemorySource)
@@ -75,7 +67,7 @@ async def test_a_scan_holds_up_neither_the_loop_nor_another_token(
     slow = [asyncio.create_task(caller.get(f"{BY_DEVICE}?location=&offset={n}")) for n in range(3)]
     await until(lambda: series.asked == 1)
     assert (await caller.get("/v0/devices/a")).status == 200
-    assert (await other_token(caller).get(f"{OVER_TIME}?limit=1")).status == 200
+    assert (await caller.with_another_token().get(f"{OVER_TIME}?limit=1")).status == 200
     assert series.asked == 1
     series.may_go_on.set()
     assert [(await each).json()["rows"] for each in slow] == [3_000, 2_999, 2_998]
@@ -102,7 +94,7 @@ async def test_a_token_with_too_many_questions_is_503(caller: Caller, series: Sl
     await until(lambda: series.asked == 1)
     refused = await caller.get(BY_DEVICE + "?location=x")
     assert (refused.status, refused.headers["retry-after"]) == (503, "1")
-    assert (await other_token(caller).get(f"{OVER_TIME}?limit=1")).status == 200
+    assert (await caller.with_another_token().get(f"{OVER_TIME}?limit=1")).status == 200
     series.may_go_on.set()
     assert {(await each).status for each in waiting} == {200}
 

@@ -12,6 +12,7 @@ import pytest
 from local_stack.parts import ModulePart
 from tests.kafka import wait_until
 from tests.pids import is_running
+from tests.waiting import until
 
 STUBBORN = """
 import signal, time
@@ -48,8 +49,7 @@ async def test_a_part_that_ignores_sigterm_is_killed_at_its_deadline(
     part = ModulePart("api", ["stubborn"], environ, lines.append)
     await part.start()
     waiting = asyncio.create_task(part.wait())
-    while "[api] here" not in lines:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    await until(lambda: "[api] here" in lines)
     await part.stop(0.2)
     assert await waiting == -signal.SIGKILL
     assert "api did not end within 0.2 s, killed" in lines
@@ -85,8 +85,7 @@ async def test_ops_b9_a_part_that_ends_just_before_it_is_killed_is_stopped(
     lines: list[str] = []
     part = ModulePart("api", ["stubborn"], environ, lines.append)
     await part.start()
-    while "[api] here" not in lines:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    await until(lambda: "[api] here" in lines)
     kill = os.killpg
 
     def kill_what_is_gone(group: int, number: int) -> None:
