@@ -17,7 +17,7 @@ from confluent_kafka.admin import NewPartitions, NewTopic
 from contract.kafka import KafkaSettings
 from kafka_io.cluster import Cluster, TopicOnBroker
 from kafka_io.errors import ClusterRefused, ConfigRefused
-from kafka_io.questions import DEADLINE_SECONDS, PAUSE_SECONDS, answer
+from kafka_io.questions import PAUSE_SECONDS, answer
 from kafka_io.rights import Right
 
 #: A managed cluster refuses values beyond its bounds, and names that are its own matter.
@@ -27,8 +27,8 @@ _CONFIG_REFUSED = {KafkaError.INVALID_CONFIG, KafkaError.POLICY_VIOLATION}
 class ClusterAdmin(Cluster):
     """A cluster that may be changed."""
 
-    def __init__(self, settings: KafkaSettings, deadline_seconds: float = DEADLINE_SECONDS) -> None:
-        super().__init__(settings, deadline_seconds)
+    def __init__(self, settings: KafkaSettings) -> None:
+        super().__init__(settings)
         self._made: set[str] = set()
 
     def topics(self, names: Iterable[str]) -> dict[str, TopicOnBroker]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from api.view.followed_view import FollowedView, ViewState
@@ -30,12 +29,11 @@ class VersionViews:
     _totals: Holder[TotalsView]
     _series: Holder[SeriesView] | None
 
-    def __init__(self, version: ViewVersion, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, version: ViewVersion) -> None:
         """Begin with a series that has not progressed yet."""
         self.version = version
-        self._clock = clock
         #: How far the series was when it progressed last, and when that was.
-        self._came_on = (0, clock())
+        self._came_on = (0, time.monotonic())
 
     @property
     def totals(self) -> TotalsView:
@@ -65,7 +63,7 @@ class VersionViews:
         was_shown = served.state is ViewState.RUNNING or shown is not None
         if not was_shown or may_follow(series, served, shown):
             return True
-        now = self._clock()
+        now = time.monotonic()
         if series.transactions != self._came_on[0]:
             self._came_on = series.transactions, now
         return series.problem is not None or now - self._came_on[1] > PATIENCE_SECONDS

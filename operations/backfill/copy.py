@@ -62,8 +62,6 @@ def backfill(
     on_progress: OnProgress,
     *,
     should_stop: Callable[[], bool] = lambda: False,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
 ) -> Summary:
     """Copy all of the range that is not copied yet. Raises: Refused, SettingError, ProducerError.
 
@@ -73,7 +71,7 @@ def backfill(
     import_id = options.import_id or f"{cluster_id}-{topic.name}"
     note = {"cluster": cluster_id, "topic": topic.name, "topic_id": topic.topic_id}
     summary = Summary(import_id)
-    began = clock()
+    began = time.monotonic()
     with (
         suppress(ProducerStopped),
         Importer(settings, KIND, import_id, should_stop=should_stop) as importer,
@@ -84,7 +82,7 @@ def backfill(
         spans = spans_to_copy(source, topic, options.begin_at, options.end_at, known)
         total = sum(len(span) for span in spans.values())
         rows = _rows_at_once(options.max_rate)
-        limit = Limit(options.max_rate, clock()) if options.max_rate else None
+        limit = Limit(options.max_rate, time.monotonic()) if options.max_rate else None
         done = 0
         for messages, ends in copied(source, topic, spans, rows, should_stop):
             batch, advances = judged(messages, ends, import_id, note)
@@ -96,9 +94,9 @@ def backfill(
                 spans[partition] = range(end, spans[partition].stop)
             on_progress(done, total)
             if limit is not None:
-                sleep(limit.pause_after(len(messages), clock()))
+                time.sleep(limit.pause_after(len(messages), time.monotonic()))
         summary.complete = not any(spans.values())
-    summary.seconds = clock() - began
+    summary.seconds = time.monotonic() - began
     return summary
 
 

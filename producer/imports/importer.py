@@ -23,7 +23,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Self
 
 from confluent_kafka import KafkaException, Producer
@@ -120,35 +120,26 @@ class Importer:
         *,
         source: str = "0",
         note: Mapping[str, Any] | None = None,
-        forget: Sequence[str] = (),
     ) -> None:
         """Commit rows together with the position behind them.
 
-        Shape: at most BATCH_ROWS rows and BATCH_BYTES bytes; none is fine, too. The positions of
-        sources to `forget` are removed in the same transaction.
+        Shape: at most BATCH_ROWS rows and BATCH_BYTES bytes; none is fine, too.
         Raises: what `write_all` raises.
         """
         advance = Advance(next_position, len(batch.values), len(batch.quarantined), note)
-        self.write_all(batch, {source: advance}, forget)
+        self.write_all(batch, {source: advance})
 
-    def write_all(
-        self, batch: Batch, advances: Mapping[str, Advance], forget: Sequence[str] = ()
-    ) -> None:
+    def write_all(self, batch: Batch, advances: Mapping[str, Advance]) -> None:
         """Commit rows together with the positions of several sources.
 
         Raises: ImportSuperseded, RecordsRefused (nothing of the batch is in the log);
         BrokerUnreachable, ProducerStopped: whether the batch is in the log is not known, the
         next one who starts this import will know.
         """
-        after = self._positions | {
+        changed = {
             self._key(source): self._moved(source, advance) for source, advance in advances.items()
         }
-        changed: dict[bytes, Position | None] = {
-            self._key(source): after[self._key(source)] for source in advances
-        }
-        for source in forget:
-            if after.pop(self._key(source), None) is not None:
-                changed[self._key(source)] = None
+        after = self._positions | changed
         deadline = self._deadline()
         while True:
             try:

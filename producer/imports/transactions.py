@@ -72,14 +72,13 @@ class ImportWriter:
         """Whether a file of the login was replaced since the fence: its client cannot come back."""
         return self._login != self._settings.fingerprint()
 
-    def transact(self, batch: Batch, changed: Mapping[bytes, Position | None]) -> None:
-        """Commit rows together with positions; those that are None are removed."""
+    def transact(self, batch: Batch, changed: Mapping[bytes, Position]) -> None:
+        """Commit rows together with positions."""
         client = self._begun()
         self._produce(client, batch)
         # Last, so that the position of another import hardly ever waits behind ours.
         for key, position in changed.items():
-            value = None if position is None else encode_position(position)
-            client.produce(IMPORTS.name, value, key, IMPORTS_PARTITION)
+            client.produce(IMPORTS.name, encode_position(position), key, IMPORTS_PARTITION)
         self._commit(client)
 
     def transact_if(
