@@ -56,7 +56,7 @@ venv: .venv/installed ## Make .venv from the lock files
 
 PIP_INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check
 
-# A third of what the tests need: whoever wants to look at it has it in half of the time.
+# Half of what the tests need, and all that somebody waits for who wants to look at it.
 .venv/running: local_stack/requirements.lock pyproject.toml
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 		|| "$(PYTHON)" -m venv --clear .venv
