@@ -46,15 +46,21 @@ export function chart(box, readout) {
       if (value === null) continue;
       const [left, right, top] = [at(buckets[index].from, "x"), at(buckets[index].to, "x"), at(value, "y")];
       const gap = Math.min(2, Math.floor((right - left) / 4));
-      fill.rect(left, Math.min(top, zero), Math.max(right - left - gap, 1), Math.abs(zero - top));
+      // However small: there is something.
+      const height = Math.max(Math.abs(zero - top), value ? 1 : 0);
+      fill.rect(left, value < 0 ? zero : zero - height, Math.max(right - left - gap, 1), height);
     }
     return { fill, stroke: null, clip: null };
   }
 
+  // Every so many bars; of parts of days those that cut a day evenly.
   function splits(u) {
     const fitting = Math.max(1, Math.floor(u.bbox.width / devicePixelRatio / LABEL_PIXELS));
-    const step = Math.ceil(buckets.length / fitting);
-    return u.data[0].filter((_, index) => index % step === 0);
+    const some = (isWanted) => u.data[0].filter((_, index) => isWanted(buckets[index].start, index));
+    const isAt = (start, hours) => start.slice(14, 16) === "00" && start.slice(11, 13) % hours === 0;
+    const even = label === timeLabel && buckets.length > fitting && [1, 2, 3, 6, 12, 24]
+      .map((hours) => some((start) => isAt(start, hours))).find(({ length }) => length && length <= fitting);
+    return even || some((_, index) => index % Math.ceil(buckets.length / fitting) === 0);
   }
 
   function labels(shown) {

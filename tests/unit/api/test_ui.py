@@ -135,5 +135,5 @@ def test_a_file_loads_from_here_only_and_writes_text_only(path: Path) -> None:
 
 
 def test_the_page_stays_small() -> None:
-    assert sum(len(path.read_text().splitlines()) for path in OWN) < 1_240
+    assert sum(len(path.read_text().splitlines()) for path in OWN) < 1_250
     assert sum(path.stat().st_size for path in PAGE.rglob("*") if path.is_file()) < 110_000
