@@ -25,7 +25,6 @@ class Sender(Protocol):
 
     def faults(self, device_id: str | None, location: str | None) -> tuple[Fault, ...]:
         """Return why it may not write such a row; None: the row does not say it readably."""
-        ...
 
 
 class Batch(NamedTuple):

@@ -34,19 +34,15 @@ class Events(Protocol):
 
     async def next(self) -> bytes:
         """Return the next events, nothing at the end."""
-        ...
 
     def took(self, seconds: float) -> None:
         """Take in how long it was until the client had taken them."""
-        ...
 
     def opened(self, connection: asyncio.WriteTransport) -> None:
         """Take in the connection."""
-        ...
 
     def close(self) -> None:
         """Release it: nobody reads any more."""
-        ...
 
 
 class EventStream(Response):

@@ -30,14 +30,12 @@ class Content(Protocol):
 
     def digest(self) -> bytes:
         """Return 16 bytes by which it is known again; blocks."""
-        ...
 
     def steps(self, note: KeyNote, import_id: str) -> AsyncGenerator[Step, None]:
         """Yield its batches from where a note is; the last one, maybe empty, says so.
 
         Raises: BadRequest, FileBroken.
         """
-        ...
 
 
 class Key(NamedTuple):

@@ -76,15 +76,12 @@ class Delivery(Protocol):
 
         Returns: False once a row has failed; what comes after it is not worth sending.
         """
-        ...
 
     async def quarantined(self, records: Sequence[bytes]) -> bool:
         """Send records of the quarantine topic; like `readings`."""
-        ...
 
     async def finish(self) -> Outcome:
         """Wait for all acknowledgements, at most the delivery timeout; then recall the rest."""
-        ...
 
 
 class Publisher(Protocol):
@@ -93,16 +90,12 @@ class Publisher(Protocol):
     @property
     def problem(self) -> str | None:
         """Why no row can be sent, None where nothing is known against it."""
-        ...
 
     def delivery(self) -> Delivery:
         """Begin the rows of one body."""
-        ...
 
     async def connected(self) -> None:
         """Wait a moment for a broker. Raises: NotWritten when none answers."""
-        ...
 
     async def close(self, deadline_seconds: float) -> None:
         """Wait for what is under way, at most so long, and release the connection."""
-        ...

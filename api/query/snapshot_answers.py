@@ -40,11 +40,9 @@ class Query(Protocol[Seen_contra]):
     @property
     def table(self) -> Table:
         """The columns of the rows."""
-        ...
 
     def slices(self, snapshot: Seen_contra) -> Generator[Any, None, int]:
         """Yield rows and return how many there are before offset and limit. Raises: ApiError."""
-        ...
 
 
 class Source(Protocol[Shown_co]):
@@ -52,7 +50,6 @@ class Source(Protocol[Shown_co]):
 
     def snapshot(self) -> AbstractContextManager[Shown_co]:
         """Hold it as it is now; in any thread, but in one from begin to end."""
-        ...
 
 
 class SnapshotAnswers(Generic[Shown]):

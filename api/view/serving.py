@@ -30,11 +30,9 @@ class Balance(Protocol):
     @property
     def balance(self) -> bool | None:
         """Whether they do; None: the sums of the series served were not compared yet."""
-        ...
 
     def compared_seconds_ago(self) -> float:
         """Return the age of the last comparison of sums."""
-        ...
 
 
 class Serving(ABC):

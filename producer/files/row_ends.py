@@ -27,7 +27,6 @@ class Parser(Iterator[list[str]], Protocol):
     @property
     def line_num(self) -> int:
         """How many lines it has taken."""
-        ...
 
 
 class Dialect(Protocol):
@@ -35,7 +34,6 @@ class Dialect(Protocol):
 
     def parse(self, lines: Iterable[str]) -> Parser:
         """Return a parser of lines, by the strict rules."""
-        ...
 
 
 class _Fate(NamedTuple):

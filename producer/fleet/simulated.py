@@ -36,11 +36,9 @@ class Readings(Protocol):
     @property
     def is_of_the_past(self) -> bool:
         """Whether what comes next needs no pace: it was measured long ago."""
-        ...
 
     def take(self, most: int) -> Simulated:
         """Return the next values, at most so many; empty lists when they have ended."""
-        ...
 
 
 class BadValues:

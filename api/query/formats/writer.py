@@ -21,12 +21,9 @@ class RowsWriter(Protocol):
 
     def head(self) -> bytes:
         """Return what precedes the rows."""
-        ...
 
     def rows(self, rows: Sequence[Any]) -> bytes:
         """Return some more rows; what is not whole yet may be kept back."""
-        ...
 
     def tail(self, summary: Summary) -> bytes:
         """Return what was kept back, and what follows the rows."""
-        ...

@@ -33,15 +33,12 @@ class HubState(Source, Protocol):
 
     def counted(self, event: str, coalesced: int = 0) -> None:
         """Count an event, and changes that it makes up for."""
-        ...
 
     async def turn(self) -> None:
         """Wait: of all long work one slice is done in a turn of the event loop."""
-        ...
 
     def leave(self, feed: Feed) -> None:
         """Tell it nothing any more."""
-        ...
 
 
 class Feed:

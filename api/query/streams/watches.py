@@ -45,7 +45,6 @@ class Source(Protocol):
 
     def first(self, asked: First, *, is_fresh: bool = False) -> tuple[bytes, ...]:
         """Return the first devices, as of this tick, or as of now where that `is_fresh`."""
-        ...
 
 
 class Watch:
