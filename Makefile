@@ -57,11 +57,11 @@ venv: .venv/installed ## Make .venv from the lock files
 PIP_INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check
 
 # Half of what the tests need, and all that somebody waits for who wants to look at it.
-.venv/running: local_stack/requirements.lock pyproject.toml
+.venv/running: requirements-local.lock pyproject.toml
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 		|| "$(PYTHON)" -m venv --clear .venv
 	@echo "Installing the locked packages into .venv"
-	@$(PIP_INSTALL) --require-hashes -r local_stack/requirements.lock
+	@$(PIP_INSTALL) --require-hashes -r requirements-local.lock
 	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -112,7 +112,7 @@ lock: venv ## Renew the lock files from what is pinned; UPGRADE=1 takes newest i
 	@$(UV_COMPILE) pyproject.toml --extra local --extra build --extra dev $(if $(UPGRADE),--upgrade) \
 		-o requirements.lock
 	@$(UV_COMPILE) pyproject.toml --extra local --extra build --constraint requirements.lock \
-		-o local_stack/requirements.lock
+		-o requirements-local.lock
 	@$(UV_COMPILE) pyproject.toml --extra build --constraint requirements.lock \
 		-o deploy/requirements.lock
 	@$(UV_COMPILE) tests/benchmarks/peers/quix.in $(if $(UPGRADE),--upgrade) \

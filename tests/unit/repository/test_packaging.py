@@ -14,7 +14,7 @@ from local_stack.broker.properties import server_properties
 ROOT = Path(__file__).parents[3]
 QUIX = "tests/benchmarks/peers/quix"
 PLOTS = "tests/benchmarks/plots/plots"
-RUN, IMAGE = "local_stack/requirements.lock", "deploy/requirements.lock"
+RUN, IMAGE = "requirements-local.lock", "deploy/requirements.lock"
 LOCKS = ("requirements.lock", RUN, IMAGE, f"{QUIX}.lock", f"{PLOTS}.lock")
 
 HOW_CLIENTS_REACH_IT = {
