@@ -51,13 +51,13 @@ class Tier:
 
 #: Those of a stage run side by side; a tier's budget holds beside the others.
 STAGES = (
-    (Tier("unit", 150, processes=4, is_asked_again=False),),
+    (Tier("unit", 240, processes=4, is_asked_again=False),),
     (Tier("property", 80, processes=2, is_asked_again=False),),
     (Tier("model", 180, processes=2, is_asked_again=False),),
-    (Tier("broker", 360, processes=4),),
-    (Tier("e2e", 400, processes=2), Tier("ui", 180, processes=2)),
-    (Tier("fault", 800, processes=4),),
-    (Tier("fuzz", 220), Tier("secured", 480)),
+    (Tier("broker", 480, processes=4),),
+    (Tier("e2e", 560, processes=2), Tier("ui", 320, processes=2)),
+    (Tier("fault", 1080, processes=4),),
+    (Tier("fuzz", 400), Tier("secured", 720)),
 )
 TIERS = tuple(tier for stage in STAGES for tier in stage)
 #: Of all tests of a run. More that fail are no matter of luck.
