@@ -40,8 +40,8 @@ fuzz: venv ## Hostile and generated requests and records, many of them; CASES=50
 check: venv ## Lint, formatting, types, imports, scripts, alert rules, manifests, in seconds
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/mypy $(wildcard contract kafka_io producer stream_app api operations local_stack cli tests/benchmarks)
-	@$(BIN)/mypy --config-file tests/mypy.ini tests
+	@$(BIN)/mypy $(wildcard contract kafka_io producer stream_app api operations local_stack cli tests/benchmarks) & \
+		$(BIN)/mypy --config-file tests/mypy.ini tests; tests=$$?; wait $$! && exit $$tests
 	@$(BIN)/lint-imports --no-logo
 	@tools/lint.sh
 
